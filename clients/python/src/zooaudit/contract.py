@@ -1,0 +1,388 @@
+"""The wire contract: everything that crosses HTTP, the queue and the report store, defined once.
+
+Scores are similarities in [0, 1], higher is more equivariant; a score that cannot be measured is null, with a reason.
+Every model here is frozen, refuses unknown fields and refuses NaN and infinity.
+
+>>> request = AuditRequest(model="timm/resnet50.a1_in1k", num_images=100)
+>>> request.rotations_deg
+(90, 180, 270)
+>>> audit_id(request) == audit_id(AuditRequest(model="timm/resnet50.a1_in1k", num_images=100, rotations_deg=[270, 180, 90]))
+True
+"""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+PROTOCOL = "1"
+"""Version of the measure. It is part of every audit's id: another measure is another audit."""
+
+SCHEMA_VERSION = 1
+"""Version of the report's shape."""
+
+MAX_SHIFT_PX = 128
+MAX_IMAGES = 100_000
+
+Source = Literal["timm", "torchvision"]
+Layout = Literal["NCHW", "NHWC", "NLC"]
+PartName = Literal["Early", "Middle", "Late", "Pool", "Final"]
+PARTS: tuple[PartName, ...] = ("Early", "Middle", "Late", "Pool", "Final")
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _omit_none(value: object) -> bool:
+    return value is None
+
+
+class Contract(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="null")
+
+
+class AuditRequest(Contract):
+    """What to audit and how. Only ``model`` is required.
+
+    Transforms are sets: they are kept in ascending order, so the same question always gets the same id.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"model": "timm/resnext101_32x8d.tv_in1k"},
+                {"model": "torchvision/vit_b_16", "weights": "untrained", "dataset": "synthetic", "num_images": 64},
+            ]
+        }
+    )
+
+    model: Annotated[
+        str,
+        Field(
+            max_length=128,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+            description="timm/NAME[.TAG] or torchvision/NAME; a bare NAME means timm if timm has it, else torchvision.",
+        ),
+    ]
+    weights: Annotated[
+        str,
+        Field(
+            max_length=128,
+            pattern=r"^(pretrained|untrained|checkpoint:[A-Za-z0-9][A-Za-z0-9._-]*)$",
+            description="pretrained (what the zoo publishes for that name), untrained (seed 0), or checkpoint:NAME.",
+        ),
+    ] = "pretrained"
+    dataset: Annotated[
+        str,
+        Field(
+            max_length=64,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            description="A data set that the operator has configured, or the built-in 'synthetic'.",
+        ),
+    ] = "imagenet-val"
+    num_images: Annotated[int, Field(ge=1, le=MAX_IMAGES, strict=True)] = 2000
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True, description="Chooses the sample of images.")] = 0
+    translations_px: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MAX_SHIFT_PX, strict=True)], ...],
+        Field(max_length=MAX_SHIFT_PX, description="Diagonal shifts, in input pixels, each once."),
+    ] = tuple(range(1, 33))
+    rotations_deg: Annotated[
+        tuple[Literal[90, 180, 270], ...],
+        Field(max_length=3, description="Counter-clockwise rotations, in degrees, each once."),
+    ] = (90, 180, 270)
+    similarity: Literal["correlation", "cosine"] = "correlation"
+    border: Annotated[
+        Literal["crop", "zero", "circular"],
+        Field(description="What enters at the border of a shifted image: real pixels, zeros, or the other side."),
+    ] = "crop"
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16"],
+        Field(description="Of the forward passes; statistics are kept in float32 or better."),
+    ] = "float32"
+
+    @field_validator("translations_px", "rotations_deg")
+    @classmethod
+    def _distinct_ascending(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(values)) != len(values):
+            raise ValueError("each value may be given only once")
+        return tuple(sorted(values))
+
+    @model_validator(mode="after")
+    def _some_transform(self) -> "AuditRequest":
+        if not self.translations_px and not self.rotations_deg:
+            raise ValueError("ask for at least one translation or rotation")
+        return self
+
+
+def audit_id(request: AuditRequest) -> str:
+    """The audit's content address: first 32 hex digits of SHA-256 over the protocol and the canonical request."""
+    canonical = f"{PROTOCOL}\n{request.model_dump_json()}"
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+class FieldError(Contract):
+    """One field of a request that was refused, and why."""
+
+    field: str
+    message: str
+
+
+class Problem(Contract):
+    """An RFC 9457 problem; ``type`` is ``urn:zooaudit:problem:`` followed by a word that scripts can rely on."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] | None = Field(default=None, exclude_if=_omit_none)
+    suggestions: Annotated[
+        tuple[str, ...] | None, Field(description="Close matches to a name that is not known.")
+    ] = Field(default=None, exclude_if=_omit_none)
+
+
+def problem(slug: str, title: str, status: int, detail: str, **extensions: Any) -> Problem:
+    """A :class:`Problem` of this service's own type ``slug``."""
+    return Problem(type=f"urn:zooaudit:problem:{slug}", title=title, status=status, detail=detail, **extensions)
+
+
+class Status(StrEnum):
+    """Where an audit is in its life; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def final(self) -> bool:
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+
+
+class Progress(Contract):
+    """How far a running audit is: ``done`` of ``total`` units of the present phase."""
+
+    phase: Literal["queued", "loading", "downloading", "measuring", "storing", "done"] = "queued"
+    done: Annotated[int, Field(ge=0)] = 0
+    total: Annotated[int, Field(ge=0)] = 0
+    unit: Literal["forward images", "bytes"] = "forward images"
+    eta_s: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class Links(Contract):
+    self: str
+    report: str
+
+
+class Audit(Contract):
+    """An accepted request and what has become of it. Times are UTC."""
+
+    id: str
+    status: Status
+    request: AuditRequest
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    progress: Progress
+    error: Problem | None
+    links: Links
+
+
+class AuditList(Contract):
+    """One page of audits, newest first; ``next_cursor`` is null on the last page."""
+
+    audits: tuple[Audit, ...]
+    next_cursor: str | None
+
+
+class CatalogueEntry(Contract):
+    """An architecture of a zoo. ``tags`` have published weights, the zoo's default first (torchvision has none)."""
+
+    name: str
+    source: Source
+    family: str
+    architecture: str
+    tags: tuple[str, ...]
+    pretrained: bool
+    input_size: int | None
+    supported: bool
+    reason: str | None = Field(default=None, exclude_if=_omit_none)
+
+
+class Catalogue(Contract):
+    """What the workers can audit; a worker publishes it when it starts. ``datasets`` maps a name to its image count."""
+
+    entries: tuple[CatalogueEntry, ...]
+    datasets: dict[str, int | None]
+
+
+class ModelList(Contract):
+    models: tuple[CatalogueEntry, ...]
+    total: int
+
+
+class Health(Contract):
+    """``ok`` when Redis answers and a worker is alive."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    redis: bool
+    workers: int
+    queued: int
+    running: int
+    datasets: dict[str, int | None]
+
+
+class ShiftRow(Contract):
+    """Scores under one diagonal shift. ``top1_agreement`` is given at Final only."""
+
+    shift_px: int
+    channel: Unit | None
+    layer: Unit | None
+    reason: str | None = Field(default=None, exclude_if=_omit_none)
+    top1_agreement: Unit | None = Field(default=None, exclude_if=_omit_none)
+
+
+class AngleRow(Contract):
+    """Scores under one counter-clockwise rotation. ``top1_agreement`` is given at Final only."""
+
+    angle_deg: int
+    channel: Unit | None
+    layer: Unit | None
+    reason: str | None = Field(default=None, exclude_if=_omit_none)
+    top1_agreement: Unit | None = Field(default=None, exclude_if=_omit_none)
+
+
+class TranslationScore(Contract):
+    channel: Unit | None
+    layer: Unit | None
+    reason: str | None = Field(default=None, exclude_if=_omit_none)
+    by_transform: tuple[ShiftRow, ...]
+
+
+class RotationScore(Contract):
+    channel: Unit | None
+    layer: Unit | None
+    reason: str | None = Field(default=None, exclude_if=_omit_none)
+    by_transform: tuple[AngleRow, ...]
+
+
+class Part(Contract):
+    """A fifth of the report: mean over the part's blocks."""
+
+    blocks: int
+    translation: TranslationScore
+    rotation: RotationScore
+
+
+class Block(Contract):
+    """One measured representation. ``name`` is the dotted path of the module whose output it is."""
+
+    name: str
+    part: PartName
+    channels: int
+    height: int
+    width: int
+    layout: Layout
+    dead_channels: Annotated[int, Field(description="Channels that are constant over all the reference views.")]
+    translation: TranslationScore
+    rotation: RotationScore
+
+
+class Weights(Contract):
+    """``sha256`` is that of the file that was loaded, or of the tensors in memory when there is no file."""
+
+    kind: Literal["pretrained", "untrained", "checkpoint"]
+    origin: str
+    sha256: str
+
+
+class Model(Contract):
+    name: str
+    source: Source
+    family: str
+    architecture: str
+    parameters: int
+    input_size: int
+    weights: Weights
+    imagenet_top1: Annotated[
+        float | None, Field(description="Per cent, as the zoo states it for these weights; null where it does not.")
+    ]
+
+
+class Images(Contract):
+    """``count`` images were measured; ``skipped`` could not be decoded. ``sha256`` is that of the chosen list,
+    one relative path a line, skipped ones included."""
+
+    dataset: str
+    count: int
+    seed: int
+    sha256: str
+    skipped: tuple[str, ...]
+
+
+class Method(Contract):
+    similarity: Literal["correlation", "cosine"]
+    border: Literal["crop", "zero", "circular"]
+    resize: int
+    canvas_size: int
+    translations_px: tuple[int, ...]
+    rotations_deg: tuple[int, ...]
+    precision: Literal["float32", "tf32", "bfloat16"]
+
+
+class Environment(Contract):
+    zooaudit: str
+    python: str
+    torch: str
+    timm: str
+    torchvision: str
+    device: str
+    threads: int
+    batch_size: int
+
+
+class Timing(Contract):
+    started_at: datetime
+    finished_at: datetime
+    seconds: float
+    forward_images: int
+    images_per_second: float
+
+
+class Report(Contract):
+    """The result of an audit. All but ``environment`` and ``timing`` is the same to the last digit
+    when the same audit runs again on the same machine."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    protocol: str
+    model: Model
+    images: Images
+    method: Method
+    parts: dict[PartName, Part]
+    blocks: tuple[Block, ...]
+    environment: Environment
+    timing: Timing
+
+
+def request_of(report: Report) -> AuditRequest:
+    """The request that a report answers: what is needed to take up an audit whose queue entry was lost."""
+    weights = report.model.weights
+    return AuditRequest(
+        model=report.model.name,
+        weights=f"checkpoint:{weights.origin}" if weights.kind == "checkpoint" else weights.kind,
+        dataset=report.images.dataset,
+        num_images=report.images.count + len(report.images.skipped),
+        seed=report.images.seed,
+        translations_px=report.method.translations_px,
+        rotations_deg=report.method.rotations_deg,  # type: ignore[arg-type]
+        similarity=report.method.similarity,
+        border=report.method.border,
+        precision=report.method.precision,
+    )
+
+
+def report_key(identifier: str) -> str:
+    """Where the report store keeps an audit's report."""
+    return f"reports/{identifier}.json"
