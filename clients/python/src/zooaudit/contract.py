@@ -6,7 +6,8 @@ Every model here is frozen, refuses unknown fields and refuses NaN and infinity.
 >>> request = AuditRequest(model="timm/resnet50.a1_in1k", num_images=100)
 >>> request.rotations_deg
 (90, 180, 270)
->>> audit_id(request) == audit_id(AuditRequest(model="timm/resnet50.a1_in1k", num_images=100, rotations_deg=[270, 180, 90]))
+>>> other_order = AuditRequest(model="timm/resnet50.a1_in1k", num_images=100, rotations_deg=[270, 180, 90])
+>>> audit_id(request) == audit_id(other_order)
 True
 """
 
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 PROTOCOL = "1"
 """Version of the measure. It is part of every audit's id: another measure is another audit."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 """Version of the report's shape."""
 
 MAX_SHIFT_PX = 128
@@ -135,9 +136,9 @@ class Problem(Contract):
     status: int
     detail: str
     errors: tuple[FieldError, ...] | None = Field(default=None, exclude_if=_omit_none)
-    suggestions: Annotated[
-        tuple[str, ...] | None, Field(description="Close matches to a name that is not known.")
-    ] = Field(default=None, exclude_if=_omit_none)
+    suggestions: Annotated[tuple[str, ...] | None, Field(description="Close matches to a name that is not known.")] = (
+        Field(default=None, exclude_if=_omit_none)
+    )
 
 
 def problem(slug: str, title: str, status: int, detail: str, **extensions: Any) -> Problem:
@@ -376,7 +377,7 @@ def request_of(report: Report) -> AuditRequest:
         num_images=report.images.count + len(report.images.skipped),
         seed=report.images.seed,
         translations_px=report.method.translations_px,
-        rotations_deg=report.method.rotations_deg,  # type: ignore[arg-type]
+        rotations_deg=report.method.rotations_deg,
         similarity=report.method.similarity,
         border=report.method.border,
         precision=report.method.precision,

@@ -1,0 +1,185 @@
+"""The command line ``zooaudit``: parses arguments, runs a command, turns errors into one sentence and an exit code."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from zooaudit import __version__, commands
+from zooaudit.client import DEFAULT_URL, AuditClient
+from zooaudit.commands import Exit, Interrupted
+from zooaudit.contract import AuditRequest, Status
+from zooaudit.display import printable, ranges
+from zooaudit.errors import (
+    AuditCanceled,
+    AuditFailed,
+    ConnectionFailed,
+    InvalidRequest,
+    Unauthorized,
+    Unavailable,
+    UnexpectedAnswer,
+    WaitTimeout,
+    ZooauditError,
+)
+
+EPILOG = f"""\
+environment:
+  ZOOAUDIT_URL      the service's address, unless --url is given (default {DEFAULT_URL})
+  ZOOAUDIT_API_KEY  the API key, where the service asks for one
+
+exit codes:
+  0    done
+  1    the audit failed or was canceled
+  2    wrong usage, or a request that the service finds invalid (no such model, data set, ...)
+  3    the service cannot be reached, or cannot serve now
+  4    the service refuses (no such audit, API key missing, report not ready, ...)
+  5    --timeout passed; the audit goes on
+  130  Ctrl-C; the audit goes on
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    try:
+        client = AuditClient(args.url)
+    except ValueError as error:
+        return _fail(f"{error}.", Exit.USAGE)
+    try:
+        with client:
+            return int(args.run(client, args))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Interrupted as stopped:
+        return _fail(str(stopped), Exit.INTERRUPTED)
+    except ZooauditError as error:
+        return _fail(str(error) + _hint(error), _exit_code(error))
+    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except OSError as error:  # of --output
+        return _fail(f"{error}.", Exit.USAGE)
+
+
+def _exit_code(error: ZooauditError) -> Exit:
+    match error:
+        case AuditFailed() | AuditCanceled():
+            return Exit.AUDIT_FAILED
+        case InvalidRequest():
+            return Exit.USAGE
+        case ConnectionFailed() | Unavailable() | UnexpectedAnswer():
+            return Exit.UNREACHABLE
+        case WaitTimeout():
+            return Exit.TIMEOUT
+    return Exit.REFUSED
+
+
+def _hint(error: ZooauditError) -> str:
+    match error:
+        case ConnectionFailed():
+            return " Is the service running there? --url or ZOOAUDIT_URL say where it is."
+        case Unauthorized():
+            return " The environment's ZOOAUDIT_API_KEY is sent as the key."
+    return ""
+
+
+def _fail(message: str, code: Exit) -> Exit:
+    for line in message.splitlines():
+        print(printable(line), file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zooaudit",
+        description="Audits how equivariant pretrained image models are, and where in their depth.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--url", help="the service's address")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    waiting = argparse.ArgumentParser(add_help=False)
+    waiting.add_argument("--wait", action="store_true", help="show progress, then the report")
+    waiting.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this")
+    waiting.add_argument("--output", type=commands.output_file, metavar="FILE", help="write the report there as JSON")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def verb(name: str, run: object, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            parents=[*parents, common],
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    _audit_arguments(verb("audit", commands.audit, "ask for an audit of a model", waiting))
+    verb("status", commands.status, "show how an audit is doing").add_argument("id", metavar="ID")
+    verb("report", commands.report, "show the report of an audit", waiting).add_argument("id", metavar="ID")
+    verb("cancel", commands.cancel, "cancel a queued or running audit").add_argument("id", metavar="ID")
+    listed = verb("list", commands.audits, "list audits, newest first")
+    listed.add_argument("--status", choices=list(map(str, Status)))
+    listed.add_argument("--model", help="of this model only")
+    listed.add_argument("--limit", type=_positive, default=50, help="at most this many (default 50)")
+    models = verb("models", commands.models, "search the models that can be audited")
+    models.add_argument("query", nargs="?", metavar="QUERY", help="part of a name")
+    models.add_argument("--family")
+    models.add_argument("--source", choices=["timm", "torchvision"])
+    verb("health", commands.health, "show how the service is; 3 when it is not well")
+    return parser
+
+
+def _audit_arguments(parser: argparse.ArgumentParser) -> None:
+    fields = AuditRequest.model_fields
+    parser.add_argument("model", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME")
+
+    def option(name: str, text: str, **how: Any) -> None:
+        default = fields[name].default
+        shown = ranges(default) if isinstance(default, tuple) else default
+        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{text} (default {shown})", **how)
+
+    option("weights", "pretrained, untrained or checkpoint:NAME", metavar="KIND")
+    option("dataset", "one of the service's data sets", metavar="NAME")
+    option("num_images", "how many images", type=int, metavar="N")
+    option("seed", "chooses the images", type=int, metavar="N")
+    option("translations_px", "diagonal shifts in pixels: 1,2,8 or 1-32 or none", type=_numbers, metavar="LIST")
+    option("rotations_deg", "rotations in degrees, or none", type=_numbers, metavar="LIST")
+    option("similarity", "of feature maps", choices=["correlation", "cosine"])
+    option("border", "what enters a shifted image", choices=["crop", "zero", "circular"])
+    option("precision", "of the forward passes", choices=["float32", "tf32", "bfloat16"])
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """ "1,2,8", "1-32", "1-4,8" or "none".
+
+    >>> _numbers("1-3,8")
+    (1, 2, 3, 8)
+    """
+    if text == "none":
+        return ()
+    values: list[int] = []
+    for item in text.split(","):
+        first, dash, last = item.partition("-")
+        try:
+            run = range(int(first), int(last if dash else first) + 1)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not like 1,2,8 or 1-32 or none") from None
+        if not run or len(run) > 1000:
+            raise argparse.ArgumentTypeError(f"{item!r} is not a range from a smaller to a larger number")
+        values += run
+    return tuple(values)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""The commands of the command line, each from parsed arguments to an exit code."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from itertools import islice
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from zooaudit.client import AuditClient
+from zooaudit.contract import Audit, Report, Status
+from zooaudit.display import audits_table, printable, progress, report_text, state, table
+from zooaudit.errors import AuditCanceled, AuditFailed, sentence
+from zooaudit.options import Options
+
+
+class Exit(IntEnum):
+    """What the shell is told."""
+
+    OK = 0
+    AUDIT_FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    REFUSED = 4
+    TIMEOUT = 5
+    INTERRUPTED = 130
+
+
+class Interrupted(Exception):
+    """Ctrl-C while waiting for an audit, which goes on."""
+
+    def __init__(self, audit: Audit) -> None:
+        super().__init__(
+            f"Stopped waiting; audit {audit.id} goes on.\n"
+            f"Take it up again: zooaudit report {audit.id} --wait\nCancel it: zooaudit cancel {audit.id}"
+        )
+
+
+def audit(client: AuditClient, args: argparse.Namespace) -> Exit:
+    options: Options = {
+        key: value for key, value in vars(args).items() if key in Options.__annotations__ and value is not None
+    }  # type: ignore[assignment]
+    accepted = client.submit(args.model, **options)
+    if args.wait or args.output:
+        return _finish(client, accepted, args)
+    if args.json:
+        _print_json(accepted)
+    else:
+        print(f"{accepted.id}  {state(accepted)}")
+        print(f"Follow it: zooaudit report {accepted.id} --wait", file=sys.stderr)
+    return _exit_of(accepted)
+
+
+def report(client: AuditClient, args: argparse.Namespace) -> Exit:
+    if args.wait:
+        return _finish(client, client.status(args.id), args)
+    return _show_report(client.report(args.id), args)
+
+
+def _finish(client: AuditClient, accepted: Audit, args: argparse.Namespace) -> Exit:
+    try:
+        with progress() as show:
+            show(accepted)
+            ended = client.wait(accepted.id, args.timeout, on_progress=show)
+    except KeyboardInterrupt:
+        raise Interrupted(accepted) from None
+    if ended.status is Status.FAILED:
+        raise AuditFailed(ended)
+    if ended.status is Status.CANCELED:
+        raise AuditCanceled(ended)
+    return _show_report(client.report(ended.id), args)
+
+
+def _show_report(found: Report, args: argparse.Namespace) -> Exit:
+    if args.output:
+        args.output.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        _print_json(found)
+    else:
+        report_text(found, sys.stdout)
+        if args.output:
+            print(f"Report written to {args.output}", file=sys.stderr)
+    return Exit.OK
+
+
+def status(client: AuditClient, args: argparse.Namespace) -> Exit:
+    found = client.status(args.id)
+    if args.json:
+        _print_json(found)
+    else:
+        print(f"{printable(found.request.model)} ({found.request.weights}): {printable(state(found))}")
+        if found.error:
+            print(printable(sentence(found.error)))
+    return _exit_of(found)
+
+
+def cancel(client: AuditClient, args: argparse.Namespace) -> Exit:
+    found = client.cancel(args.id)
+    if args.json:
+        _print_json(found)
+    else:
+        print(f"Audit {found.id}: {printable(state(found))}")
+    return Exit.OK
+
+
+def audits(client: AuditClient, args: argparse.Namespace) -> Exit:
+    found = list(islice(client.audits(status=args.status, model=args.model, limit=args.limit), args.limit))
+    if args.json:
+        _print_json(found)
+    elif found:
+        audits_table(found, sys.stdout)
+    else:
+        print("No audits.", file=sys.stderr)
+    return Exit.OK
+
+
+def models(client: AuditClient, args: argparse.Namespace) -> Exit:
+    found = client.models(args.query, family=args.family, source=args.source)
+    if args.json:
+        _print_json(found)
+        return Exit.OK
+    rows = [
+        [
+            printable(entry.name),
+            entry.family,
+            str(entry.input_size or "–"),
+            _answer(entry.pretrained),
+            _answer(entry.supported),
+        ]
+        for entry in found.models
+    ]
+    if rows:
+        table(("Model", "Family", "Input side", "Pretrained", "Supported"), rows, sys.stdout)
+    if found.total > len(rows) or not rows:
+        print(f"{len(rows)} of {found.total} models that match.", file=sys.stderr)
+    return Exit.OK
+
+
+def health(client: AuditClient, args: argparse.Namespace) -> Exit:
+    found = client.health()
+    if args.json:
+        _print_json(found)
+    else:
+        print(
+            f"{client.base_url}: {found.status}, version {printable(found.version)}, "
+            f"Redis {'answers' if found.redis else 'does not answer'}, "
+            f"{found.workers} workers, {found.running} running, {found.queued} queued"
+        )
+        counts = (f"{printable(name)} ({'any number' if n is None else n})" for name, n in found.datasets.items())
+        print(f"Data sets: {', '.join(counts)}")
+    return Exit.OK if found.status == "ok" else Exit.UNREACHABLE
+
+
+def _exit_of(found: Audit) -> Exit:
+    return Exit.AUDIT_FAILED if found.status in (Status.FAILED, Status.CANCELED) else Exit.OK
+
+
+def _answer(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
+    if isinstance(value, BaseModel):
+        print(value.model_dump_json(indent=2))
+    else:
+        print(json.dumps([item.model_dump(mode="json") for item in value], indent=2))
+
+
+def output_file(text: str) -> Path:
+    """A path that can be written, checked before hours of measuring."""
+    path = Path(text)
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot write to {text}: not a file in a folder that exists")
+    return path

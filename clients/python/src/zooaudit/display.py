@@ -1,0 +1,191 @@
+"""What a person sees: tables and progress, drawn with rich on a terminal, as plain aligned lines in a pipe."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from zooaudit.contract import PARTS, Audit, AuditRequest, Report, Status
+
+Show = Callable[[Audit], None]
+
+
+def report_text(report: Report, out: TextIO) -> None:
+    """What was measured, and the table of the five parts: channel and layer equivariance, 0 to 1."""
+    model, images, method = report.model, report.images, report.method
+    untrained = model.weights.kind == "untrained"
+    weights = "UNTRAINED weights: the architecture's own equivariance" if untrained else f"{model.weights.kind} weights"
+    title = f"{printable(model.name)} ({weights})"
+    transforms = f"shifts {ranges(method.translations_px)} px, rotations {ranges(method.rotations_deg)} deg"
+    notes = [
+        f"{images.count} images of {printable(images.dataset)}, seed {images.seed}; {transforms}; "
+        f"{method.similarity}, border {method.border}, {method.precision}"
+    ]
+    rows = []
+    for name in PARTS:
+        if (part := report.parts.get(name)) is None:
+            continue
+        kinds = (part.translation, part.rotation)
+        rows.append([name, str(part.blocks), *(score(value) for k in kinds for value in (k.channel, k.layer))])
+        reasons = {printable(kind.reason) for kind in kinds if kind.reason}
+        notes += [f"{name}: {reason}" for reason in sorted(reasons)]
+    columns = ("Part", "Blocks", "Translation channel", "Translation layer", "Rotation channel", "Rotation layer")
+    table(columns, rows, out, title=title, numbers_from=1)
+    print(*notes, sep="\n", file=out)
+
+
+def audits_table(audits: Sequence[Audit], out: TextIO) -> None:
+    rows = []
+    for audit in audits:
+        request = audit.request
+        created = audit.created_at.strftime("%Y-%m-%d %H:%M")
+        measured = (printable(request.model), request.weights, printable(request.dataset), str(request.num_images))
+        rows.append([audit.id, printable(state(audit)), *measured, created])
+    table(("Id", "Status", "Model", "Weights", "Data set", "Images", "Created (UTC)"), rows, out)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    out: TextIO,
+    title: str | None = None,
+    numbers_from: int | None = None,
+) -> None:
+    """A table; the columns from ``numbers_from`` on are set flush right."""
+    right = [numbers_from is not None and index >= numbers_from for index in range(len(columns))]
+    if has_rich(out):
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(
+            title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
+        )
+        for column, flush_right in zip(columns, right, strict=True):
+            drawn.add_column(column, justify="right" if flush_right else "left", overflow="fold")
+        for row in rows:
+            drawn.add_row(*map(Text, row))
+        Console(file=out).print(drawn)
+        return
+    if title:
+        print(title, file=out)
+    widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
+    for row in (columns, *rows):
+        cells = [
+            cell.rjust(width) if flush_right else cell.ljust(width)
+            for cell, width, flush_right in zip(row, widths, right, strict=True)
+        ]
+        print("  ".join(cells).rstrip(), file=out)
+
+
+@contextmanager
+def progress(out: TextIO | None = None) -> Iterator[Show]:
+    """Gives a function that shows an audit's progress: a bar with the time left, or a line now and then."""
+    out = out or sys.stderr
+    if not has_rich(out):
+        yield _progress_lines(out)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[state]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(file=out)) as bars:
+        bar = bars.add_task("", total=None, state="")
+
+        def show(audit: Audit) -> None:
+            now = audit.progress
+            done, total = now.done, now.total or None
+            if audit.status is Status.SUCCEEDED:
+                done = total = max(done, 1)
+            bars.update(bar, description=_subject(audit.request), completed=done, total=total, state=state(audit))
+
+        yield show
+
+
+def _progress_lines(out: TextIO) -> Show:
+    last: list[object] = []
+
+    def show(audit: Audit) -> None:
+        now = audit.progress
+        tenth = 10 * now.done // now.total if now.total else 0
+        step = [audit.status, now.phase, tenth]
+        if step != last:
+            last[:] = step
+            print(f"{_subject(audit.request)}: {state(audit)}", file=out, flush=True)
+
+    return show
+
+
+def state(audit: Audit) -> str:
+    """An audit's state in a few words, such as "measuring 640/2560 forward images (25 %), 40 s left"."""
+    now = audit.progress
+    if audit.status is not Status.RUNNING:
+        return "waiting for a worker" if audit.status is Status.QUEUED else str(audit.status)
+    text: str = now.phase
+    if now.total:
+        done, total = now.done, now.total
+        if now.unit == "bytes":
+            text += f" {done / 1e6:.0f}/{total / 1e6:.0f} MB"
+        else:
+            text += f" {done}/{total} {now.unit}"
+        text += f" ({100 * done // total} %)"
+    if now.eta_s is not None:
+        text += f", {duration(now.eta_s)} left"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Seconds, for a person: "42 s", "3 min 20 s", "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def ranges(values: Sequence[int]) -> str:
+    """Ascending numbers, runs of three and more joined: "1-8,16".
+
+    >>> ranges([1, 2, 3, 8, 16, 17])
+    '1-3,8,16,17'
+    """
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    parts = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs]
+    return ",".join(parts) or "none"
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _subject(request: AuditRequest) -> str:
+    weights = "" if request.weights == "pretrained" else f" ({request.weights})"
+    return printable(request.model + weights)
+
+
+def has_rich(out: TextIO) -> bool:
+    """Whether ``out`` is a terminal and rich is installed."""
+    if not out.isatty():
+        return False
+    try:
+        import rich  # noqa: F401
+    except ImportError:
+        return False
+    return True
