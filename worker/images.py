@@ -1,0 +1,264 @@
+"""Data sets: which images are measured, and the canvas of each. Torch is imported only where processes are made.
+
+A data set is a folder of images that the operator has named, or the built-in ``synthetic``.
+"""
+
+import hashlib
+import logging
+import os
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from zooaudit.contract import problem
+
+from worker.errors import AuditError
+from worker.synthetic import dead_leaves
+
+SYNTHETIC = "synthetic"
+EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""What may be inside the file, whatever its name: Pillow has other readers, some of which start other programs."""
+
+MAX_PIXELS = 89_478_485
+"""The largest image that is decoded or made by resizing: a quarter of a gigabyte in RGB."""
+
+PREFETCH = 8
+"""Canvases that each decoding process has ready."""
+
+Canvas = NDArray[np.uint8]
+Load = Callable[[str], Image.Image]
+Item = TypeVar("Item")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A model's own evaluation preprocessing. Sizes in pixels; ``mean`` and ``std`` of RGB in [0, 1].
+
+    ``resize`` is the shorter side after resizing; with ``squash`` it is both sides, whatever the image's shape.
+    """
+
+    input_size: int
+    resize: int
+    interpolation: Image.Resampling
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    squash: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The chosen images: their names in order, how to load one, and the SHA-256 of the list."""
+
+    names: list[str]
+    load: Load
+    sha256: str
+
+
+def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, seed: int) -> Sample:
+    """The sample of ``num_images`` from the data set of that name.
+
+    Raises AuditError when there is no such data set, its folder is missing or empty, or has too few images.
+    """
+    if dataset == SYNTHETIC:
+        names = [f"{SYNTHETIC}-{index:08d}" for index in range(num_images)]
+        return Sample(names, partial(_load_synthetic, seed), list_sha256(names))
+    if dataset not in datasets:
+        known = ", ".join(sorted({*datasets, SYNTHETIC}))
+        raise AuditError(
+            problem(
+                "unknown-dataset",
+                "Unknown data set",
+                422,
+                f"There is no data set {dataset!r} here. Ask for one of: {known}; or have the operator configure it.",
+            )
+        )
+    root = Path(datasets[dataset])
+    available = listing(root) if root.is_dir() else []
+    if not available:
+        state = "holds no images" if root.is_dir() else "is missing"
+        raise AuditError(
+            problem(
+                "dataset-unavailable",
+                "Data set unavailable",
+                422,
+                f"The folder of data set {dataset!r} {state}. The operator must put images there "
+                f"({', '.join(sorted(EXTENSIONS))}; subfolders are searched) or configure another folder.",
+            )
+        )
+    names = sample(available, num_images, seed)
+    return Sample(names, partial(load_file, root), list_sha256(names))
+
+
+def listing(root: Path) -> list[str]:
+    """Relative paths, with '/', of all the images below ``root``, sorted as byte strings. Hidden names are left out."""
+    return sorted(_walk(root, "", frozenset()), key=os.fsencode)
+
+
+def count(root: Path) -> int:
+    """How many images there are below ``root``."""
+    return sum(1 for _ in _walk(root, "", frozenset()))
+
+
+def sample(names: Sequence[str], num_images: int, seed: int) -> list[str]:
+    """``num_images`` of the names, chosen by ``random.Random(seed)``, sorted as byte strings."""
+    if num_images > len(names):
+        raise AuditError(
+            problem(
+                "too-few-images",
+                "Too few images",
+                422,
+                f"{num_images} images were asked for, but the data set has {len(names)}. "
+                f"Ask for at most {len(names)}, or choose another data set.",
+            )
+        )
+    return sorted(random.Random(seed).sample(names, num_images), key=os.fsencode)
+
+
+def list_sha256(names: Sequence[str]) -> str:
+    """SHA-256 (hex) of the names, one a line, in the bytes that they have on disk."""
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def load_file(root: Path, name: str) -> Image.Image:
+    """Opens the image ``root/name``. Raises ValueError for a name that would leave ``root``."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ValueError(f"{name!r} is not a path inside the data set")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(root / path, formats=FORMATS)
+
+
+def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -> Canvas:
+    """The middle (canvas_size, canvas_size, 3) of the image, resized as the model's own preprocessing does.
+
+    The shorter side becomes max(resize, canvas_size). The arithmetic is torchvision's, so that for
+    ``canvas_size == input_size`` the canvas is what both zoos would show the model, to the last bit.
+    Raises ValueError when the resized image would be unreasonably large.
+    """
+    image = _rgb(image)
+    size = _resized(image.size, max(preprocessing.resize, canvas_size), preprocessing.squash)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"an image of {image.width} x {image.height} is too long to be resized to {size}")
+    if size != image.size:
+        image = image.resize(size, preprocessing.interpolation)
+    # Python rounds halves to even, and so does torchvision's CenterCrop.
+    left, top = (round((side - canvas_size) / 2.0) for side in size)
+    return np.array(image.crop((left, top, left + canvas_size, top + canvas_size)), np.uint8)
+
+
+def canvases(
+    names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int, *, processes: int
+) -> Iterator[tuple[str, Canvas | None]]:
+    """Yields each name with its canvas, in order; None in place of an image that cannot be decoded.
+
+    ``processes`` others decode ahead (0: decode here, one at a time). They end when this process does, or when the
+    iterator is closed. Memory does not grow with the number of names.
+    """
+    decoded = _Canvases(names, load, preprocessing, canvas_size)
+    processes = min(processes, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processes)
+    if processes <= 0:
+        yield from (decoded[index] for index in range(len(names)))
+        return
+
+    import torch
+    from torch.utils.data import DataLoader
+
+    loader: DataLoader[Any] = DataLoader(
+        cast(Any, decoded),
+        batch_size=None,
+        num_workers=processes,
+        prefetch_factor=PREFETCH,
+        multiprocessing_context="fork",
+        # Arrays go through pipes as they are: tensors would go through /dev/shm, which is tiny in containers.
+        collate_fn=_unchanged,
+        # A generator of its own, or the loader would draw from torch's global one.
+        generator=torch.Generator(),
+    )
+    iterator = iter(loader)
+    try:
+        yield from iterator
+    finally:
+        del iterator
+
+
+class _Canvases:
+    """What the decoding processes index: name and canvas of each image."""
+
+    def __init__(self, names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int) -> None:
+        self.names = names
+        self.load = load
+        self.preprocessing = preprocessing
+        self.canvas_size = canvas_size
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[str, Canvas | None]:
+        name = self.names[index]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with self.load(name) as image:
+                    return name, canvas(image, self.preprocessing, self.canvas_size)
+        except Exception as error:  # A broken file can raise anything in a decoder; the audit counts and names it.
+            _log.warning("%r cannot be decoded: %s: %s", name, type(error).__name__, error)
+            return name, None
+
+
+def _unchanged(item: Item) -> Item:
+    return item
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    """Names of images below ``folder``. Links are followed, but never in circles: ``above`` has (device, inode)."""
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
+            elif Path(entry.name).suffix.lower() in EXTENSIONS and entry.is_file():
+                yield prefix + entry.name
+
+
+def _load_synthetic(seed: int, name: str) -> Image.Image:
+    return dead_leaves(seed, int(name.rpartition("-")[2]))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """As both zoos convert, ``convert("RGB")``, but 16-bit grey is scaled to 8 bits: Pillow would clip it to white.
+
+    EXIF orientation is not applied: the zoos do not apply it either.
+    """
+    if image.mode.startswith("I"):  # "I" is what Pillow makes of a 16-bit PGM and of integer TIFF.
+        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def _resized(size: tuple[int, int], shorter: int, squash: bool) -> tuple[int, int]:
+    """(width, height) after torchvision.transforms.Resize: of the shorter side, or of both when squashed."""
+    width, height = size
+    if squash:
+        return shorter, shorter
+    if width <= height:
+        return shorter, int(shorter * height / width)
+    return int(shorter * width / height), shorter
