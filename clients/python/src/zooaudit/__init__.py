@@ -1,10 +1,11 @@
 """zooaudit: how equivariant is a pretrained image model, and where in its depth?
 
->>> import zooaudit
->>> with zooaudit.AuditClient("http://127.0.0.1:8000") as client:  # doctest: +SKIP
-...     audit = client.submit("timm/resnet18.a1_in1k", dataset="synthetic", num_images=64)
-...     client.wait(audit.id)
-...     client.report(audit.id).parts["Early"].translation.channel
+import zooaudit
+
+with zooaudit.AuditClient("http://127.0.0.1:8000") as client:
+    audit = client.submit("timm/resnet18.a1_in1k", dataset="synthetic", num_images=64)
+    client.wait(audit.id)
+    print(client.report(audit.id).parts["Early"].translation.channel)
 """
 
 from importlib import import_module

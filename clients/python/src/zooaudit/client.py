@@ -1,10 +1,10 @@
-"""A client of the audit service.
+"""A client of the audit service::
 
->>> with AuditClient("http://127.0.0.1:8000") as client:  # doctest: +SKIP
-...     audit = client.submit("timm/resnet18.a1_in1k", weights="untrained", dataset="synthetic", num_images=64)
-...     audit = client.wait(audit.id, timeout=600)
-...     report = client.report(audit.id)
-...     print(report.parts["Early"].rotation.channel)
+with AuditClient("http://127.0.0.1:8000") as client:
+    audit = client.submit("timm/resnet18.a1_in1k", weights="untrained", dataset="synthetic", num_images=64)
+    audit = client.wait(audit.id, timeout=600)
+    report = client.report(audit.id)
+    print(report.parts["Early"].rotation.channel)
 """
 
 import math

@@ -1,0 +1,134 @@
+"""Audits and reports as the service sends them, and a transport that plays answers in order."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from zooaudit.contract import (
+    PARTS,
+    AngleRow,
+    Audit,
+    AuditRequest,
+    Links,
+    Part,
+    Problem,
+    Progress,
+    Report,
+    RotationScore,
+    ShiftRow,
+    Status,
+    TranslationScore,
+    problem,
+)
+
+ID = "0123456789abcdef0123456789abcdef"
+WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def audit(
+    status: Status | str = "queued", identifier: str = ID, error: Problem | None = None, **progress: Any
+) -> Audit:
+    status = Status(status)
+    return Audit(
+        id=identifier,
+        status=status,
+        request=AuditRequest(model="timm/resnet18.a1_in1k", dataset="synthetic", num_images=8),
+        created_at=WHEN,
+        started_at=None if status is Status.QUEUED else WHEN,
+        finished_at=WHEN if status.final else None,
+        progress=Progress(**progress),
+        error=error,
+        links=Links(self=f"/audit/{identifier}", report=f"/audit/{identifier}/report"),
+    )
+
+
+def report(weights: str = "pretrained", final_reason: str | None = None) -> Report:
+    shift, angle = ShiftRow(shift_px=1, channel=0.91, layer=0.95), AngleRow(angle_deg=90, channel=0.31, layer=0.52)
+    part = Part(
+        blocks=3,
+        translation=TranslationScore(channel=0.91, layer=0.95, by_transform=(shift,)),
+        rotation=RotationScore(channel=0.31, layer=0.52, by_transform=(angle,)),
+    )
+    parts = dict.fromkeys(PARTS, part)
+    if final_reason:
+        nothing = {"channel": None, "layer": None, "reason": final_reason}
+        parts["Final"] = Part(
+            blocks=0,
+            translation=TranslationScore(**nothing, by_transform=()),
+            rotation=RotationScore(**nothing, by_transform=()),
+        )
+    kind = {"kind": weights, "origin": "timm/resnet18.a1_in1k on the hub", "sha256": "ab" * 32}
+    body = {
+        "id": ID,
+        "protocol": "1",
+        "model": {
+            "name": "timm/resnet18.a1_in1k",
+            "source": "timm",
+            "family": "resnet",
+            "architecture": "resnet18",
+            "parameters": 11_689_512,
+            "input_size": 224,
+            "weights": kind,
+            "imagenet_top1": 71.5,
+        },
+        "images": {"dataset": "synthetic", "count": 8, "seed": 0, "sha256": "cd" * 32, "skipped": []},
+        "method": {
+            "similarity": "correlation",
+            "border": "crop",
+            "resize": 256,
+            "canvas_size": 256,
+            "translations_px": [1],
+            "rotations_deg": [90],
+            "precision": "float32",
+        },
+        "parts": {name: value.model_dump() for name, value in parts.items()},
+        "blocks": [],
+        "environment": {
+            "zooaudit": "0.1.0",
+            "python": "3.11",
+            "torch": "2.11",
+            "timm": "1.0",
+            "torchvision": "0.26",
+            "device": "cpu",
+            "threads": 2,
+            "batch_size": 8,
+        },
+        "timing": {
+            "started_at": WHEN,
+            "finished_at": WHEN,
+            "seconds": 1.5,
+            "forward_images": 24,
+            "images_per_second": 16.0,
+        },
+    }
+    return Report.model_validate(body)
+
+
+NO_SUCH_MODEL = problem(
+    "unknown-model", "Unknown model", 422, "There is no model 'timm/resnet19'.", suggestions=("timm/resnet18",)
+)
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
+    """A response with a contract's object; header names are written with underscores."""
+    kind = "application/problem+json" if isinstance(body, Problem) else "application/json"
+    fields = {"Content-Type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return httpx.Response(status, content=body.model_dump_json(), headers=fields)
+
+
+class Script(httpx.MockTransport):
+    """Plays the given steps in order, the last for ever: responses, exceptions to raise, or functions of a request."""
+
+    def __init__(self, *steps: httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]) -> None:
+        super().__init__(self._play)
+        self.steps, self.requests = list(steps), list[httpx.Request]()
+
+    def _play(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, httpx.Response):
+            return httpx.Response(step.status_code, content=step.content, headers=step.headers)
+        return step(request)

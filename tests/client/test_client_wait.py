@@ -1,0 +1,86 @@
+"""AuditClient.wait: it ends when the audit ends, in any way, or when its time is up; and it polls politely."""
+
+import time
+
+import httpx
+import pytest
+import zooaudit
+from samples import ID, Script, answer, audit
+from zooaudit.contract import problem
+
+
+def client(*steps, **options):
+    transport = Script(*steps)
+    return zooaudit.AuditClient("http://service.test", transport=transport, **options), transport
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
+def test_it_ends_with_the_audit(end):
+    http, sent = client(
+        answer(audit()), answer(audit("running", phase="measuring", done=1, total=2)), answer(audit(end))
+    )
+    seen = []
+    ended = http.wait(ID, 10, poll_s=0.01, on_progress=lambda now: seen.append(str(now.status)))
+    assert str(ended.status) == end
+    assert seen == ["queued", "running", end]
+    assert len(sent.requests) == 3
+
+
+def test_an_unchanged_audit_is_not_sent_again():
+    def serve(request: httpx.Request) -> httpx.Response:
+        if len(sent.requests) > 4:
+            return answer(audit("succeeded"), ETag='"2"')
+        if request.headers.get("If-None-Match") == '"1"':
+            return httpx.Response(304, headers={"ETag": '"1"'})
+        return answer(audit("running"), ETag='"1"')
+
+    http, sent = client(serve)
+    seen = []
+    assert http.wait(ID, 10, poll_s=0.01, on_progress=seen.append).status == "succeeded"
+    assert [now.status for now in seen] == ["running", "succeeded"]
+    assert [request.headers.get("If-None-Match") for request in sent.requests] == [None, *['"1"'] * 4]
+
+
+def test_it_polls_as_often_as_the_service_asks():
+    http, _ = client(answer(audit("running"), Retry_After="0.4"), answer(audit("succeeded")))
+    started = time.monotonic()
+    http.wait(ID)
+    assert 0.4 <= time.monotonic() - started < 2
+
+
+def test_time_runs_out():
+    http, sent = client(answer(audit("running"), Retry_After="30"))
+    started = time.monotonic()
+    with pytest.raises(
+        zooaudit.WaitTimeout, match=rf"Audit {ID} is still running after 0\.3 s; it goes on\."
+    ) as caught:
+        http.wait(ID, 0.3)
+    assert 0.3 <= time.monotonic() - started < 2
+    assert isinstance(caught.value, TimeoutError)
+    assert caught.value.audit.status == "running"
+    assert [request.method for request in sent.requests] == ["GET", "GET"]  # a last look, and nothing is canceled
+
+
+def test_a_restart_of_the_service_is_borne():
+    away = (httpx.ConnectError("refused"), answer(problem("busy", "Busy", 503, "Starting."), 503, Retry_After="0"))
+    http, sent = client(answer(audit("running")), *away, answer(audit("succeeded")), retry_s=0)
+    assert http.wait(ID, 10, poll_s=0.01).status == "succeeded"
+    assert len(sent.requests) == 4
+
+
+def test_a_service_that_is_away_until_time_runs_out():
+    http, _ = client(answer(audit("running")), httpx.ConnectError("refused"))
+    with pytest.raises(zooaudit.WaitTimeout, match=r"it goes on\. Cannot reach http://service.test: refused"):
+        http.wait(ID, 0.5, poll_s=0.01)
+
+
+def test_a_service_that_was_never_there():
+    http, _ = client(httpx.ConnectError("refused"))
+    with pytest.raises(zooaudit.ConnectionFailed):
+        http.wait(ID, 0.3)
+
+
+def test_an_audit_that_is_gone():
+    http, _ = client(answer(audit("running")), answer(problem("not-found", "Not found", 404, "No such audit."), 404))
+    with pytest.raises(zooaudit.NotFound):
+        http.wait(ID, 10, poll_s=0.01)

@@ -1,0 +1,60 @@
+"""What `import zooaudit` gives, and that it costs next to nothing."""
+
+import subprocess
+import sys
+
+import pytest
+import zooaudit
+from zooaudit import errors
+
+
+def test_the_public_names():
+    assert sorted(zooaudit.__all__) == sorted(
+        [
+            *("AuditClient", "Options", "__version__"),
+            *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Health", "ModelList", "Part"),
+            *("Problem", "Progress", "Report", "Status"),
+            *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),
+            *("ApiError", "InvalidRequest", "Unauthorized", "NotFound", "Conflict", "Unavailable"),
+        ]
+    )
+    for name in zooaudit.__all__:
+        assert getattr(zooaudit, name) is not None
+    assert set(zooaudit.__all__) <= set(dir(zooaudit))
+
+
+def test_other_names_are_refused():
+    with pytest.raises(AttributeError, match="no attribute 'audit_model'"):
+        zooaudit.audit_model  # noqa: B018
+
+
+def test_the_drawn_tree_is_the_tree():
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ZooauditError)
+    ]
+    assert len(kinds) == 12
+    for kind in kinds:
+        assert kind.__name__ in (errors.__doc__ or "")
+        assert kind.__name__ in zooaudit.__all__
+
+
+def test_importing_is_light():
+    code = "import sys, zooaudit; print(*sorted({'httpx', 'pydantic', 'rich', 'torch', 'asyncio'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "", "")
+
+
+def test_the_library_works_without_rich():
+    code = """
+import sys
+sys.modules["rich"] = None
+import io, zooaudit, zooaudit.cli
+from zooaudit import display
+class Terminal(io.StringIO):
+    def isatty(self): return True
+out = Terminal()
+display.table(["A"], [["x"]], out)
+print(repr(out.getvalue()))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout.strip(), ran.stderr) == (repr("A\nx\n"), "")
