@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDE_PX = 512
-SHAPES = 1000
-RADIUS_PX = (4.0, 160.0)
+LEAVES = 1400
+RADIUS_PX = (6.0, 200.0)
 
 Plane = NDArray[np.float32]
 
@@ -21,61 +21,54 @@ Plane = NDArray[np.float32]
 def dead_leaves(seed: int, index: int) -> Image.Image:
     """Image number ``index`` of the set ``seed``: RGB, 512 x 512, the same on every run; it depends on nothing else."""
     rng = np.random.default_rng([seed, index])
-    pixels = np.empty((SIDE_PX, SIDE_PX, 3), np.float32)
-    pixels[:] = rng.uniform(0, 255, 3)
-    for radius in radii(rng):
-        _drop(pixels, float(radius), rng)
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    return Image.fromarray(_paint(_fall(radii(rng), rng), rng))
 
 
 def radii(rng: np.random.Generator) -> NDArray[np.float64]:
-    """(SHAPES,) radii in pixels, of density proportional to r^-3 between the two limits (inverse transform)."""
+    """(LEAVES,) radii in pixels, of density proportional to r^-3 between the two limits (inverse transform)."""
     low, high = (radius**-2.0 for radius in RADIUS_PX)
-    values: NDArray[np.float64] = (low + rng.random(SHAPES) * (high - low)) ** -0.5
-    # So few shapes leave gaps. The largest fall first and close them, as the leaves of long ago would have.
-    largest_first = np.argsort(-values)
-    return np.concatenate([values[largest_first[:100]], rng.permutation(values[largest_first[100:]])])
+    return np.asarray((low + rng.random(LEAVES) * (high - low)) ** -0.5)
 
 
-def _drop(pixels: Plane, radius: float, rng: np.random.Generator) -> None:
-    """Paints one leaf of the given radius at a random place over ``pixels``, (H, W, 3)."""
-    x, y = rng.uniform(-radius, SIDE_PX + radius, 2)
-    left, right = max(0, math.floor(x - radius)), min(SIDE_PX, math.ceil(x + radius) + 1)
-    top, bottom = max(0, math.floor(y - radius)), min(SIDE_PX, math.ceil(y + radius) + 1)
-    if left >= right or top >= bottom:
-        return
-    dx = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x)
-    dy = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y)
-    inside = _shape(dx, dy, radius, rng)
-    leaf = rng.uniform(0, 255, 3).astype(np.float32) * _texture(dx, dy, rng)[..., None]
-    np.copyto(pixels[top:bottom, left:right], leaf, where=inside[..., None])
+def _fall(radii: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
+    """(H, W) index of the leaf on top at each pixel, when all have fallen in order, each at a random place."""
+    top = np.zeros((SIDE_PX, SIDE_PX), np.intp)  # Leaf 0 shows through the gaps that the others leave, a seventh of it.
+    ramp = np.arange(SIDE_PX, dtype=np.float32)
+    centres = rng.random((len(radii), 2)) * (SIDE_PX + 2 * radii[:, None]) - radii[:, None]
+    angles = rng.random(len(radii)) * 2 * math.pi
+    corners = rng.choice([0, 3, 4], len(radii))
+    leaves = zip(radii.tolist(), centres.tolist(), angles.tolist(), corners.tolist(), strict=True)
+    for index, (radius, (x, y), angle, sides) in enumerate(leaves):
+        columns = slice(max(0, math.floor(x - radius)), max(0, math.ceil(x + radius) + 1))
+        rows = slice(max(0, math.floor(y - radius)), max(0, math.ceil(y + radius) + 1))
+        inside = _inside(ramp[columns] - x, ramp[rows, None] - y, radius, sides, angle)
+        top[rows, columns][inside] = index
+    return top
 
 
-def _shape(dx: Plane, dy: Plane, radius: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(h, w) which offsets from the centre lie in a disc, a rectangle or a triangle that the disc encloses."""
-    corners = int(rng.choice([0, 3, 4]))
+def _inside(dx: Plane, dy: Plane, radius: float, corners: int, angle: float) -> NDArray[np.bool_]:
+    """(h, w) which offsets (w,), (h, 1) from the centre lie in a disc, or a triangle or rectangle within that disc."""
     if corners == 0:
-        return dx * dx + dy * dy <= radius * radius
-    angle = rng.uniform(0, 2 * math.pi)
-    inside = np.ones((dy.shape[0], dx.shape[1]), np.bool_)
-    for side in range(corners):
-        reach = radius * (0.5 if corners == 3 else (0.85, 0.5)[side % 2])
-        inside &= _along(dx, dy, angle + side * 2 * math.pi / corners) <= reach
-    return inside
+        return np.asarray(dx * dx + dy * dy <= radius * radius)
+    u = dx * math.cos(angle) + dy * math.sin(angle)
+    v = dy * math.cos(angle) - dx * math.sin(angle)
+    if corners == 4:
+        return np.asarray((np.abs(u) <= 0.85 * radius) & (np.abs(v) <= 0.5 * radius))
+    return np.asarray((u >= -0.5 * radius) & (np.abs(v) <= (radius - u) * math.tan(math.pi / 6)))
 
 
-def _texture(dx: Plane, dy: Plane, rng: np.random.Generator) -> Plane:
-    """(h, w) factors around 1: an oriented grating, with some noise."""
-    wavelength_px = math.exp(rng.uniform(math.log(4), math.log(64)))
-    contrast = rng.uniform(0, 0.35)
-    phase = _along(dx, dy, rng.uniform(0, math.pi)) * np.float32(2 * math.pi / wavelength_px)
-    grating = np.sin(phase + np.float32(rng.uniform(0, 2 * math.pi)))
-    noise = rng.standard_normal(grating.shape, np.float32) * np.float32(rng.uniform(0, 0.05))
-    factors: Plane = np.float32(1) + np.float32(contrast) * grating + noise
-    return factors
-
-
-def _along(dx: Plane, dy: Plane, angle: float) -> Plane:
-    """(h, w) signed distance in pixels along the direction ``angle`` (radians)."""
-    distance: Plane = dx * np.float32(math.cos(angle)) + dy * np.float32(math.sin(angle))
-    return distance
+def _paint(top: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(H, W, 3) colours: each leaf has a colour of its own, mostly grey, an oriented grating and some noise."""
+    colours = rng.uniform(20, 235, (LEAVES, 1)) + rng.normal(0, 30, (LEAVES, 3))
+    wavelengths_px = np.exp(rng.uniform(math.log(4), math.log(64), LEAVES))
+    directions = rng.uniform(0, 2 * math.pi, LEAVES)
+    contrasts, noise = rng.uniform(0, 0.3, LEAVES), rng.uniform(0, 0.06, LEAVES)
+    across, down = (
+        (turn(directions) * 2 * math.pi / wavelengths_px).astype(np.float32)[top] for turn in (np.cos, np.sin)
+    )
+    ramp = np.arange(SIDE_PX, dtype=np.float32)
+    grating = np.sin(across * ramp + down * ramp[:, None])
+    texture = contrasts.astype(np.float32)[top] * grating
+    texture += noise.astype(np.float32)[top] * rng.standard_normal(top.shape, np.float32)
+    pixels = colours.astype(np.float32)[top] * (1 + texture[..., None])
+    return np.asarray(np.clip(pixels, 0, 255), np.uint8)
