@@ -1,0 +1,71 @@
+"""One audit without a service: ``python -m worker.cli REQUEST.json [--images DIR] > report.json``.
+
+Exit status: 0 with the report on standard output; 1 when the audit fails, 2 when the request is wrong, with the
+reason on standard error.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+from zooaudit.contract import AuditRequest, Progress
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker.cli", description="Audit one model, without a service.")
+    parser.add_argument("request", help="a JSON file with an audit request, or - for standard input")
+    parser.add_argument("--images", type=Path, help="the folder that the request's data set is read from")
+    parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: CUDA when there is one)")
+    parser.add_argument("--batch-size", type=int, help="images at once (default: chosen from the memory)")
+    parser.add_argument(
+        "--memory-gib",
+        type=float,
+        default=os.environ.get("ZOOAUDIT_MEMORY_GIB"),
+        help="memory that the audit may use (default: ZOOAUDIT_MEMORY_GIB, else chosen)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    options = parser.parse_args(arguments)
+    try:
+        text = sys.stdin.read() if options.request == "-" else Path(options.request).read_text("utf-8")
+        request = AuditRequest.model_validate_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"{options.request} cannot be read: {error}", file=sys.stderr)
+        return 2
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            print(f"{'.'.join(map(str, item['loc'])) or 'request'}: {item['msg']}", file=sys.stderr)
+        return 2
+
+    # Torch takes seconds to import; a mistake in the request should not have to wait for it.
+    from worker.audit import run
+    from worker.errors import AuditError
+
+    try:
+        report = run(
+            request,
+            datasets={} if options.images is None else {request.dataset: options.images},
+            device=options.device,
+            memory_gib=options.memory_gib,
+            batch_size=options.batch_size,
+            on_progress=None if options.quiet else _show,
+        )
+    except AuditError as error:
+        print(f"{error.problem.title}: {error.problem.detail}", file=sys.stderr)
+        return 1
+    finally:
+        if not options.quiet:
+            print(file=sys.stderr)
+    print(report.model_dump_json(indent=1))
+    return 0
+
+
+def _show(progress: Progress) -> None:
+    share = f"{progress.done}/{progress.total} {progress.unit}" if progress.total else ""
+    eta = f", {progress.eta_s:.0f} s left" if progress.eta_s is not None else ""
+    print(f"\r{progress.phase} {share}{eta}\033[K", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Streaming statistics of pairs of feature maps: the sums from which every similarity is computed.
+
+:class:`Spread` and :class:`Moments` are commutative monoids: ``empty`` is the identity and ``+`` merges what was seen
+in two disjoint sets of observations by the formula of Chan, Golub and LeVeque (1979), so that updating, merging and
+sharding are one operation, and a merge gives what one pass over both sets would have given.
+
+>>> a = torch.tensor([[0.0, 3.0], [1.0, 1.0], [2.0, 2.0]])
+>>> whole = Moments.of(centre(a), centre(a))
+>>> parts = Moments.of(centre(a[:1]), centre(a[:1])) + Moments.of(centre(a[1:]), centre(a[1:]))
+>>> torch.allclose(whole.cross, parts.cross)
+True
+>>> whole.cross
+tensor([[ 2., -1.],
+        [-1.,  2.]], dtype=torch.float64)
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Observations as deviations from a pivot near their mean, so that float32 products lose nothing to the mean.
+
+    ``values`` (n, K) float32, ``pivot`` (K,) float32, ``total`` and ``squares`` (K,) float64: the sums of the
+    deviations and of their squares.
+    """
+
+    values: Tensor
+    pivot: Tensor
+    total: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, pivot: Tensor) -> "Centred":
+        """Sum up deviations (n, K) that were taken from ``pivot``."""
+        # In float64 over slices of some thousand rows, so that float32 rounds only within a slice.
+        slices = torch.split(values, 4096)
+        total = torch.stack([rows.sum(0) for rows in slices]).double().sum(0)
+        squares = torch.stack([rows.square().sum(0) for rows in slices]).double().sum(0)
+        return cls(values, pivot, total, squares)
+
+
+def centre(observations: Tensor, pivot: Tensor | None = None) -> Centred:
+    """Deviations of ``observations`` (..., K), any floating dtype and strides, from ``pivot`` (default: their mean)."""
+    channels = observations.shape[-1]
+    if pivot is None:
+        pivot = observations.reshape(-1, channels).float().mean(0)
+    return Centred.of(torch.sub(observations, pivot).reshape(-1, channels), pivot)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of each of K channels over ``count`` observations: mean and sum of squared deviations from it, float64 (K,)."""
+
+    count: int
+    mean: Tensor
+    square: Tensor
+
+    @classmethod
+    def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Spread":
+        zeros = torch.zeros(channels, dtype=torch.float64, device=device)
+        return cls(0, zeros, zeros)
+
+    @classmethod
+    def of(cls, batch: Centred) -> "Spread":
+        count = batch.values.shape[0]
+        return cls(
+            count,
+            batch.pivot.double() + batch.total / count,
+            # Rounding must not make a sum of squares negative.
+            (batch.squares - batch.total.square() / count).clamp(min=0.0),
+        )
+
+    def __add__(self, other: "Spread") -> "Spread":
+        count = self.count + other.count
+        if not count:
+            return self
+        share = other.count / count
+        step = other.mean - self.mean
+        return Spread(count, self.mean + share * step, self.square + other.square + self.count * share * step.square())
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The spread of a and of b over n pairs of K-channel observations, and their cross products, in float64::
+
+    cross = sum over i of (a_i - mean_a)(b_i - mean_b)^T              (K, K)
+    cross(x + y) = cross(x) + cross(y) + n_x n_y / (n_x + n_y) (mean_a(y) - mean_a(x))(mean_b(y) - mean_b(x))^T
+    """
+
+    a: Spread
+    b: Spread
+    cross: Tensor
+
+    @classmethod
+    def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Moments":
+        """The moments of no observations at all."""
+        none = Spread.empty(channels, device)
+        return cls(none, none, torch.zeros(channels, channels, dtype=torch.float64, device=device))
+
+    @classmethod
+    def of(cls, a: Centred, b: Centred) -> "Moments":
+        """The moments of one batch: row i of ``a`` is paired with row i of ``b``."""
+        cross = (a.values.T @ b.values).double()
+        return cls(Spread.of(a), Spread.of(b), cross.addr_(a.total, b.total, alpha=-1.0 / a.values.shape[0]))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        a = self.a + other.a
+        if not a.count:
+            return self
+        cross = (self.cross + other.cross).addr_(
+            other.a.mean - self.a.mean,
+            other.b.mean - self.b.mean,
+            alpha=self.a.count * (other.a.count / a.count),
+        )
+        return Moments(a, self.b + other.b, cross)

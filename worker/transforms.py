@@ -1,0 +1,108 @@
+"""The transforms T: how they act on an image, and how the feature maps of both are laid upon each other.
+
+Images and canvases are (N, 3, height, width), feature maps (N, h, w, K). All shifts are diagonal, down and right;
+rotations are counter-clockwise.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Border = Literal["crop", "zero", "circular"]
+
+
+@dataclass(frozen=True)
+class Shift:
+    shift_px: int
+
+
+@dataclass(frozen=True)
+class Rotation:
+    angle_deg: int
+
+    @property
+    def quarters(self) -> int:
+        return self.angle_deg // 90
+
+
+Transform = Shift | Rotation
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of a canvas whose side is ``size + room``, where ``room`` is the largest shift asked for."""
+
+    size: int
+    room: int
+    border: Border
+
+    def reference(self, canvas: Tensor) -> Tensor:
+        """x_0 = canvas[room : room + size] on both axes: the view that every other one is compared with."""
+        return self._window(canvas, self.room)
+
+    def transformed(self, canvas: Tensor, transform: Transform) -> Tensor:
+        """T(x_0). Under border "crop" a shifted view is another window of the canvas, so every pixel is real."""
+        match transform, self.border:
+            case Rotation(), _:
+                return torch.rot90(self.reference(canvas), transform.quarters, (2, 3))
+            case Shift(shift), "crop":
+                return self._window(canvas, self.room - shift)
+            case Shift(shift), "zero":
+                kept = self.reference(canvas)[:, :, : self.size - shift, : self.size - shift]
+                return functional.pad(kept, (shift, 0, shift, 0))
+            case Shift(shift), _:
+                return torch.roll(self.reference(canvas), (shift, shift), (2, 3))
+
+    def _window(self, canvas: Tensor, start: int) -> Tensor:
+        return canvas[:, :, start : start + self.size, start : start + self.size]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How f(T(x)) is laid upon f(x): both are cut to ``height`` x ``width``, then b undergoes T's inverse.
+
+    ``offset`` (rows, columns) is where b's window begins, the shift in cells of the map, rounded down; a's begins at 0.
+    """
+
+    height: int
+    width: int
+    offset: tuple[int, int] = (0, 0)
+    roll: bool = False
+    quarters: int = 0
+
+    def of_reference(self, a: Tensor) -> Tensor:
+        return a[:, : self.height, : self.width]
+
+    def of_transformed(self, b: Tensor) -> Tensor:
+        rows, columns = self.offset
+        if self.roll:
+            return torch.roll(b, (-rows, -columns), (1, 2))
+        return torch.rot90(b[:, rows:, columns:], -self.quarters, (1, 2))
+
+
+def align(transform: Transform, height: int, width: int, size: int, border: Border) -> Alignment | str:
+    """The alignment of maps of ``height`` x ``width`` cells for an input of ``size`` pixels, or why there is none.
+
+    Comparing a with the inverse of T applied to b pairs the same cells as comparing T(a) with b. A 1x1 map stays as
+    it is: there T is the identity, and the comparison measures invariance.
+
+    >>> align(Shift(33), 7, 7, 224, "crop")
+    Alignment(height=6, width=6, offset=(1, 1), roll=False, quarters=0)
+    >>> align(Rotation(90), 8, 4, 224, "crop")
+    'a map of 8 x 4 cells does not fit upon itself when it is rotated'
+    """
+    if (height, width) == (1, 1):
+        return Alignment(1, 1)
+    match transform:
+        case Rotation():
+            if height != width:
+                return f"a map of {height} x {width} cells does not fit upon itself when it is rotated"
+            return Alignment(height, width, quarters=transform.quarters)
+        case Shift(shift):
+            offset = (shift * height // size, shift * width // size)
+            if border == "circular":
+                return Alignment(height, width, offset, roll=True)
+            return Alignment(height - offset[0], width - offset[1], offset)
