@@ -9,7 +9,7 @@ import httpx
 import pytest
 import zooaudit
 from samples import ID, NO_SUCH_MODEL, Script, answer, audit, report
-from zooaudit.contract import AuditList, AuditRequest, Health, problem
+from zooaudit.contract import AuditList, AuditRequest, problem
 
 
 def client(*steps, **options):
@@ -207,11 +207,4 @@ def test_audits_are_listed_page_by_page():
     ]
     sent.requests.clear()
     assert [found.id for found in http.audits(limit=2)] == names[:2]
-    assert len(sent.requests) == 1
-
-
-def test_health_of_a_degraded_service_is_an_answer():
-    ill = Health(status="degraded", version="1", redis=False, workers=0, queued=0, running=0, datasets={})
-    http, sent = client(answer(ill, 503))
-    assert http.health() == ill
     assert len(sent.requests) == 1

@@ -78,7 +78,7 @@ def _hint(error: ZooauditError) -> str:
     match error:
         case ConnectionFailed():
             return " Is the service running there? --url or ZOOAUDIT_URL say where it is."
-        case Unauthorized():
+        case Unauthorized() if error.problem.status == 401:
             return " The environment's ZOOAUDIT_API_KEY is sent as the key."
     return ""
 

@@ -154,8 +154,7 @@ class AuditClient:
 
     def health(self) -> Health:
         """How the service is; ``status`` is "degraded" when Redis or every worker is missing."""
-        response = self._send("GET", "/health", accept_503=True)
-        return parse(Health, response)
+        return parse(Health, self._send("GET", "/health"))
 
     def wait(
         self,
@@ -211,7 +210,6 @@ class AuditClient:
         content: str | None = None,
         headers: Mapping[str, str] | None = None,
         retry_s: float | None = None,
-        accept_503: bool = False,
     ) -> httpx.Response:
         """One request, repeated for up to ``retry_s`` seconds while nothing answers or the service is busy."""
         patience = self._retry_s if retry_s is None else retry_s
@@ -226,7 +224,7 @@ class AuditClient:
             except httpx.TransportError as failure:
                 error = ConnectionFailed(f"Cannot reach {self.base_url}: {cause(failure, self._timeout)}.")
             else:
-                if response.status_code < 400 or (accept_503 and response.status_code == 503):
+                if response.status_code < 400:
                     return response
                 error = api_error(problem_of(response), retry_after_s(response))
                 if response.status_code not in (429, 503):

@@ -102,7 +102,8 @@ def cancel(client: AuditClient, args: argparse.Namespace) -> Exit:
     if args.json:
         _print_json(found)
     else:
-        print(f"Audit {found.id}: {printable(state(found))}")
+        stopping = found.status is Status.RUNNING  # its worker has been told
+        print(f"Audit {found.id}: {'stops within seconds' if stopping else printable(state(found))}")
     return Exit.OK
 
 
