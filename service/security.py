@@ -1,0 +1,109 @@
+"""Who may ask, from where, and how much: keys, hosts, body size, headers."""
+
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from email.message import Message
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from pydantic import SecretStr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as ServerMessage
+from zooaudit.contract import problem
+
+from service.errors import Refused, problem_response, refused
+
+MAX_BODY_BYTES = 64 * 1024
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host``, a name or an address, can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def require_key(request: Request) -> None:
+    """Refuses with 401 unless the service has no keys or the request carries one of them."""
+    keys: Sequence[SecretStr] = request.app.state.settings.api_keys
+    if not keys:
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    # Every key is compared, so that the time taken tells nothing.
+    matches = [hmac.compare_digest(given.strip().encode(), key.get_secret_value().encode()) for key in keys]
+    if scheme.lower() != "bearer" or not any(matches):
+        detail = "This needs an API key: send it as 'Authorization: Bearer KEY'."
+        raise Refused(problem("unauthorized", "API key needed", 401, detail), {"WWW-Authenticate": "Bearer"})
+
+
+async def json_body(request: Request) -> bytes:
+    """The body of a request that says it is JSON; refuses with 415 and, beyond MAX_BODY_BYTES, with 413."""
+    header = Message()
+    header["content-type"] = request.headers.get("content-type", "")
+    # Also what keeps other sites' forms out: a browser asks first before it sends JSON across sites.
+    if header.get_content_type() != "application/json":
+        detail = "Send the audit as JSON, with 'Content-Type: application/json'."
+        raise refused("unsupported-media-type", "Unsupported media type", 415, detail)
+    body = bytearray()
+    too_large = int(request.headers.get("content-length", "0") or 0) > MAX_BODY_BYTES
+    if not too_large:
+        async for chunk in request.stream():
+            body += chunk
+            too_large = len(body) > MAX_BODY_BYTES
+            if too_large:
+                break
+    if too_large:
+        detail = f"A request has at most {MAX_BODY_BYTES} bytes."
+        raise refused("body-too-large", "Body too large", 413, detail)
+    return bytes(body)
+
+
+class Guard:
+    """ASGI middleware: adds the security headers and, where nobody needs a key, turns away foreign hosts.
+
+    Without the latter any web page could reach a service on loopback by pointing its own name at 127.0.0.1.
+    """
+
+    def __init__(self, app: ASGIApp, loopback_only: bool) -> None:
+        self._app = app
+        self._loopback_only = loopback_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: ServerMessage) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._loopback_only and not is_loopback(_host(Headers(scope=scope).get("host", ""))):
+            detail = "Without API keys this service answers to loopback addresses and 'localhost' only."
+            await problem_response(problem("foreign-host", "Foreign host", 403, detail))(
+                scope, receive, send_with_headers
+            )
+        else:
+            await self._app(scope, receive, send_with_headers)
+
+
+def _host(header: str) -> str:
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,59 @@
+"""``python -m worker``: takes audits from the queue until told to stop."""
+
+import logging
+import os
+import sys
+
+from pydantic import ValidationError
+from zooaudit.contract import AuditRequest, Catalogue, Report
+
+from worker.settings import WorkerSettings
+
+log = logging.getLogger("zooaudit.worker")
+
+
+def main() -> int:
+    """Runs until told to stop. Returns 2 when the settings cannot be used, 1 when it had to give up."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = WorkerSettings()
+    except ValidationError as error:
+        for item in error.errors(include_input=False):
+            print(f"ZOOAUDIT_{'.'.join(map(str, item['loc'][:1])).upper()}: {item['msg']}", file=sys.stderr)
+        return 2
+    # No checkpoint, wherever it comes from, may run code while it is read.
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+
+    # Imported here, and before the first job: a job's process is a fork of this one and finds torch imported, while
+    # the processes that it spawns for decoding, which import this module again, do not pay for it.
+    from worker import audit, jobs
+
+    def run(request: AuditRequest, on_progress: "audit.OnProgress") -> Report:
+        return audit.run(
+            request,
+            datasets=settings.datasets,
+            device=settings.device,
+            memory_gib=settings.memory_gib,
+            decode_processes=settings.decode_processes,
+            on_progress=on_progress,
+        )
+
+    catalogue = _catalogue(settings)
+    log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
+    return 0 if jobs.work(settings, catalogue, run) else 1
+
+
+def _catalogue(settings: WorkerSettings) -> Catalogue:
+    from worker import images, zoo
+
+    datasets: dict[str, int | None] = {"synthetic": None}
+    for name, folder in settings.datasets.items():
+        try:
+            datasets[name] = images.count(folder)
+        except OSError as error:
+            log.error("data set %s is left out: %s", name, error)
+    return Catalogue(entries=zoo.catalogue(), datasets=datasets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Settings of a worker process, read once from the environment."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Each field is the environment variable ``ZOOAUDIT_`` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="ZOOAUDIT_", frozen=True, extra="ignore")
+
+    redis_url: Annotated[SecretStr, Field(description="The Redis that carries the queue.")] = SecretStr(
+        "redis://127.0.0.1:6379/0"
+    )
+    store: Annotated[
+        str,
+        Field(description="Where the reports go: a folder, or s3://BUCKET/PREFIX (with the usual AWS_* variables)."),
+    ] = "var/store"
+    datasets: Annotated[
+        dict[str, Path],
+        NoDecode,
+        Field(description="Image folders by name, as imagenet-val=/data/val,photos=/data/photos."),
+    ] = {}
+    device: Annotated[str | None, Field(description="cuda, cuda:1 or cpu; by default CUDA when there is one.")] = None
+    memory_gib: Annotated[
+        float | None, Field(gt=0, description="Memory that one audit may use, in GiB; by default chosen by itself.")
+    ] = None
+    decode_processes: Annotated[
+        int | None, Field(ge=0, description="Processes that decode images; by default one for each core, less one.")
+    ] = None
+    job_timeout_s: Annotated[int, Field(ge=1, description="An audit that takes longer than this fails.")] = 86_400
+    worker_ttl_s: Annotated[
+        int, Field(ge=3, description="A worker silent for this long is taken for dead, and its audit goes to another.")
+    ] = 30
+    stop_grace_s: Annotated[
+        float, Field(ge=0, description="Time to finish the running audit on SIGTERM before it goes back to the queue.")
+    ] = 5.0
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [item.strip().partition("=") for item in value.split(",") if item.strip()]
+        if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) and path for name, _, path in pairs):
+            raise ValueError("write NAME=FOLDER, several with commas between them")
+        if any(name == "synthetic" for name, _, _ in pairs):
+            raise ValueError("'synthetic' is the built-in data set; choose another name")
+        return {name: path for name, _, path in pairs}
