@@ -67,7 +67,12 @@ class HubFiles:
     def download(self, repo_id: str, filename: str, **options: Any) -> str:
         # Not at the top: the hub client brings an HTTP library, which an audit of untrained weights does without.
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
-        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
 
         fetch = partial(self.hf_hub_download, repo_id, filename, **options)
         url = hf_hub_url(repo_id, filename, revision=options.get("revision"))
@@ -76,6 +81,8 @@ class HubFiles:
             # Asked first, because hf_hub_download retries an unreachable hub for minutes.
             etag = get_hf_file_metadata(url, timeout=TIMEOUT_S).etag
             path = Path(fetch(tqdm_class=_bar(self.on_progress)))
+        except LocalEntryNotFoundError as error:  # An EntryNotFoundError, but of the cache: the hub did not answer.
+            raise unreachable(url, error) from error
         except (EntryNotFoundError, AuditError):
             raise  # Of a file that is not there, timm looks for the next name that it knows.
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
