@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 import zooaudit
-from samples import ID, NO_SUCH_MODEL, Script, answer, audit, report
+from client_samples import ID, NO_SUCH_MODEL, Script, answer, audit, report
 from zooaudit.contract import AuditList, AuditRequest, problem
 
 

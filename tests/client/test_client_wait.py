@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 import zooaudit
-from samples import ID, Script, answer, audit
+from client_samples import ID, Script, answer, audit
 from zooaudit.contract import problem
 
 

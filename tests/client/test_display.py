@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from samples import audit, report
+from client_samples import audit, report
 from zooaudit import display
 
 

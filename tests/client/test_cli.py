@@ -1,0 +1,231 @@
+"""The command line as a script or a person runs it: real processes, the real service and a real worker."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from zooaudit import AuditClient, AuditRequest, NotFound, Report
+
+from service import stack
+
+LIMIT_S = 120
+QUICK = ("timm/test_resnet.r160_in1k", "--weights=untrained", "--dataset=synthetic", "--num-images=4")
+QUICK = (*QUICK, "--translations-px=1-2", "--rotations-deg=90")
+LONG = ("timm/resnet18.a1_in1k", "--weights=untrained", "--dataset=synthetic", "--num-images=5000")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with stack.running(tmp_path_factory.mktemp("cli-stack"), env={"ZOOAUDIT_API_KEYS": ""}) as running:
+        yield running
+
+
+@pytest.fixture
+def client(service):
+    with AuditClient(service.url) as client:
+        yield client
+        for audit in client.audits():
+            if not audit.status.final:
+                client.cancel(audit.id)
+                client.wait(audit.id, LIMIT_S, poll_s=0.05)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "zooaudit.cli", *arguments]
+
+
+def environment(url: str) -> dict[str, str]:
+    return {**os.environ, "ZOOAUDIT_URL": url, "COLUMNS": "120"}
+
+
+def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    ran = subprocess.run(
+        command(*arguments), env=environment(url), capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
+@pytest.mark.usefixtures("client")
+def test_an_audit_from_the_question_to_the_report(service, tmp_path):
+    output = tmp_path / "report.json"
+    ran = run(service.url, "audit", *QUICK, "--wait", "--output", str(output))
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "timm/test_resnet.r160_in1k (UNTRAINED weights: the architecture's own equivariance)"
+    assert [line.split()[0] for line in lines[1:7]] == ["Part", "Early", "Middle", "Late", "Pool", "Final"]
+    assert all(0 <= float(cell) <= 1 for line in lines[2:7] for cell in line.split()[2:])
+    assert "(untrained): measuring" in ran.stderr
+    assert "(untrained): succeeded" in ran.stderr
+    report = Report.model_validate_json(output.read_text())
+    assert (report.model.weights.kind, report.images.count) == ("untrained", 4)
+    assert (report.method.translations_px, report.method.rotations_deg) == ((1, 2), (90,))
+
+    again = run(service.url, "audit", *QUICK, "--wait", "--json")  # the same question: answered at once
+    assert Report.model_validate_json(again.stdout) == report
+    assert run(service.url, "report", report.id).stdout == ran.stdout
+    assert run(service.url, "status", report.id).stdout == "timm/test_resnet.r160_in1k (untrained): succeeded\n"
+    listed = run(service.url, "list", "--status=succeeded", "--model=timm/test_resnet.r160_in1k").stdout.splitlines()
+    assert listed[0].startswith("Id  ")
+    assert listed[1].split()[:2] == [report.id, "succeeded"]
+
+
+def test_cancel(service, client):
+    asked = run(service.url, "audit", *LONG, "--json")
+    assert asked.returncode == 0
+    identifier = json.loads(asked.stdout)["id"]
+    started = time.monotonic()
+    canceled = run(service.url, "cancel", identifier)
+    assert (canceled.returncode, canceled.stderr) == (0, "")
+    assert client.wait(identifier, LIMIT_S, poll_s=0.1).status == "canceled"
+    assert time.monotonic() - started < 60
+    told = run(service.url, "report", identifier, "--wait")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.splitlines()[-1] == "The audit of timm/resnet18.a1_in1k was canceled."
+    assert run(service.url, "status", identifier).returncode == 1
+
+
+def test_a_time_limit_leaves_the_audit_going(service, client):
+    ran = run(service.url, "audit", *LONG, "--seed=1", "--wait", "--timeout=0.5")
+    assert (ran.returncode, ran.stdout) == (5, "")
+    assert "after 0.5 s; it goes on." in ran.stderr
+    (audit,) = (found for found in client.audits() if found.request.seed == 1)
+    assert not audit.status.final
+
+
+def test_ctrl_c_leaves_the_audit_going(service, client):
+    process = subprocess.Popen(
+        command("audit", *LONG, "--seed=2", "--wait"),
+        env=environment(service.url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert first == "timm/resnet18.a1_in1k (untrained): waiting for a worker\n"
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=LIMIT_S)
+    (audit,) = (found for found in client.audits() if found.request.seed == 2)
+    assert not audit.status.final
+    assert (process.returncode, out) == (130, "")
+    assert error.splitlines()[-3:] == [
+        f"Stopped waiting; audit {audit.id} goes on.",
+        f"Take it up again: zooaudit report {audit.id} --wait",
+        f"Cancel it: zooaudit cancel {audit.id}",
+    ]
+
+
+def test_on_a_terminal_there_are_a_bar_and_a_drawn_table(service):
+    shown, code = on_a_terminal(service.url, "audit", *QUICK, "--seed=3", "--wait")
+    assert code == 0, shown
+    assert "━" in shown
+    assert "─" in shown
+    assert "UNTRAINED" in shown
+    assert shown.count("Early") == 1
+
+
+def on_a_terminal(url: str, *arguments: str) -> tuple[str, int]:
+    ours, theirs = pty.openpty()
+    chunks: list[bytes] = []
+
+    def read() -> None:
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # Linux says so when the other side has been closed
+                return
+            chunks.append(chunk)
+
+    process = subprocess.Popen(command(*arguments), env=environment(url), stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    reader = threading.Thread(target=read)
+    reader.start()
+    code = process.wait(LIMIT_S)
+    reader.join(LIMIT_S)
+    os.close(ours)
+    return b"".join(chunks).decode(), code
+
+
+def test_models_and_health(service):
+    found = run(service.url, "models", "test_resnet")
+    assert found.returncode == 0
+    assert any(
+        line.split() == ["timm/test_resnet", "resnet", "160", "yes", "yes"] for line in found.stdout.splitlines()
+    )
+    assert run(service.url, "models", "no-such-name").stderr == "0 of 0 models that match.\n"
+    named = json.loads(run(service.url, "models", "test_resnet", "--json").stdout)
+    assert [entry["name"] for entry in named["models"]] == ["timm/test_resnet"]
+    health = run(service.url, "health")
+    assert health.returncode == 0
+    assert f"{service.url}: ok" in health.stdout
+    assert "Data sets: synthetic (any number)" in health.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("audit", "timm/resnet19", "--dataset=synthetic"), 2, "timm/resnet18"),
+        (("audit", "timm/resnet18", "--dataset=nowhere"), 2, "nowhere"),
+        (("audit", "timm/resnet18", "--num-images=0"), 2, "num_images: Input should be greater than or equal to 1."),
+        (("audit", "timm/resnet18", "--rotations-deg=45"), 2, "rotations_deg.0: Input should be 90, 180 or 270."),
+        (("audit", "timm/resnet18", "--translations-px=8-1"), 2, "'8-1' is not a range"),
+        (("audit", "timm/resnet18", "--translations-px=one"), 2, "'one' is not like 1,2,8 or 1-32 or none"),
+        (("audit", "timm/resnet18", "--output=/no/such/folder/report.json"), 2, "cannot write to /no/such/folder"),
+        (("audit",), 2, "MODEL"),
+        (("status", "0" * 32), 4, "There is no audit with this id."),
+        (("report", "nonsense"), 4, "There is no audit with this id."),
+        (("list", "--limit=0"), 2, "'0' is not a number above 0"),
+        (("health", "--url=service"), 2, "'service' is not an http:// or https:// URL."),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(service, arguments, code, said):
+    ran = run(service.url, *arguments)
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert said in ran.stderr
+
+
+def test_a_service_that_is_not_there():
+    ran = run("http://127.0.0.1:9", "list")
+    assert (ran.returncode, ran.stdout) == (3, "")
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("Cannot reach http://127.0.0.1:9: ")
+    assert line.endswith("Is the service running there? --url or ZOOAUDIT_URL say where it is.")
+
+
+def test_a_missing_key(tmp_path: Path):
+    with stack.running(tmp_path, workers=0, env={"ZOOAUDIT_API_KEYS": "secret"}) as guarded:
+        ran = run(guarded.url, "cancel", "0" * 32)
+        assert ran.returncode == 4
+        assert "ZOOAUDIT_API_KEY is sent as the key" in ran.stderr
+        with AuditClient(guarded.url, api_key="secret") as client, pytest.raises(NotFound):
+            client.cancel("0" * 32)
+
+
+def test_help_documents_every_option_and_exit_code():
+    ran = subprocess.run(command("audit", "--help"), capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    for field in AuditRequest.model_fields:
+        assert f"--{field.replace('_', '-')}" in ran.stdout or field.upper() in ran.stdout
+    for code in ("0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "130 "):
+        assert f"\n  {code}" in ran.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error(service):
+    script = " ".join([*command("models", "--json"), "|", "head", "-1"])
+    ran = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script],
+        env=environment(service.url),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "{\n", "")
