@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from worker.forward import Shape, Subject
-from worker.moments import Centred, Moments, Spread, centre
+from worker.moments import Moments, Spread, centre
 from worker.transforms import Alignment, Transform, Views, align
 
 
@@ -100,8 +100,7 @@ class _Totals:
         output = self._subject.forward(view, lambda _index, found: self._references.append(Reference(found)))
         self._classes = output.argmax(1)
         self._spreads = [
-            spread + Spread.of(reference.whole)
-            for spread, reference in zip(self._spreads, self._references, strict=True)
+            spread + reference.spread for spread, reference in zip(self._spreads, self._references, strict=True)
         ]
         self._images += len(view)
 
@@ -122,22 +121,19 @@ class _Totals:
 
 
 class Reference:
-    """One representation of the reference view, centred, for one batch; it remembers its latest window, since shifts
-    in ascending order cut the same one several times in a row."""
+    """One representation of the reference view for one batch; it remembers its latest window, since shifts in
+    ascending order cut the same one several times in a row."""
 
     def __init__(self, found: Tensor) -> None:
-        self.shape = found.shape
-        self.whole = centre(found)
-        self._window = self.whole
-        self._cut = (found.shape[1], found.shape[2])
+        # A copy, because the layers that follow may work in place.
+        self._map = found.to(torch.float32, copy=True)
+        self._size = (found.shape[1], found.shape[2])
+        self._window = centre(self._map)
+        self.spread = Spread.of(self._window)
 
     def compare(self, found: Tensor, alignment: Alignment) -> Moments:
         """The moments of this batch: the reference against ``found``, the same representation of a transformed view."""
-        return Moments.of(self._cut_to(alignment), centre(alignment.of_transformed(found), self.whole.pivot))
-
-    def _cut_to(self, alignment: Alignment) -> Centred:
-        if self._cut != (alignment.height, alignment.width):
-            self._cut = (alignment.height, alignment.width)
-            window = alignment.of_reference(self.whole.values.view(self.shape))
-            self._window = Centred.of(window.reshape(-1, self.shape[-1]), self.whole.pivot)
-        return self._window
+        if self._size != (alignment.height, alignment.width):
+            self._size = (alignment.height, alignment.width)
+            self._window = centre(alignment.of_reference(self._map))
+        return Moments.of(self._window, centre(alignment.of_transformed(found)))

@@ -22,10 +22,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Centred:
-    """Observations as deviations from a pivot near their mean, so that float32 products lose nothing to the mean.
+    """Observations as deviations from a pivot, their mean in float32, so that products lose nothing to the mean.
 
-    ``values`` (n, K) float32, ``pivot`` (K,) float32, ``total`` and ``squares`` (K,) float64: the sums of the
-    deviations and of their squares.
+    ``values`` (n, K) float32, ``pivot`` (K,) float32; ``total`` and ``squares`` (K,) float64 are the sums of the
+    deviations, nearly zero, and of their squares.
     """
 
     values: Tensor
@@ -33,22 +33,16 @@ class Centred:
     total: Tensor
     squares: Tensor
 
-    @classmethod
-    def of(cls, values: Tensor, pivot: Tensor) -> "Centred":
-        """Sum up deviations (n, K) that were taken from ``pivot``."""
-        # In float64 over slices of some thousand rows, so that float32 rounds only within a slice.
-        slices = torch.split(values, 4096)
-        total = torch.stack([rows.sum(0) for rows in slices]).double().sum(0)
-        squares = torch.stack([rows.square().sum(0) for rows in slices]).double().sum(0)
-        return cls(values, pivot, total, squares)
 
-
-def centre(observations: Tensor, pivot: Tensor | None = None) -> Centred:
-    """Deviations of ``observations`` (..., K), any floating dtype and strides, from ``pivot`` (default: their mean)."""
-    channels = observations.shape[-1]
-    if pivot is None:
-        pivot = observations.reshape(-1, channels).float().mean(0)
-    return Centred.of(torch.sub(observations, pivot).reshape(-1, channels), pivot)
+def centre(observations: Tensor) -> Centred:
+    """Centre ``observations`` (..., K) of any floating dtype and any strides; the channels are the last axis."""
+    pivot = observations.mean(tuple(range(observations.ndim - 1)), dtype=torch.float32)
+    values = torch.sub(observations, pivot).reshape(-1, observations.shape[-1])
+    # In float64 over slices of some thousand rows, so that float32 rounds only within a slice.
+    slices = torch.split(values, 4096)
+    total = torch.stack([rows.sum(0) for rows in slices]).double().sum(0)
+    squares = torch.stack([rows.square().sum(0) for rows in slices]).double().sum(0)
+    return Centred(values, pivot, total, squares)
 
 
 @dataclass(frozen=True)

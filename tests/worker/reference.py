@@ -1,0 +1,139 @@
+"""The measure once more, from its definition alone: float64, whole maps in memory, NumPy's own correlation.
+
+It shares no code with the worker but the names of the modules whose outputs a report says it measured, so whatever
+the worker streams, centres, windows or merges has to come out the same.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torchvision.transforms import v2
+
+Maps = dict[str, NDArray[np.float64]]
+
+
+def canvases(images: list[Any], preprocessing: Any, side: int) -> torch.Tensor:
+    """PIL images to normalised canvases (N, 3, side, side), float64."""
+    shorter = max(preprocessing.resize, side)
+    cut = v2.Compose(
+        [
+            v2.Resize((shorter, shorter) if preprocessing.squash else shorter, preprocessing.interpolation),
+            v2.CenterCrop(side),
+            v2.PILToTensor(),
+        ]
+    )
+    pixels = torch.stack([cut(image.convert("RGB")) for image in images]).double() / 255
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
+    return (pixels - mean) / std
+
+
+def feature_maps(module: nn.Module, blocks: list[dict[str, Any]], classifier: str, view: torch.Tensor) -> Maps:
+    """Every block's map (N, K, h, w) for one view, by part and name; Pool is what enters the classifier."""
+    found: Maps = {}
+    handles = []
+
+    def keep(key: str, block: dict[str, Any], tensor: torch.Tensor) -> None:
+        value = tensor.detach().numpy()
+        h, w, k = block["height"], block["width"], block["channels"]
+        if block["part"] in ("Pool", "Final"):
+            value = value.reshape(len(value), k, 1, 1)
+        elif block["layout"] == "NLC":
+            value = value[:, -h * w :].transpose(0, 2, 1).reshape(len(value), k, h, w)
+        elif block["layout"] == "NHWC":
+            value = value.transpose(0, 3, 1, 2)
+        found[key] = np.array(value, dtype=np.float64)
+
+    for block in blocks:
+        key = f"{block['part']}:{block['name']}"
+        if block["part"] == "Pool":
+            head = module.get_submodule(classifier)
+            handles.append(
+                head.register_forward_pre_hook(lambda _m, args, key=key, block=block: keep(key, block, args[0]))
+            )
+        else:
+            target = module.get_submodule(block["name"])
+            handles.append(
+                target.register_forward_hook(lambda _m, _a, out, key=key, block=block: keep(key, block, out))
+            )
+    with torch.no_grad():
+        for image in view:
+            partial = dict(found)
+            module(image[None])
+            for key, value in partial.items():
+                found[key] = np.concatenate([value, found[key]])
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def transformed(canvas: torch.Tensor, size: int, border: str, shift: int = 0, angle: int = 0) -> torch.Tensor:
+    room = canvas.shape[-1] - size
+    x0 = canvas[..., room:, room:][..., :size, :size]
+    if angle:
+        return torch.rot90(x0, angle // 90, (2, 3))
+    if border == "crop":
+        return canvas[..., room - shift : room - shift + size, room - shift : room - shift + size]
+    moved = torch.roll(x0, (shift, shift), (2, 3))
+    if border == "zero" and shift:
+        moved[..., :shift, :] = 0
+        moved[..., :, :shift] = 0
+    return moved
+
+
+def pair(
+    a: NDArray[np.float64], b: NDArray[np.float64], size: int, border: str, shift: int = 0, angle: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """T(f(x_0)) and f(T(x_0)) where they overlap, as (K, observations); None where the map cannot be turned."""
+    h, w = a.shape[2:]
+    if (h, w) != (1, 1):
+        if angle and h != w:
+            return None
+        sy, sx = int(np.floor(shift * h / size)), int(np.floor(shift * w / size))
+        a = np.rot90(a, angle // 90, (2, 3))
+        if border == "circular":
+            a = np.roll(a, (sy, sx), (2, 3))
+        else:
+            a, b = a[:, :, : h - sy, : w - sx], b[:, :, sy:, sx:]
+    return tuple(v.transpose(1, 0, 2, 3).reshape(v.shape[1], -1) for v in (a, b))  # type: ignore[return-value]
+
+
+def scores(a: NDArray[np.float64], b: NDArray[np.float64], similarity: str) -> tuple[float | None, float | None]:
+    """Channel and layer score of paired observations (K, n)."""
+    constant = 1e-6
+    if similarity == "correlation":
+        alive_a = a.std(1) > constant * abs(a.mean(1))
+        alive_b = b.std(1) > constant * abs(b.mean(1))
+        a = a - a.mean(1, keepdims=True)
+        b = b - b.mean(1, keepdims=True)
+    else:
+        alive_a, alive_b = (a != 0).any(1), (b != 0).any(1)
+    if not (alive_a & alive_b).any():
+        return None, None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+    r = np.maximum(0.0, np.where(np.isfinite(r), r, 0.0))
+    channel = r.diagonal()[alive_a & alive_b].mean()
+    layer = r[alive_a][:, alive_b].max(1).mean()
+    return float(channel), float(layer)
+
+
+def recompute(
+    report: dict[str, Any], module: nn.Module, preprocessing: Any, classifier: str, images: list[Any]
+) -> dict[str, list[tuple[float | None, float | None]]]:
+    """Channel and layer score of every block under every transform, in the order of the report's rows."""
+    method, size = report["method"], report["model"]["input_size"]
+    module = module.double()
+    canvas = canvases(images, preprocessing, method["canvas_size"])
+    blocks = report["blocks"]
+    reference = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"]))
+    rows: dict[str, list[tuple[float | None, float | None]]] = {key: [] for key in reference}
+    kinds = [{"shift": s} for s in method["translations_px"]] + [{"angle": a} for a in method["rotations_deg"]]
+    for kind in kinds:
+        found = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"], **kind))
+        for key, a in reference.items():
+            paired = pair(a, found[key], size, method["border"], **kind)
+            rows[key].append((None, None) if paired is None else scores(*paired, method["similarity"]))
+    return rows
