@@ -3,10 +3,13 @@
 A data set is a folder of images that the operator has named, or the built-in ``synthetic``.
 """
 
+import ctypes
 import hashlib
 import logging
 import os
 import random
+import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,14 +135,26 @@ def list_sha256(names: Sequence[str]) -> str:
 
 
 def load_file(root: Path, name: str) -> Image.Image:
-    """Opens the image ``root/name``. Raises ValueError for a name that would leave ``root``."""
+    """The image ``root/name``, in RGB. Raises ValueError for a name that would leave ``root``."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise ValueError(f"{name!r} is not a path inside the data set")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(root / path, formats=FORMATS)
+        with Image.open(root / path, formats=FORMATS) as image:
+            return rgb(image)
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """As both zoos convert, ``convert("RGB")``, but 16-bit grey is scaled to 8 bits: Pillow would clip it to white.
+
+    EXIF orientation is not applied: the zoos do not apply it either.
+    """
+    if image.mode.startswith("I"):  # "I" is what Pillow makes of a 16-bit PGM and of integer TIFF.
+        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
 
 
 def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -> Canvas:
@@ -149,7 +164,8 @@ def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -
     ``canvas_size == input_size`` the canvas is what both zoos would show the model, to the last bit.
     Raises ValueError when the resized image would be unreasonably large.
     """
-    image = _rgb(image)
+    if image.mode != "RGB":
+        image = rgb(image)
     size = _resized(image.size, max(preprocessing.resize, canvas_size), preprocessing.squash)
     if size[0] * size[1] > MAX_PIXELS:
         raise ValueError(f"an image of {image.width} x {image.height} is too long to be resized to {size}")
@@ -185,6 +201,7 @@ def canvases(
         multiprocessing_context="fork",
         # Arrays go through pipes as they are: tensors would go through /dev/shm, which is tiny in containers.
         collate_fn=_unchanged,
+        worker_init_fn=partial(_end_with, os.getpid()),
         # A generator of its own, or the loader would draw from torch's global one.
         generator=torch.Generator(),
     )
@@ -210,13 +227,18 @@ class _Canvases:
     def __getitem__(self, index: int) -> tuple[str, Canvas | None]:
         name = self.names[index]
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with self.load(name) as image:
-                    return name, canvas(image, self.preprocessing, self.canvas_size)
+            return name, canvas(self.load(name), self.preprocessing, self.canvas_size)
         except Exception as error:  # A broken file can raise anything in a decoder; the audit counts and names it.
             _log.warning("%r cannot be decoded: %s: %s", name, type(error).__name__, error)
             return name, None
+
+
+def _end_with(parent: int, _: int) -> None:
+    """Runs first in a decoding process. Torch's own watch over the parent leaves it hanging on a pipe that is full."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _unchanged(item: Item) -> Item:
@@ -241,17 +263,6 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
 
 def _load_synthetic(seed: int, name: str) -> Image.Image:
     return dead_leaves(seed, int(name.rpartition("-")[2]))
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """As both zoos convert, ``convert("RGB")``, but 16-bit grey is scaled to 8 bits: Pillow would clip it to white.
-
-    EXIF orientation is not applied: the zoos do not apply it either.
-    """
-    if image.mode.startswith("I"):  # "I" is what Pillow makes of a 16-bit PGM and of integer TIFF.
-        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
 
 
 def _resized(size: tuple[int, int], shorter: int, squash: bool) -> tuple[int, int]:

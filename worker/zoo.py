@@ -3,8 +3,9 @@
 import contextlib
 import difflib
 import io
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -73,7 +74,7 @@ def load(name: str, weights: str, on_progress: Callable[[Progress], None]) -> Lo
         family=entry.family,
         architecture=architecture,
         module=module.eval(),
-        preprocessing=_timm_preprocessing(module) if source == "timm" else _torchvision_preprocessing(architecture),
+        preprocessing=_preprocessing(source, architecture, module),
         weights=provenance,
         imagenet_top1=_top1(architecture) if source == "torchvision" and weights == "pretrained" else None,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
@@ -184,8 +185,14 @@ def _torchvision_transforms(architecture: str) -> Any:
     return torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
 
 
-def _timm_preprocessing(module: nn.Module) -> Preprocessing:
-    config = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
+def _preprocessing(source: Source, architecture: str, module: nn.Module) -> Preprocessing:
+    if source == "torchvision":
+        return torchvision_preprocessing(architecture)
+    return timm_preprocessing(resolve_model_data_config(module))  # type: ignore[no-untyped-call]
+
+
+def timm_preprocessing(config: Mapping[str, Any]) -> Preprocessing:
+    """From timm's data configuration of a model. Raises AuditError for what no canvas can be made of."""
     channels, height, width = config["input_size"]
     if channels != 3 or height != width or config["crop_mode"] not in ("center", "squash"):
         raise AuditError(
@@ -199,7 +206,7 @@ def _timm_preprocessing(module: nn.Module) -> Preprocessing:
         )
     return Preprocessing(
         input_size=height,
-        resize=int(height / config["crop_pct"]),
+        resize=math.floor(height / config["crop_pct"]),
         interpolation=Image.Resampling[config["interpolation"].upper()],
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
@@ -207,7 +214,8 @@ def _timm_preprocessing(module: nn.Module) -> Preprocessing:
     )
 
 
-def _torchvision_preprocessing(architecture: str) -> Preprocessing:
+def torchvision_preprocessing(architecture: str) -> Preprocessing:
+    """The evaluation preprocessing of the default weights, for untrained models too."""
     transforms = _torchvision_transforms(architecture)
     return Preprocessing(
         input_size=transforms.crop_size[0],

@@ -158,6 +158,7 @@ class Zoo:
 def main() -> None:
     import timm
     import torchvision
+    from zooaudit.contract import Progress
 
     from worker import download, zoo
     from worker.errors import AuditError
@@ -166,7 +167,7 @@ def main() -> None:
     limit_s = download.TIMEOUT_S
     for line in sys.stdin:
         request = json.loads(line)
-        progress: list[dict[str, Any]] = []
+        progress: list[Progress] = []
         source, architecture, _ = zoo.resolve(request["name"])
         with contextlib.ExitStack() as stack:
             download.TIMEOUT_S = request.get("timeout_s", limit_s)
@@ -179,9 +180,7 @@ def main() -> None:
                 elsewhere = dataclasses.replace(known[full], url=request["url"], hf_hub_id=None)
                 stack.enter_context(unittest.mock.patch.dict(known, {full: elsewhere}))
             try:
-                model = zoo.load(
-                    request["name"], request["weights"], lambda step: progress.append(step.model_dump(mode="json"))
-                )
+                model = zoo.load(request["name"], request["weights"], progress.append)
             except AuditError as error:
                 answer: dict[str, Any] = {"problem": error.problem.model_dump(mode="json")}
             else:
@@ -190,7 +189,8 @@ def main() -> None:
                     "tensors": tensors_sha256(model.module),
                     "training": model.module.training,
                 }
-        print(json.dumps(answer | {"progress": progress}), flush=True)
+        answer["progress"] = [step.model_dump(mode="json") for step in progress]
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

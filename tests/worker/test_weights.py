@@ -146,6 +146,7 @@ def test_offline_mode_says_so_and_serves_the_cache(hub: Hub, zoo: Zoo) -> None:
 
 
 def test_a_repository_that_does_not_exist(hub: Hub, zoo: Zoo) -> None:
+    assert hub.files == {}
     text = detail(zoo.load(TINY), "weights-not-published")
     assert "test_resnet.r160_in1k" in text
     assert "HF_TOKEN" in text
