@@ -1,0 +1,34 @@
+# Two targets, one file: `api` is slim and has no torch, `worker` has it with CUDA and runs on a CPU too.
+FROM python:3.11-slim-bookworm AS base
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN useradd --create-home --uid 10001 zooaudit \
+    && mkdir -p /var/lib/zooaudit /var/cache/zooaudit \
+    && chown zooaudit:zooaudit /var/lib/zooaudit /var/cache/zooaudit
+WORKDIR /srv/zooaudit
+COPY requirements.lock pyproject.toml README.md ./
+
+FROM base AS api
+COPY clients clients
+COPY service service
+# The lock pins what `service` needs as well as what `worker` needs, so it serves here as constraints.
+RUN sed -e 's/ *--hash=[^ ]*//g' -e 's/ *\\$//' requirements.lock > constraints.txt \
+    && mkdir worker && touch worker/__init__.py \
+    && pip install --constraint constraints.txt '.[service]' \
+    && rm -r worker constraints.txt
+USER 10001
+ENV ZOOAUDIT_HOST=0.0.0.0 ZOOAUDIT_STORE=/var/lib/zooaudit
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+CMD ["python", "-m", "service"]
+
+FROM base AS worker
+RUN pip install --require-hashes --requirement requirements.lock
+COPY clients clients
+COPY worker worker
+RUN mkdir service && touch service/__init__.py \
+    && pip install --no-deps . \
+    && rm -r service
+USER 10001
+ENV HF_HOME=/var/cache/zooaudit/huggingface TORCH_HOME=/var/cache/zooaudit/torch ZOOAUDIT_STORE=/var/lib/zooaudit
+CMD ["python", "-m", "worker"]

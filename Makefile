@@ -1,0 +1,41 @@
+# Everything happens in .venv; a bare machine needs Python 3.11 or later with pip and venv, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test up lint lock clean
+
+demo: .venv/installed
+	$(BIN)/python examples/demo.py
+
+up: .venv/installed
+	$(BIN)/python -m service.stack
+
+test: .venv/browser
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/hadolint Dockerfile
+
+# The exact versions, with hashes, that the image installs; host names stay out of it.
+lock: .venv/installed
+	$(BIN)/uv pip compile pyproject.toml --extra service --extra worker --generate-hashes --no-emit-index-url \
+		--no-header --universal --python-version 3.11 --output-file requirements.lock
+
+.venv/installed: pyproject.toml clients/python/src/zooaudit/__init__.py
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# A browser for the dashboard's tests: Debian's where apt-get may install it, else Playwright's own.
+.venv/browser: .venv/installed
+	command -v chromium >/dev/null || \
+		(apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) || \
+		$(BIN)/playwright install --with-deps chromium || $(BIN)/playwright install chromium
+	touch $@
+
+clean:
+	rm -rf .venv var build dist
