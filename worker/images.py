@@ -87,21 +87,25 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
                 f"There is no data set {dataset!r} here. Ask for one of: {known}; or have the operator configure it.",
             )
         )
-    root = Path(datasets[dataset])
-    available = listing(root) if root.is_dir() else []
+    try:
+        available = listing(Path(datasets[dataset]))
+        state = "holds no images"
+    except OSError as error:
+        available = []
+        state = f"cannot be read ({error.strerror})"
     if not available:
-        state = "holds no images" if root.is_dir() else "is missing"
         raise AuditError(
             problem(
                 "dataset-unavailable",
                 "Data set unavailable",
                 422,
                 f"The folder of data set {dataset!r} {state}. The operator must put images there "
-                f"({', '.join(sorted(EXTENSIONS))}; subfolders are searched) or configure another folder.",
+                f"({', '.join(sorted(EXTENSIONS))}; subfolders are searched), let the worker read it, "
+                "or configure another folder.",
             )
         )
     names = sample(available, num_images, seed)
-    return Sample(names, partial(load_file, root), list_sha256(names))
+    return Sample(names, partial(load_file, Path(datasets[dataset])), list_sha256(names))
 
 
 def listing(root: Path) -> list[str]:
@@ -149,9 +153,11 @@ def load_file(root: Path, name: str) -> Image.Image:
 def rgb(image: Image.Image) -> Image.Image:
     """As both zoos convert, ``convert("RGB")``, but 16-bit grey is scaled to 8 bits: Pillow would clip it to white.
 
-    EXIF orientation is not applied: the zoos do not apply it either.
+    EXIF orientation is not applied: the zoos do not apply it either. Raises ValueError for pixels of no known range.
     """
-    if image.mode.startswith("I"):  # "I" is what Pillow makes of a 16-bit PGM and of integer TIFF.
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        raise ValueError("which values are black and white is not known of float or 32-bit pixels")
+    if image.mode.startswith("I"):  # I;16, I;16B, ...; I is what Pillow makes of a 16-bit PGM.
         wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
@@ -179,7 +185,7 @@ def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -
 def canvases(
     names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int, *, processes: int
 ) -> Iterator[tuple[str, Canvas | None]]:
-    """Yields each name with its canvas, in order; None in place of an image that cannot be decoded.
+    """Yields each name, printable, with its canvas, in order; None in place of an image that cannot be decoded.
 
     ``processes`` others decode ahead (0: decode here, one at a time). They end when this process does, or when the
     iterator is closed. Memory does not grow with the number of names.
@@ -226,11 +232,13 @@ class _Canvases:
 
     def __getitem__(self, index: int) -> tuple[str, Canvas | None]:
         name = self.names[index]
+        # Bytes in a file's name that are not UTF-8 would fit in no report.
+        printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         try:
-            return name, canvas(self.load(name), self.preprocessing, self.canvas_size)
+            return printable, canvas(self.load(name), self.preprocessing, self.canvas_size)
         except Exception as error:  # A broken file can raise anything in a decoder; the audit counts and names it.
-            _log.warning("%r cannot be decoded: %s: %s", name, type(error).__name__, error)
-            return name, None
+            _log.warning("%s cannot be decoded: %s: %s", printable, type(error).__name__, error)
+            return printable, None
 
 
 def _end_with(parent: int, _: int) -> None:

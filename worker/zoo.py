@@ -1,8 +1,6 @@
 """From a name to a model: the module, its preprocessing, and where its weights come from."""
 
-import contextlib
 import difflib
-import io
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -64,9 +62,8 @@ def load(name: str, weights: str, on_progress: Callable[[Progress], None]) -> Lo
             )
         )
     on_progress(Progress(phase="loading"))
-    # torchvision announces a change of defaults (FutureWarning) and torch.hub prints to stdout, where the report goes.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision announces that its default initialisation will change.
         module, provenance = _build(source, full, entry, tag, weights, on_progress)
     return LoadedModel(
         name=f"{source}/{full}",

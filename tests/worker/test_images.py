@@ -112,14 +112,16 @@ def test_synthetic_images_depend_on_seed_and_number_only() -> None:
 @pytest.mark.parametrize(
     ("dataset", "slug", "said"),
     [
-        ("cats", "unknown-dataset", "Ask for one of: empty, missing, synthetic"),
-        ("missing", "dataset-unavailable", "is missing"),
+        ("cats", "unknown-dataset", "Ask for one of: empty, file, missing, synthetic"),
+        ("missing", "dataset-unavailable", "cannot be read (No such file or directory)"),
+        ("file", "dataset-unavailable", "cannot be read (Not a directory)"),
         ("empty", "dataset-unavailable", "holds no images"),
     ],
 )
 def test_data_sets_that_cannot_be_opened_say_what_to_do(tmp_path: Path, dataset: str, slug: str, said: str) -> None:
     (tmp_path / "empty").mkdir()
-    datasets = {"missing": tmp_path / "missing", "empty": tmp_path / "empty"}
+    (tmp_path / "file").touch()
+    datasets = {name: tmp_path / name for name in ("missing", "empty", "file")}
     with pytest.raises(AuditError) as raised:
         open_dataset(dataset, datasets, 1, 0)
     assert raised.value.problem.type == f"urn:zooaudit:problem:{slug}"
@@ -229,6 +231,30 @@ def test_sixteen_bits_are_scaled_to_eight(odd_photographs: Path, name: str) -> N
     expected = canvas(photograph("chelsea").convert("L"), BICUBIC, 256)
     np.testing.assert_array_equal(decoded(odd_photographs, name), expected)
     assert expected.std() > 20
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_of_no_known_range_are_undecodable(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.asarray(photograph("coins")).astype(dtype)).save(tmp_path / "wide.tiff")
+    with pytest.raises(ValueError, match="black and white"):
+        load_file(tmp_path, "wide.tiff")
+
+
+def test_a_jpeg_of_several_pictures_counts_as_its_first(tmp_path: Path) -> None:
+    first, second = photograph("chelsea"), photograph("coffee")
+    first.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[second], quality=95)
+    first.save(tmp_path / "single.jpg", quality=95)
+    assert load_file(tmp_path, "phone.jpg").tobytes() == load_file(tmp_path, "single.jpg").tobytes()
+
+
+def test_names_that_are_not_utf_8_are_printable_when_measured_or_skipped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    photograph("coins").save(tmp_path / "coins.png")
+    (tmp_path / "coins.png").rename(tmp_path / name)
+    (tmp_path / os.fsdecode(b"\xfe.png")).touch()
+    names = listing(tmp_path)
+    found = list(canvases(names, partial(load_file, tmp_path), BICUBIC, 256, processes=0))
+    assert [(name, pixels is None) for name, pixels in found] == [("\\xfe.png", True), ("\\xff.png", False)]
 
 
 def test_a_decompression_bomb_is_undecodable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
