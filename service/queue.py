@@ -19,7 +19,7 @@ from redis.exceptions import WatchError
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry, Worker
 from rq.command import send_stop_job_command
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.exceptions import DeserializationError, InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from zooaudit.contract import (
     CATALOGUE_KEY,
@@ -218,8 +218,8 @@ class AuditQueue:
             try:
                 if job is not None:
                     audits[identifier] = _audit(job, state)
-            except (ValidationError, ValueError, LookupError) as error:
-                log.warning("job %s is not understood and counts as absent: %s", identifier, error)
+            except (DeserializationError, ValidationError, ValueError, LookupError) as error:
+                log.warning("job %s is not understood and counts as absent: %r", identifier, error)
         return audits
 
     def _newest_first(self, before: Position | None) -> Iterator[tuple[Position, Audit | None]]:

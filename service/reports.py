@@ -64,7 +64,7 @@ def open_store(location: str) -> ObjectStore:
     # A request waits for this: give up long before obstore's three minutes.
     return from_url(
         location,
-        client_options={"timeout": "10s", "connect_timeout": "3s"},
+        client_options={"timeout": "10s", "connect_timeout": "3s", "allow_http": True},  # if AWS_ENDPOINT_URL says so
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=15)},
     )
 
@@ -76,4 +76,4 @@ def _ask(question: Callable[[], T]) -> T | None:
         return None
     except Exception as error:
         # obstore raises a dozen kinds, some of them bare OSErrors; to a client they are all the same.
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        raise StoreUnavailable(f"{type(error).__name__}: {error}".splitlines()[0]) from error

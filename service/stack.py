@@ -40,8 +40,9 @@ class Stack:
     def start_api(self) -> None:
         self.api = start([sys.executable, "-m", "service"], self.log("api"), self.env)
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        process = start(self.worker_command, self.log(f"worker-{len(self.workers) + 1}"), self.env)
+    def start_worker(self, **env: str) -> subprocess.Popen[bytes]:
+        """Starts a worker; ``env`` comes on top of the stack's."""
+        process = start(self.worker_command, self.log(f"worker-{len(self.workers) + 1}"), {**self.env, **env})
         self.workers.append(process)
         return process
 
@@ -74,6 +75,18 @@ class Stack:
                 logs = "\n".join(tail(log) for log in sorted((self.directory / "logs").glob("*.log")))
                 raise RuntimeError(f"the stack was not ready after {limit_s:.0f} s; its logs end with:\n{logs}")
             time.sleep(0.1)
+
+    def mend(self) -> None:
+        """Starts again whatever has ended, and waits until it is ready."""
+        if self.redis is not None and (self.redis.process is None or self.redis.process.poll() is not None):
+            self.redis.start()
+        if self.api is None or self.api.poll() is not None:
+            self.start_api()
+        wanted = len(self.workers)
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        for _ in range(wanted - len(self.workers)):
+            self.start_worker()
+        self.wait()
 
     def stop(self) -> None:
         for worker in self.workers:

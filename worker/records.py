@@ -79,7 +79,11 @@ def open_store(location: str) -> ObjectStore:
     """The report store: a local folder, or a URL such as ``s3://bucket/prefix``."""
     if "://" not in location:
         return LocalStore(Path(location).absolute(), mkdir=True)
-    return from_url(location, client_options={"timeout": "60s"}, retry_config={"retry_timeout": timedelta(minutes=5)})
+    return from_url(
+        location,
+        client_options={"timeout": "60s", "allow_http": True},  # if AWS_ENDPOINT_URL says so
+        retry_config={"retry_timeout": timedelta(minutes=5)},
+    )
 
 
 def has_report(store: ObjectStore, identifier: str) -> bool:

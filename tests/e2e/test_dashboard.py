@@ -237,6 +237,8 @@ def test_it_fits_every_width_and_scheme(browser, service, client, tmp_path, widt
         page.goto(f"/?audit={audit.id}")
         expect(page.locator("#report .chart svg .bars .point")).to_have_count(20)
         assert page.evaluate("document.documentElement.scrollWidth") == width
+        cut = "[...document.querySelectorAll('main, section, table')].filter((e) => e.scrollWidth > e.clientWidth)"
+        assert page.evaluate(f"{cut}.length") == 0
         back = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         brightness = sum(map(int, re.findall(r"\d+", back)[:3])) / 3
         assert (brightness < 60) == (scheme == "dark")

@@ -85,11 +85,19 @@ class AuditRequest(Contract):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True, description="Chooses the sample of images.")] = 0
     translations_px: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_SHIFT_PX, strict=True)], ...],
-        Field(max_length=MAX_SHIFT_PX, description="Diagonal shifts, in input pixels, each once."),
+        Field(
+            max_length=MAX_SHIFT_PX,
+            description="Diagonal shifts, in input pixels, each once.",
+            json_schema_extra={"uniqueItems": True},
+        ),
     ] = tuple(range(1, 33))
     rotations_deg: Annotated[
         tuple[Literal[90, 180, 270], ...],
-        Field(max_length=3, description="Counter-clockwise rotations, in degrees, each once."),
+        Field(
+            max_length=3,
+            description="Counter-clockwise rotations, in degrees, each once.",
+            json_schema_extra={"uniqueItems": True},
+        ),
     ] = (90, 180, 270)
     similarity: Literal["correlation", "cosine"] = "correlation"
     border: Annotated[

@@ -1,0 +1,24 @@
+"""A real Redis for all tests, started once."""
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from service.redis_server import EmbeddedRedis
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory) -> Iterator[EmbeddedRedis]:
+    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(redis_server) -> Iterator[Redis]:
+    """A connection to an empty Redis."""
+    with Redis.from_url(redis_server.url) as connection:
+        connection.flushall()
+        yield connection

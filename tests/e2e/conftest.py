@@ -1,0 +1,36 @@
+"""Stacks of real processes: Redis, API and workers."""
+
+import itertools
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from service.stack import Stack, running
+from tests.e2e.harness import FAKE_WORKER, Audits
+
+SEEDS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def fake_stack(tmp_path_factory) -> Iterator[Stack]:
+    """Its worker makes measurements up, and is missed after three seconds of silence."""
+    directory = tmp_path_factory.mktemp("stack")
+    runs = directory / "runs"
+    runs.mkdir()
+    env = {"ZOOAUDIT_WORKER_TTL_S": "3", "FAKE_RUNS": str(runs), "ZOOAUDIT_API_KEYS": ""}
+    with running(directory, env=env, worker_command=FAKE_WORKER) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(fake_stack) -> Iterator[Stack]:
+    """The stack whole again, whatever the test before did to it."""
+    yield fake_stack
+    fake_stack.mend()
+
+
+@pytest.fixture
+def audits(stack) -> Iterator[Audits]:
+    with httpx.Client(base_url=stack.url, timeout=30) as http:
+        yield Audits(http, stack.directory / "runs", seeds=SEEDS)

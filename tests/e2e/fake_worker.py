@@ -1,0 +1,50 @@
+"""A real worker process whose measurement is made up: what it does is in the name of the model.
+
+Run with FAKE_RUNS naming a folder in which each run of an audit adds a line: the process that ran it.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from zooaudit.contract import AuditRequest, Catalogue, Progress, Report, audit_id, problem
+
+from tests.fakes import entry, report_of
+from worker import jobs
+from worker.errors import AuditError
+from worker.settings import WorkerSettings
+
+WAYS = ("quick", "slow", "mute", "dies", "dies_once", "fails", "breaks", "exits")
+CATALOGUE = Catalogue(entries=tuple(entry(f"timm/{way}", "v1") for way in WAYS), datasets={"synthetic": None})
+
+
+def run(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Report:
+    way = request.model.removeprefix("timm/").removesuffix(".v1")
+    runs = Path(os.environ["FAKE_RUNS"]) / audit_id(request)
+    with runs.open("a") as lines:
+        lines.write(f"{os.getpid()}\n")
+    on_progress(Progress(phase="loading"))
+    if way == "dies" or (way == "dies_once" and len(runs.read_text().split()) == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if way == "fails":
+        raise AuditError(problem("hub-unreachable", "Hub unreachable", 502, "Ask for untrained weights."))
+    if way == "breaks":
+        raise ZeroDivisionError("a bug <b>")
+    if way == "exits":
+        sys.exit("a library gave up")
+    if way == "mute":
+        time.sleep(request.num_images / 10)
+    if way == "slow":
+        for done in range(request.num_images):  # an image takes a tenth of a second
+            on_progress(Progress(phase="measuring", done=done, total=request.num_images))
+            time.sleep(0.1)
+    return report_of(request)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    sys.exit(0 if jobs.work(WorkerSettings(), CATALOGUE, run) else 1)

@@ -1,0 +1,74 @@
+"""What the end-to-end tests do with audits."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from zooaudit.contract import Audit, Report
+
+FAKE_WORKER = (sys.executable, "-m", "tests.e2e.fake_worker")
+
+
+def eventually(what: Callable[[], Any], within_s: float) -> Any:
+    """The first true answer of ``what``; fails when there is none in time."""
+    deadline = time.monotonic() + within_s
+    while not (answer := what()):
+        assert time.monotonic() < deadline, f"did not happen within {within_s} s"
+        time.sleep(0.05)
+    return answer
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Audits:
+    """Submits audits, each with a seed of its own, and follows them."""
+
+    def __init__(self, http: httpx.Client, runs: Path, seeds: Iterator[int]) -> None:
+        self.http = http
+        self._runs = runs
+        self._seeds = seeds
+
+    def ask(self, model: str, **changes: Any) -> dict[str, Any]:
+        asked = {"model": model, "weights": "untrained", "dataset": "synthetic", "num_images": 10}
+        return asked | {"seed": next(self._seeds)} | changes
+
+    def submit(self, model: str, **changes: Any) -> str:
+        answer = self.http.post("/audit", json=self.ask(model, **changes))
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"]
+
+    def get(self, identifier: str) -> Audit:
+        answer = self.http.get(f"/audit/{identifier}")
+        assert answer.status_code == 200, answer.text
+        return Audit.model_validate_json(answer.content)
+
+    def until(self, identifier: str, *statuses: str, within_s: float = 20.0) -> Audit:
+        """The audit, as soon as it has one of these statuses."""
+        return eventually(lambda: (audit := self.get(identifier)).status in statuses and audit, within_s)
+
+    def ended(self, identifier: str, within_s: float = 20.0) -> Audit:
+        return self.until(identifier, "succeeded", "failed", "canceled", within_s=within_s)
+
+    def measuring(self, identifier: str) -> Audit:
+        """The audit, as soon as a worker has written progress."""
+        return eventually(lambda: (audit := self.get(identifier)).progress.phase != "queued" and audit, 20.0)
+
+    def report(self, identifier: str) -> Report:
+        answer = self.http.get(f"/audit/{identifier}/report")
+        assert answer.status_code == 200, answer.text
+        return Report.model_validate_json(answer.content)
+
+    def runs(self, identifier: str) -> list[int]:
+        """The processes that have run the audit, in order."""
+        file = self._runs / identifier
+        return [int(line) for line in file.read_text().split()] if file.exists() else []

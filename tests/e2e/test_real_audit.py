@@ -1,0 +1,89 @@
+"""Everything as it is in production: the real worker measures real networks."""
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import httpx
+import numpy
+import pytest
+from PIL import Image
+from zooaudit.contract import PARTS, audit_id, request_of
+
+from service.stack import Stack, running
+from tests.e2e.harness import Audits
+
+
+@pytest.fixture(scope="module")
+def real_stack(tmp_path_factory) -> Iterator[Stack]:
+    directory = tmp_path_factory.mktemp("real")
+    photos = directory / "photos"
+    photos.mkdir()
+    noise = numpy.random.default_rng(0)
+    for n in range(3):
+        Image.fromarray(noise.integers(0, 256, (200, 240, 3), dtype=numpy.uint8)).save(photos / f"{n}.png")
+    env = {
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "ZOOAUDIT_API_KEYS": "",
+        "ZOOAUDIT_DATASETS": f"photos={photos},gone={directory / 'gone'}",
+        "HF_ENDPOINT": "http://127.0.0.1:1",
+        "HF_HOME": str(directory / "hub"),
+    }
+    with running(directory, env=env) as stack:
+        yield stack
+
+
+@pytest.fixture
+def audits(real_stack) -> Iterator[Audits]:
+    with httpx.Client(base_url=real_stack.url, timeout=30) as http:
+        yield Audits(http, real_stack.directory / "runs", itertools.count())
+
+
+def test_the_worker_publishes_both_zoos_and_the_data_sets_it_can_read(audits):
+    assert audits.http.get("/health").json()["datasets"] == {"synthetic": None, "photos": 3}
+    found = audits.http.get("/models", params={"q": "resnext101_32x8d"}).json()["models"]
+    assert {model["name"] for model in found} >= {"timm/resnext101_32x8d", "torchvision/resnext101_32x8d"}
+    assert audits.http.get("/models", params={"limit": 1}).json()["total"] > 1000
+    answer = audits.http.post("/audit", json={"model": "efficientnet_b7", "dataset": "synthetic"})
+    assert answer.status_code == 422
+    assert "timm/tf_efficientnet_b7" in answer.json()["suggestions"]
+
+
+@pytest.mark.parametrize(
+    ("model", "full", "dataset"),
+    [("test_vit", "timm/test_vit.r160_in1k", "synthetic"), ("torchvision/resnet18", "torchvision/resnet18", "photos")],
+)
+def test_a_network_is_measured_and_measured_the_same_again(real_stack, audits, model, full, dataset):
+    asked = audits.ask(model, dataset=dataset, num_images=3, seed=0, translations_px=[1, 8], rotations_deg=[180])
+    identifier = audits.http.post("/audit", json=asked).json()["id"]
+    audit = audits.ended(identifier, within_s=120.0)
+    assert audit.status == "succeeded", audit.error
+    first = audits.report(identifier)
+    assert first.model.name == full
+    assert identifier == first.id == audit_id(request_of(first)) == audit_id(audit.request)
+    assert set(first.parts) == set(PARTS)
+    assert 0 < first.parts["Early"].translation.channel <= first.parts["Early"].translation.layer <= 1
+    assert [row.shift_px for row in first.parts["Final"].translation.by_transform] == [1, 8]
+    assert first.parts["Final"].rotation.by_transform[0].top1_agreement is not None
+    (real_stack.directory / "store" / "reports" / f"{identifier}.json").unlink()
+    assert audits.http.post("/audit", json=asked).status_code == 202
+    assert audits.ended(identifier, within_s=120.0).status == "succeeded"
+    again = audits.report(identifier)
+    assert again.model_copy(update={"environment": first.environment, "timing": first.timing}) == first
+
+
+def test_a_hub_that_does_not_answer_fails_the_audit_and_says_what_to_do(audits):
+    identifier = audits.submit("test_resnet", weights="pretrained", num_images=1)
+    audit = audits.ended(identifier, within_s=120.0)
+    assert audit.status == "failed"
+    assert audit.error.type == "urn:zooaudit:problem:hub-unreachable"
+    assert audit.error.detail
+
+
+def test_a_real_audit_is_canceled_within_seconds(audits):
+    identifier = audits.submit("timm/resnet18", num_images=5000)
+    audits.measuring(identifier)
+    assert audits.http.delete(f"/audit/{identifier}").status_code == 202
+    audits.until(identifier, "canceled", within_s=5.0)
+    again = audits.submit("test_vit", num_images=1, translations_px=[1], rotations_deg=[])
+    assert audits.ended(again, within_s=60.0).status == "succeeded"

@@ -1,0 +1,112 @@
+"""Names of models: resolution, suggestions, search, and what is refused before a worker sees it."""
+
+import pytest
+from zooaudit.contract import CatalogueEntry, ModelList
+
+from tests.fakes import ASK, is_problem
+
+
+@pytest.mark.parametrize(
+    ("asked", "full"),
+    [
+        ("timm/resnet50", "timm/resnet50.a1_in1k"),
+        ("timm/resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
+        ("resnet50", "timm/resnet50.a1_in1k"),
+        ("resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
+        ("resnet18", "timm/resnet18.a1_in1k"),
+        ("torchvision/resnet18", "torchvision/resnet18"),
+        ("vit_b_16", "torchvision/vit_b_16"),
+    ],
+)
+async def test_a_name_is_completed(http, asked, full):
+    answer = await http.post("/audit", json=ASK | {"model": asked})
+    assert answer.status_code == 202
+    assert answer.json()["request"]["model"] == full
+
+
+async def test_an_architecture_without_tags_stays_bare(http):
+    answer = await http.post("/audit", json=ASK | {"model": "efficientnet_b7", "weights": "untrained"})
+    assert answer.json()["request"]["model"] == "timm/efficientnet_b7"
+
+
+@pytest.mark.parametrize(
+    ("asked", "suggestion"),
+    [
+        ("timm/resnet5", "timm/resnet50"),
+        ("rsnet18", "timm/resnet18"),
+        ("timm/vit_b_16", "torchvision/vit_b_16"),
+        ("torchvision/resnet50", "timm/resnet50"),
+        ("timm/resnet50.tv_in2k", "timm/resnet50.tv_in1k"),
+        ("timm/resnet50.nonsense", "timm/resnet50.a1_in1k"),
+        ("hub/resnext101_32x8d", "timm/resnext101_32x8d"),
+    ],
+)
+async def test_an_unknown_name_brings_close_ones(http, asked, suggestion):
+    answer = await http.post("/audit", json=ASK | {"model": asked})
+    assert is_problem(answer, 422, "unknown-model")
+    assert suggestion in answer.json()["suggestions"]
+    assert suggestion in answer.json()["detail"]
+    assert is_problem(await http.get(f"/models/{asked}"), 404, "unknown-model")
+
+
+async def test_a_name_like_no_other_brings_none(http):
+    answer = await http.post("/audit", json=ASK | {"model": "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq"})
+    assert is_problem(answer, 422, "unknown-model")
+    assert answer.json()["suggestions"] == []
+
+
+async def test_an_unsupported_model_is_refused_with_the_reason(http):
+    answer = await http.post("/audit", json=ASK | {"model": "swin_tiny"})
+    assert is_problem(answer, 422, "unsupported-model")
+    assert "swin is not among the families" in answer.json()["detail"]
+
+
+async def test_a_model_without_weights_names_relatives_that_have_them(http):
+    answer = await http.post("/audit", json=ASK | {"model": "efficientnet_b7"})
+    assert is_problem(answer, 422, "no-pretrained-weights")
+    assert answer.json()["suggestions"] == ["timm/tf_efficientnet_b7"]
+
+
+@pytest.mark.parametrize(
+    ("change", "slug", "words"),
+    [
+        ({"dataset": "imagenet-val"}, "unknown-dataset", ["imagenet-val", "photos", "synthetic"]),
+        ({"dataset": "photos", "num_images": 21}, "too-few-images", ["21", "20"]),
+        ({"model": "test_vit", "translations_px": [1, 100]}, "shift-too-large", ["100", "99"]),
+    ],
+)
+async def test_what_cannot_be_measured_is_refused_at_once(http, change, slug, words):
+    answer = await http.post("/audit", json=ASK | change)
+    assert is_problem(answer, 422, slug)
+    assert all(word in answer.json()["detail"] for word in words)
+
+
+async def test_as_many_images_as_there_are_is_fine(http):
+    assert (await http.post("/audit", json=ASK | {"dataset": "photos", "num_images": 20})).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"q": "RESNET18"}, ["timm/resnet18", "torchvision/resnet18"]),
+        ({"q": "fb_wsl"}, ["timm/resnext101_32x8d"]),
+        ({"family": "vision_transformer", "source": "torchvision"}, ["torchvision/vit_b_16"]),
+        ({"q": "resn", "limit": 1, "offset": 2}, ["timm/resnext101_32x8d"]),
+        ({"q": "none of them"}, []),
+    ],
+)
+async def test_search(http, params, names):
+    found = ModelList.model_validate_json((await http.get("/models", params=params)).content)
+    assert [entry.name for entry in found.models] == names
+    assert found.total == (4 if "limit" in params else len(names))
+
+
+@pytest.mark.parametrize("query", ["source=keras", "limit=0", "offset=-1", "q=" + "x" * 129])
+async def test_a_bad_search_is_422(http, query):
+    assert is_problem(await http.get(f"/models?{query}"), 422, "invalid-request")
+
+
+@pytest.mark.parametrize("name", ["timm/resnet50", "resnet50", "timm/resnet50.tv_in1k"])
+async def test_one_model(http, name):
+    answer = await http.get(f"/models/{name}")
+    assert CatalogueEntry.model_validate_json(answer.content).name == "timm/resnet50"

@@ -1,0 +1,60 @@
+"""The OpenAPI document is true: a fuzzer that believes it finds nothing that it does not say."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+from zooaudit.contract import AuditRequest
+
+from service.stack import running
+from tests.fakes import ASK, report_of
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+async def test_the_document_is_valid_and_complete(http):
+    document = (await http.get("/openapi.json")).json()
+    validate(document)
+    assert {(path, method) for path, item in document["paths"].items() for method in item} == {
+        ("/audit", "post"),
+        ("/audit", "get"),
+        ("/audit/{identifier}", "get"),
+        ("/audit/{identifier}", "delete"),
+        ("/audit/{identifier}/report", "get"),
+        ("/models", "get"),
+        ("/models/{name}", "get"),
+        ("/health", "get"),
+    }
+    submit = document["paths"]["/audit"]["post"]
+    assert set(submit["responses"]) == {"200", "202", "400", "401", "403", "413", "415", "422", "503"}
+    assert list(submit["responses"]["422"]["content"]) == ["application/problem+json"]
+    assert list(submit["responses"]["202"]["content"]) == ["application/json"]
+    for example in document["components"]["schemas"]["AuditRequest"]["examples"]:
+        assert AuditRequest.model_validate(example)
+
+
+@pytest.mark.usefixtures("published")
+def test_a_fuzzer_finds_nothing_undocumented(redis_server, tmp_path, store_report):
+    store_report(report_of(AuditRequest(**ASK)))
+    schemathesis = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
+    assert schemathesis
+    env = {"ZOOAUDIT_REDIS_URL": redis_server.url, "ZOOAUDIT_STORE": str(tmp_path / "store"), "ZOOAUDIT_API_KEYS": ""}
+    with running(tmp_path / "stack", workers=0, env=env) as stack:
+        assert len(httpx.get(f"{stack.url}/audit").json()["audits"]) == 1
+        command = [schemathesis, "run", f"{stack.url}/openapi.json", "--checks", CHECKS, "--max-examples", "10"]
+        fuzzed = subprocess.run(
+            [*command, "--seed", "7", "--suppress-health-check", "all", "--no-color"],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert fuzzed.returncode == 0, fuzzed.stdout
+    assert "Operations:       8 selected / 8 total" in fuzzed.stdout
