@@ -1,6 +1,6 @@
 // The table of audits: one row each, kept and changed in place, so that focus and selection survive a poll.
 
-import { breakable, byId, count, duration, element, moment, setText } from "./dom.js";
+import { breakable, byId, count, duration, element, moment, ranges, setText } from "./dom.js";
 
 const rows = new Map();
 
@@ -31,7 +31,7 @@ function makeRow(audit, onSelect, onCancel) {
     event.preventDefault();
     onSelect(audit.id);
   });
-  const images = `${request.dataset}, ${count(request.num_images)} images`;
+  const images = [`${request.dataset}, ${count(request.num_images)} images`, ...unusual(request)].join(" · ");
   const model = element("td", {}, link, element("span", { class: "sub" }, weightsBadge(request.weights), ` ${images}`));
   const progress = progressView();
   let current = audit;
@@ -52,6 +52,19 @@ function makeRow(audit, onSelect, onCancel) {
       cancel.hidden = isFinal(latest);
     },
   };
+}
+
+/** What tells audits of one model apart: the choices that are not the usual ones. */
+function unusual(request) {
+  const { translations_px: shifts, rotations_deg: angles } = request;
+  return [
+    request.seed !== 0 && `seed ${request.seed}`,
+    !(shifts.length === 32 && shifts.at(-1) === 32) && `shifts ${ranges(shifts)}`,
+    angles.length !== 3 && `rotations ${angles.join(", ") || "none"}`,
+    request.similarity !== "correlation" && request.similarity,
+    request.border !== "crop" && `border ${request.border}`,
+    request.precision !== "float32" && request.precision,
+  ].filter(Boolean);
 }
 
 /** Status and progress of one audit: { node, update(audit) }. */

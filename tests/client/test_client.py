@@ -8,8 +8,9 @@ from email.utils import format_datetime
 import httpx
 import pytest
 import zooaudit
-from client_samples import ID, NO_SUCH_MODEL, Script, answer, audit, report
 from zooaudit.contract import AuditList, AuditRequest, problem
+
+from tests.client.samples import ID, NO_SUCH_MODEL, Script, answer, audit, report
 
 
 def client(*steps, **options):

@@ -5,8 +5,9 @@ import time
 import httpx
 import pytest
 import zooaudit
-from client_samples import ID, Script, answer, audit
 from zooaudit.contract import problem
+
+from tests.client.samples import ID, Script, answer, audit
 
 
 def client(*steps, **options):

@@ -3,8 +3,9 @@
 import io
 
 import pytest
-from client_samples import audit, report
 from zooaudit import display
+
+from tests.client.samples import audit, report
 
 
 class Terminal(io.StringIO):
