@@ -1,0 +1,254 @@
+"""Whole audits: every row against an independent float64 recomputation, and what scores must not depend on."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from zooaudit.contract import AuditRequest, Report, audit_id, request_of
+
+from tests.worker import reference
+from worker import zoo
+from worker.audit import run
+from worker.blocks import depth
+from worker.errors import AuditError
+from worker.synthetic import dead_leaves
+
+SMALL = {"weights": "untrained", "dataset": "synthetic", "num_images": 3, "translations_px": [3, 32]}
+
+FAMILIES = [
+    "timm/resnet18.a1_in1k",
+    "torchvision/resnet18",
+    "timm/inception_v3.tv_in1k",
+    "torchvision/inception_v3",
+    "timm/test_efficientnet.r160_in1k",
+    "torchvision/efficientnet_b0",
+    "timm/test_vit.r160_in1k",
+    "timm/test_vit3.r160_in1k",
+    "torchvision/vit_b_16",
+    "timm/mixer_s16_224",
+]
+
+
+def audit(**request: Any) -> Report:
+    return run(AuditRequest(**{**SMALL, **request}))
+
+
+def rows(report: Report) -> dict[str, list[tuple[float | None, float | None]]]:
+    return {
+        f"{block.part}:{block.name}": [
+            (row.channel, row.layer) for row in (*block.translation.by_transform, *block.rotation.by_transform)
+        ]
+        for block in report.blocks
+    }
+
+
+def difference(mine: Report, theirs: Report) -> float:
+    mine_rows, their_rows = (
+        np.array([pair for found in rows(r).values() for pair in found], float) for r in (mine, theirs)
+    )
+    assert np.array_equal(np.isnan(mine_rows), np.isnan(their_rows))
+    return float(np.nanmax(np.abs(mine_rows - their_rows)))
+
+
+def assert_recomputes(report: Report, images: list[Any]) -> None:
+    model = zoo.load(report.model.name, "untrained", lambda _progress: None)
+    classifier = depth(model.module, model.source, model.family).classifier
+    expected = reference.recompute(
+        report.model_dump(mode="json"), model.module, model.preprocessing, classifier, images
+    )
+    found = rows(report)
+    assert found.keys() == expected.keys()
+    for name, pairs in expected.items():
+        for mine, theirs in zip(found[name], pairs, strict=True):
+            for kind in (0, 1):
+                assert (mine[kind] is None) == (theirs[kind] is None), name
+                assert mine[kind] is None or mine[kind] == pytest.approx(theirs[kind], abs=1e-5), name
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_row_is_what_the_definition_gives(name: str) -> None:
+    report = audit(model=name, seed=5, num_images=2, translations_px=[25], rotations_deg=[90])
+    assert_recomputes(report, [dead_leaves(5, index) for index in range(2)])
+
+
+@pytest.mark.parametrize("border", ["zero", "circular"])
+@pytest.mark.parametrize("similarity", ["correlation", "cosine"])
+def test_every_border_and_similarity(border: str, similarity: str) -> None:
+    report = audit(model="timm/test_resnet.r160_in1k", border=border, similarity=similarity)
+    assert_recomputes(report, [dead_leaves(0, index) for index in range(3)])
+
+
+def test_parts_are_the_means_of_their_blocks_and_blocks_of_their_transforms() -> None:
+    report = audit(model="timm/test_efficientnet.r160_in1k")
+    for name, part in report.parts.items():
+        blocks = [block for block in report.blocks if block.part == name]
+        assert part.blocks == len(blocks)
+        for kind in ("translation", "rotation"):
+            scores = [getattr(block, kind) for block in blocks]
+            for score in scores:
+                assert score.layer == pytest.approx(np.mean([row.layer for row in score.by_transform]))
+            assert getattr(part, kind).channel == pytest.approx(np.mean([score.channel for score in scores]))
+            for position, row in enumerate(getattr(part, kind).by_transform):
+                assert row.layer == pytest.approx(np.mean([score.by_transform[position].layer for score in scores]))
+
+
+def test_scores_do_not_depend_on_batch_size_passes_or_threads() -> None:
+    request = AuditRequest(model="timm/test_resnet.r160_in1k", **{**SMALL, "num_images": 7})
+    whole = run(request)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        single = run(request, batch_size=2, decode_processes=0)
+    finally:
+        torch.set_num_threads(threads)
+    many_passes = run(request, memory_gib=0.01)
+    assert many_passes.timing.forward_images > whole.timing.forward_images
+    assert many_passes.environment.batch_size == 1
+    assert difference(single, whole) < 1e-5
+    assert difference(many_passes, whole) < 1e-5
+
+
+def test_two_runs_agree_to_the_last_digit() -> None:
+    first, second = (audit(model="timm/test_vit.r160_in1k", num_images=5) for _ in range(2))
+    same = {"environment", "timing"}
+    assert first.model_dump_json(exclude=same) == second.model_dump_json(exclude=same)
+
+
+def test_the_report_says_what_was_asked_and_found() -> None:
+    request = AuditRequest(model="timm/test_vit.r160_in1k", **SMALL)
+    report = run(request)
+    assert report.id == audit_id(request)
+    assert request_of(report) == request
+    assert Report.model_validate_json(report.model_dump_json()) == report
+    assert report.images.count == 3
+    assert report.images.skipped == ()
+    assert report.method.canvas_size == report.model.input_size + 32
+    assert report.timing.forward_images == 3 * 6
+    assert len(report.model.weights.sha256) == 64
+    final = report.parts["Final"]
+    assert all(row.top1_agreement is not None for row in final.translation.by_transform)
+    assert "top1_agreement" not in report.parts["Pool"].model_dump_json()
+
+
+def test_constant_logits_are_null_and_their_agreement_too() -> None:
+    final = audit(model="timm/mixer_s16_224", translations_px=[32], rotations_deg=[]).parts["Final"]
+    # An untrained mixer's classifier starts at zero.
+    assert final.translation.channel is None
+    assert "no channel varies" in final.translation.reason
+    assert final.translation.by_transform[0].top1_agreement is None
+    assert final.rotation.reason == "no rotation was asked for"
+
+
+def test_undecodable_images_are_named_and_more_than_one_in_a_hundred_fail(tmp_path: Path) -> None:
+    for index in range(101):
+        dead_leaves(0, index).resize((40, 30)).save(tmp_path / f"ILSVRC2012_val_{index:08d}.JPEG")
+    broken = tmp_path / "ILSVRC2012_val_00000007.JPEG"
+    broken.write_bytes(broken.read_bytes()[:400])
+    request = AuditRequest(
+        model="timm/test_resnet.r160_in1k",
+        weights="untrained",
+        dataset="photos",
+        num_images=101,
+        translations_px=[],
+        rotations_deg=[180],
+    )
+    report = run(request, datasets={"photos": tmp_path})
+    assert report.images.skipped == ("ILSVRC2012_val_00000007.JPEG",)
+    assert report.images.count == 100
+    assert request_of(report) == request
+    (tmp_path / "ILSVRC2012_val_00000009.JPEG").write_bytes(b"not an image")
+    with pytest.raises(AuditError, match="More than 1 in 100"):
+        run(request, datasets={"photos": tmp_path})
+
+
+@pytest.mark.parametrize(
+    ("change", "slug"),
+    [
+        ({"model": "timm/no_such_model"}, "unknown-model"),
+        ({"model": "timm/swin_tiny_patch4_window7_224.ms_in1k"}, "unsupported-model"),
+        ({"model": "timm/test_vit.r160_in1k", "dataset": "absent"}, "unknown-dataset"),
+        ({"model": "timm/test_vit.r160_in1k", "precision": "tf32"}, "unsupported-precision"),
+    ],
+)
+def test_what_cannot_be_audited_says_so(change: dict[str, str], slug: str) -> None:
+    with pytest.raises(AuditError) as refused:
+        run(AuditRequest(**{**SMALL, **change}), device="cpu")
+    assert refused.value.problem.type.endswith(slug)
+
+
+def test_a_shift_that_leaves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = zoo.load("timm/test_vit.r160_in1k", "untrained", lambda _progress: None)
+    small = replace(model, preprocessing=replace(model.preprocessing, input_size=96))
+    monkeypatch.setattr(zoo, "load", lambda *_arguments: small)
+    with pytest.raises(AuditError, match="leaves nothing"):
+        audit(model="timm/test_vit.r160_in1k", translations_px=[96])
+
+
+def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from worker import measure
+
+    real = measure._Totals.see_reference
+    refused: list[int] = []
+
+    def small_device(self: Any, view: torch.Tensor) -> None:
+        if len(view) > 2:
+            refused.append(len(view))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(self, view)
+
+    request = AuditRequest(model="timm/test_resnet.r160_in1k", **{**SMALL, "num_images": 9})
+    whole = run(request)
+    monkeypatch.setattr(measure._Totals, "see_reference", small_device)
+    report = run(request)
+    assert refused == [9, 8, 4]
+    assert report.environment.batch_size == 2
+    assert difference(report, whole) < 1e-5
+
+
+def test_bfloat16_forwards_are_close_and_named() -> None:
+    wide = audit(model="timm/test_resnet.r160_in1k")
+    narrow = audit(model="timm/test_resnet.r160_in1k", precision="bfloat16")
+    assert narrow.method.precision == "bfloat16"
+    assert 0 < difference(narrow, wide) < 0.05
+
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {'redis', 'rq', 'fastapi', 'httpx'}:
+            raise ModuleNotFoundError(f'blocked: {name}', name=name)
+sys.meta_path.insert(0, Blocked())
+from worker.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_command_line_needs_neither_queue_nor_server_nor_client(tmp_path: Path) -> None:
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({**SMALL, "model": "timm/test_vit.r160_in1k"}))
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:worker", "-c", BLOCKED, str(request)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Report.model_validate_json(done.stdout).model.name == "timm/test_vit.r160_in1k"
+
+
+def test_the_command_line_says_what_is_wrong_with_a_request(tmp_path: Path) -> None:
+    request = tmp_path / "request.json"
+    request.write_text('{"model": "timm/test_vit", "num_images": 0, "colour": "red"}')
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.cli", str(request)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "num_images" in done.stderr
+    assert "colour" in done.stderr
