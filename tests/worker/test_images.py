@@ -25,10 +25,9 @@ from timm.data.transforms_factory import create_transform
 
 from tests.worker.conftest import photograph
 from worker import zoo
+from worker.canvas import Preprocessing, canvas
 from worker.errors import AuditError
 from worker.images import (
-    Preprocessing,
-    canvas,
     canvases,
     count,
     list_sha256,

@@ -5,17 +5,20 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import timm
 import torch
 import torchvision
+from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 from safetensors.torch import save
 from torch import nn
+from zooaudit.contract import Progress
 
 from tests.worker.hub import Hub, Zoo
-from worker import weights
+from worker import download, weights
 from worker.errors import AuditError
 
 TINY = "timm/test_resnet.r160_in1k"
@@ -96,6 +99,23 @@ def test_the_download_is_reported_in_bytes(hub: Hub, zoo: Zoo) -> None:
 
     assert steps[-1]["done"] == steps[-1]["total"] == len(body)
     assert {step["unit"] for step in steps} == {"bytes"}
+
+
+def test_downloads_from_xet_storage_are_reported_too() -> None:
+    steps: list[Progress] = []
+    names: dict[str, Any] = {"reconstruction_desc": "a", "transfer_desc": "b", "name": "c", "total": 100}
+        "reconstruction_desc": "a",
+        "transfer_desc": "b",
+        "name": "c",
+        "log_level": 30,
+        "total": 100,
+    }
+    with XetDownloadProgressReporter(**names, tqdm_class=download._bar(steps.append)) as reporter:
+        for done in (10, 50, 100):
+            rates = {"total_bytes_completion_rate": 1.0, "total_transfer_bytes_completion_rate": 1.0}
+            counts = {"total_bytes_completed": done, "total_transfer_bytes_completed": done // 2, "total_bytes": 100}
+            reporter.update_progress(SimpleNamespace(**rates, **counts))
+    assert [(step.done, step.total) for step in steps] == [(10, 100), (50, 100), (100, 100)]
 
 
 def test_a_second_load_comes_from_the_cache_even_when_the_hub_is_down(hub: Hub, zoo: Zoo) -> None:
