@@ -49,6 +49,13 @@ def test_a_report_on_a_terminal():
     assert "─" in out.getvalue()
 
 
+def test_a_table_too_wide_for_the_terminal_is_not_broken_up(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Terminal()
+    display.table(["Id", "Model"], [["0" * 32, "timm/resnet18.a1_in1k"]], out)
+    assert out.getvalue().splitlines()[1] == f"{'0' * 32}  timm/resnet18.a1_in1k"
+
+
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal()])
 def test_a_table_shows_markup_as_text(out):
     display.table(["Model"], [["[red]x[/red] <b>"]], out, title="[bold]t")

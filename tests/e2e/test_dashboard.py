@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from zooaudit import Audit, AuditClient
 
 from service import stack
@@ -259,6 +259,27 @@ def test_what_a_screen_reader_is_told(page, client):
     expect(page.locator("#audits a[aria-current=true]")).to_have_text(QUICK)
     unlabelled = page.evaluate("[...document.querySelectorAll('input, select')].filter((e) => !e.labels.length).length")
     assert unlabelled == 0
+
+
+def test_what_has_not_changed_is_not_sent_again(page, client):
+    body = json.loads(finished(client).model_dump_json())
+    tags: list[str | None] = []
+
+    def serve(route: Route) -> None:
+        tags.append(route.request.headers.get("if-none-match"))
+        if tags[-1] == '"1"':
+            route.fulfill(status=304)
+        else:
+            route.fulfill(json={"audits": [body], "next_cursor": None}, headers={"ETag": '"1"'})
+
+    page.route("**/audit?*", serve)
+    page.goto("/")
+    expect(row(page, QUICK)).to_have_count(1)
+    with page.expect_response(lambda response: response.status == 304):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # polls at once
+    page.locator("#audits .model").click()
+    expect(page.locator("table.parts")).to_be_visible()
+    assert tags[:2] == [None, '"1"']
 
 
 def test_it_polls_politely(browser, service):

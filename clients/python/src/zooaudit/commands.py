@@ -148,7 +148,8 @@ def health(client: AuditClient, args: argparse.Namespace) -> Exit:
         print(
             f"{client.base_url}: {found.status}, version {printable(found.version)}, "
             f"Redis {'answers' if found.redis else 'does not answer'}, "
-            f"{found.workers} workers, {found.running} running, {found.queued} queued"
+            f"{found.workers} {'worker' if found.workers == 1 else 'workers'}, "
+            f"{found.running} running, {found.queued} queued"
         )
         counts = (f"{printable(name)} ({'any number' if n is None else n})" for name, n in found.datasets.items())
         print(f"Data sets: {', '.join(counts)}")

@@ -40,7 +40,7 @@ def audits_table(audits: Sequence[Audit], out: TextIO) -> None:
         request = audit.request
         created = audit.created_at.strftime("%Y-%m-%d %H:%M")
         measured = (printable(request.model), request.weights, printable(request.dataset), str(request.num_images))
-        rows.append([audit.id, printable(state(audit)), *measured, created])
+        rows.append([audit.id, _short_state(audit), *measured, created])
     table(("Id", "Status", "Model", "Weights", "Data set", "Images", "Created (UTC)"), rows, out)
 
 
@@ -53,20 +53,7 @@ def table(
 ) -> None:
     """A table; the columns from ``numbers_from`` on are set flush right."""
     right = [numbers_from is not None and index >= numbers_from for index in range(len(columns))]
-    if has_rich(out):
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        drawn = Table(
-            title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
-        )
-        for column, flush_right in zip(columns, right, strict=True):
-            drawn.add_column(column, justify="right" if flush_right else "left", overflow="fold")
-        for row in rows:
-            drawn.add_row(*map(Text, row))
-        Console(file=out).print(drawn)
+    if has_rich(out) and _drawn_table(columns, rows, out, title, right):
         return
     if title:
         print(title, file=out)
@@ -79,6 +66,29 @@ def table(
         print("  ".join(cells).rstrip(), file=out)
 
 
+def _drawn_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO, title: str | None, right: Sequence[bool]
+) -> bool:
+    """Draws a table unless the terminal is too narrow for its cells: broken, an id or a name is no use to anybody."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=out)
+    heads = [max(map(len, column.split())) for column in columns]
+    widths = [max([head, *(len(row[index]) for row in rows)]) for index, head in enumerate(heads)]
+    if sum(widths) + 3 * len(widths) > console.width:
+        return False
+    drawn = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for column, width, flush_right in zip(columns, widths, right, strict=True):
+        drawn.add_column(column, justify="right" if flush_right else "left", min_width=width)
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
+    return True
+
+
 @contextmanager
 def progress(out: TextIO | None = None) -> Iterator[Show]:
     """Gives a function that shows an audit's progress: a bar with the time left, or a line now and then."""
@@ -87,23 +97,23 @@ def progress(out: TextIO | None = None) -> Iterator[Show]:
         yield _progress_lines(out)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[state]}", markup=False),
-        TimeElapsedColumn(),
-    )
+    columns = (BarColumn(bar_width=18), TextColumn("{task.fields[state]}", markup=False))
     with Progress(*columns, console=Console(file=out)) as bars:
         bar = bars.add_task("", total=None, state="")
+        subject = ""
 
         def show(audit: Audit) -> None:
+            nonlocal subject
+            if subject != _subject(audit.request):
+                subject = _subject(audit.request)
+                bars.print(subject, markup=False, highlight=False)
             now = audit.progress
             done, total = now.done, now.total or None
             if audit.status is Status.SUCCEEDED:
                 done = total = max(done, 1)
-            bars.update(bar, description=_subject(audit.request), completed=done, total=total, state=state(audit))
+            bars.update(bar, completed=done, total=total, state=state(audit))
 
         yield show
 
@@ -138,6 +148,12 @@ def state(audit: Audit) -> str:
     if now.eta_s is not None:
         text += f", {duration(now.eta_s)} left"
     return text
+
+
+def _short_state(audit: Audit) -> str:
+    now = audit.progress
+    known = audit.status is Status.RUNNING and now.total
+    return f"{audit.status} {100 * now.done // now.total} %" if known else str(audit.status)
 
 
 def duration(seconds: float) -> str:
