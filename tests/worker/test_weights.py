@@ -103,14 +103,15 @@ def test_the_download_is_reported_in_bytes(hub: Hub, zoo: Zoo) -> None:
 
 def test_downloads_from_xet_storage_are_reported_too() -> None:
     steps: list[Progress] = []
-    names: dict[str, Any] = {"reconstruction_desc": "a", "transfer_desc": "b", "name": "c", "total": 100}
-        "reconstruction_desc": "a",
-        "transfer_desc": "b",
-        "name": "c",
-        "log_level": 30,
-        "total": 100,
-    }
-    with XetDownloadProgressReporter(**names, tqdm_class=download._bar(steps.append)) as reporter:
+    reporter = XetDownloadProgressReporter(
+        reconstruction_desc="file",
+        transfer_desc="network",
+        name="hub",
+        log_level=30,
+        total=100,
+        tqdm_class=download._bar(steps.append),
+    )
+    with reporter:
         for done in (10, 50, 100):
             rates = {"total_bytes_completion_rate": 1.0, "total_transfer_bytes_completion_rate": 1.0}
             counts = {"total_bytes_completed": done, "total_transfer_bytes_completed": done // 2, "total_bytes": 100}
