@@ -75,7 +75,13 @@ def work(settings: WorkerSettings, catalogue: Catalogue, run: Run) -> bool:
     connection = _connect(settings.redis_url.get_secret_value())
     worker = AuditWorker(connection, settings, catalogue)
     worker.publish()
-    worker.work(logging_level="ERROR")
+    try:
+        worker.work(logging_level="ERROR")
+    except RedisError as error:
+        # Told to stop while Redis was away: it cannot say good-bye, and need not.
+        if not worker.told_to_stop:
+            raise
+        log.warning("stopped without Redis: %s", error)
     return worker.told_to_stop
 
 

@@ -257,6 +257,10 @@ def test_what_a_screen_reader_is_told(page, client):
         expect(page.get_by_role("rowheader", name=name)).to_be_visible()
     expect(page.get_by_role("region", name=QUICK)).to_be_visible()
     expect(page.locator("#audits a[aria-current=true]")).to_have_text(QUICK)
+    page.locator("#home").click()
+    page.locator("#audits .model").filter(has_text=QUICK).last.press("Enter")
+    expect(page.locator("#report h2")).to_have_text(QUICK)
+    expect(page.get_by_role("region", name=QUICK).locator("h2")).to_be_focused()
     unlabelled = page.evaluate("[...document.querySelectorAll('input, select')].filter((e) => !e.labels.length).length")
     assert unlabelled == 0
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -11,7 +12,7 @@ import psutil
 import pytest
 from redis import Redis
 from rq import Queue
-from zooaudit.contract import audit_id, request_of
+from zooaudit.contract import audit_id, request_of, state_key
 
 from tests.e2e.harness import alive, eventually
 
@@ -132,13 +133,14 @@ def test_a_worker_told_to_stop_gives_its_audit_back_and_that_costs_no_attempt(st
 
 
 def test_redis_killed_in_mid_audit_and_started_again(stack, audits):
-    identifier = audits.submit("slow", num_images=40)
+    identifier = audits.submit("slow", num_images=20)
     audits.measuring(identifier)
     kill(stack.redis.process)
     answer = audits.http.get(f"/audit/{identifier}")
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     assert audits.http.get("/health").json()["redis"] is False
+    time.sleep(3)  # long enough for the audit to end, and for the worker to miss some heartbeats
     stack.redis.start()
     assert audits.ended(identifier).status == "succeeded"
     assert len(audits.runs(identifier)) == 1
@@ -203,6 +205,16 @@ def test_cancel_holds_when_its_message_is_lost_or_its_worker_dies(stack, audits)
         eventually(lambda: not redis.zcard("rq:wip:audits") and not redis.llen("rq:queue:audits"), 15.0)
     assert audits.get(identifier).status == "canceled"
     assert len(audits.runs(identifier)) == 1
+
+
+def test_a_cancel_whose_message_never_arrives_still_stops_the_audit(stack, audits):
+    identifier = audits.submit("mute", num_images=600)
+    audits.measuring(identifier)
+    (process,) = audits.runs(identifier)
+    with Redis.from_url(stack.redis_url) as redis:
+        redis.hset(state_key(identifier), "outcome", f"canceled {time.time()}")
+    eventually(lambda: not alive(process), 5.0)
+    audits.until(identifier, "canceled")
 
 
 def test_a_redis_that_loses_everything_loses_no_finished_audit(stack, audits):

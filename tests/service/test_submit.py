@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import httpx
 import pytest
@@ -37,9 +38,14 @@ async def test_the_same_audit_is_one_audit(http, redis):
 
 def test_twenty_at_once_are_one_job(settings, redis):
     request = AuditRequest(**ASK)
+    start = Barrier(20)
 
     def submit(_):
-        return AuditQueue(connect(settings.redis_url.get_secret_value())).submit(request, lambda _: None)[1]
+        connection = connect(settings.redis_url.get_secret_value())
+        queue = AuditQueue(connection)
+        connection.ping()
+        start.wait()
+        return queue.submit(request, lambda _: None)[1]
 
     with ThreadPoolExecutor(20) as pool:
         created = list(pool.map(submit, range(20)))
