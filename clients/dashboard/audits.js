@@ -37,7 +37,10 @@ function makeRow(audit, onSelect, onCancel) {
   let current = audit;
   const cancel = element("button", { type: "button", class: "quiet cancel" }, "Cancel");
   cancel.setAttribute("aria-label", `Cancel the audit of ${request.model}`);
-  cancel.addEventListener("click", () => onCancel(current, cancel));
+  cancel.addEventListener("click", () => {
+    link.focus({ preventScroll: true }); // the button goes away
+    onCancel(current, cancel);
+  });
   const status = element("td", { class: "status" }, progress.node, cancel);
   const created = element("time", { datetime: audit.created_at, title: audit.created_at }, moment(audit.created_at));
   const node = element("tr", {}, model, status, element("td", { class: "created" }, created));

@@ -55,7 +55,9 @@ function change(id, state) {
 
 function fill(...children) {
   redraw = undefined;
+  const focused = panel.contains(document.activeElement);
   panel.replaceChildren(...children.filter(Boolean));
+  if (focused) byId("report-heading").focus({ preventScroll: true }); // a keyboard's place is not lost to a new state
 }
 
 const heading = (text) => element("h2", { id: "report-heading", tabindex: "-1" }, ...breakable(text));
