@@ -29,9 +29,9 @@ class Stack:
     """What runs, and where. ``redis`` is None when ZOOAUDIT_REDIS_URL names one that is not ours."""
 
     url: str
-    redis_url: str
+    redis_url: str = field(repr=False)  # it and the environment hold passwords
     directory: Path
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     worker_command: Sequence[str]
     redis: EmbeddedRedis | None = None
     api: subprocess.Popen[bytes] | None = None

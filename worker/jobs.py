@@ -49,7 +49,7 @@ from zooaudit.contract import (
 )
 
 from worker.errors import AuditError
-from worker.records import Canceled, Notes, has_report, open_store
+from worker.records import Canceled, Notes, open_store, stored_report
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
@@ -110,15 +110,17 @@ def audit(request_json: Mapping[str, Any]) -> None:
 
 
 def _perform(identifier: str, request: AuditRequest, context: Context, notes: Notes) -> None:
+    if audit_id(request) != identifier:
+        raise RuntimeError("the service and this worker are of different versions: they measure by another protocol")
     store = open_store(context.settings.store)
-    if notes.begin() and has_report(store, identifier):
-        notes.progress(Progress(phase="done"), force=True)
-        return  # a worker before this one died between storing it and saying so
-    report = context.run(request, notes.progress)
-    if report.id != identifier or audit_id(request) != identifier:
-        raise RuntimeError(f"the report of {identifier} calls itself {report.id}")
-    notes.claim()
-    obstore.put(store, report_key(identifier), report.model_dump_json().encode())
+    # A worker before this one may have died between storing the report and saying so.
+    report = stored_report(store, identifier) if notes.begin() else None
+    if report is None:
+        report = context.run(request, notes.progress)
+        if report.id != identifier:
+            raise RuntimeError(f"the report of {identifier} calls itself {report.id}")
+        notes.claim()
+        obstore.put(store, report_key(identifier), report.model_dump_json().encode())
     done = report.timing.forward_images
     notes.progress(Progress(phase="done", done=done, total=done), force=True)
 

@@ -86,9 +86,10 @@ def open_store(location: str) -> ObjectStore:
     )
 
 
-def has_report(store: ObjectStore, identifier: str) -> bool:
+def stored_report(store: ObjectStore, identifier: str) -> Report | None:
+    """The report of that audit, if the store has it whole."""
     try:
-        content = bytes(obstore.get(store, report_key(identifier)).bytes())
-        return Report.model_validate_json(content).id == identifier
+        report = Report.model_validate_json(bytes(obstore.get(store, report_key(identifier)).bytes()))
     except (FileNotFoundError, ValidationError):
-        return False
+        return None
+    return report if report.id == identifier else None

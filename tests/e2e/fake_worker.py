@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zooaudit.contract import AuditRequest, Catalogue, Progress, Report, audit_id, problem
+from zooaudit.contract import AuditRequest, Catalogue, Progress, Report, audit_id, problem, report_key
 
 from tests.fakes import entry, report_of
 from worker import jobs
 from worker.errors import AuditError
 from worker.settings import WorkerSettings
 
-WAYS = ("quick", "slow", "mute", "dies", "dies_once", "fails", "breaks", "exits")
+WAYS = ("quick", "slow", "mute", "dies", "dies_once", "dies_stored", "fails", "breaks", "exits")
 CATALOGUE = Catalogue(entries=tuple(entry(f"timm/{way}", "v1") for way in WAYS), datasets={"synthetic": None})
 
 
@@ -29,6 +29,10 @@ def run(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Repor
         lines.write(f"{os.getpid()}\n")
     on_progress(Progress(phase="loading"))
     if way == "dies" or (way == "dies_once" and len(runs.read_text().split()) == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if way == "dies_stored":
+        stored = Path(os.environ["ZOOAUDIT_STORE"]) / report_key(audit_id(request))
+        stored.write_text(report_of(request).model_dump_json())
         os.kill(os.getpid(), signal.SIGKILL)
     if way == "fails":
         raise AuditError(problem("hub-unreachable", "Hub unreachable", 502, "Ask for untrained weights."))

@@ -57,6 +57,15 @@ def test_an_audit_whose_process_is_killed_is_measured_again(audits):
     assert len(audits.runs(identifier)) == 2
 
 
+def test_a_report_that_is_stored_is_not_measured_again_when_its_process_dies(audits):
+    audits.ended(audits.submit("quick"))  # so that the store's folder is there
+    identifier = audits.submit("dies_stored")
+    audit = audits.ended(identifier)
+    assert (audit.status, audit.progress.done, audit.progress.phase) == ("succeeded", 36, "done")
+    assert len(audits.runs(identifier)) == 1
+    assert audits.report(identifier).id == identifier
+
+
 def test_an_audit_that_kills_every_process_fails_with_the_count(audits):
     identifier = audits.submit("dies")
     audit = audits.ended(identifier)

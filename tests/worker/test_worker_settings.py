@@ -1,5 +1,7 @@
 """A worker's settings from the environment."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,12 @@ def test_settings_are_frozen_and_keep_the_password():
     assert "hidden" not in repr(settings)
     with pytest.raises(ValidationError):
         settings.device = "cpu"
+
+
+@pytest.mark.parametrize(("name", "value"), [("DATASETS", "nonsense"), ("DECODE_PROCESSES", "many")])
+def test_a_worker_does_not_start_with_settings_that_are_not_right(name, value):
+    env = {"PATH": "", f"ZOOAUDIT_{name}": value}
+    command = [sys.executable, "-m", "worker"]
+    process = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 2
+    assert process.stderr.startswith(f"ZOOAUDIT_{name}: ")
