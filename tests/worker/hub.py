@@ -137,7 +137,8 @@ class Zoo:
     def load(self, name: str, weights: str = "pretrained", **options: Any) -> dict[str, Any]:
         """What became of ``zoo.load``: {"loaded": ..., "tensors": sha256, "progress": [...]} or {"problem": ...}.
 
-        Options: ``url`` in the place of torchvision's or timm's, ``timeout_s`` in the place of the time limit.
+        Options: ``url`` in the place of torchvision's or timm's, ``timeout_s`` in the place of the time limit, and
+        ``cancel`` to have the progress callback raise at the first byte; the answer is then {"raised": "Cancelled"}.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -155,6 +156,10 @@ class Zoo:
         self.process.wait(30)
 
 
+class Cancelled(Exception):
+    """What the progress callback raises, on request."""
+
+
 def main() -> None:
     import timm
     import torchvision
@@ -168,6 +173,12 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         progress: list[Progress] = []
+
+        def on_progress(step: Progress, cancel: bool = request.get("cancel", False), steps: Any = progress) -> None:
+            steps.append(step)
+            if cancel and step.phase == "downloading":
+                raise Cancelled
+
         source, architecture, _ = zoo.resolve(request["name"])
         with contextlib.ExitStack() as stack:
             download.TIMEOUT_S = request.get("timeout_s", limit_s)
@@ -180,9 +191,11 @@ def main() -> None:
                 elsewhere = dataclasses.replace(known[full], url=request["url"], hf_hub_id=None)
                 stack.enter_context(unittest.mock.patch.dict(known, {full: elsewhere}))
             try:
-                model = zoo.load(request["name"], request["weights"], progress.append)
+                model = zoo.load(request["name"], request["weights"], on_progress)
             except AuditError as error:
                 answer: dict[str, Any] = {"problem": error.problem.model_dump(mode="json")}
+            except Cancelled:
+                answer = {"raised": "Cancelled"}
             else:
                 answer = {
                     "loaded": {"name": model.name, "weights": model.weights.model_dump(), "top1": model.imagenet_top1},
