@@ -1,4 +1,4 @@
-"""What an audit costs beyond its forward passes: ``python -m benchmarks.overhead [--images N] [--repeats N] [MODEL ...]``
+"""What an audit costs beyond its forward passes: ``python -m benchmarks.overhead [--images N] [MODEL ...]``
 
 For each model three processes take turns, so that a drift of the machine's speed hits all of them alike:
 

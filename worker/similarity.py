@@ -32,8 +32,9 @@ def score(moments: Moments, similarity: Literal["correlation", "cosine"]) -> Sco
     """The mean over channels of ``max(0, s(k, k))`` and of ``max(0, max over k' of s(k, k'))``.
 
     ``s`` is Pearson's correlation of channel k of a with channel k' of b over all observations, or their cosine
-    similarity (the same without centring). A channel without similarity - constant, or zero for the cosine - in a is
-    left out of both means, one in b out of the first mean and out of the maximum.
+    similarity (the same without centring). A channel that has none with itself, because it is constant (for the cosine:
+    zero) in a or in b, is left out of both means, which are thus over the same channels and layer >= channel; one
+    that is constant in b is no candidate for the maximum either.
     """
     a, b = moments.a, moments.b
     if similarity == "cosine":
@@ -55,7 +56,7 @@ def score(moments: Moments, similarity: Literal["correlation", "cosine"]) -> Sco
     weight_b = torch.where(alive_b, square_b.rsqrt(), 0.0)
     own = cross.diagonal() * weight_b / norm_a
     best = (cross * weight_b).amax(1) / norm_a
-    return Score(_mean(own[both]), _mean(best[alive_a]))
+    return Score(_mean(own[both]), _mean(best[both]))
 
 
 def constant(spread: Spread) -> Tensor:

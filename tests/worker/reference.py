@@ -116,7 +116,7 @@ def scores(a: NDArray[np.float64], b: NDArray[np.float64], similarity: str) -> t
         r = (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
     r = np.maximum(0.0, np.where(np.isfinite(r), r, 0.0))
     channel = r.diagonal()[alive_a & alive_b].mean()
-    layer = r[alive_a][:, alive_b].max(1).mean()
+    layer = r[alive_a & alive_b][:, alive_b].max(1).mean()
     return float(channel), float(layer)
 
 
