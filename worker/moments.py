@@ -7,11 +7,11 @@ sharding are one operation, and a merge gives what one pass over both sets would
 >>> a = torch.tensor([[0.0, 3.0], [1.0, 1.0], [2.0, 2.0]])
 >>> whole = Moments.of(centre(a), centre(a))
 >>> parts = Moments.of(centre(a[:1]), centre(a[:1])) + Moments.of(centre(a[1:]), centre(a[1:]))
->>> torch.allclose(whole.cross, parts.cross)
-True
->>> whole.cross
+>>> parts.cross
 tensor([[ 2., -1.],
         [-1.,  2.]], dtype=torch.float64)
+>>> torch.allclose(whole.cross.double(), parts.cross)
+True
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ from torch import Tensor
 class Centred:
     """Observations as deviations from a pivot, their mean in float32, so that products lose nothing to the mean.
 
-    ``values`` (n, K) float32, ``pivot`` (K,) float32; ``total`` and ``squares`` (K,) float64 are the sums of the
+    ``values`` (n, K) float32, ``pivot`` (K,) float32; ``total`` and ``square`` (K,) float64 are the sums of the
     deviations, nearly zero, and of their squares.
     """
 
     values: Tensor
     pivot: Tensor
     total: Tensor
-    squares: Tensor
+    square: Tensor
 
 
 def centre(observations: Tensor) -> Centred:
@@ -41,8 +41,8 @@ def centre(observations: Tensor) -> Centred:
     # In float64 over slices of some thousand rows, so that float32 rounds only within a slice.
     slices = torch.split(values, 4096)
     total = torch.stack([rows.sum(0) for rows in slices]).double().sum(0)
-    squares = torch.stack([rows.square().sum(0) for rows in slices]).double().sum(0)
-    return Centred(values, pivot, total, squares)
+    square = torch.stack([rows.square().sum(0) for rows in slices]).double().sum(0)
+    return Centred(values, pivot, total, square)
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,9 @@ class Spread:
     @classmethod
     def of(cls, batch: Centred) -> "Spread":
         count = batch.values.shape[0]
-        return cls(
-            count,
-            batch.pivot.double() + batch.total / count,
-            # Rounding must not make a sum of squares negative.
-            (batch.squares - batch.total.square() / count).clamp(min=0.0),
-        )
+        # Rounding must not make a sum of squares negative.
+        square = (batch.square - batch.total.square() / count).clamp(min=0.0)
+        return cls(count, batch.pivot.double() + batch.total / count, square)
 
     def __add__(self, other: "Spread") -> "Spread":
         count = self.count + other.count
@@ -79,10 +76,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Moments:
-    """The spread of a and of b over n pairs of K-channel observations, and their cross products, in float64::
+    """The spread of a and of b over n pairs of K-channel observations, and their cross products::
 
-    cross = sum over i of (a_i - mean_a)(b_i - mean_b)^T              (K, K)
-    cross(x + y) = cross(x) + cross(y) + n_x n_y / (n_x + n_y) (mean_a(y) - mean_a(x))(mean_b(y) - mean_b(x))^T
+        cross = sum over i of (a_i - mean_a)(b_i - mean_b)^T              (K, K)
+        cross(x + y) = cross(x) + cross(y) + n_x n_y / (n_x + n_y) (mean_a(y) - mean_a(x))(mean_b(y) - mean_b(x))^T
+
+    Those of one batch are float32, sums of them float64.
     """
 
     a: Spread
@@ -93,19 +92,19 @@ class Moments:
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Moments":
         """The moments of no observations at all."""
         none = Spread.empty(channels, device)
-        return cls(none, none, torch.zeros(channels, channels, dtype=torch.float64, device=device))
+        return cls(none, none, none.square.expand(channels, channels))
 
     @classmethod
     def of(cls, a: Centred, b: Centred) -> "Moments":
         """The moments of one batch: row i of ``a`` is paired with row i of ``b``."""
-        cross = (a.values.T @ b.values).double()
-        return cls(Spread.of(a), Spread.of(b), cross.addr_(a.total, b.total, alpha=-1.0 / a.values.shape[0]))
+        cross = torch.mm(a.values.T, b.values).addr_(a.total.float(), b.total.float(), alpha=-1.0 / len(a.values))
+        return cls(Spread.of(a), Spread.of(b), cross)
 
     def __add__(self, other: "Moments") -> "Moments":
+        if not self.a.count or not other.a.count:
+            return self if self.a.count else other
         a = self.a + other.a
-        if not a.count:
-            return self
-        cross = (self.cross + other.cross).addr_(
+        cross = (self.cross.double() + other.cross).addr_(
             other.a.mean - self.a.mean,
             other.b.mean - self.b.mean,
             alpha=self.a.count * (other.a.count / a.count),

@@ -36,14 +36,14 @@ def score(moments: Moments, similarity: Literal["correlation", "cosine"]) -> Sco
     zero) in a or in b, is left out of both means, which are thus over the same channels and layer >= channel; one
     that is constant in b is no candidate for the maximum either.
     """
-    a, b = moments.a, moments.b
+    a, b, cross = moments.a, moments.b, moments.cross.double()
     if similarity == "cosine":
-        cross = torch.addr(moments.cross, a.mean, b.mean, alpha=a.count)
+        cross = torch.addr(cross, a.mean, b.mean, alpha=a.count)
         square_a = a.square + a.count * a.mean.square()
         square_b = b.square + b.count * b.mean.square()
         alive_a, alive_b = square_a > 0, square_b > 0
     else:
-        cross, square_a, square_b = moments.cross, a.square, b.square
+        square_a, square_b = a.square, b.square
         alive_a, alive_b = ~constant(a), ~constant(b)
     if not (torch.isfinite(square_a).all() and torch.isfinite(square_b).all()):
         return Score(None, None, "some activations are not finite")
