@@ -100,6 +100,7 @@ DESCRIPTIONS = {
     422: "The request is not valid; errors and suggestions say what would be",
     503: "Redis, the report store or the catalogue is not there; Retry-After says when to try again",
 }
+UNCHANGED = {"description": "As the ETag in If-None-Match says"}
 BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/AuditRequest"}}}, "required": True}
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 
@@ -123,8 +124,13 @@ def submit(
     return _json(audit, 202 if created else 200, {"Location": audit.links.self, **_poll(audit)})
 
 
-@router.get("/audit", summary="List audits, newest first", responses=_answers(422, s200=AuditList))
+@router.get(
+    "/audit",
+    summary="List audits, newest first",
+    responses={**_answers(422, s200=AuditList), 304: UNCHANGED},
+)
 def listing(
+    request: Request,
     queue: QueueDep,
     recovery: RecoveryDep,
     status: Status | None = None,
@@ -139,13 +145,14 @@ def listing(
         return status in (None, audit.status) and (model or "").lower() in audit.request.model.lower()
 
     audits, following = queue.page(limit, before, wanted)
-    return _json(AuditList(audits=tuple(audits), next_cursor=_cursor(following) if following else None))
+    page = AuditList(audits=tuple(audits), next_cursor=_cursor(following) if following else None)
+    return _cached(request, page.model_dump_json().encode(), {})
 
 
 @router.get(
     "/audit/{identifier}",
     summary="One audit's status and progress",
-    responses={**_answers(404, s200=Audit), 304: {"description": "As the ETag in If-None-Match says"}},
+    responses={**_answers(404, s200=Audit), 304: UNCHANGED},
 )
 def status(identifier: str, request: Request, queue: QueueDep, recovery: RecoveryDep) -> Response:
     audit = _find(identifier, queue, recovery)
@@ -155,7 +162,7 @@ def status(identifier: str, request: Request, queue: QueueDep, recovery: Recover
 @router.get(
     "/audit/{identifier}/report",
     summary="A finished audit's report",
-    responses={**_answers(404, 409, s200=Report), 304: {"description": "As the ETag in If-None-Match says"}},
+    responses={**_answers(404, 409, s200=Report), 304: UNCHANGED},
 )
 def report(identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep) -> Response:
     """Comes from the report store alone, so it is there whatever has become of the queue."""

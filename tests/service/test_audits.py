@@ -41,6 +41,15 @@ async def test_a_poll_that_brings_nothing_new_is_304(http):
     assert (await http.get(f"/audit/{identifier}", headers={"If-None-Match": '"x"'})).status_code == 200
 
 
+async def test_a_list_that_brings_nothing_new_is_304(http):
+    await submit(http)
+    first = await http.get("/audit")
+    known = {"If-None-Match": first.headers["etag"]}
+    assert (await http.get("/audit", headers=known)).status_code == 304
+    await submit(http, seed=1)
+    assert len((await http.get("/audit", headers=known)).json()["audits"]) == 2
+
+
 async def test_a_running_audit_shows_its_progress(http, redis, set_status):
     identifier = await submit(http)
     set_status(identifier, JobStatus.STARTED, started_at=datetime.now(UTC))
