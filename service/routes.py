@@ -195,7 +195,7 @@ def cancel(identifier: str, queue: QueueDep, recovery: RecoveryDep) -> Response:
 @router.get("/models", summary="Search what can be audited", responses=_answers(422, s200=ModelList))
 def models(
     catalogue: CatalogueDep,
-    q: Annotated[str, Query(max_length=128, description="Part of a name or a tag, any case.")] = "",
+    q: Annotated[str, Query(max_length=128, description="Words that a name with its tag contains, any case.")] = "",
     family: Annotated[str | None, Query(max_length=64)] = None,
     source: Source | None = None,
     limit: Annotated[int, Query(ge=1, le=5000)] = 100,

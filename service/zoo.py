@@ -50,14 +50,14 @@ def find(name: str, catalogue: Catalogue) -> tuple[CatalogueEntry, str] | None:
 
 
 def search(catalogue: Catalogue, q: str, family: str | None, source: str | None) -> list[CatalogueEntry]:
-    """Entries whose full name, with any of their tags, contains ``q``, whatever the case."""
-    wanted = q.lower()
+    """Entries whose full name, with any of their tags, contains every word of ``q``, whatever the case."""
+    words = q.lower().split()
     return [
         entry
         for entry in catalogue.entries
         if (family is None or entry.family == family)
         and (source is None or entry.source == source)
-        and any(wanted in name.lower() for name in _names(entry))
+        and any(all(word in name.lower() for word in words) for name in _names(entry))
     ]
 
 

@@ -90,6 +90,7 @@ async def test_as_many_images_as_there_are_is_fine(http):
     [
         ({"q": "RESNET18"}, ["timm/resnet18", "torchvision/resnet18"]),
         ({"q": "fb_wsl"}, ["timm/resnext101_32x8d"]),
+        ({"q": "ResNeXt 101  fb"}, ["timm/resnext101_32x8d"]),
         ({"family": "vision_transformer", "source": "torchvision"}, ["torchvision/vit_b_16"]),
         ({"q": "resn", "limit": 1, "offset": 2}, ["timm/resnext101_32x8d"]),
         ({"q": "none of them"}, []),
