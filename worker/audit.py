@@ -68,6 +68,9 @@ def run(
         attempt = partial(measure, subject, views, plan, group, stream, forwards.count)
         measured = _within_memory(stream, forwards, attempt)
         results |= report.score_all(measured, request.similarity, subject.depth.has_final)
+        reference = measured.reference
+        # The moments of one pass must be gone before the next one gathers its own.
+        del measured
     timing = Timing(
         started_at=started,
         finished_at=datetime.now(UTC),
@@ -75,7 +78,7 @@ def run(
         forward_images=forwards.done,
         images_per_second=forwards.done / seconds,
     )
-    return report.build(request, model, subject, plan, stream, results, measured.reference, timing)
+    return report.build(request, model, subject, plan, stream, results, reference, timing)
 
 
 def _ignore(_progress: Progress) -> None:
