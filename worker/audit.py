@@ -13,6 +13,7 @@ from worker import report, zoo
 from worker.blocks import depth
 from worker.budget import keep_freed_memory, plan_budget
 from worker.errors import AuditError
+from worker.fold import Trace
 from worker.forward import Subject, shapes
 from worker.images import open_dataset
 from worker.measure import Measurement, measure
@@ -57,7 +58,10 @@ def run(
         precision=request.precision,
         device=on_device,
     )
-    plan = shapes(subject, views.size)
+    with Trace() as trace:
+        plan = shapes(subject, views.size)
+    if request.precision == "float32":
+        trace.fold(subject.module)
     transforms: list[Transform] = [*map(Shift, request.translations_px), *map(Rotation, request.rotations_deg)]
     budget = plan_budget(subject, plan, views.size, transforms, memory_gib, batch_size)
     stream = Stream(sample, model.preprocessing, views.size + views.room, budget.batch_size, decode_processes)

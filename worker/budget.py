@@ -37,7 +37,7 @@ def plan_budget(
     memory_gib: float | None = None,
     batch_size: int | None = None,
 ) -> Budget:
-    """Split ``memory_gib`` (default: 7 GiB of a CPU's memory, four fifths of a GPU's): at most a quarter for the maps
+    """Split ``memory_gib`` (default: 7 GiB of a CPU's memory, four fifths of a GPU's): at most a third for the maps
     of a batch, the rest for the moments. Depends on shapes and settings only, so a rerun is split the same way."""
     device = subject.device
     if memory_gib is None:
@@ -48,7 +48,7 @@ def plan_budget(
     budget = (memory_gib - (LIBRARIES_GIB if device.type == "cpu" else 0)) * GIB
     budget -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
     if batch_size is None:
-        fitting = max(1, min(MAX_BATCH[device.type], int(budget / 4 / per_image)))
+        fitting = max(1, min(MAX_BATCH[device.type], int(budget / 3 / per_image)))
         batch_size = 2 ** int(math.log2(fitting))
 
     products = [8 * shape.channels**2 for shape in plan]

@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -133,38 +133,34 @@ def load_file(root: Path, name: str) -> Image.Image:
 
 def canvases(
     names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int, *, processes: int
-) -> Iterator[tuple[str, Canvas | None]]:
-    """Yields each name, printable, with its canvas, in order; None in place of an image that cannot be decoded.
+) -> Iterable[tuple[str, Canvas | None]]:
+    """Each name, printable, with its canvas, in order; None in place of an image that cannot be decoded.
 
-    ``processes`` others decode ahead (0: decode here, one at a time). They end when this process does, or when the
-    iterator is closed. Memory does not grow with the number of names.
+    ``processes`` others decode ahead (0: decode here, one at a time). They start when this is first iterated over,
+    serve any later time too, and end when it is deleted or this process ends. Memory does not grow with the number of
+    names.
     """
     decoded = _Canvases(names, load, preprocessing, canvas_size)
     processes = min(processes, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processes)
     if processes <= 0:
-        yield from (decoded[index] for index in range(len(names)))
-        return
+        return decoded
 
     import torch
     from torch.utils.data import DataLoader
 
-    loader: DataLoader[Any] = DataLoader(
+    return DataLoader(
         cast(Any, decoded),
         batch_size=None,
         num_workers=processes,
         prefetch_factor=PREFETCH,
         multiprocessing_context="fork",
+        persistent_workers=True,
         # Arrays go through pipes as they are: tensors would go through /dev/shm, which is tiny in containers.
         collate_fn=_unchanged,
         worker_init_fn=partial(_end_with, os.getpid()),
         # A generator of its own, or the loader would draw from torch's global one.
         generator=torch.Generator(),
     )
-    iterator = iter(loader)
-    try:
-        yield from iterator
-    finally:
-        del iterator
 
 
 class _Canvases:
@@ -178,6 +174,9 @@ class _Canvases:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[str, Canvas | None]]:
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> tuple[str, Canvas | None]:
         name = self.names[index]

@@ -6,6 +6,7 @@ transformed view are compared within the forward pass that makes them and are go
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -58,9 +59,12 @@ def measure(
     of the representations, from :func:`worker.forward.shapes`. ``on_forward`` is told after each forward pass how
     many images went through. Memory does not grow with the number of images.
     """
+    batches = iter(batches)
+    # The first batch first, because decoding begins with a fork: what is allocated before is copied when it is written.
+    first = next(batches, None)
     totals = _Totals(subject, views, plan, transforms)
     with torch.inference_mode():
-        for pixels in batches:
+        for pixels in chain([] if first is None else [first], batches):
             canvas = subject.canvas(pixels)
             totals.see_reference(views.reference(canvas))
             if on_forward:
@@ -110,7 +114,8 @@ class _Totals:
         def compare(index: int, found: Tensor) -> None:
             alignment, total = alignments[index], moments[index]
             if isinstance(alignment, Alignment) and isinstance(total, Moments):
-                moments[index] = total + self._references[index].compare(found, alignment)
+                total += self._references[index].compare(found, alignment)
+                moments[index] = total
 
         output = self._subject.forward(view, compare)
         self._agreements[transform] = self._agreements[transform] + (output.argmax(1) == self._classes).sum()

@@ -81,7 +81,7 @@ class Moments:
         cross = sum over i of (a_i - mean_a)(b_i - mean_b)^T              (K, K)
         cross(x + y) = cross(x) + cross(y) + n_x n_y / (n_x + n_y) (mean_a(y) - mean_a(x))(mean_b(y) - mean_b(x))^T
 
-    Those of one batch are float32, sums of them float64.
+    Those of one batch are float32, sums of them float64. ``x += y`` adds in place, without a second (K, K) sum.
     """
 
     a: Spread
@@ -92,7 +92,7 @@ class Moments:
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Moments":
         """The moments of no observations at all."""
         none = Spread.empty(channels, device)
-        return cls(none, none, none.square.expand(channels, channels))
+        return cls(none, none, torch.zeros(channels, channels, dtype=torch.float64, device=device))
 
     @classmethod
     def of(cls, a: Centred, b: Centred) -> "Moments":
@@ -101,12 +101,14 @@ class Moments:
         return cls(Spread.of(a), Spread.of(b), cross)
 
     def __add__(self, other: "Moments") -> "Moments":
-        if not self.a.count or not other.a.count:
-            return self if self.a.count else other
+        total = Moments(self.a, self.b, self.cross.to(torch.float64, copy=True))
+        total += other
+        return total
+
+    def __iadd__(self, other: "Moments") -> "Moments":
         a = self.a + other.a
-        cross = (self.cross.double() + other.cross).addr_(
-            other.a.mean - self.a.mean,
-            other.b.mean - self.b.mean,
-            alpha=self.a.count * (other.a.count / a.count),
-        )
-        return Moments(a, self.b + other.b, cross)
+        self.cross.add_(other.cross)
+        if self.a.count and other.a.count:
+            steps = (other.a.mean - self.a.mean, other.b.mean - self.b.mean)
+            self.cross.addr_(*steps, alpha=self.a.count * (other.a.count / a.count))
+        return Moments(a, self.b + other.b, self.cross)

@@ -18,6 +18,9 @@ from worker.moments import Moments, Spread
 CONSTANT = 1e-6
 """A channel whose standard deviation is below this share of its mean is constant: float32 tells no more."""
 
+ROWS_AT_ONCE = 64
+"""So many rows of the (K, K) products stay in a processor's cache from one operation to the next."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -55,7 +58,7 @@ def score(moments: Moments, similarity: Literal["correlation", "cosine"]) -> Sco
     norm_a = square_a.sqrt()
     weight_b = torch.where(alive_b, square_b.rsqrt(), 0.0)
     own = cross.diagonal() * weight_b / norm_a
-    best = (cross * weight_b).amax(1) / norm_a
+    best = torch.cat([(rows * weight_b).amax(1) for rows in torch.split(cross, ROWS_AT_ONCE)]) / norm_a
     return Score(_mean(own[both]), _mean(best[both]))
 
 

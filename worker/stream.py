@@ -29,16 +29,13 @@ class Stream:
         self.side = side
         self.batch_size = batch_size
         self.skipped: tuple[str, ...] | None = None
-        self._preprocessing = preprocessing
-        self._processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
+        processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
+        self._decoded = canvases(sample.names, sample.load, preprocessing, side, processes=processes)
 
     def __iter__(self) -> Iterator[Tensor]:
         skipped: list[str] = []
         batch: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
-        decoded = canvases(
-            self.sample.names, self.sample.load, self._preprocessing, self.side, processes=self._processes
-        )
-        for name, canvas in decoded:
+        for name, canvas in self._decoded:
             if canvas is None:
                 skipped.append(name)
                 self._refuse_many(skipped)

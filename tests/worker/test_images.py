@@ -1,5 +1,6 @@
 """Data sets, samples and canvases, on real photographs in every form that data sets hold."""
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -288,14 +290,19 @@ def test_decoding_elsewhere_leaves_the_random_state_alone(photographs: Path) -> 
     assert torch.equal(torch.get_rng_state(), expected)
 
 
-def test_closing_early_ends_the_processes(photographs: Path) -> None:
+def test_an_end_before_the_last_image_leaves_the_processes_to_begin_again_and_deletion_ends_them(
+    photographs: Path,
+) -> None:
     names = listing(photographs) * 50
     before = multiprocessing.active_children()
-    iterator = canvases(names, partial(load_file, photographs), BICUBIC, 256, processes=1)
-    next(iterator)
+    decoded = canvases(names, partial(load_file, photographs), BICUBIC, 256, processes=1)
+    first = [name for name, _ in islice(decoded, 3)]
     children = [child for child in multiprocessing.active_children() if child not in before]
     assert len(children) == 1
-    iterator.close()  # type: ignore[attr-defined]
+    assert [name for name, _ in islice(decoded, 3)] == first == names[:3]
+    assert [child for child in multiprocessing.active_children() if child not in before] == children
+    del decoded
+    gc.collect()
     assert not any(child.is_alive() for child in children)
 
 
@@ -309,8 +316,8 @@ from PIL import Image
 from worker.images import *
 root = Path(sys.argv[1])
 p = Preprocessing(224, 248, Image.Resampling.BICUBIC, (0.5,) * 3, (0.5,) * 3)
-iterator = canvases(listing(root) * 1000, partial(load_file, root), p, 256, processes=1)
-next(iterator)
+decoded = canvases(listing(root) * 1000, partial(load_file, root), p, 256, processes=1)
+next(iter(decoded))
 print(*[child.pid for child in multiprocessing.active_children()], flush=True)
 time.sleep(60)
 """
