@@ -91,7 +91,7 @@ def main() -> None:
                     if kind == 0:
                         widths.append(half)
             share = 100 * covered / options.samples
-            off = "" if all(93 <= share) and all(share <= 97) else "  OUTSIDE 93 to 97"
+            off = "" if (abs(share - 95) <= 2).all() else "  OUTSIDE 93 to 97"
             print(
                 f"{name:28} {images:6d} {len(groups):6d} {share[0]:7.1f}% {share[1]:7.1f}%  {np.mean(widths):.4f}{off}",
                 flush=True,

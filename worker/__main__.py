@@ -1,6 +1,7 @@
 """``python -m worker``: takes audits from the queue until told to stop."""
 
 import logging
+import multiprocessing
 import os
 import sys
 
@@ -26,9 +27,13 @@ def main() -> int:
 
     # Imported here, and before the first job: a job's process is a fork of this one and finds torch imported, while
     # the processes that it spawns for decoding, which import this module again, do not pay for it.
-    from worker import audit, jobs
+    from worker import audit, jobs, passes
 
-    def run(request: AuditRequest, on_progress: "audit.OnProgress") -> Report:
+    if not _measures_what_is_known():
+        log.error("what this machine measures is wrong: see python -m worker.calibrate; no audit is taken")
+        return 1
+
+    def run(request: AuditRequest, on_progress: "passes.OnProgress") -> Report:
         return audit.run(
             request,
             datasets=settings.datasets,
@@ -41,6 +46,17 @@ def main() -> int:
     catalogue = _catalogue(settings)
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
     return 0 if jobs.work(settings, catalogue, run) else 1
+
+
+def _measures_what_is_known() -> bool:
+    """Whether networks of known scores get them here. In a process of its own: this one must not compute anything
+    before it forks, or its jobs would wait for threads that they have not inherited."""
+    from worker import calibrate
+
+    check = multiprocessing.get_context("fork").Process(target=calibrate.check)
+    check.start()
+    check.join()
+    return check.exitcode == 0
 
 
 def _catalogue(settings: WorkerSettings) -> Catalogue:

@@ -1,31 +1,30 @@
 """One audit, from a request to a report. It needs no queue, no server and no Redis."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import torch
 from zooaudit.contract import AuditRequest, Progress, Report, Timing, problem
 
 from worker import report, zoo
-from worker.blocks import depth
 from worker.budget import keep_freed_memory, plan_budget
 from worker.errors import AuditError
 from worker.fold import Trace
-from worker.forward import Subject, shapes
+from worker.forward import Shape, Subject, shapes
 from worker.images import open_dataset
-from worker.measure import Measurement, measure
+from worker.passes import Forwards, OnProgress, measure_in_passes
+from worker.report import Frame
 from worker.stream import Stream
 from worker.transforms import Rotation, Shift, Transform, Views
-
-OnProgress = Callable[[Progress], None]
 
 
 def run(
     request: AuditRequest,
     *,
+    model: zoo.LoadedModel | None = None,
     datasets: Mapping[str, Path] | None = None,
     device: str | None = None,
     memory_gib: float | None = None,
@@ -33,7 +32,7 @@ def run(
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Audit one model.
+    """Audit one model: the one that the request names, or ``model`` in its place.
 
     ``datasets`` maps names to image folders; ``device`` is by default CUDA where there is one, else the CPU. Memory,
     decoding processes and batch size choose themselves unless given; scores do not depend on them beyond 1e-5.
@@ -44,37 +43,29 @@ def run(
     keep_freed_memory()
     on_progress = on_progress or _ignore
     sample = open_dataset(request.dataset, datasets or {}, request.num_images, request.seed)
-    model = zoo.load(request.model, request.weights, on_progress)
-    views = Views(model.preprocessing.input_size, max(request.translations_px, default=0), request.border)
+    loaded = model or zoo.load(request.model, request.weights, on_progress)
+    views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
     if views.room >= views.size:
         detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."
         raise AuditError(problem("shift-too-large", "Shift too large", 422, detail))
 
-    subject = Subject(
-        module=model.module.to(on_device, memory_format=torch.channels_last),  # type: ignore[call-overload]
-        depth=depth(model.module, model.source, model.family),
-        mean=model.preprocessing.mean,
-        std=model.preprocessing.std,
-        precision=request.precision,
-        device=on_device,
-    )
-    with Trace() as trace:
-        plan = shapes(subject, views.size)
-    if request.precision == "float32":
-        trace.fold(subject.module)
-    transforms: list[Transform] = [*map(Shift, request.translations_px), *map(Rotation, request.rotations_deg)]
+    subject, plan = _prepare(loaded, request, views, on_device)
+    frame = Frame(request, subject, plan, views.size)
+    transforms: list[Transform] = [Shift(px, border) for border in frame.borders() for px in request.translations_px]
+    transforms += map(Rotation, request.rotations_deg)
     budget = plan_budget(subject, plan, views.size, transforms, memory_gib, batch_size)
-    stream = Stream(sample, model.preprocessing, views.size + views.room, budget.batch_size, decode_processes)
-    forwards = Forwards(request.num_images * (len(transforms) + len(budget.passes)), on_progress)
+    stream = Stream(sample, loaded.preprocessing, views.size + views.room, budget.batch_size, decode_processes)
+    models = 1 + request.baseline * request.baseline_seeds
+    total = models * request.num_images * (len(transforms) + len(budget.passes))
+    forwards = Forwards(total, on_progress)
 
-    results: report.Results = {}
-    for group in budget.passes:
-        attempt = partial(measure, subject, views, plan, group, stream, forwards.count)
-        measured = _within_memory(stream, forwards, attempt)
-        results |= report.score_all(measured, request.similarity, subject.depth.has_final)
-        reference = measured.reference
-        # The moments of one pass must be gone before the next one gathers its own.
-        del measured
+    outcome = measure_in_passes(frame, views, budget, stream, forwards, request.tolerance)
+    untrained = []
+    for seed in range(models - 1):
+        # The same images in the same pieces, so that what the two have in common cancels in the difference.
+        stream.limit = sum(outcome.groups)
+        other, _ = _prepare(zoo.load(request.model, "untrained", _ignore, seed), request, views, on_device)
+        untrained.append(measure_in_passes(replace(frame, subject=other), views, budget, stream, forwards))
     timing = Timing(
         started_at=started,
         finished_at=datetime.now(UTC),
@@ -82,7 +73,7 @@ def run(
         forward_images=forwards.done,
         images_per_second=forwards.done / seconds,
     )
-    return report.build(request, model, subject, plan, stream, results, reference, timing)
+    return report.build(frame, loaded, stream, outcome, untrained, timing)
 
 
 def _ignore(_progress: Progress) -> None:
@@ -101,31 +92,24 @@ def choose_device(name: str | None, precision: str) -> torch.device:
     return device
 
 
-class Forwards:
-    """Counts the images that went through the model and estimates when the last one will have."""
-
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self.done, self.total = 0, total
-        self._on_progress = on_progress
-        self._start = time.perf_counter()
-
-    def count(self, images: int) -> None:
-        self.done += images
-        left = max(0, self.total - self.done)
-        eta_s = (time.perf_counter() - self._start) / self.done * left
-        self._on_progress(Progress(phase="measuring", done=self.done, total=self.total, eta_s=eta_s))
-
-
-def _within_memory(stream: Stream, forwards: Forwards, attempt: Callable[[], Measurement]) -> Measurement:
-    """Run ``attempt``, again from its start with half the batch size whenever the device runs out of memory."""
-    while True:
-        done = forwards.done
-        try:
-            return attempt()
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            if stream.batch_size == 1:
-                detail = "Even one image at a time does not fit into the memory of this worker's device."
-                raise AuditError(problem("out-of-memory", "Out of memory", 507, detail)) from error
-        stream.batch_size //= 2
-        forwards.done = done
-        torch.cuda.empty_cache()
+def _prepare(
+    loaded: zoo.LoadedModel, request: AuditRequest, views: Views, device: torch.device
+) -> tuple[Subject, tuple[Shape, ...]]:
+    """The model as it is measured, and the shapes of its representations."""
+    module = loaded.module.to(device)
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    subject = Subject(
+        module=module,
+        depth=loaded.depth,
+        mean=loaded.preprocessing.mean,
+        std=loaded.preprocessing.std,
+        precision=request.precision,
+        device=device,
+    )
+    with Trace() as trace:
+        plan = shapes(subject, views.size)
+    if request.precision == "float32":
+        trace.fold(subject.module)
+    return subject, plan

@@ -5,11 +5,11 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 
 from worker.forward import Shape, Subject
+from worker.jackknife import BYTES_OF_GROUP, MAX_GROUPS
 from worker.transforms import Transform
 
 GIB = 2**30
@@ -51,12 +51,12 @@ def plan_budget(
         fitting = max(1, min(MAX_BATCH[device.type], int(budget / 3 / per_image)))
         batch_size = 2 ** int(math.log2(fitting))
 
-    products = [8 * shape.channels**2 for shape in plan]
+    products = [8 * shape.channels**2 + MAX_GROUPS * BYTES_OF_GROUP * shape.channels for shape in plan]
     room = budget - batch_size * per_image - 3 * max(products)
     at_once = max(1, min(len(transforms), int(room / sum(products))))
     count = math.ceil(len(transforms) / at_once)
-    edges = [len(transforms) * index // count for index in range(count + 1)]
-    return Budget(batch_size, tuple(tuple(transforms[a:b]) for a, b in pairwise(edges)))
+    # Each pass has some of each kind, so that what the first one says of the parts is of all kinds.
+    return Budget(batch_size, tuple(tuple(transforms[first::count]) for first in range(count)))
 
 
 def keep_freed_memory() -> None:

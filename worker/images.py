@@ -43,7 +43,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sample:
-    """The chosen images: their names in order, how to load one, and the SHA-256 of the list."""
+    """The chosen images: their names in the random order in which they are measured, so that those measured by any time
+    are a random sample themselves; how to load one; and the SHA-256 of the sorted list."""
 
     names: list[str]
     load: Load
@@ -100,7 +101,7 @@ def count(root: Path) -> int:
 
 
 def sample(names: Sequence[str], num_images: int, seed: int) -> list[str]:
-    """``num_images`` of the names, chosen by ``random.Random(seed)``, sorted as byte strings."""
+    """``num_images`` of the names, chosen by ``random.Random(seed)``, in the order in which it chose them."""
     if num_images > len(names):
         raise AuditError(
             problem(
@@ -111,12 +112,12 @@ def sample(names: Sequence[str], num_images: int, seed: int) -> list[str]:
                 f"Ask for at most {len(names)}, or choose another data set.",
             )
         )
-    return sorted(random.Random(seed).sample(names, num_images), key=os.fsencode)
+    return random.Random(seed).sample(names, num_images)
 
 
 def list_sha256(names: Sequence[str]) -> str:
-    """SHA-256 (hex) of the names, one a line, in the bytes that they have on disk."""
-    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    """SHA-256 (hex) of the names, sorted, one a line, in the bytes that they have on disk."""
+    return hashlib.sha256(b"\n".join(sorted(map(os.fsencode, names)))).hexdigest()
 
 
 def load_file(root: Path, name: str) -> Image.Image:

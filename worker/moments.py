@@ -15,9 +15,16 @@ True
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
+
+SLICE = 4096
+"""Float32 rounds within so many rows of observations; what these give is added in float64."""
+
+NARROW = 16
+"""Products of fewer channels are made in float64: for so few, BLAS adds one row after another, and float32 drifts."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,7 @@ def centre(observations: Tensor) -> Centred:
     """Centre ``observations`` (..., K) of any floating dtype and any strides; the channels are the last axis."""
     pivot = observations.mean(tuple(range(observations.ndim - 1)), dtype=torch.float32)
     values = torch.sub(observations, pivot).reshape(-1, observations.shape[-1])
-    # In float64 over slices of some thousand rows, so that float32 rounds only within a slice.
-    slices = torch.split(values, 4096)
+    slices = torch.split(values, SLICE)
     total = torch.stack([rows.sum(0) for rows in slices]).double().sum(0)
     square = torch.stack([rows.square().sum(0) for rows in slices]).double().sum(0)
     return Centred(values, pivot, total, square)
@@ -81,7 +87,7 @@ class Moments:
         cross = sum over i of (a_i - mean_a)(b_i - mean_b)^T              (K, K)
         cross(x + y) = cross(x) + cross(y) + n_x n_y / (n_x + n_y) (mean_a(y) - mean_a(x))(mean_b(y) - mean_b(x))^T
 
-    Those of one batch are float32, sums of them float64. ``x += y`` adds in place, without a second (K, K) sum.
+    Those of few observations are float32, sums of them float64. ``x += y`` adds in place, without a second (K, K) sum.
     """
 
     a: Spread
@@ -97,7 +103,10 @@ class Moments:
     @classmethod
     def of(cls, a: Centred, b: Centred) -> "Moments":
         """The moments of one batch: row i of ``a`` is paired with row i of ``b``."""
-        cross = torch.mm(a.values.T, b.values).addr_(a.total.float(), b.total.float(), alpha=-1.0 / len(a.values))
+        wide = torch.float64 if a.values.shape[1] < NARROW else torch.float32
+        slices = zip(torch.split(a.values.to(wide), SLICE), torch.split(b.values.to(wide), SLICE), strict=True)
+        cross = reduce(_sum64, (torch.mm(rows_a.T, rows_b) for rows_a, rows_b in slices))
+        cross.addr_(a.total.to(cross.dtype), b.total.to(cross.dtype), alpha=-1.0 / len(a.values))
         return cls(Spread.of(a), Spread.of(b), cross)
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -112,3 +121,7 @@ class Moments:
             steps = (other.a.mean - self.a.mean, other.b.mean - self.b.mean)
             self.cross.addr_(*steps, alpha=self.a.count * (other.a.count / a.count))
         return Moments(a, self.b + other.b, self.cross)
+
+
+def _sum64(total: Tensor, more: Tensor) -> Tensor:
+    return total.double().add_(more)

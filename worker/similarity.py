@@ -7,13 +7,17 @@
 (0.0, 1.0)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worker.moments import Moments, Spread
+
+Similarity = Literal["correlation", "cosine"]
 
 CONSTANT = 1e-6
 """A channel whose standard deviation is below this share of its mean is constant: float32 tells no more."""
@@ -24,14 +28,20 @@ ROWS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Score:
-    """Both kinds of equivariance, in [0, 1], or None with the reason why they cannot be measured."""
+    """Both kinds of equivariance, in [0, 1], or None with the reason why they cannot be measured.
+
+    ``own``: the similarity of each channel with itself, (K,), NaN where it has none. ``deviations``: what
+    :func:`worker.jackknife.deviations` says, if it was asked.
+    """
 
     channel: float | None
     layer: float | None
     reason: str | None = None
+    own: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    deviations: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
 
-def score(moments: Moments, similarity: Literal["correlation", "cosine"]) -> Score:
+def score(moments: Moments, similarity: Similarity) -> Score:
     """The mean over channels of ``max(0, s(k, k))`` and of ``max(0, max over k' of s(k, k'))``.
 
     ``s`` is Pearson's correlation of channel k of a with channel k' of b over all observations, or their cosine
@@ -39,27 +49,27 @@ def score(moments: Moments, similarity: Literal["correlation", "cosine"]) -> Sco
     zero) in a or in b, is left out of both means, which are thus over the same channels and layer >= channel; one
     that is constant in b is no candidate for the maximum either.
     """
-    a, b, cross = moments.a, moments.b, moments.cross.double()
-    if similarity == "cosine":
-        cross = torch.addr(cross, a.mean, b.mean, alpha=a.count)
-        square_a = a.square + a.count * a.mean.square()
-        square_b = b.square + b.count * b.mean.square()
-        alive_a, alive_b = square_a > 0, square_b > 0
-    else:
-        square_a, square_b = a.square, b.square
-        alive_a, alive_b = ~constant(a), ~constant(b)
-    if not (torch.isfinite(square_a).all() and torch.isfinite(square_b).all()):
-        return Score(None, None, "some activations are not finite")
-    both = alive_a & alive_b
-    if not both.any():
-        return Score(None, None, f"no channel varies over the {a.count} positions compared")
+    if reason := unmeasurable(moments, similarity):
+        return Score(None, None, reason)
+    measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
+    own = paired(moments.a, moments.b, moments.cross.diagonal(), similarity)
+    best, _ = strongest(moments, similarity)
+    each = torch.where(measurable, own, torch.nan).cpu().numpy()
+    return Score(float(own[measurable].mean()), float(best[measurable].mean()), own=each)
 
-    # Dividing by a's norm after the maximum spares a pass over the (K, K) products; 0 stands for "no similarity".
-    norm_a = square_a.sqrt()
-    weight_b = torch.where(alive_b, square_b.rsqrt(), 0.0)
-    own = cross.diagonal() * weight_b / norm_a
-    best = torch.cat([(rows * weight_b).amax(1) for rows in torch.split(cross, ROWS_AT_ONCE)]) / norm_a
-    return Score(_mean(own[both]), _mean(best[both]))
+
+def unmeasurable(moments: Moments, similarity: Similarity) -> str | None:
+    """Why there is no score, if there is none."""
+    if not (torch.isfinite(moments.a.square).all() and torch.isfinite(moments.b.square).all()):
+        return "some activations are not finite"
+    if not (alive(moments.a, similarity) & alive(moments.b, similarity)).any():
+        return f"no channel varies over the {moments.a.count} positions compared"
+    return None
+
+
+def alive(spread: Spread, similarity: Similarity) -> Tensor:
+    """Which channels (K,) have a similarity with others."""
+    return _norm2(spread, similarity) > 0 if similarity == "cosine" else ~constant(spread)
 
 
 def constant(spread: Spread) -> Tensor:
@@ -67,5 +77,32 @@ def constant(spread: Spread) -> Tensor:
     return spread.square <= spread.count * (CONSTANT * spread.mean).square()
 
 
-def _mean(similarities: Tensor) -> float:
-    return float(similarities.clamp(0.0, 1.0).mean())
+def paired(a: Spread, b: Spread, cross: Tensor, similarity: Similarity) -> Tensor:
+    """The similarities, in [0, 1], of channels of a with channels of b, pair by pair; ``cross`` are their centred
+    products. Shapes broadcast: (..., K). 0 where there is none."""
+    if similarity == "cosine":
+        cross = cross + a.count * a.mean * b.mean
+    norms = (_norm2(a, similarity) * _norm2(b, similarity)).sqrt()
+    return torch.where(norms > 0, cross / norms, 0.0).clamp(0.0, 1.0)
+
+
+def strongest(moments: Moments, similarity: Similarity) -> tuple[Tensor, Tensor]:
+    """For each channel of a the largest similarity with any channel of b, (K,) in [0, 1], and which that is, (K,)."""
+    a, b = moments.a, moments.b
+    # Dividing by a's norm after the maximum spares a pass over the (K, K) products; 0 stands for "no similarity".
+    weight_b = torch.where(alive(b, similarity), _norm2(b, similarity).rsqrt(), 0.0)
+    mean_b = a.count * b.mean * weight_b
+    best, partners = [], []
+    for rows, mean_a in zip(torch.split(moments.cross, ROWS_AT_ONCE), torch.split(a.mean, ROWS_AT_ONCE), strict=True):
+        weighted = rows * weight_b
+        if similarity == "cosine":
+            weighted.addr_(mean_a, mean_b)
+        found = weighted.max(1)
+        best.append(found.values)
+        partners.append(found.indices)
+    norm_a = _norm2(a, similarity).sqrt()
+    return torch.where(norm_a > 0, torch.cat(best) / norm_a, 0.0).clamp(0.0, 1.0), torch.cat(partners)
+
+
+def _norm2(spread: Spread, similarity: Similarity) -> Tensor:
+    return spread.square + spread.count * spread.mean.square() if similarity == "cosine" else spread.square

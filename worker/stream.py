@@ -18,8 +18,9 @@ MAX_SKIPPED = 0.01
 class Stream:
     """Iterating yields pixels (N, side, side, 3) uint8, N = ``batch_size`` but for the last batch.
 
-    ``skipped`` names the images that could not be decoded, after a full pass. AuditError when they are more than 1 in
-    100, or when a later pass finds other images than the first, since then transforms could not be compared.
+    A pass ends after ``limit`` images, if that is set. ``skipped`` names those that could not be decoded, after a pass.
+    AuditError when they are more than 1 in 100, or when a later pass finds others than the first, since then
+    transforms could not be compared.
     """
 
     def __init__(
@@ -28,33 +29,42 @@ class Stream:
         self.sample = sample
         self.side = side
         self.batch_size = batch_size
-        self.skipped: tuple[str, ...] | None = None
+        self.limit: int | None = None
+        self.skipped: tuple[str, ...] = ()
+        self._passed: dict[int | None, tuple[str, ...]] = {}
         processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
         self._decoded = canvases(sample.names, sample.load, preprocessing, side, processes=processes)
 
     def __iter__(self) -> Iterator[Tensor]:
-        skipped: list[str] = []
+        self.skipped = ()
+        images = 0
         batch: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
         for name, canvas in self._decoded:
             if canvas is None:
-                skipped.append(name)
-                self._refuse_many(skipped)
+                self.skipped += (name,)
+                self._refuse_many()
                 continue
             batch.append(canvas)
-            if len(batch) == self.batch_size:
+            images += 1
+            if len(batch) == self.batch_size or images == self.limit:
+                self._agree(images)
                 yield torch.from_numpy(np.stack(batch))
                 batch.clear()
+            if images == self.limit:
+                return
+        self._agree(None)
         if batch:
             yield torch.from_numpy(np.stack(batch))
-        if self.skipped not in (None, tuple(skipped)):
+
+    def _agree(self, images: int | None) -> None:
+        if self._passed.setdefault(images, self.skipped) != self.skipped:
             detail = "Images became unreadable, or readable, while they were being measured; try again."
             raise AuditError(problem("dataset-changed", "The data set changed", 409, detail))
-        self.skipped = tuple(skipped)
 
-    def _refuse_many(self, skipped: list[str]) -> None:
-        if len(skipped) > MAX_SKIPPED * len(self.sample.names):
+    def _refuse_many(self) -> None:
+        if len(self.skipped) > MAX_SKIPPED * len(self.sample.names):
             detail = (
                 f"More than 1 in 100 of the {len(self.sample.names)} chosen images cannot be decoded, "
-                f"{', '.join(skipped[:5])} among them. Replace them, or configure another folder."
+                f"{', '.join(self.skipped[:5])} among them. Replace them, or configure another folder."
             )
             raise AuditError(problem("undecodable-images", "Too many images cannot be decoded", 422, detail))

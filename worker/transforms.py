@@ -16,7 +16,10 @@ Border = Literal["crop", "zero", "circular"]
 
 @dataclass(frozen=True)
 class Shift:
+    """By ``shift_px``; ``border`` says what enters: real pixels of the canvas, zeros, or the other side of the view."""
+
     shift_px: int
+    border: Border = "crop"
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ Transform = Shift | Rotation
 
 @dataclass(frozen=True)
 class Views:
-    """The views of a canvas whose side is ``size + room``, where ``room`` is the largest shift asked for."""
+    """The views of a canvas whose side is ``size + room``, where ``room`` is the largest shift asked for. The reference
+    view, and with it the rotated ones, is the same for all borders."""
 
     size: int
     room: int
-    border: Border
 
     def reference(self, canvas: Tensor) -> Tensor:
         """x_0 = canvas[room : room + size] on both axes: the view that every other one is compared with."""
@@ -45,15 +48,15 @@ class Views:
 
     def transformed(self, canvas: Tensor, transform: Transform) -> Tensor:
         """T(x_0). Under border "crop" a shifted view is another window of the canvas, so every pixel is real."""
-        match transform, self.border:
-            case Rotation(), _:
+        match transform:
+            case Rotation():
                 return torch.rot90(self.reference(canvas), transform.quarters, (2, 3))
-            case Shift(shift), "crop":
+            case Shift(shift, "crop"):
                 return self._window(canvas, self.room - shift)
-            case Shift(shift), "zero":
+            case Shift(shift, "zero"):
                 kept = self.reference(canvas)[:, :, : self.size - shift, : self.size - shift]
                 return functional.pad(kept, (shift, 0, shift, 0))
-            case Shift(shift), _:
+            case Shift(shift):
                 return torch.roll(self.reference(canvas), (shift, shift), (2, 3))
 
     def _window(self, canvas: Tensor, start: int) -> Tensor:
@@ -83,15 +86,15 @@ class Alignment:
         return torch.rot90(b[:, rows:, columns:], -self.quarters, (1, 2))
 
 
-def align(transform: Transform, height: int, width: int, size: int, border: Border) -> Alignment | str:
+def align(transform: Transform, height: int, width: int, size: int) -> Alignment | str:
     """The alignment of maps of ``height`` x ``width`` cells for an input of ``size`` pixels, or why there is none.
 
     Comparing a with the inverse of T applied to b pairs the same cells as comparing T(a) with b. A 1x1 map stays as
     it is: there T is the identity, and the comparison measures invariance.
 
-    >>> align(Shift(33), 7, 7, 224, "crop")
+    >>> align(Shift(33), 7, 7, 224)
     Alignment(height=6, width=6, offset=(1, 1), roll=False, quarters=0)
-    >>> align(Rotation(90), 8, 4, 224, "crop")
+    >>> align(Rotation(90), 8, 4, 224)
     'a map of 8 x 4 cells does not fit upon itself when it is rotated'
     """
     if (height, width) == (1, 1):
@@ -101,8 +104,17 @@ def align(transform: Transform, height: int, width: int, size: int, border: Bord
             if height != width:
                 return f"a map of {height} x {width} cells does not fit upon itself when it is rotated"
             return Alignment(height, width, quarters=transform.quarters)
-        case Shift(shift):
+        case Shift(shift, border):
             offset = (shift * height // size, shift * width // size)
             if border == "circular":
                 return Alignment(height, width, offset, roll=True)
             return Alignment(height - offset[0], width - offset[1], offset)
+
+
+def is_whole(shift_px: int, height: int, width: int, size: int) -> bool:
+    """Whether a shift is a whole number of cells of a map, so that nothing is rounded when two are compared.
+
+    >>> [shift for shift in range(1, 33) if is_whole(shift, 14, 14, 224)]
+    [16, 32]
+    """
+    return (height, width) == (1, 1) or (shift_px * height % size == 0 and shift_px * width % size == 0)

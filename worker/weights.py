@@ -40,11 +40,11 @@ os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 _UNREADABLE = (SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError)
 
 
-def untrained(build: Callable[[], nn.Module]) -> tuple[nn.Module, Weights]:
-    """The model as its architecture initialises it, under seed 0, on the CPU, with the SHA-256 of its tensors."""
-    torch.manual_seed(0)
+def untrained(build: Callable[[], nn.Module], seed: int = 0) -> tuple[nn.Module, Weights]:
+    """The model as its architecture initialises it, under ``seed``, on the CPU, with the SHA-256 of its tensors."""
+    torch.manual_seed(seed)
     model = build()
-    return model, Weights(kind="untrained", origin="torch.manual_seed(0)", sha256=tensors_sha256(model))
+    return model, Weights(kind="untrained", origin=f"torch.manual_seed({seed})", sha256=tensors_sha256(model))
 
 
 @interruptible()

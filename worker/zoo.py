@@ -2,12 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import timm
+import torch
 import torchvision
 from PIL import Image
 from timm.data.config import resolve_model_data_config
@@ -16,6 +17,7 @@ from torch import nn
 from zooaudit.contract import CatalogueEntry, Progress, Source, Weights, problem
 
 from worker import weights as checkpoints
+from worker.blocks import Depth, Tap, depth
 from worker.canvas import Preprocessing
 from worker.catalogue import catalogue as catalogue
 from worker.catalogue import (
@@ -38,14 +40,15 @@ class LoadedModel:
     family: str
     architecture: str
     module: nn.Module
+    depth: Depth
     preprocessing: Preprocessing
     weights: Weights
     imagenet_top1: float | None
     parameters: int
 
 
-def load(name: str, weights: str, on_progress: Callable[[Progress], None]) -> LoadedModel:
-    """The model of that name with the weights asked for: "pretrained" or "untrained".
+def load(name: str, weights: str, on_progress: Callable[[Progress], None], seed: int = 0) -> LoadedModel:
+    """The model of that name with the weights asked for: "pretrained" or "untrained" (initialised from ``seed``).
 
     Raises AuditError, saying what to do, when anything else would be measured than what was asked for.
     """
@@ -66,16 +69,61 @@ def load(name: str, weights: str, on_progress: Callable[[Progress], None]) -> Lo
     on_progress(Progress(phase="loading"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision announces that its default initialisation will change.
-        module, provenance = _build(source, full, entry, tag, weights, on_progress)
+        module, provenance = _build(source, full, entry, tag, weights, on_progress, seed)
     return LoadedModel(
         name=f"{source}/{full}",
         source=source,
         family=entry.family,
         architecture=architecture,
         module=module.eval(),
+        depth=depth(module, source, entry.family),
         preprocessing=_preprocessing(source, architecture, module),
         weights=provenance,
         imagenet_top1=_top1(architecture) if source == "torchvision" and weights == "pretrained" else None,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+    )
+
+
+def own(
+    module: nn.Module,
+    blocks: Sequence[str | Tap],
+    *,
+    name: str,
+    input_size: int,
+    classifier: str | None = None,
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25),
+) -> LoadedModel:
+    """Any module as a model: ``blocks`` are the dotted paths of those whose outputs are to be measured, in the order in
+    which they run, as a :class:`worker.blocks.Tap` where an output is not NCHW. ``classifier`` is by default the linear
+    layer that runs last. Images are resized and cropped to ``input_size``.
+    """
+    module.eval()
+    ran: list[str] = []
+    hooks = [
+        part.register_forward_hook(lambda _part, _inputs, _output, path=path: ran.append(path))
+        for path, part in module.named_modules()
+    ]
+    with torch.inference_mode():
+        module(torch.zeros(1, 3, input_size, input_size))
+    for hook in hooks:
+        hook.remove()
+    linear = [path for path in ran if isinstance(module.get_submodule(path), nn.Linear)]
+    if classifier is None and not linear:
+        raise ValueError("no linear layer runs: say which module is the classifier")
+    head = classifier or linear[-1]
+    taps = tuple(block if isinstance(block, Tap) else Tap(block) for block in blocks)
+    before = [path for path in ran[: ran.index(head)] if path and not list(module.get_submodule(path).children())]
+    return LoadedModel(
+        name=f"module/{name}",
+        source="module",
+        family="module",
+        architecture=name,
+        module=module,
+        depth=Depth(taps, before[-1] if before else head, head),
+        preprocessing=Preprocessing(input_size, input_size, Image.Resampling.BICUBIC, mean, std),
+        weights=Weights(kind="checkpoint", origin=name, sha256=checkpoints.tensors_sha256(module)),
+        imagenet_top1=None,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
 
@@ -106,11 +154,12 @@ def _build(
     tag: str | None,
     weights: str,
     on_progress: Callable[[Progress], None],
+    seed: int,
 ) -> tuple[nn.Module, Weights]:
     if weights == "untrained":
         if source == "timm":
-            return checkpoints.untrained(partial(timm.create_model, full, pretrained=False))
-        return checkpoints.untrained(partial(torchvision.models.get_model, full, weights=None))
+            return checkpoints.untrained(partial(timm.create_model, full, pretrained=False), seed)
+        return checkpoints.untrained(partial(torchvision.models.get_model, full, weights=None), seed)
     if not entry.pretrained or (source == "timm" and tag not in entry.tags):
         raise no_weights(f"{source}/{full}", entry)
     if source == "timm":

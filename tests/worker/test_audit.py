@@ -196,11 +196,11 @@ def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None
     real = measure._Totals.see_reference
     refused: list[int] = []
 
-    def small_device(self: Any, view: torch.Tensor) -> None:
+    def small_device(self: Any, view: torch.Tensor, piece: int) -> None:
         if len(view) > 2:
             refused.append(len(view))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        real(self, view)
+        real(self, view, piece)
 
     request = AuditRequest(model="timm/test_resnet.r160_in1k", **{**SMALL, "num_images": 9})
     whole = run(request)

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from zooaudit import __version__, commands
@@ -35,6 +36,7 @@ exit codes:
   3    the service cannot be reached, or cannot serve now
   4    the service refuses (no such audit, API key missing, report not ready, ...)
   5    --timeout passed; the audit goes on
+  6    replay: the numbers differ
   130  Ctrl-C; the audit goes on
 """
 
@@ -121,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     _audit_arguments(verb("audit", commands.audit, "ask for an audit of a model", waiting))
     verb("status", commands.status, "show how an audit is doing").add_argument("id", metavar="ID")
     verb("report", commands.report, "show the report of an audit", waiting).add_argument("id", metavar="ID")
+    replayed = verb("replay", commands.replay, "run the audit of a report again and compare; 6 when numbers differ")
+    replayed.add_argument("file", type=Path, metavar="REPORT.json")
+    replayed.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this")
     verb("cancel", commands.cancel, "cancel a queued or running audit").add_argument("id", metavar="ID")
     listed = verb("list", commands.audits, "list audits, newest first")
     listed.add_argument("--status", choices=list(map(str, Status)))
@@ -149,9 +154,14 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     option("seed", "chooses the images", type=int, metavar="N")
     option("translations_px", "diagonal shifts in pixels: 1,2,8 or 1-32 or none", type=_numbers, metavar="LIST")
     option("rotations_deg", "rotations in degrees, or none", type=_numbers, metavar="LIST")
-    option("similarity", "of feature maps", choices=["correlation", "cosine"])
-    option("border", "what enters a shifted image", choices=["crop", "zero", "circular"])
+    option("similarity", "of feature maps", choices=["correlation", "cosine", "both"])
+    option("border", "what enters a shifted image", choices=["crop", "zero", "circular", "all"])
     option("precision", "of the forward passes", choices=["float32", "tf32", "bfloat16"])
+    option("tolerance", "end when every part's interval is this narrow", type=float, metavar="WIDTH")
+    # None, not False, where it is not given: only what was said is sent.
+    option("baseline", "measure the untrained architecture, too", action="store_true", default=None)
+    option("baseline_seeds", "from how many initialisations", type=int, metavar="N")
+    option("repetition", "another number runs the same audit again", type=int, metavar="N")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -36,11 +36,13 @@ from zooaudit.errors import (
     AuditFailed,
     Conflict,
     ConnectionFailed,
+    NotFound,
     Unavailable,
     WaitTimeout,
     api_error,
 )
 from zooaudit.options import Options, request_from
+from zooaudit.replay import next_repetition
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 POLL_S = 1.0
@@ -103,6 +105,15 @@ class AuditClient:
         """
         request = model if isinstance(model, AuditRequest) else request_from(model, options)
         return parse(Audit, self._send("POST", "/audit", content=request.model_dump_json()))
+
+    def repeat(self, report: Report) -> Audit:
+        """Ask for the audit of ``report`` once more: measured again, under the next repetition not yet taken."""
+        for identifier, request in next_repetition(report):
+            try:
+                self.status(identifier)
+            except NotFound:
+                return self.submit(request)
+        raise ValueError("this audit has been repeated as often as a request can say")
 
     def status(self, audit_id: str) -> Audit:
         """The audit as it is now."""

@@ -4,17 +4,19 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import IntEnum
 from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from zooaudit.client import AuditClient
 from zooaudit.contract import Audit, Report, Status
 from zooaudit.display import audits_table, printable, progress, report_text, state, table
 from zooaudit.errors import AuditCanceled, AuditFailed, sentence
 from zooaudit.options import Options
+from zooaudit.replay import compare
 
 
 class Exit(IntEnum):
@@ -26,6 +28,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3
     REFUSED = 4
     TIMEOUT = 5
+    DIFFERENT = 6
     INTERRUPTED = 130
 
 
@@ -60,7 +63,31 @@ def report(client: AuditClient, args: argparse.Namespace) -> Exit:
     return _show_report(client.report(args.id), args)
 
 
+def replay(client: AuditClient, args: argparse.Namespace) -> Exit:
+    try:
+        before = Report.model_validate_json(args.file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        print(f"{args.file} is not a report: {printable(str(error))[:500]}", file=sys.stderr)
+        return Exit.USAGE
+    accepted = client.repeat(before)
+    ended = _ended(client, accepted, args)
+    verdict = compare(before, client.report(ended.id))
+    if args.json:
+        print(json.dumps({"id": ended.id, **asdict(verdict)}, indent=2, default=str))
+    else:
+        print(printable(str(verdict)))
+        for item in verdict.circumstances:
+            print(printable(str(item)))
+        print(f"The second report: zooaudit report {ended.id}", file=sys.stderr)
+    return Exit.OK if verdict.equal else Exit.DIFFERENT
+
+
 def _finish(client: AuditClient, accepted: Audit, args: argparse.Namespace) -> Exit:
+    return _show_report(client.report(_ended(client, accepted, args).id), args)
+
+
+def _ended(client: AuditClient, accepted: Audit, args: argparse.Namespace) -> Audit:
+    """The audit when it has succeeded; AuditFailed or AuditCanceled when it has not."""
     try:
         with progress() as show:
             show(accepted)
@@ -71,7 +98,7 @@ def _finish(client: AuditClient, accepted: Audit, args: argparse.Namespace) -> E
         raise AuditFailed(ended)
     if ended.status is Status.CANCELED:
         raise AuditCanceled(ended)
-    return _show_report(client.report(ended.id), args)
+    return ended
 
 
 def _show_report(found: Report, args: argparse.Namespace) -> Exit:

@@ -27,11 +27,14 @@ SCHEMA_VERSION: Literal[1] = 1
 MAX_SHIFT_PX = 128
 MAX_IMAGES = 100_000
 
-Source = Literal["timm", "torchvision"]
+Source = Literal["timm", "torchvision", "module"]
 Layout = Literal["NCHW", "NHWC", "NLC"]
 PartName = Literal["Early", "Middle", "Late", "Pool", "Final"]
 PARTS: tuple[PartName, ...] = ("Early", "Middle", "Late", "Pool", "Final")
+Border = Literal["crop", "zero", "circular"]
+BORDERS: tuple[Border, ...] = ("crop", "zero", "circular")
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Signed = Annotated[float, Field(ge=-1.0, le=1.0)]
 
 
 def _omit_none(value: object) -> bool:
@@ -99,15 +102,39 @@ class AuditRequest(Contract):
             json_schema_extra={"uniqueItems": True},
         ),
     ] = (90, 180, 270)
-    similarity: Literal["correlation", "cosine"] = "correlation"
+    similarity: Annotated[
+        Literal["correlation", "cosine", "both"],
+        Field(description='Of feature maps; "both" gives the cosine beside the correlation, at the price of one.'),
+    ] = "correlation"
     border: Annotated[
-        Literal["crop", "zero", "circular"],
-        Field(description="What enters at the border of a shifted image: real pixels, zeros, or the other side."),
+        Literal["crop", "zero", "circular", "all"],
+        Field(
+            description="What enters at the border of a shifted image: real pixels, zeros, or the other side; "
+            '"all" gives the parts under each, side by side.'
+        ),
     ] = "crop"
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16"],
         Field(description="Of the forward passes; statistics are kept in float32 or better."),
     ] = "float32"
+    tolerance: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            description="End as soon as the 95 % confidence interval of every part's score is at most this wide; "
+            "num_images is then the most to be measured.",
+        ),
+    ] = None
+    baseline: Annotated[
+        bool, Field(strict=True, description="Measure the untrained architecture on the same images, too.")
+    ] = False
+    baseline_seeds: Annotated[
+        int, Field(ge=1, le=10, strict=True, description="From so many initialisations, seeds 0, 1, ...")
+    ] = 1
+    repetition: Annotated[
+        int, Field(ge=0, le=9999, strict=True, description="The same audit under another number is run again.")
+    ] = 0
 
     @field_validator("translations_px", "rotations_deg")
     @classmethod
@@ -120,6 +147,14 @@ class AuditRequest(Contract):
     def _some_transform(self) -> "AuditRequest":
         if not self.translations_px and not self.rotations_deg:
             raise ValueError("ask for at least one translation or rotation")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_of_something_else(self) -> "AuditRequest":
+        if self.baseline and self.weights == "untrained":
+            raise ValueError("the untrained architecture is its own baseline: ask for other weights, or for none")
+        if self.baseline_seeds > 1 and not self.baseline:
+            raise ValueError("baseline_seeds goes with baseline: true")
         return self
 
 
@@ -168,6 +203,29 @@ class Status(StrEnum):
         return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 
 
+class Score(Contract):
+    """Channel and layer equivariance, each with its 95 % confidence interval over images; an interval is null where
+    there are too few images for one."""
+
+    channel: Unit | None
+    channel_interval: tuple[Unit, Unit] | None
+    layer: Unit | None
+    layer_interval: tuple[Unit, Unit] | None
+    reason: str | None = Field(default=None, exclude_if=_omit_none)
+
+
+class ProvisionalPart(Contract):
+    translation: Score
+    rotation: Score
+
+
+class Provisional(Contract):
+    """The scores of the parts after the first ``images`` images, and maybe not all of the transforms."""
+
+    images: int
+    parts: dict[PartName, ProvisionalPart]
+
+
 class Progress(Contract):
     """How far a running audit is: ``done`` of ``total`` units of the present phase."""
 
@@ -176,6 +234,9 @@ class Progress(Contract):
     total: Annotated[int, Field(ge=0)] = 0
     unit: Literal["forward images", "bytes"] = "forward images"
     eta_s: Annotated[float, Field(ge=0.0)] | None = None
+    provisional: Annotated[
+        Provisional | None, Field(description="The scores so far, while the audit is measuring.")
+    ] = Field(default=None, exclude_if=_omit_none)
 
 
 class Links(Contract):
@@ -262,17 +323,22 @@ class AngleRow(Contract):
     top1_agreement: Unit | None = Field(default=None, exclude_if=_omit_none)
 
 
-class TranslationScore(Contract):
+class Aligned(Contract):
+    """Mean over those shifts that are a whole number of a block's cells. ``shifts`` is how many there were: at a block
+    of the shifts asked for, at a part over all of its blocks."""
+
     channel: Unit | None
     layer: Unit | None
+    shifts: int
     reason: str | None = Field(default=None, exclude_if=_omit_none)
+
+
+class TranslationScore(Score):
+    aligned: Aligned
     by_transform: tuple[ShiftRow, ...]
 
 
-class RotationScore(Contract):
-    channel: Unit | None
-    layer: Unit | None
-    reason: str | None = Field(default=None, exclude_if=_omit_none)
+class RotationScore(Score):
     by_transform: tuple[AngleRow, ...]
 
 
@@ -282,6 +348,21 @@ class Part(Contract):
     blocks: int
     translation: TranslationScore
     rotation: RotationScore
+
+
+class Activation(Contract):
+    """Spearman's rank correlation of the channel equivariance with the mean activation, by similarity; null where one
+    of them does not vary."""
+
+    correlation: Signed | None
+    cosine: Signed | None
+
+
+class ActivationCheck(Contract):
+    """How much a score follows the magnitude of the activations (the thesis's Figure 5)."""
+
+    translation: Activation
+    rotation: Activation
 
 
 class Block(Contract):
@@ -296,6 +377,50 @@ class Block(Contract):
     dead_channels: Annotated[int, Field(description="Channels that are constant over all the reference views.")]
     translation: TranslationScore
     rotation: RotationScore
+    activation: Annotated[
+        ActivationCheck | None, Field(description="Over the block's channels, where both similarities were asked for.")
+    ] = Field(default=None, exclude_if=_omit_none)
+
+
+class Cosine(Contract):
+    """The scores by cosine similarity, where both were asked for. ``activation`` is over the blocks: of a block's score
+    with its mean activation."""
+
+    parts: dict[PartName, Part]
+    activation: ActivationCheck
+
+
+class Estimate(Contract):
+    """A number with its 95 % confidence interval over images."""
+
+    value: Signed | None
+    interval: tuple[Signed, Signed] | None
+    reason: str | None = Field(default=None, exclude_if=_omit_none)
+
+
+class Learned(Contract):
+    """A score of the weights that were asked for, of the untrained architecture (the mean over its seeds), and what the
+    first has beyond the second, on the same images."""
+
+    pretrained: Estimate
+    untrained: Estimate
+    difference: Estimate
+    by_seed: tuple[Unit | None, ...]
+
+
+class LearnedScore(Contract):
+    channel: Learned
+    layer: Learned
+
+
+class LearnedPart(Contract):
+    translation: LearnedScore
+    rotation: LearnedScore
+
+
+class Baseline(Contract):
+    seeds: tuple[int, ...]
+    parts: dict[PartName, LearnedPart]
 
 
 class Weights(Contract):
@@ -320,24 +445,31 @@ class Model(Contract):
 
 
 class Images(Contract):
-    """``count`` images were measured; ``skipped`` could not be decoded. ``sha256`` is that of the chosen list,
-    one relative path a line, skipped ones included."""
+    """``count`` images of the ``requested`` were measured, in random order, until the audit ``stopped``, in so many
+    ``groups`` for the intervals; ``skipped`` could not be decoded. ``sha256`` is that of the chosen list, sorted, one
+    relative path a line, skipped ones and those not needed included."""
 
     dataset: str
+    requested: int
     count: int
+    stopped: Annotated[
+        Literal["num_images", "tolerance"], Field(description="Because all were measured, or enough for the tolerance.")
+    ]
+    groups: int
     seed: int
     sha256: str
     skipped: tuple[str, ...]
 
 
 class Method(Contract):
-    similarity: Literal["correlation", "cosine"]
-    border: Literal["crop", "zero", "circular"]
+    similarity: Literal["correlation", "cosine", "both"]
+    border: Literal["crop", "zero", "circular", "all"]
     resize: int
     canvas_size: int
     translations_px: tuple[int, ...]
     rotations_deg: tuple[int, ...]
     precision: Literal["float32", "tf32", "bfloat16"]
+    tolerance: float | None
 
 
 class Environment(Contract):
@@ -361,16 +493,25 @@ class Timing(Contract):
 
 class Report(Contract):
     """The result of an audit. All but ``environment`` and ``timing`` is the same to the last digit
-    when the same audit runs again on the same machine."""
+    when the same audit runs again on the same machine.
+
+    ``parts`` and ``blocks`` are by the correlation where both similarities were asked for, and under border "crop"
+    where all were; ``borders`` has the parts under each border, ``cosine`` those by the cosine, ``baseline`` those of
+    the untrained architecture. These three are left out where they were not asked for.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str
     protocol: str
+    repetition: int
     model: Model
     images: Images
     method: Method
     parts: dict[PartName, Part]
     blocks: tuple[Block, ...]
+    borders: dict[Border, dict[PartName, Part]] | None = Field(default=None, exclude_if=_omit_none)
+    cosine: Cosine | None = Field(default=None, exclude_if=_omit_none)
+    baseline: Baseline | None = Field(default=None, exclude_if=_omit_none)
     environment: Environment
     timing: Timing
 
@@ -382,13 +523,17 @@ def request_of(report: Report) -> AuditRequest:
         model=report.model.name,
         weights=f"checkpoint:{weights.origin}" if weights.kind == "checkpoint" else weights.kind,
         dataset=report.images.dataset,
-        num_images=report.images.count + len(report.images.skipped),
+        num_images=report.images.requested,
         seed=report.images.seed,
         translations_px=report.method.translations_px,
         rotations_deg=report.method.rotations_deg,
         similarity=report.method.similarity,
         border=report.method.border,
         precision=report.method.precision,
+        tolerance=report.method.tolerance,
+        baseline=report.baseline is not None,
+        baseline_seeds=len(report.baseline.seeds) if report.baseline else 1,
+        repetition=report.repetition,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from zooaudit.contract import PARTS, Audit, AuditRequest, Report, Status
+from zooaudit.contract import PARTS, Audit, AuditRequest, Report, Score, Status
 
 Show = Callable[[Audit], None]
 
@@ -18,20 +18,63 @@ def report_text(report: Report, out: TextIO) -> None:
     title = f"{printable(model.name)} ({weights})"
     transforms = f"shifts {ranges(method.translations_px)} px, rotations {ranges(method.rotations_deg)} deg"
     notes = [
-        f"{images.count} images of {printable(images.dataset)}, seed {images.seed}; {transforms}; "
-        f"{method.similarity}, border {method.border}, {method.precision}"
+        f"{_images(report)}, seed {images.seed}; {transforms}; "
+        f"{method.similarity}, border {method.border}, {method.precision}; ± is half a 95 % confidence interval"
     ]
     rows = []
     for name in PARTS:
         if (part := report.parts.get(name)) is None:
             continue
         kinds = (part.translation, part.rotation)
-        rows.append([name, str(part.blocks), *(score(value) for k in kinds for value in (k.channel, k.layer))])
+        scores = [
+            sure(value, interval)
+            for kind in kinds
+            for value, interval in ((kind.channel, kind.channel_interval), (kind.layer, kind.layer_interval))
+        ]
+        rows.append([name, str(part.blocks), *scores])
         reasons = {printable(kind.reason) for kind in kinds if kind.reason}
         notes += [f"{name}: {reason}" for reason in sorted(reasons)]
     columns = ("Part", "Blocks", "Translation channel", "Translation layer", "Rotation channel", "Rotation layer")
     table(columns, rows, out, title=title, numbers_from=1)
     print(*notes, sep="\n", file=out)
+    for comparison in (_borders, _baseline):
+        comparison(report, out)
+
+
+def _images(report: Report) -> str:
+    images = report.images
+    used = f"{images.count} images of {printable(images.dataset)}"
+    return used if images.stopped == "num_images" else f"{used}, enough for the tolerance,"
+
+
+def _borders(report: Report, out: TextIO) -> None:
+    """Translation under each border, side by side: what differs is the border's."""
+    if report.borders is None:
+        return
+    columns = ["Part", *(f"{border} {kind}" for border in report.borders for kind in ("channel", "layer"))]
+    rows = [
+        [name, *(score(value) for parts in report.borders.values() for value in _pair(parts[name].translation))]
+        for name in PARTS
+    ]
+    table(columns, rows, out, title="Translation by border", numbers_from=1)
+
+
+def _pair(found: Score) -> tuple[float | None, float | None]:
+    return found.channel, found.layer
+
+
+def _baseline(report: Report, out: TextIO) -> None:
+    """What the weights have beyond the untrained architecture, channel equivariance."""
+    if report.baseline is None:
+        return
+    rows = []
+    for name in PARTS:
+        part = report.baseline.parts[name]
+        learned = (part.translation.channel, part.rotation.channel)
+        rows.append([name, *(sure(e.value, e.interval) for kind in learned for e in (kind.untrained, kind.difference))])
+    columns = ("Part", "Translation untrained", "Translation learned", "Rotation untrained", "Rotation learned")
+    seeds = f"{len(report.baseline.seeds)} untrained"
+    table(columns, rows, out, title=f"Channel equivariance beyond {seeds}", numbers_from=1)
 
 
 def audits_table(audits: Sequence[Audit], out: TextIO) -> None:
@@ -164,6 +207,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def sure(value: float | None, interval: tuple[float, float] | None) -> str:
+    """A score and half of its interval.
+
+    >>> sure(0.8112, (0.80, 0.82))
+    '0.811 ±0.010'
+    """
+    return score(value) if interval is None else f"{score(value)} ±{(interval[1] - interval[0]) / 2:.3f}"
 
 
 def score(value: float | None) -> str:

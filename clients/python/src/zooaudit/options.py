@@ -21,6 +21,10 @@ class Options(TypedDict, total=False):
     similarity: str
     border: str
     precision: str
+    tolerance: float
+    baseline: bool
+    baseline_seeds: int
+    repetition: int
 
 
 def request_from(model: str, options: Options) -> AuditRequest:
