@@ -35,8 +35,10 @@ BYTES_OF_GROUP = 24
 
 
 def pieces_of(num_images: int, batch_size: int) -> int:
-    """How many images are added to the sums at a time: a batch, or less where that leaves fewer than 8 pieces."""
-    return max(1, min(batch_size, num_images // 8))
+    """How many images are added to the sums at a time: a batch, or a whole fraction of one where there would be fewer
+    than 8 pieces."""
+    most = max(1, min(batch_size, num_images // 8))
+    return next(size for size in range(most, 0, -1) if batch_size % size == 0)
 
 
 @dataclass(frozen=True)

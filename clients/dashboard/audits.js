@@ -67,6 +67,9 @@ function unusual(request) {
     request.similarity !== "correlation" && request.similarity,
     request.border !== "crop" && `border ${request.border}`,
     request.precision !== "float32" && request.precision,
+    request.tolerance != null && `tolerance ${request.tolerance}`,
+    request.baseline && "baseline",
+    request.repetition > 0 && `repetition ${request.repetition}`,
   ].filter(Boolean);
 }
 

@@ -33,6 +33,13 @@ export function legend() {
   return element("figcaption", { class: "legend" }, ...SERIES.map(entry));
 }
 
+/** The 95 % confidence intervals of these scores, as Plotly draws them; where there is none, nothing. */
+function intervals(scores, kind, color) {
+  const [low, high] = [0, 1].map((end) =>
+    scores.map((score) => Math.abs((score[`${kind}_interval`]?.[end] ?? score[kind]) - score[kind])));
+  return { type: "data", symmetric: false, array: high, arrayminus: low, color, thickness: 1, width: 2 };
+}
+
 /** Draws grouped bars, 0 to 1, of `parts` (name -> part of a report) into `node`. */
 export async function drawParts(node, parts) {
   const Plotly = await plotly();
@@ -45,6 +52,7 @@ export async function drawParts(node, parts) {
     name: `${transform} ${kind}`,
     x: names,
     y: names.map((name) => parts[name][transform][kind]),
+    error_y: intervals(names.map((name) => parts[name][transform]), kind, colour("--text")),
     marker: { color: colour(variable) },
     hovertemplate: "%{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
   }));

@@ -79,12 +79,13 @@ function readForm() {
   const weights = value("weights");
   body.weights = weights === "checkpoint" ? `checkpoint:${value("checkpoint")}` : weights;
   if (value("dataset")) body.dataset = value("dataset");
-  for (const name of ["num_images", "seed"]) {
+  for (const name of ["num_images", "seed", "tolerance"]) {
     if (form.elements[name].validity.badInput) throw fieldError(name, "is not a number");
     if (value(name)) body[name] = Number(value(name));
   }
   for (const name of ["translations_px", "rotations_deg"]) if (value(name)) body[name] = numbers(name, value(name));
   for (const name of ["similarity", "border", "precision"]) body[name] = value(name);
+  if (value("baseline")) body.baseline = true;
   return body;
 }
 

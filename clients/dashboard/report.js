@@ -7,7 +7,7 @@ import { breakable, byId, count, duration, element, moment, ranges, setText } fr
 
 const panel = byId("report");
 let shown = {}; // which audit, and in what state, the panel shows
-let progress, redraw;
+let progress, provisional, redraw;
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw?.());
 
@@ -28,6 +28,7 @@ export function showMissing(id, error) {
 export async function showAudit(audit) {
   if (!change(audit.id, audit.status)) {
     progress?.update(audit);
+    if (!isFinal(audit)) showProvisional(audit);
     return;
   }
   progress = isFinal(audit) ? undefined : progressView();
@@ -42,8 +43,18 @@ export async function showAudit(audit) {
   } else if (audit.status === "canceled") {
     fill(...head, element("p", { class: "notice" }, "This audit was canceled. Submit it again to run it again."));
   } else {
-    fill(...head, progress.node, element("p", { class: "note" }, "The report appears here when the audit has ended."));
+    provisional = element("div", { "aria-live": "off" });
+    fill(...head, progress.node, provisional, element("p", { class: "note" }, "The report appears here when the audit has ended."));
+    showProvisional(audit);
   }
+}
+
+/** The scores so far, while an audit is measuring. */
+function showProvisional(audit) {
+  const now = audit.progress.provisional;
+  if (!now) return;
+  const caption = `So far, from ${count(now.images)} images (95 % confidence intervals)`;
+  provisional.replaceChildren(partsTable(now.parts, caption));
 }
 
 /** Whether the panel has to be filled anew. */
@@ -94,7 +105,8 @@ async function showReport(audit) {
     model.weights.kind === "untrained" &&
       element("p", { class: "notice warn" }, element("strong", {}, "Untrained weights. "),
         "These scores are the architecture’s own equivariance, not that of a trained model."),
-    partsTable(report), ...reasons(report),
+    partsTable(report.parts, "Equivariance by depth, from 0 to 1; at Pool and Final, invariance; ± half of a 95 % confidence interval"),
+    ...reasons(report), report.borders && bordersTable(report.borders), report.baseline && baselineTable(report.baseline),
     element("figure", {}, legend(), chart, note),
     provenance(report),
     element("p", {}, element("a", { href: path, download: `${audit.id}.json` }, "Download the report as JSON")),
@@ -103,14 +115,40 @@ async function showReport(audit) {
   redraw();
 }
 
-function partsTable(report) {
-  const score = (value) => element("td", {}, value == null ? "–" : value.toFixed(3));
-  const rows = Object.entries(report.parts).map(([name, part]) =>
-    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, String(part.blocks)),
-      ...[part.translation, part.rotation].flatMap((kind) => [score(kind.channel), score(kind.layer)])));
-  const column = (text) => element("th", { scope: "col" }, text);
+const column = (text) => element("th", { scope: "col" }, text);
+
+/** A score, and half of its confidence interval below it. */
+function score(value, interval) {
+  const half = interval && element("small", { class: "half" }, `±${((interval[1] - interval[0]) / 2).toFixed(3)}`);
+  return element("td", {}, value == null ? "–" : value.toFixed(3), half);
+}
+
+/** Translation under each border, side by side: what differs is the border's. */
+function bordersTable(borders) {
+  const rows = Object.keys(Object.values(borders)[0]).map((name) =>
+    element("tr", {}, element("th", { scope: "row" }, name), ...Object.values(borders).map((parts) =>
+      score(parts[name].translation.channel, parts[name].translation.channel_interval))));
+  return element("table", { class: "parts" }, element("caption", {}, "Translation channel by border"),
+    element("thead", {}, element("tr", {}, column("Part"), ...Object.keys(borders).map(column))), element("tbody", {}, ...rows));
+}
+
+/** What the weights have beyond the untrained architecture. */
+function baselineTable(baseline) {
+  const rows = Object.entries(baseline.parts).map(([name, part]) =>
+    element("tr", {}, element("th", { scope: "row" }, name), ...[part.translation, part.rotation].flatMap(({ channel }) =>
+      [channel.untrained, channel.difference].map(({ value, interval }) => score(value, interval)))));
+  const columns = ["Part", "Translation untrained", "learned", "Rotation untrained", "learned"];
+  return element("table", { class: "parts" }, element("caption", {}, "Channel equivariance of the untrained architecture, and what is learned beyond it"),
+    element("thead", {}, element("tr", {}, ...columns.map(column))), element("tbody", {}, ...rows));
+}
+
+function partsTable(parts, caption) {
+  const rows = Object.entries(parts).map(([name, part]) =>
+    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, String(part.blocks ?? "")),
+      ...[part.translation, part.rotation].flatMap((kind) =>
+        [score(kind.channel, kind.channel_interval), score(kind.layer, kind.layer_interval)])));
   return element("table", { class: "parts" },
-    element("caption", {}, "Equivariance by depth, from 0 to 1; at Pool and Final, invariance"),
+    element("caption", {}, caption),
     element("colgroup"), element("colgroup"), element("colgroup", { span: 2 }), element("colgroup", { span: 2 }),
     element("thead", {},
       element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Part"), element("th", { scope: "col", rowspan: 2 }, "Blocks"),

@@ -1,7 +1,10 @@
 """Everything as it is in production: the real worker measures real networks."""
 
 import itertools
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx
@@ -70,6 +73,23 @@ def test_a_network_is_measured_and_measured_the_same_again(real_stack, audits, m
     assert audits.ended(identifier, within_s=120.0).status == "succeeded"
     again = audits.report(identifier)
     assert again.model_copy(update={"environment": first.environment, "timing": first.timing}) == first
+
+
+def test_a_replay_measures_again_and_finds_the_same(real_stack, audits, tmp_path):
+    asked = audits.ask("timm/test_vit", dataset="photos", num_images=3, seed=5, translations_px=[8], rotations_deg=[])
+    identifier = audits.http.post("/audit", json=asked).json()["id"]
+    assert audits.ended(identifier, within_s=120.0).status == "succeeded"
+    report = audits.http.get(f"/audit/{identifier}/report").json()
+    file = tmp_path / "report.json"
+    for expected, code in (("Identical", 0), ("DIFFERENT: parts.Late.translation.channel", 6)):
+        file.write_text(json.dumps(report))
+        command = [sys.executable, "-m", "zooaudit.cli", "replay", str(file), "--url", real_stack.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code, done.stderr
+        assert done.stdout.startswith(expected)
+        report["parts"]["Late"]["translation"]["channel"] = 0.123
+    again = audits.http.get("/audit", params={"model": "timm/test_vit.r160_in1k", "limit": 10}).json()["audits"]
+    assert {1, 2} <= {audit["request"]["repetition"] for audit in again}
 
 
 def test_a_hub_that_does_not_answer_fails_the_audit_and_says_what_to_do(audits):

@@ -208,9 +208,9 @@ class Score(Contract):
     there are too few images for one."""
 
     channel: Unit | None
-    channel_interval: tuple[Unit, Unit] | None
+    channel_interval: tuple[Unit, Unit] | None = None
     layer: Unit | None
-    layer_interval: tuple[Unit, Unit] | None
+    layer_interval: tuple[Unit, Unit] | None = None
     reason: str | None = Field(default=None, exclude_if=_omit_none)
 
 
@@ -334,7 +334,7 @@ class Aligned(Contract):
 
 
 class TranslationScore(Score):
-    aligned: Aligned
+    aligned: Aligned | None = None
     by_transform: tuple[ShiftRow, ...]
 
 
@@ -450,12 +450,12 @@ class Images(Contract):
     relative path a line, skipped ones and those not needed included."""
 
     dataset: str
-    requested: int
+    requested: int | None = None
     count: int
     stopped: Annotated[
         Literal["num_images", "tolerance"], Field(description="Because all were measured, or enough for the tolerance.")
-    ]
-    groups: int
+    ] = "num_images"
+    groups: int = 0
     seed: int
     sha256: str
     skipped: tuple[str, ...]
@@ -469,7 +469,7 @@ class Method(Contract):
     translations_px: tuple[int, ...]
     rotations_deg: tuple[int, ...]
     precision: Literal["float32", "tf32", "bfloat16"]
-    tolerance: float | None
+    tolerance: float | None = None
 
 
 class Environment(Contract):
@@ -503,7 +503,7 @@ class Report(Contract):
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str
     protocol: str
-    repetition: int
+    repetition: int = 0
     model: Model
     images: Images
     method: Method
@@ -523,7 +523,7 @@ def request_of(report: Report) -> AuditRequest:
         model=report.model.name,
         weights=f"checkpoint:{weights.origin}" if weights.kind == "checkpoint" else weights.kind,
         dataset=report.images.dataset,
-        num_images=report.images.requested,
+        num_images=report.images.requested or report.images.count + len(report.images.skipped),
         seed=report.images.seed,
         translations_px=report.method.translations_px,
         rotations_deg=report.method.rotations_deg,

@@ -19,8 +19,10 @@ def report_text(report: Report, out: TextIO) -> None:
     transforms = f"shifts {ranges(method.translations_px)} px, rotations {ranges(method.rotations_deg)} deg"
     notes = [
         f"{_images(report)}, seed {images.seed}; {transforms}; "
-        f"{method.similarity}, border {method.border}, {method.precision}; ± is half a 95 % confidence interval"
+        f"{method.similarity}, border {method.border}, {method.precision}"
     ]
+    if any(part.translation.channel_interval or part.rotation.channel_interval for part in report.parts.values()):
+        notes.append("± is half of a 95 % confidence interval over images")
     rows = []
     for name in PARTS:
         if (part := report.parts.get(name)) is None:

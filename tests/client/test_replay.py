@@ -1,0 +1,68 @@
+"""Replays: what counts as the same, and what the first difference is."""
+
+from typing import Any
+
+import pytest
+from zooaudit.contract import Report, audit_id, request_of
+from zooaudit.replay import compare, next_repetition
+
+from tests.client.samples import report
+
+
+def changed(**changes: Any) -> Report:
+    """The sample report with other values at dotted paths, ``__`` for the dots."""
+    body = report().model_dump(mode="json")
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = body
+        for key in parents:
+            place = place[int(key)] if isinstance(place, list) else place[key]
+        place[last] = value
+    return Report.model_validate(body)
+
+
+def test_a_report_is_identical_to_itself_whatever_ran_it() -> None:
+    verdict = compare(report(), changed(id="f" * 32, repetition=3, timing__seconds=99.0, environment__torch="9.9"))
+    assert verdict.identical
+    assert verdict.equal
+    assert verdict.first is None
+    assert [str(item) for item in verdict.circumstances] == [
+        f"environment.torch: {report().environment.torch} before, 9.9 now"
+    ]
+    assert str(verdict).startswith("Identical")
+
+
+def test_rounding_is_equal_and_named() -> None:
+    verdict = compare(report(), changed(parts__Late__rotation__layer=0.520004))
+    assert not verdict.identical
+    assert verdict.equal
+    assert "parts.Late.rotation.layer: 0.52 before, 0.520004 now" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"parts__Late__rotation__layer": 0.5201}, "parts.Late.rotation.layer: 0.52 before, 0.5201 now"),
+        ({"model__weights__sha256": "ef" * 32}, "model.weights.sha256"),
+        ({"images__sha256": "ef" * 32}, "images.sha256"),
+        ({"parts__Pool__rotation__by_transform__0__layer": None}, "parts.Pool.rotation.by_transform[0].layer"),
+        ({"parts__Pool__translation__by_transform": []}, "parts.Pool.translation.by_transform: tuple of 1 before"),
+    ],
+)
+def test_the_first_difference_beyond_rounding_is_named(changes: dict[str, Any], first: str) -> None:
+    verdict = compare(report(), changed(parts__Early__translation__channel=0.910001, **changes))
+    assert not verdict.equal
+    assert str(verdict).startswith("DIFFERENT: " + first)
+
+
+def test_repetitions_are_other_audits_of_the_same_question() -> None:
+    (first, again), (second, more) = (next(item) for item in [iter(list(_take(2)))] * 2)
+    assert again.repetition == 1
+    assert more.repetition == 2
+    assert len({first, second, audit_id(request_of(report()))}) == 3
+    assert again.model_copy(update={"repetition": 0}) == request_of(report())
+
+
+def _take(count: int) -> list[Any]:
+    found = next_repetition(report())
+    return [next(found) for _ in range(count)]
