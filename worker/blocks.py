@@ -145,3 +145,4 @@ FAMILIES: dict[tuple[str, str], Callable[[nn.Module], Depth]] = {
     ("torchvision", "efficientnet"): _torchvision_efficientnet,
     ("torchvision", "vision_transformer"): _torchvision_vision_transformer,
 }
+"""By zoo and by the module of it that builds the model."""

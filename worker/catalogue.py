@@ -8,13 +8,8 @@ import torchvision
 from timm.models import get_arch_pretrained_cfgs, model_entrypoint
 from zooaudit.contract import CatalogueEntry, Source, problem
 
+from worker.blocks import FAMILIES
 from worker.errors import AuditError
-
-SUPPORTED = {
-    "timm": frozenset({"resnet", "inception_v3", "efficientnet", "vision_transformer", "mlp_mixer"}),
-    "torchvision": frozenset({"resnet", "inception", "efficientnet", "vision_transformer"}),
-}
-"""The families, by the module of the zoo that builds them, whose depth we know how to split."""
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
@@ -37,7 +32,7 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         tags = ()
         pretrained = True
         input_size = torchvision_transforms(architecture).crop_size[0]
-    supported = family in SUPPORTED[source]
+    supported = (source, family) in FAMILIES
     return CatalogueEntry(
         name=f"{source}/{architecture}",
         source=source,

@@ -53,8 +53,8 @@ def test_every_part_and_block_score_has_an_interval_around_it(whole: Report) -> 
 
 
 def test_more_images_narrow_the_intervals() -> None:
-    few, many = (np.mean([high - low for low, _, high in intervals(audit({"num_images": n}))]) for n in (16, 144))
-    assert many < 0.6 * few
+    few, many = (np.mean([high - low for low, _, high in intervals(audit({"num_images": n}))]) for n in (16, 96))
+    assert many < 0.7 * few
 
 
 def test_intervals_do_not_depend_on_passes(whole: Report) -> None:
@@ -64,10 +64,10 @@ def test_intervals_do_not_depend_on_passes(whole: Report) -> None:
 
 
 def test_an_interval_holds_the_score_of_many_more_images() -> None:
-    large = audit({"num_images": 400, "seed": 1})
+    large = audit({"num_images": 160, "seed": 1})
     inside = []
-    for seed in range(2, 8):
-        small = audit({"num_images": 48, "seed": seed})
+    for seed in (2, 3, 4):
+        small = audit({"num_images": 24, "seed": seed})
         for (low, _, high), (_, value, _) in zip(intervals(small), intervals(large), strict=True):
             inside.append(low <= value <= high)
     # The scores of an audit go together, so this is far from exact; benchmarks/coverage.py is.
@@ -147,7 +147,7 @@ def test_aligned_means_are_over_whole_shifts_only() -> None:
 
 
 def test_a_tolerance_ends_an_audit_early_and_keeps_its_promise() -> None:
-    wide = audit({"num_images": 2000, "tolerance": 0.12})
+    wide = audit({"num_images": 2000, "tolerance": 0.2})
     assert wide.images.stopped == "tolerance"
     assert 16 <= wide.images.count < 1000
     assert wide.images.requested == 2000
@@ -159,14 +159,14 @@ def test_a_tolerance_ends_an_audit_early_and_keeps_its_promise() -> None:
         if interval
     ]
     assert len(part_widths) == 20
-    assert max(part_widths) <= 0.12
+    assert max(part_widths) <= 0.2
     # It did not go on for much longer than it had to.
-    fewer = audit({"num_images": 2000, "tolerance": 0.12 * GROWTH_WITH_TOLERANCE})
+    fewer = audit({"num_images": 2000, "tolerance": 0.2 * GROWTH_WITH_TOLERANCE})
     assert fewer.images.count <= wide.images.count
-    again = audit({"num_images": 2000, "tolerance": 0.12}, batch_size=16, memory_gib=0.01)
+    again = audit({"num_images": 2000, "tolerance": 0.2}, batch_size=16, memory_gib=0.01)
     assert again.images.stopped == "tolerance"
-    assert all(high - low <= 0.12 for low, _, high in intervals(again.model_copy(update={"blocks": ()})))
-    assert request_of(wide).tolerance == 0.12
+    assert all(high - low <= 0.2 for low, _, high in intervals(again.model_copy(update={"blocks": ()})))
+    assert request_of(wide).tolerance == 0.2
     assert request_of(wide).num_images == 2000
 
 
@@ -217,7 +217,7 @@ def test_a_model_against_itself_has_learned_nothing_for_certain(monkeypatch: pyt
 
 def test_provisional_scores_come_while_it_runs_and_end_near_the_final_ones() -> None:
     seen: list[Progress] = []
-    report = audit({"num_images": 64}, batch_size=8, on_progress=seen.append)
+    report = audit({"num_images": 40}, batch_size=8, on_progress=seen.append)
     provisional = [progress.provisional for progress in seen if progress.provisional]
     counts = sorted({one.images for one in provisional})
     assert counts[0] == 8

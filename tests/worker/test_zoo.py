@@ -13,8 +13,8 @@ from PIL import Image
 from zooaudit.contract import CatalogueEntry, Progress
 
 from worker import zoo
+from worker.blocks import FAMILIES
 from worker.canvas import Preprocessing
-from worker.catalogue import SUPPORTED
 from worker.errors import AuditError
 
 
@@ -112,7 +112,7 @@ def test_catalogue_entries_tell_what_can_be_audited() -> None:
     assert by_name["timm/convnext_tiny"].reason == "family convnext is not supported yet"
     assert "quantized" not in " ".join(by_name)
     for entry in by_name.values():
-        assert entry.supported == (entry.reason is None) == (entry.family in SUPPORTED[entry.source])
+        assert entry.supported == (entry.reason is None) == ((entry.source, entry.family) in FAMILIES)
         assert all(timm.is_model_pretrained(f"{entry.architecture}.{tag}") for tag in entry.tags)
 
 
