@@ -11,7 +11,7 @@ from zooaudit.contract import Progress, Provisional, problem
 from worker import report
 from worker.budget import Budget
 from worker.errors import AuditError
-from worker.jackknife import Sums, pieces_of
+from worker.jackknife import MIN_GROUPS, Sums, pieces_of
 from worker.measure import Measurement, measure
 from worker.moments import Spread
 from worker.report import Frame, Outcome
@@ -22,7 +22,7 @@ from worker.transforms import Rotation, Transform, Views
 
 OnProgress = Callable[[Progress], None]
 
-GROWTH = 1.5
+GROWTH = 2.0
 """Provisional scores are computed again when there are so many times more images,"""
 GROWTH_WITH_TOLERANCE = 1.1
 """and more often where they decide when the audit ends."""
@@ -92,7 +92,8 @@ def _all_passes(
             enough: Callable[[Measurement], bool] = partial(_at_least, images)
         else:
             watch = partial(_watch, frame, forwards, images, tolerance)
-            enough = _now_and_then(watch, GROWTH if tolerance is None else GROWTH_WITH_TOLERANCE)
+            growth = GROWTH if tolerance is None else GROWTH_WITH_TOLERANCE
+            enough = _now_and_then(watch, MIN_GROUPS * piece, growth)
         done[index] = _one_pass(frame, views, budget.passes[index], stream, piece, forwards, enough)
         results |= done[index].results
         images = max(images, done[index].images)
@@ -116,9 +117,9 @@ def _at_least(images: int, measured: Measurement) -> bool:
     return measured.images >= images
 
 
-def _now_and_then(watch: Callable[[Measurement], bool], growth: float) -> Callable[[Measurement], bool]:
-    """``watch``, asked only when there are ``growth`` times as many images as the last time."""
-    due = 0.0
+def _now_and_then(watch: Callable[[Measurement], bool], first: int, growth: float) -> Callable[[Measurement], bool]:
+    """``watch``, asked when there are ``first`` images, and then each time there are ``growth`` times as many."""
+    due: float = first
 
     def enough(measured: Measurement) -> bool:
         nonlocal due
