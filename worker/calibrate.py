@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from zooaudit.contract import AngleRow, AuditRequest, Report, ShiftRow
 
-from worker import zoo
 from worker.audit import run
+from worker.own import from_module
 
 SIZE = 64
 IMAGES = 8
@@ -230,7 +230,7 @@ def audit(known: Known) -> Report:
     """The report of a network of known answers, by way of the whole pipeline."""
     torch.manual_seed(0)
     module = known.build()
-    model = zoo.own(module, known.blocks, name=known.name, input_size=SIZE)
+    model = from_module(module, known.name, SIZE, known.blocks)
     request = AuditRequest(
         model=model.name, weights=f"checkpoint:{known.name}", dataset="synthetic", num_images=IMAGES, **known.request
     )

@@ -1,15 +1,20 @@
 """One audit without a service: ``python -m worker.cli REQUEST.json [--images DIR] > report.json``.
 
+With ``--module package.module:function`` it audits the torch module that this function of the user's returns.
+
 Exit status: 0 with the report on standard output; 1 when the audit fails, 2 when the request is wrong, with the
 reason on standard error.
 """
 
 import argparse
+import json
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from zooaudit.contract import AuditRequest, Progress
 
 
@@ -25,11 +30,21 @@ def main(arguments: list[str] | None = None) -> int:
         default=os.environ.get("ZOOAUDIT_MEMORY_GIB"),
         help="memory that the audit may use (default: ZOOAUDIT_MEMORY_GIB, else chosen)",
     )
+    own = parser.add_argument_group("a module of your own, in place of the request's model")
+    own.add_argument("--module", metavar="PACKAGE.MODULE:FUNCTION", help="the function that makes it, with its weights")
+    own.add_argument(
+        "--blocks", nargs="+", default=(), metavar="PATH", help="dotted paths of its blocks (default: found)"
+    )
+    own.add_argument("--layout", choices=["NCHW", "NHWC"], default="NCHW", help="of the blocks' outputs (default NCHW)")
+    own.add_argument("--classifier", metavar="PATH", help="its classifier (default: the linear layer that runs last)")
+    own.add_argument("--input-size", type=int, default=224, metavar="PX", help="side of its input (default 224)")
+    own.add_argument("--mean", type=float, nargs=3, default=(0.485, 0.456, 0.406), help="(default: ImageNet's)")
+    own.add_argument("--std", type=float, nargs=3, default=(0.229, 0.224, 0.225), help="(default: ImageNet's)")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
     options = parser.parse_args(arguments)
     try:
         text = sys.stdin.read() if options.request == "-" else Path(options.request).read_text("utf-8")
-        request = AuditRequest.model_validate_json(text)
+        request = _request(text, options.module)
     except (OSError, UnicodeDecodeError) as error:
         print(f"{options.request} cannot be read: {error}", file=sys.stderr)
         return 2
@@ -41,10 +56,24 @@ def main(arguments: list[str] | None = None) -> int:
     # Torch takes seconds to import; a mistake in the request should not have to wait for it.
     from worker.audit import run
     from worker.errors import AuditError
+    from worker.own import from_module, load_factory
 
     try:
+        model = None
+        if options.module:
+            model = from_module(
+                load_factory(options.module),
+                request.model.partition("/")[2],
+                options.input_size,
+                options.blocks,
+                layout=options.layout,
+                classifier=options.classifier,
+                mean=tuple(options.mean),
+                std=tuple(options.std),
+            )
         report = run(
             request,
+            model=model,
             datasets={} if options.images is None else {request.dataset: options.images},
             device=options.device,
             memory_gib=options.memory_gib,
@@ -59,6 +88,19 @@ def main(arguments: list[str] | None = None) -> int:
             print(file=sys.stderr)
     print(report.model_dump_json(indent=1))
     return 0
+
+
+def _request(text: str, module: str | None) -> AuditRequest:
+    """The request; where a module is audited, named after it. Raises ValidationError."""
+    if module is None:
+        return AuditRequest.model_validate_json(text)
+    name = re.sub(r"[^A-Za-z0-9._-]", ".", module).strip("._-")
+    # JSON mode throughout: lists are tuples there.
+    body = TypeAdapter(dict[str, Any]).validate_json(text) | {
+        "model": f"module/{name}",
+        "weights": f"checkpoint:{name}",
+    }
+    return AuditRequest.model_validate_json(json.dumps(body))
 
 
 def _show(progress: Progress) -> None:

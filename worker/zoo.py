@@ -2,13 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import timm
-import torch
 import torchvision
 from PIL import Image
 from timm.data.config import resolve_model_data_config
@@ -17,7 +16,7 @@ from torch import nn
 from zooaudit.contract import CatalogueEntry, Progress, Source, Weights, problem
 
 from worker import weights as checkpoints
-from worker.blocks import Depth, Tap, depth
+from worker.blocks import Depth, depth
 from worker.canvas import Preprocessing
 from worker.catalogue import catalogue as catalogue
 from worker.catalogue import (
@@ -80,50 +79,6 @@ def load(name: str, weights: str, on_progress: Callable[[Progress], None], seed:
         preprocessing=_preprocessing(source, architecture, module),
         weights=provenance,
         imagenet_top1=_top1(architecture) if source == "torchvision" and weights == "pretrained" else None,
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-    )
-
-
-def own(
-    module: nn.Module,
-    blocks: Sequence[str | Tap],
-    *,
-    name: str,
-    input_size: int,
-    classifier: str | None = None,
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
-    std: tuple[float, float, float] = (0.25, 0.25, 0.25),
-) -> LoadedModel:
-    """Any module as a model: ``blocks`` are the dotted paths of those whose outputs are to be measured, in the order in
-    which they run, as a :class:`worker.blocks.Tap` where an output is not NCHW. ``classifier`` is by default the linear
-    layer that runs last. Images are resized and cropped to ``input_size``.
-    """
-    module.eval()
-    ran: list[str] = []
-    hooks = [
-        part.register_forward_hook(lambda _part, _inputs, _output, path=path: ran.append(path))
-        for path, part in module.named_modules()
-    ]
-    with torch.inference_mode():
-        module(torch.zeros(1, 3, input_size, input_size))
-    for hook in hooks:
-        hook.remove()
-    linear = [path for path in ran if isinstance(module.get_submodule(path), nn.Linear)]
-    if classifier is None and not linear:
-        raise ValueError("no linear layer runs: say which module is the classifier")
-    head = classifier or linear[-1]
-    taps = tuple(block if isinstance(block, Tap) else Tap(block) for block in blocks)
-    before = [path for path in ran[: ran.index(head)] if path and not list(module.get_submodule(path).children())]
-    return LoadedModel(
-        name=f"module/{name}",
-        source="module",
-        family="module",
-        architecture=name,
-        module=module,
-        depth=Depth(taps, before[-1] if before else head, head),
-        preprocessing=Preprocessing(input_size, input_size, Image.Resampling.BICUBIC, mean, std),
-        weights=Weights(kind="checkpoint", origin=name, sha256=checkpoints.tensors_sha256(module)),
-        imagenet_top1=None,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
 
