@@ -29,8 +29,8 @@ def main() -> int:
     # the processes that it spawns for decoding, which import this module again, do not pay for it.
     from worker import audit, jobs, passes
 
-    if not _measures_what_is_known():
-        log.error("what this machine measures is wrong: see python -m worker.calibrate; no audit is taken")
+    if not _measures_what_is_known(settings.device):
+        log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
         return 1
 
     def run(request: AuditRequest, on_progress: "passes.OnProgress") -> Report:
@@ -48,12 +48,12 @@ def main() -> int:
     return 0 if jobs.work(settings, catalogue, run) else 1
 
 
-def _measures_what_is_known() -> bool:
+def _measures_what_is_known(device: str | None) -> bool:
     """Whether networks of known scores get them here. In a process of its own: this one must not compute anything
     before it forks, or its jobs would wait for threads that they have not inherited."""
     from worker import calibrate
 
-    check = multiprocessing.get_context("fork").Process(target=calibrate.check)
+    check = multiprocessing.get_context("fork").Process(target=calibrate.check, args=(device,))
     check.start()
     check.join()
     return check.exitcode == 0

@@ -226,7 +226,7 @@ NETWORKS = (
 )
 
 
-def audit(known: Known) -> Report:
+def audit(known: Known, device: str | None = None) -> Report:
     """The report of a network of known answers, by way of the whole pipeline."""
     torch.manual_seed(0)
     module = known.build()
@@ -234,7 +234,7 @@ def audit(known: Known) -> Report:
     request = AuditRequest(
         model=model.name, weights=f"checkpoint:{known.name}", dataset="synthetic", num_images=IMAGES, **known.request
     )
-    return run(request, model=model, decode_processes=0, device="cpu")
+    return run(request, model=model, decode_processes=0, device=device)
 
 
 def deviations(known: Known, report: Report) -> list[str]:
@@ -273,23 +273,24 @@ def blur_against_max() -> tuple[float, float]:
     return largest, blurred
 
 
-def check() -> None:
+def check(device: str | None = None) -> None:
     """Audit the quick ones; exits with status 1, and says what is wrong on standard error, if a score is."""
     for known in NETWORKS:
-        if known.quick and (wrong := deviations(known, audit(known))):
+        if known.quick and (wrong := deviations(known, audit(known, device))):
             sys.exit("\n".join(f"{known.name}: {item}" for item in wrong))
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.calibrate", description="Audit networks of known answers.")
     parser.add_argument("--quick", action="store_true", help="only those that a worker runs when it starts")
+    parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: CUDA when there is one)")
     options = parser.parse_args(arguments)
     failed = 0
     print(f"{'network':24} {'block':6} {'channel':>17} {'layer':>17}")
     for known in NETWORKS:
         if options.quick and not known.quick:
             continue
-        report = audit(known)
+        report = audit(known, options.device)
         for block in report.blocks:
             if block.part not in ("Pool", "Final"):
                 rows: list[ShiftRow | AngleRow] = [*block.translation.by_transform, *block.rotation.by_transform]

@@ -13,7 +13,7 @@ import torch
 from zooaudit.contract import AuditRequest, Report, audit_id, request_of
 
 from tests.worker import reference
-from worker import zoo
+from worker import images, zoo
 from worker.audit import run
 from worker.blocks import depth
 from worker.errors import AuditError
@@ -56,11 +56,11 @@ def difference(mine: Report, theirs: Report) -> float:
     return float(np.nanmax(np.abs(mine_rows - their_rows)))
 
 
-def assert_recomputes(report: Report, images: list[Any]) -> None:
+def assert_recomputes(report: Report, pictures: list[Any]) -> None:
     model = zoo.load(report.model.name, "untrained", lambda _progress: None)
     classifier = depth(model.module, model.source, model.family).classifier
     expected = reference.recompute(
-        report.model_dump(mode="json"), model.module, model.preprocessing, classifier, images
+        report.model_dump(mode="json"), model.module, model.preprocessing, classifier, pictures
     )
     found = rows(report)
     assert found.keys() == expected.keys()
@@ -112,6 +112,20 @@ def test_scores_do_not_depend_on_batch_size_passes_or_threads() -> None:
     assert many_passes.environment.batch_size == 1
     assert difference(single, whole) < 1e-5
     assert difference(many_passes, whole) < 1e-5
+
+
+def test_scores_do_not_depend_on_the_order_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = AuditRequest(model="timm/test_resnet.r160_in1k", **{**SMALL, "num_images": 7})
+    forward = run(request, batch_size=2)
+
+    def backwards(*arguments: Any) -> Any:
+        sample = images.open_dataset(*arguments)
+        return replace(sample, names=sample.names[::-1])
+
+    monkeypatch.setattr("worker.audit.open_dataset", backwards)
+    backward = run(request, batch_size=2)
+    assert 0 < difference(backward, forward) < 1e-5
+    assert backward.images.sha256 == forward.images.sha256
 
 
 def test_two_runs_agree_to_the_last_digit() -> None:

@@ -47,7 +47,7 @@ def test_a_worker_that_measures_wrong_takes_no_audit(monkeypatch: pytest.MonkeyP
     taken: list[str] = []
     monkeypatch.setattr(jobs, "work", lambda *_arguments: taken.append("job") or True)
     monkeypatch.setenv("ZOOAUDIT_STORE", str(tmp_path))
-    monkeypatch.setattr(calibrate, "check", lambda: exit(1))
+    monkeypatch.setattr(calibrate, "check", lambda _device: exit(1))
     assert __main__.main() == 1
     assert taken == []
 
