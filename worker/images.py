@@ -43,12 +43,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sample:
-    """The chosen images: their names in the random order in which they are measured, so that those measured by any time
-    are a random sample themselves; how to load one; and the SHA-256 of the sorted list."""
+    """The chosen images: their names in order, how to load one, the SHA-256 of the list, and the seed that chose it."""
 
     names: list[str]
     load: Load
     sha256: str
+    seed: int
+
+    def shuffled(self) -> list[str]:
+        """The names in the order in which they are measured, so that those measured by any time are a random sample."""
+        return random.Random(self.seed).sample(self.names, len(self.names))
 
 
 def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, seed: int) -> Sample:
@@ -58,7 +62,7 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
     """
     if dataset == SYNTHETIC:
         names = [f"{SYNTHETIC}-{index:08d}" for index in range(num_images)]
-        return Sample(names, partial(_load_synthetic, seed), list_sha256(names))
+        return Sample(names, partial(_load_synthetic, seed), list_sha256(names), seed)
     if dataset not in datasets:
         known = ", ".join(sorted({*datasets, SYNTHETIC}))
         raise AuditError(
@@ -87,7 +91,7 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
             )
         )
     names = sample(available, num_images, seed)
-    return Sample(names, partial(load_file, Path(datasets[dataset])), list_sha256(names))
+    return Sample(names, partial(load_file, Path(datasets[dataset])), list_sha256(names), seed)
 
 
 def listing(root: Path) -> list[str]:
@@ -101,7 +105,7 @@ def count(root: Path) -> int:
 
 
 def sample(names: Sequence[str], num_images: int, seed: int) -> list[str]:
-    """``num_images`` of the names, chosen by ``random.Random(seed)``, in the order in which it chose them."""
+    """``num_images`` of the names, chosen by ``random.Random(seed)``, sorted as byte strings."""
     if num_images > len(names):
         raise AuditError(
             problem(
@@ -112,12 +116,12 @@ def sample(names: Sequence[str], num_images: int, seed: int) -> list[str]:
                 f"Ask for at most {len(names)}, or choose another data set.",
             )
         )
-    return random.Random(seed).sample(names, num_images)
+    return sorted(random.Random(seed).sample(names, num_images), key=os.fsencode)
 
 
 def list_sha256(names: Sequence[str]) -> str:
-    """SHA-256 (hex) of the names, sorted, one a line, in the bytes that they have on disk."""
-    return hashlib.sha256(b"\n".join(sorted(map(os.fsencode, names)))).hexdigest()
+    """SHA-256 (hex) of the names, one a line, in the bytes that they have on disk."""
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def load_file(root: Path, name: str) -> Image.Image:

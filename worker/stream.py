@@ -33,7 +33,7 @@ class Stream:
         self.skipped: tuple[str, ...] = ()
         self._passed: dict[int | None, tuple[str, ...]] = {}
         processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
-        self._decoded = canvases(sample.names, sample.load, preprocessing, side, processes=processes)
+        self._decoded = canvases(sample.shuffled(), sample.load, preprocessing, side, processes=processes)
 
     def __iter__(self) -> Iterator[Tensor]:
         self.skipped = ()

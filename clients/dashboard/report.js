@@ -143,15 +143,16 @@ function baselineTable(baseline) {
 }
 
 function partsTable(parts, caption) {
+  const counted = Object.values(parts).some((part) => part.blocks != null); // what is provisional has no count
   const rows = Object.entries(parts).map(([name, part]) =>
-    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, String(part.blocks ?? "")),
+    element("tr", {}, element("th", { scope: "row" }, name), counted && element("td", {}, String(part.blocks)),
       ...[part.translation, part.rotation].flatMap((kind) =>
         [score(kind.channel, kind.channel_interval), score(kind.layer, kind.layer_interval)])));
   return element("table", { class: "parts" },
     element("caption", {}, caption),
-    element("colgroup"), element("colgroup"), element("colgroup", { span: 2 }), element("colgroup", { span: 2 }),
+    element("colgroup"), counted && element("colgroup"), element("colgroup", { span: 2 }), element("colgroup", { span: 2 }),
     element("thead", {},
-      element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Part"), element("th", { scope: "col", rowspan: 2 }, "Blocks"),
+      element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Part"), counted && element("th", { scope: "col", rowspan: 2 }, "Blocks"),
         element("th", { scope: "colgroup", colspan: 2 }, "Translation"), element("th", { scope: "colgroup", colspan: 2 }, "Rotation")),
       element("tr", {}, column("channel"), column("layer"), column("channel"), column("layer"))),
     element("tbody", {}, ...rows));

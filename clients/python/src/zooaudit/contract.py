@@ -446,7 +446,7 @@ class Model(Contract):
 
 class Images(Contract):
     """``count`` images of the ``requested`` were measured, in random order, until the audit ``stopped``, in so many
-    ``groups`` for the intervals; ``skipped`` could not be decoded. ``sha256`` is that of the chosen list, sorted, one
+    ``groups`` for the intervals; ``skipped`` could not be decoded. ``sha256`` is that of the chosen list, one
     relative path a line, skipped ones and those not needed included."""
 
     dataset: str
