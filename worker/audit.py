@@ -63,7 +63,7 @@ def run(
     untrained = []
     for seed in range(models - 1):
         # The same images in the same pieces, so that what the two have in common cancels in the difference.
-        stream.limit = sum(outcome.groups)
+        stream.limit = outcome.images
         other, _ = _prepare(zoo.load(request.model, "untrained", _ignore, seed), request, views, on_device)
         untrained.append(measure_in_passes(replace(frame, subject=other), views, budget, stream, forwards))
     timing = Timing(

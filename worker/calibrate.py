@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from zooaudit.contract import AngleRow, AuditRequest, Report, ShiftRow
+from zooaudit.contract import AngleRow, AuditRequest, Block, Report, ShiftRow
 
 from worker.audit import run
 from worker.own import from_module
@@ -28,12 +28,10 @@ EXACT = 5e-6
 
 
 class Circular(nn.Conv2d):
-    """A convolution that wraps around, so that it commutes with circular shifts; under ``kernel``, or random ones."""
+    """A convolution that wraps around, so that it commutes with circular shifts."""
 
-    def __init__(self, channels: int, into: int, stride: int = 1, kernel: Tensor | None = None) -> None:
+    def __init__(self, channels: int, into: int, stride: int = 1) -> None:
         super().__init__(channels, into, 3, stride, padding=1, padding_mode="circular", bias=False)
-        if kernel is not None:
-            self.weight.data = kernel
 
 
 class P4(nn.Module):
@@ -136,6 +134,10 @@ def _network(*blocks: nn.Module) -> nn.Sequential:
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(10))
 
 
+def _three_units(layer: Callable[[int, int], nn.Module], into: int) -> nn.Sequential:
+    return _network(*(_unit(layer(channels, into)) for channels in (3, into, into)))
+
+
 Bound = tuple[float, float]
 ONE: Bound = (1 - EXACT, 1.0)
 ROTATIONS: dict[str, Any] = {"translations_px": (), "rotations_deg": (90, 180, 270)}
@@ -164,7 +166,7 @@ def _odd(block: str, amount: int) -> tuple[Bound, Bound]:
 NETWORKS = (
     Known(
         "gaussian-kernels",
-        lambda: _network(*[_unit(_convolution(gaussian(*shape))) for shape in ((3, 8), (8, 8), (8, 8))]),
+        lambda: _three_units(lambda *shape: _convolution(gaussian(*shape)), 8),
         ("0", "1", "2"),
         ROTATIONS,
         lambda _block, _angle: (ONE, ONE),
@@ -172,7 +174,7 @@ NETWORKS = (
     ),
     Known(
         "rotated-copies",
-        lambda: _network(*[_unit(_convolution(rotated_copies(*shape))) for shape in ((3, 4), (4, 4), (4, 4))]),
+        lambda: _three_units(lambda *shape: _convolution(rotated_copies(*shape)), 4),
         ("0", "1", "2"),
         ROTATIONS,
         lambda _block, _angle: ((0.0, 0.8), ONE),
@@ -194,7 +196,7 @@ NETWORKS = (
     ),
     Known(
         "circular-convolutions",
-        lambda: _network(*[_unit(Circular(*shape)) for shape in ((3, 8), (8, 8), (8, 8))]),
+        lambda: _three_units(Circular, 8),
         ("0", "1", "2"),
         SHIFTS,
         lambda _block, _shift: (ONE, ONE),
@@ -245,9 +247,7 @@ def deviations(known: Known, report: Report) -> list[str]:
             continue
         if block.name in known.dead and block.dead_channels != known.dead[block.name]:
             wrong.append(f"{block.name} has {block.dead_channels} dead channels, not {known.dead[block.name]}")
-        rows: list[tuple[int, ShiftRow | AngleRow]] = [(row.shift_px, row) for row in block.translation.by_transform]
-        rows += [(row.angle_deg, row) for row in block.rotation.by_transform]
-        for amount, row in rows:
+        for amount, row in _rows(block):
             expected = known.expect(block.name, amount)
             if expected is None:
                 fine = row.channel is None and row.layer is None and bool(row.reason)
@@ -259,6 +259,12 @@ def deviations(known: Known, report: Report) -> list[str]:
             if not fine:
                 wrong.append(f"{block.name} at {amount}: channel {row.channel}, layer {row.layer}, not {expected}")
     return wrong
+
+
+def _rows(block: Block) -> list[tuple[int, ShiftRow | AngleRow]]:
+    """Each row of a block with its amount, in px or degrees."""
+    shifts = [(row.shift_px, row) for row in block.translation.by_transform]
+    return [*shifts, *((row.angle_deg, row) for row in block.rotation.by_transform)]
 
 
 def blur_against_max() -> tuple[float, float]:
@@ -293,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
         report = audit(known, options.device)
         for block in report.blocks:
             if block.part not in ("Pool", "Final"):
-                rows: list[ShiftRow | AngleRow] = [*block.translation.by_transform, *block.rotation.by_transform]
+                rows = [row for _, row in _rows(block)]
                 scores = _range([row.channel for row in rows]), _range([row.layer for row in rows])
                 print(f"{known.name:24} {block.name:6} {scores[0]} {scores[1]}")
         wrong = deviations(known, report)

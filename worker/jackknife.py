@@ -134,17 +134,17 @@ def deviations(moments: Moments, groups: Sequence[Group], similarity: Similarity
     measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
     channels = torch.arange(len(measurable), device=measurable.device).expand(len(groups), -1)
     own = torch.stack([group.own for group in groups])
-    without = [_mean_without(moments, groups, own, channels, similarity, measurable)]
+    channel = _mean_without(moments, groups, own, channels, similarity, measurable)
 
     images = [group.images for group in groups]
     late = [group.best is not None and 4 * sum(images[:index]) >= sum(images) for index, group in enumerate(groups)]
     chosen = [group for group, is_late in zip(groups, late, strict=True) if is_late]
-    layer = torch.full_like(without[0], torch.nan)
+    layer = torch.full_like(channel, torch.nan)
     if chosen:
         best = torch.stack([group.best[slot] for group in chosen if group.best is not None])
         pairs = torch.stack([group.partners[slot] for group in chosen if group.partners is not None])
         layer[torch.tensor(late)] = _mean_without(moments, chosen, best, pairs, similarity, measurable)
-    return torch.stack([*without, layer]).cpu().numpy()
+    return torch.stack([channel, layer]).cpu().numpy()
 
 
 def _mean_without(

@@ -1,8 +1,8 @@
 """The passes over the images that measure one model: each some of the transforms, all the same images."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -13,10 +13,8 @@ from worker.budget import Budget
 from worker.errors import AuditError
 from worker.jackknife import MIN_GROUPS, Sums, pieces_of
 from worker.measure import Measurement, measure
-from worker.moments import Spread
 from worker.report import Frame, Outcome
-from worker.scores import Results, score_all
-from worker.similarity import Score, Similarity
+from worker.scores import score_all
 from worker.stream import Stream
 from worker.transforms import Rotation, Transform, Views
 
@@ -65,25 +63,13 @@ def measure_in_passes(
         torch.cuda.empty_cache()
 
 
-@dataclass(frozen=True)
-class _Pass:
-    """What is left of a pass when its sums are gone, which must be before the next one gathers its own."""
-
-    images: int
-    results: Results
-    agreements: Mapping[Transform, float]
-    reference: Sequence[Spread]
-    groups: Sequence[int]
-
-
 def _all_passes(
     frame: Frame, views: Views, budget: Budget, stream: Stream, forwards: Forwards, tolerance: float | None
 ) -> Outcome:
     """With a tolerance each pass goes on until the means over its own transforms are known well enough, and so are the
     means over all; passes that have fewer images than the longest in the end are done again."""
     piece = pieces_of(stream.limit or frame.request.num_images, stream.batch_size)
-    done: dict[int, _Pass] = {}
-    results: dict[Transform, Sequence[Mapping[Similarity, Score]]] = {}
+    done: dict[int, Outcome] = {}
     images = 0
     while behind := [index for index in range(len(budget.passes)) if index not in done or done[index].images < images]:
         index = behind[0]
@@ -95,12 +81,12 @@ def _all_passes(
             growth = GROWTH if tolerance is None else GROWTH_WITH_TOLERANCE
             enough = _now_and_then(watch, MIN_GROUPS * piece, growth)
         done[index] = _one_pass(frame, views, budget.passes[index], stream, piece, forwards, enough)
-        results |= done[index].results
         images = max(images, done[index].images)
+    results = {transform: row for one in done.values() for transform, row in one.results.items()}
     agreements = {transform: share for one in done.values() for transform, share in one.agreements.items()}
     # In ascending order, however they were shared out.
     ordered = {transform: results[transform] for transform in sorted(results, key=_order)}
-    return Outcome(ordered, agreements, done[0].reference, done[0].groups, stream.skipped)
+    return replace(done[0], results=ordered, agreements=agreements)
 
 
 def _watch(frame: Frame, forwards: Forwards, images: int, tolerance: float | None, measured: Measurement) -> bool:
@@ -139,17 +125,18 @@ def _one_pass(
     piece: int,
     forwards: Forwards,
     enough: Callable[[Measurement], bool],
-) -> _Pass:
+) -> Outcome:
+    """What is left of a pass when its sums are gone, which must be before the next one gathers its own."""
     similarities = frame.similarities()
     measured = measure(
         frame.subject, views, frame.plan, transforms, stream, similarities, piece, forwards.count, enough
     )
-    return _Pass(
-        measured.images,
+    return Outcome(
         score_all(measured, similarities),
         {transform: int(count) / measured.images for transform, count in measured.agreements.items()},
         measured.reference,
         _groups(measured),
+        stream.skipped,
     )
 
 

@@ -67,6 +67,10 @@ class Outcome:
     groups: Sequence[int]
     skipped: tuple[str, ...]
 
+    @property
+    def images(self) -> int:
+        return sum(self.groups)
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -111,7 +115,6 @@ def build(
     request = frame.request
     main = frame.table(outcome.results)
     cosine = frame.table(outcome.results, "cosine") if request.similarity == "both" else None
-    borders = {border: frame.table(outcome.results, border=border) for border in frame.borders()}
     return Report(
         id=audit_id(request),
         protocol=PROTOCOL,
@@ -129,8 +132,8 @@ def build(
         images=Images(
             dataset=request.dataset,
             requested=request.num_images,
-            count=sum(outcome.groups),
-            stopped="tolerance" if sum(outcome.groups) + len(outcome.skipped) < request.num_images else "num_images",
+            count=outcome.images,
+            stopped="tolerance" if outcome.images + len(outcome.skipped) < request.num_images else "num_images",
             groups=len(outcome.groups),
             seed=request.seed,
             sha256=stream.sample.sha256,
@@ -148,7 +151,7 @@ def build(
         ),
         parts=_parts(frame, main, outcome),
         blocks=_blocks(frame, main, cosine, outcome),
-        borders={border: _parts(frame, table, outcome) for border, table in borders.items()}
+        borders={b: _parts(frame, frame.table(outcome.results, border=b), outcome) for b in frame.borders()}
         if request.border == "all"
         else None,
         cosine=Cosine(parts=_parts(frame, cosine, outcome), activation=_over_depth(frame, main, cosine, outcome))

@@ -49,22 +49,15 @@ def score(moments: Moments, similarity: Similarity) -> Score:
     zero) in a or in b, is left out of both means, which are thus over the same channels and layer >= channel; one
     that is constant in b is no candidate for the maximum either.
     """
-    if reason := unmeasurable(moments, similarity):
-        return Score(None, None, reason)
+    if not (torch.isfinite(moments.a.square).all() and torch.isfinite(moments.b.square).all()):
+        return Score(None, None, "some activations are not finite")
     measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
+    if not measurable.any():
+        return Score(None, None, f"no channel varies over the {moments.a.count} positions compared")
     own = paired(moments.a, moments.b, moments.cross.diagonal(), similarity)
     best, _ = strongest(moments, similarity)
     each = torch.where(measurable, own, torch.nan).cpu().numpy()
     return Score(float(own[measurable].mean()), float(best[measurable].mean()), own=each)
-
-
-def unmeasurable(moments: Moments, similarity: Similarity) -> str | None:
-    """Why there is no score, if there is none."""
-    if not (torch.isfinite(moments.a.square).all() and torch.isfinite(moments.b.square).all()):
-        return "some activations are not finite"
-    if not (alive(moments.a, similarity) & alive(moments.b, similarity)).any():
-        return f"no channel varies over the {moments.a.count} positions compared"
-    return None
 
 
 def alive(spread: Spread, similarity: Similarity) -> Tensor:

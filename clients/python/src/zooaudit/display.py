@@ -39,8 +39,8 @@ def report_text(report: Report, out: TextIO) -> None:
     columns = ("Part", "Blocks", "Translation channel", "Translation layer", "Rotation channel", "Rotation layer")
     table(columns, rows, out, title=title, numbers_from=1)
     print(*notes, sep="\n", file=out)
-    for comparison in (_borders, _baseline):
-        comparison(report, out)
+    _borders(report, out)
+    _baseline(report, out)
 
 
 def _images(report: Report) -> str:
