@@ -61,7 +61,7 @@ def score(population: Population, chosen: Tensor | None, batch: int) -> tuple[Sc
             for images in chosen.split(piece):
                 sums.add(len(images), Moments.of(centre(a[images]), centre(b[images])))
         scores.append(sums.score("correlation"))
-    return mean(scores, ""), [group.images for group in sums.groups]
+    return mean(scores, ""), sums.groups.images.flatten().tolist()
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from worker.transforms import Transform
 GIB = 2**30
 CPU_MEMORY_GIB = 7.0
 """What an audit on a CPU may use by default, the process with its libraries included."""
-UNPLANNED_GIB = 2.5
-"""What Python, torch and the zoos take themselves, and the heap loses between blocks (benchmarks/memory.py)."""
+UNPLANNED_GIB = 1.2
+"""What Python, torch and the zoos take themselves (benchmarks/memory.py)."""
 MAX_BATCH = {"cpu": 16, "cuda": 128}
 
 

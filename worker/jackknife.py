@@ -14,8 +14,6 @@ transforms and blocks have in common, the images, is accounted for.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 import torch
@@ -30,8 +28,8 @@ MAX_GROUPS = 32
 MIN_GROUPS = 5
 """Fewer tell too little of a variance: there is no interval then."""
 CONFIDENCE = 0.95
-BYTES_OF_GROUP = 24
-"""Per channel: six float32 vectors."""
+BYTES_OF_GROUP = 40
+"""Per channel, with two similarities."""
 
 
 def pieces_of(num_images: int, batch_size: int) -> int:
@@ -42,33 +40,72 @@ def pieces_of(num_images: int, batch_size: int) -> int:
 
 
 @dataclass(frozen=True)
-class Group:
-    """What ``images`` images added to the moments: spreads of a and b, the centred products of each channel with
-    itself, ``own`` (K,), and with its partners, ``best`` (S, K), ``partners`` (S, K) under S similarities; or None
-    where those were not known yet, or not the same for all of its images. In float32."""
+class Groups:
+    """What each of G groups of images added to the moments of K channels: how many ``images`` (G, 1) and ``positions``
+    (G, 1); mean and sum of squares of a and of b, ``spreads`` (4, G, K) float32; and the centred products of each
+    channel of a with some channels of b, ``cross`` (1 + S, G, K) float32.
 
-    images: int
-    a: Spread
-    b: Spread
-    own: Tensor
-    best: Tensor | None = None
-    partners: Tensor | None = None
+    Those are ``partners`` (1 + S, G, K): first the channel itself, then its best partner under each of S similarities,
+    or -1 where that was not known yet, or not the same for all images of the group.
+    """
+
+    images: Tensor
+    positions: Tensor
+    spreads: Tensor
+    cross: Tensor
+    partners: Tensor
 
     @classmethod
-    def of(cls, images: int, piece: Moments, partners: Tensor | None) -> "Group":
-        own = piece.cross.diagonal().clone()
-        best = None if partners is None else piece.cross.T.gather(0, partners)
-        return cls(images, _narrow(piece.a), _narrow(piece.b), own, best, partners)
+    def empty(cls, rows: int, channels: int, similarities: int, device: torch.device | str = "cpu") -> "Groups":
+        return cls(
+            torch.zeros(rows, 1, dtype=torch.int64, device=device),
+            torch.zeros(rows, 1, dtype=torch.float64, device=device),
+            torch.zeros(4, rows, channels, device=device),
+            torch.zeros(1 + similarities, rows, channels, device=device),
+            torch.full((1 + similarities, rows, channels), -1, dtype=torch.int32, device=device),
+        )
 
-    def __add__(self, other: "Group") -> "Group":
-        a, b = self.a + other.a, self.b + other.b
-        weight = self.a.count * (other.a.count / a.count)
-        step_a, step_b = weight * (other.a.mean - self.a.mean), other.b.mean - self.b.mean
-        own = self.own + other.own + step_a * step_b
-        if self.best is None or other.best is None or self.partners is not other.partners:
-            return Group(self.images + other.images, a, b, own)
-        best = self.best + other.best + step_a * step_b[self.partners]
-        return Group(self.images + other.images, a, b, own, best, self.partners)
+    def __getitem__(self, rows: slice) -> "Groups":
+        return Groups(*(tensor[..., rows, :] for tensor in self._tensors()))
+
+    def __setitem__(self, rows: slice, others: "Groups") -> None:
+        for mine, theirs in zip(self._tensors(), others._tensors(), strict=True):
+            mine[..., rows, :] = theirs
+
+    def __add__(self, other: "Groups") -> "Groups":
+        """Row by row, by the formula of :class:`worker.moments.Moments`."""
+        positions = self.positions + other.positions
+        share = other.positions / positions
+        weight = self.positions * share
+        step_a, _, step_b, _ = other.spreads - self.spreads
+        spreads = self.spreads + torch.stack(
+            [
+                share * step_a,
+                other.spreads[1] + weight * step_a.square(),
+                share * step_b,
+                other.spreads[3] + weight * step_b.square(),
+            ]
+        )
+        same = (self.partners == other.partners).all(-1, keepdim=True)
+        partners = torch.where(same, self.partners, -1)
+        cross = self.cross + other.cross + weight * step_a * _pick(step_b, partners)
+        return Groups(self.images + other.images, positions, spreads, cross, partners)
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.images, self.positions, self.spreads, self.cross, self.partners
+
+
+def _group(images: int, piece: Moments, partners: Tensor) -> Groups:
+    """The one group of these images. ``partners`` (1 + S, K)."""
+    spreads = torch.stack([piece.a.mean, piece.a.square, piece.b.mean, piece.b.square])
+    cross = piece.cross.T.gather(0, partners.clamp(min=0).long())
+    count = torch.full((1, 1), images, device=partners.device)
+    return Groups(count, torch.full_like(count, piece.a.count), spreads[:, None], cross[:, None], partners[:, None])
+
+
+def _pick(values: Tensor, partners: Tensor) -> Tensor:
+    """``values`` (G, K) of the channels ``partners`` (1 + S, G, K), or of any where there is none."""
+    return values.expand(partners.shape).gather(-1, partners.clamp(min=0).long())
 
 
 class Sums:
@@ -78,44 +115,64 @@ class Sums:
     fewer. Partners are those of the moments so far whenever the number of pieces is a power of two, so that groups
     which merge have the same, and all groups after the first quarter of the images have partners from an eighth or
     more.
+
+    All tensors that live as long as the sums are allocated with them, and written in place: small ones that came and
+    went with the pieces would leave holes in the heap between the large ones, which no large one fits into again.
     """
 
-    def __init__(self, moments: Moments, similarities: Sequence[Similarity]) -> None:
+    def __init__(self, moments: Moments, similarities: Sequence[Similarity], rows: int = MAX_GROUPS) -> None:
+        channels, device = len(moments.cross), moments.cross.device
         self.moments = moments
         self.similarities = similarities
-        self.groups: list[Group] = []
+        self._rows = Groups.empty(rows, channels, len(similarities), device)
+        self._used = 0
         self._pieces = 0
         self._size = 1
-        self._partners: Tensor | None = None
+        self._partners = torch.full((1 + len(similarities), channels), -1, dtype=torch.int32, device=device)
+        self._partners[0] = torch.arange(channels)
 
     @classmethod
     def empty(cls, channels: int, similarities: Sequence[Similarity], device: torch.device | str = "cpu") -> "Sums":
         return cls(Moments.empty(channels, device), similarities)
 
+    @property
+    def groups(self) -> Groups:
+        return self._rows[: self._used]
+
     def add(self, images: int, piece: Moments) -> None:
         """Add the moments of so many more images, in place."""
         self.moments += piece
-        group = Group.of(images, piece, self._partners)
+        group = _group(images, piece, self._partners)
+        last = slice(self._used - 1, self._used)
         if self._pieces % self._size:
-            self.groups[-1] += group
+            self._rows[last] = self._rows[last] + group
         else:
             self._make_room(MAX_GROUPS - 1)
-            self.groups.append(group)
+            self._append(group)
         self._pieces += 1
         if self._pieces > 1 and self._pieces.bit_count() == 1:
-            found = [strongest(self.moments, similarity)[1] for similarity in self.similarities]
-            self._partners = torch.stack(found)
+            for row, similarity in zip(self._partners[1:], self.similarities, strict=True):
+                row.copy_(strongest(self.moments, similarity)[1])
 
     def __add__(self, other: "Sums") -> "Sums":
-        total = Sums(self.moments + other.moments, self.similarities)
-        total.groups = [*self.groups, *other.groups]
+        total = Sums(self.moments + other.moments, self.similarities, 2 * MAX_GROUPS)
+        total._append(self.groups)
+        total._append(other.groups)
         total._make_room(MAX_GROUPS)
         return total
 
+    def _append(self, groups: Groups) -> None:
+        end = self._used + len(groups.images)
+        self._rows[self._used : end] = groups
+        self._used = end
+
     def _make_room(self, most: int) -> None:
-        while len(self.groups) > most:
-            pairs = [self.groups[index : index + 2] for index in range(0, len(self.groups), 2)]
-            self.groups = [reduce(add, pair) for pair in pairs]
+        while self._used > most:
+            even = self._used // 2 * 2
+            merged, odd = self._rows[0:even:2] + self._rows[1:even:2], self._rows[even : self._used]
+            self._used = 0
+            self._append(merged)
+            self._append(odd)
             self._size *= 2
 
     def score(self, similarity: Similarity) -> Score:
@@ -127,50 +184,40 @@ class Sums:
         return replace(found, deviations=deviations(self.moments, self.groups, similarity, slot))
 
 
-def deviations(moments: Moments, groups: Sequence[Group], similarity: Similarity, slot: int) -> NDArray[np.float64]:
-    """By how much the channel and the layer score would differ without each group, (2, G) float64. ``slot`` is the row
-    of ``partners`` for this similarity. NaN for the layer of groups of the first quarter of the images, whose
+def deviations(moments: Moments, groups: Groups, similarity: Similarity, slot: int) -> NDArray[np.float64]:
+    """By how much the channel and the layer score would differ without each group, (2, G) float64, where the best
+    partners are those of similarity ``slot``. NaN for the layer of groups of the first quarter of the images, whose
     partners were found too early."""
-    measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
-    channels = torch.arange(len(measurable), device=measurable.device).expand(len(groups), -1)
-    own = torch.stack([group.own for group in groups])
-    channel = _mean_without(moments, groups, own, channels, similarity, measurable)
-
-    images = [group.images for group in groups]
-    late = [group.best is not None and 4 * sum(images[:index]) >= sum(images) for index, group in enumerate(groups)]
-    chosen = [group for group, is_late in zip(groups, late, strict=True) if is_late]
-    layer = torch.full_like(channel, torch.nan)
-    if chosen:
-        best = torch.stack([group.best[slot] for group in chosen if group.best is not None])
-        pairs = torch.stack([group.partners[slot] for group in chosen if group.partners is not None])
-        layer[torch.tensor(late)] = _mean_without(moments, chosen, best, pairs, similarity, measurable)
+    before = groups.images.cumsum(0) - groups.images
+    late = (4 * before >= groups.images.sum()) & (groups.partners[1 + slot] >= 0).all(1, keepdim=True)
+    channel = _mean_without(moments, groups, 0, similarity)
+    layer = torch.where(late[:, 0], _mean_without(moments, groups, 1 + slot, similarity), torch.nan)
     return torch.stack([channel, layer]).cpu().numpy()
 
 
-def _mean_without(
-    moments: Moments, groups: Sequence[Group], cross: Tensor, pairs: Tensor, similarity: Similarity, measurable: Tensor
-) -> Tensor:
-    """By how much the mean similarity of channels k and ``pairs`` (G, K) would differ without each group, whose
-    products of these pairs are ``cross`` (G, K)."""
-    a, step_a = _without(moments.a, [group.a for group in groups])
-    b, step_b = _without(moments.b, [group.b for group in groups])
-    b, step_b = Spread(b.count, b.mean.gather(1, pairs), b.square.gather(1, pairs)), step_b.gather(1, pairs)
-    whole = moments.cross.T.gather(0, pairs)
-    removed = moments.a.count - a.count
-    rest = paired(a, b, whole - cross - removed * moments.a.count / a.count * step_a * step_b, similarity)
-    pick = Spread(moments.b.count, moments.b.mean[pairs], moments.b.square[pairs])
-    return (rest - paired(moments.a, pick, whole, similarity))[:, measurable].mean(1)
+def _mean_without(moments: Moments, groups: Groups, partner: int, similarity: Similarity) -> Tensor:
+    """By how much the mean similarity of each channel of a with its partner, (G,), would differ without each group."""
+    measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
+    mean_a, square_a, mean_b, square_b = groups.spreads
+    pairs = groups.partners[partner]
+    a, step_a = _without(moments.a, groups.positions, mean_a, square_a)
+    b, step_b = _without(moments.b, groups.positions, mean_b, square_b)
+    whole = moments.cross.T.gather(0, pairs.clamp(min=0).long())
+    weight = groups.positions * moments.a.count / a.count
+    cross = whole - groups.cross[partner] - weight * step_a * _pick(step_b, pairs)
+    rest = paired(a, Spread(b.count, _pick(b.mean, pairs), _pick(b.square, pairs)), cross, similarity)
+    b = Spread(moments.b.count, _pick(moments.b.mean, pairs), _pick(moments.b.square, pairs))
+    return (rest - paired(moments.a, b, whole, similarity))[:, measurable].mean(1)
 
 
-def _without(whole: Spread, parts: Sequence[Spread]) -> tuple[Spread, Tensor]:
-    """The spreads of what is left of ``whole`` without each of ``parts``, (G, K) and the count (G, 1), by the inverse
-    of ``+``; and how far the mean of each is from that of the whole."""
-    count = torch.tensor([[part.count] for part in parts], dtype=torch.float64, device=whole.mean.device)
-    # A part that is the whole leaves nothing; 1 stands for 0 so that its row, which nobody reads, is finite.
+def _without(whole: Spread, count: Tensor, mean: Tensor, square: Tensor) -> tuple[Spread, Tensor]:
+    """The spreads of what is left of ``whole`` without each of the groups of so many positions, (G, K) and the count
+    (G, 1), by the inverse of ``+``; and how far the mean of each group is from that of the whole."""
+    # A group that is the whole leaves nothing; 1 stands for 0 so that its row, which nobody reads, is finite.
     rest = (whole.count - count).clamp(min=1.0)
-    step = torch.stack([part.mean for part in parts]) - whole.mean
-    square = whole.square - torch.stack([part.square for part in parts]) - count * whole.count / rest * step.square()
-    return Spread(rest, whole.mean - count / rest * step, square.clamp(min=0.0)), step  # type: ignore[arg-type]
+    step = mean - whole.mean
+    left = whole.square - square - count * whole.count / rest * step.square()
+    return Spread(rest, whole.mean - count / rest * step, left.clamp(min=0.0)), step  # type: ignore[arg-type]
 
 
 def half_width(deviations: NDArray[np.float64], images: Sequence[int]) -> float | None:
@@ -185,7 +232,3 @@ def half_width(deviations: NDArray[np.float64], images: Sequence[int]) -> float 
     freedom = int(known.sum()) - 1
     variance = np.sum((values - centre) ** 2 / shares[known]) / freedom
     return float(student.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
-
-
-def _narrow(spread: Spread) -> Spread:
-    return Spread(spread.count, spread.mean.float(), spread.square.float())

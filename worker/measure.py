@@ -108,20 +108,20 @@ class _Totals:
             ]
             for transform, row in self._alignments.items()
         }
-        nothing = torch.zeros((), dtype=torch.int64, device=subject.device)
-        self._agreements = dict.fromkeys(transforms, nothing)
+        self._agreements = {
+            transform: torch.zeros((), dtype=torch.int64, device=subject.device) for transform in transforms
+        }
         self._spreads = [Spread.empty(shape.channels, subject.device) for shape in plan]
         self._images = 0
         self._references: list[Reference] = []
-        self._classes = nothing
+        self._classes = torch.zeros(0)
 
     def see_reference(self, view: Tensor, piece: int) -> None:
         self._references = []
         output = self._subject.forward(view, lambda _index, found: self._references.append(Reference(found, piece)))
         self._classes = output.argmax(1)
-        self._spreads = [
-            spread + reference.spread for spread, reference in zip(self._spreads, self._references, strict=True)
-        ]
+        for index, reference in enumerate(self._references):
+            self._spreads[index] += reference.spread
         self._images += len(view)
 
     def see_transformed(self, transform: Transform, view: Tensor) -> None:
@@ -134,7 +134,7 @@ class _Totals:
                     total.add(images, moments)
 
         output = self._subject.forward(view, compare)
-        self._agreements[transform] = self._agreements[transform] + (output.argmax(1) == self._classes).sum()
+        self._agreements[transform] += (output.argmax(1) == self._classes).sum()
 
     def measurement(self) -> Measurement:
         return Measurement(self._images, self._sums, dict(self._agreements), self._spreads)

@@ -61,8 +61,8 @@ class Spread:
 
     @classmethod
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Spread":
-        zeros = torch.zeros(channels, dtype=torch.float64, device=device)
-        return cls(0, zeros, zeros)
+        mean, square = torch.zeros(2, channels, dtype=torch.float64, device=device)
+        return cls(0, mean, square)
 
     @classmethod
     def of(cls, batch: Centred) -> "Spread":
@@ -71,13 +71,23 @@ class Spread:
         square = (batch.square - batch.total.square() / count).clamp(min=0.0)
         return cls(count, batch.pivot.double() + batch.total / count, square)
 
+    def copy(self) -> "Spread":
+        return Spread(self.count, self.mean.clone(), self.square.clone())
+
     def __add__(self, other: "Spread") -> "Spread":
+        total = self.copy()
+        total += other
+        return total
+
+    def __iadd__(self, other: "Spread") -> "Spread":
         count = self.count + other.count
         if not count:
             return self
         share = other.count / count
         step = other.mean - self.mean
-        return Spread(count, self.mean + share * step, self.square + other.square + self.count * share * step.square())
+        self.mean.add_(step, alpha=share)
+        self.square.add_(other.square).add_(step.square_(), alpha=self.count * share)
+        return Spread(count, self.mean, self.square)
 
 
 @dataclass(frozen=True)
@@ -97,8 +107,8 @@ class Moments:
     @classmethod
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Moments":
         """The moments of no observations at all."""
-        none = Spread.empty(channels, device)
-        return cls(none, none, torch.zeros(channels, channels, dtype=torch.float64, device=device))
+        a, b = Spread.empty(channels, device), Spread.empty(channels, device)
+        return cls(a, b, torch.zeros(channels, channels, dtype=torch.float64, device=device))
 
     @classmethod
     def of(cls, a: Centred, b: Centred) -> "Moments":
@@ -110,17 +120,19 @@ class Moments:
         return cls(Spread.of(a), Spread.of(b), cross)
 
     def __add__(self, other: "Moments") -> "Moments":
-        total = Moments(self.a, self.b, self.cross.to(torch.float64, copy=True))
+        total = Moments(self.a.copy(), self.b.copy(), self.cross.to(torch.float64, copy=True))
         total += other
         return total
 
     def __iadd__(self, other: "Moments") -> "Moments":
-        a = self.a + other.a
         self.cross.add_(other.cross)
         if self.a.count and other.a.count:
             steps = (other.a.mean - self.a.mean, other.b.mean - self.b.mean)
-            self.cross.addr_(*steps, alpha=self.a.count * (other.a.count / a.count))
-        return Moments(a, self.b + other.b, self.cross)
+            self.cross.addr_(*steps, alpha=self.a.count * (other.a.count / (self.a.count + other.a.count)))
+        a, b = self.a, self.b
+        a += other.a
+        b += other.b
+        return Moments(a, b, self.cross)
 
 
 def _sum64(total: Tensor, more: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ def _one_pass(
 def _groups(measured: Measurement) -> list[int]:
     """How many images are in each group, the same at all representations under all transforms."""
     sums = next(item for row in measured.sums.values() for item in row if isinstance(item, Sums))
-    return [group.images for group in sums.groups]
+    return sums.groups.images.flatten().tolist()
 
 
 def _order(transform: Transform) -> tuple[bool, int, str]:

@@ -28,6 +28,10 @@ def summed(a: torch.Tensor, b: torch.Tensor, piece: int, similarity: str = "corr
     return sums
 
 
+def sizes_of(sums: Sums) -> list[int]:
+    return sums.groups.images.flatten().tolist()
+
+
 @pytest.mark.parametrize("similarity", ["correlation", "cosine"])
 @pytest.mark.parametrize("offset", [0.0, 2.0])
 def test_a_deviation_is_the_score_without_that_group_less_the_score(similarity: str, offset: float) -> None:
@@ -53,24 +57,27 @@ def test_a_deviation_is_the_score_without_that_group_less_the_score(similarity: 
 def test_groups_stay_few_hold_every_image_and_merge_without_loss(pieces: int, seed: int) -> None:
     a, b = images(pieces, seed)
     sums = summed(a, b, 1)
-    sizes = [group.images for group in sums.groups]
+    sizes = sizes_of(sums)
     assert len(sizes) <= MAX_GROUPS
     assert sum(sizes) == pieces
     assert len(set(sizes[:-1])) <= 1
     assert sizes[-1] <= sizes[0]
     first = 0
-    for group in sums.groups:
-        chosen = slice(first, first + group.images)
+    for index, size in enumerate(sizes):
+        chosen = slice(first, first + size)
         alone = Moments.of(centre(a[chosen]), centre(b[chosen]))
-        torch.testing.assert_close(group.own.double(), alone.cross.diagonal().double(), rtol=1e-4, atol=1e-4)
-        if group.best is not None:
-            assert group.partners is not None
-            expected = alone.cross.T.gather(0, group.partners)[0]
-            torch.testing.assert_close(group.best[0].double(), expected.double(), rtol=1e-4, atol=1e-4)
-        first += group.images
+        for partners, found in zip(sums.groups.partners[:, index].long(), sums.groups.cross[:, index], strict=True):
+            if (partners >= 0).all():
+                torch.testing.assert_close(
+                    found, alone.cross.T.gather(0, partners[None])[0].float(), rtol=1e-4, atol=1e-4
+                )
+        first += size
     # All but the first quarter know partners, or the layer score would have no interval.
+    assert (sums.groups.partners[0] == torch.arange(CHANNELS)).all()
     assert all(
-        group.best is not None for index, group in enumerate(sums.groups) if 4 * sum(sizes[:index]) >= max(pieces, 8)
+        (sums.groups.partners[1, index] >= 0).all()
+        for index in range(len(sizes))
+        if 4 * sum(sizes[:index]) >= max(pieces, 8)
     )
 
 
@@ -79,7 +86,7 @@ def test_sums_of_different_images_add() -> None:
     whole = summed(a, b, 4)
     parts = summed(a[:48], b[:48], 4) + summed(a[48:], b[48:], 4)
     assert parts.score("correlation").channel == pytest.approx(whole.score("correlation").channel, abs=1e-6)
-    assert [group.images for group in parts.groups] == [group.images for group in whole.groups]
+    assert sizes_of(parts) == sizes_of(whole)
     np.testing.assert_allclose(
         parts.score("correlation").deviations[0], whole.score("correlation").deviations[0], atol=1e-6
     )
@@ -95,7 +102,7 @@ def test_the_width_is_that_of_fishers_theory() -> None:
     for x, y in zip(a.split(625), b.split(625), strict=True):
         sums.add(len(x), Moments.of(centre(x), centre(y)))
     deviations = sums.score("correlation").deviations
-    half = half_width(deviations[0], [group.images for group in sums.groups])
+    half = half_width(deviations[0], sizes_of(sums))
     assert half == pytest.approx(2.04 * (1 - r**2) / n**0.5, rel=0.35)
 
 
