@@ -1,148 +1,206 @@
-"""Where a model's depth is measured: the dotted paths of its blocks, in the order in which they run.
+"""Where a model's depth is measured: its blocks in the order in which they run, then Pool and Final.
 
 A block is a whole unit as the next layer sees it: convolution, norm and non-linearity; residual block; transformer
-or mixer block. Each family states its own blocks and the layout of their outputs; nothing is guessed from a shape.
+or mixer block. Which modules they are, :mod:`worker.units` says; how their outputs are laid out, :mod:`worker.layout`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 from zooaudit.contract import Layout, PartName, problem
 
+from worker import calls
+from worker.calls import Call
 from worker.errors import AuditError
-
-
-@dataclass(frozen=True)
-class Tap:
-    """The module at dotted path ``name``, whose output is one representation.
-
-    ``grid`` (rows, columns) is that of the tokens of an NLC output, after its ``prefix_tokens``.
-    """
-
-    name: str
-    layout: Layout = "NCHW"
-    grid: tuple[int, int] = (1, 1)
-    prefix_tokens: int = 0
-
-    def feature_map(self, output: Tensor) -> Tensor:
-        """The module's output as a view (N, h, w, K)."""
-        rows, columns = self.grid
-        match self.layout:
-            case "NCHW" if output.ndim == 4:
-                return output.permute(0, 2, 3, 1)
-            case "NHWC" if output.ndim == 4:
-                return output
-            case "NLC" if output.ndim == 3 and output.shape[1] == self.prefix_tokens + rows * columns:
-                return output[:, self.prefix_tokens :].reshape(-1, rows, columns, output.shape[2])
-        detail = f"{self.name} gives {tuple(output.shape)}, which is not {self.layout} as its family declares"
-        raise AuditError(problem("unexpected-output", "A block's output is not what it should be", 500, detail))
+from worker.layout import Tap, possible, verified
+from worker.units import find_units, within
 
 
 @dataclass(frozen=True)
 class Depth:
-    """The representations of a model: ``blocks`` from the input on; Pool, which is what enters ``classifier`` (and
-    leaves the module named ``pool``); Final, which leaves it, unless the model has none (``has_final``)."""
+    """The representations of a model: ``blocks`` from the input on; Pool, what enters ``classifiers``, side by side
+    where there are several, and leaves the module named ``pool``; Final, the model's output.
+
+    ``absent`` says why there is no Pool or no Final. Without classifiers Pool is the model's output.
+    """
 
     blocks: tuple[Tap, ...]
     pool: str
-    classifier: str
-    has_final: bool = True
+    classifiers: tuple[str, ...]
+    absent: tuple[tuple[PartName, str], ...] = ()
+
+    def ends(self) -> tuple[PartName, ...]:
+        missing = dict(self.absent)
+        return tuple(name for name in ENDS if name not in missing)
 
     def parts(self) -> tuple[PartName, ...]:
-        """The part of each block: Early, Middle and Late are split as ``numpy.array_split`` does.
+        """The part of each representation: Early, Middle and Late are split as ``numpy.array_split`` does.
 
-        >>> Depth(tuple(map(Tap, "abcd")), "pool", "fc").parts()
-        ('Early', 'Early', 'Middle', 'Late')
+        >>> Depth(tuple(map(Tap, "abcd")), "pool", ("fc",)).parts()
+        ('Early', 'Early', 'Middle', 'Late', 'Pool', 'Final')
         """
         names: tuple[PartName, ...] = ("Early", "Middle", "Late")
         chunks = np.array_split(np.arange(len(self.blocks)), 3)
-        return tuple(name for name, chunk in zip(names, chunks, strict=True) for _ in chunk)
+        return (*(name for name, chunk in zip(names, chunks, strict=True) for _ in chunk), *self.ends())
+
+    def names(self) -> list[tuple[str, Layout]]:
+        """The module and the layout of each representation."""
+        ends: dict[PartName, str] = {"Pool": self.pool, "Final": ", ".join(self.classifiers)}
+        return [*((tap.name, tap.layout) for tap in self.blocks), *((ends[name], "NCHW") for name in self.ends())]
 
 
-def depth(module: nn.Module, source: str, family: str) -> Depth:
-    """The depth of a model of a supported family; AuditError for any other."""
-    if (source, family) not in FAMILIES:
-        detail = f"{source}'s family {family!r} is not supported; supported are " + ", ".join(
-            sorted(f"{zoo} {name}" for zoo, name in FAMILIES)
+ENDS: tuple[PartName, ...] = ("Pool", "Final")
+
+
+def find_depth(
+    module: nn.Module,
+    size: int,
+    blocks: Sequence[str] = (),
+    layout: Layout | None = None,
+    classifier: str | None = None,
+) -> Depth:
+    """The depth of any image classifier whose input is ``size`` pixels wide: ``blocks`` and ``classifier`` if they are
+    said, else found; of ``layout``, or laid out as it is seen to be when a patch of the input moves.
+
+    AuditError when it has no blocks that give maps, or one of them gives something else.
+    """
+    ran = calls.run(module, size)
+    heads = (classifier,) if classifier else _classifiers(module, ran)
+    aside = (*heads, *_auxiliary(module))
+    units = [[path] for path in blocks] or find_units(module, ran, aside)
+    if layout:
+        taps = [Tap(unit[0], layout) for unit in units if blocks or _is_map(_last(ran, unit[0]), layout)]
+    else:
+        taps = _taps(module, size, ran, units, heads, strict=bool(blocks))
+    if not taps:
+        raise _unsuitable(
+            "No blocks were found that run once and give a map of several cells: say which modules they are."
         )
-        raise AuditError(problem("unsupported-model", "This model cannot be audited yet", 422, detail))
-    return FAMILIES[source, family](module)
+    return Depth(tuple(taps), _pool(module, ran, heads), heads, _absent(ran, heads))
 
 
-RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+def _taps(
+    module: nn.Module,
+    size: int,
+    ran: Sequence[Call],
+    units: Sequence[Sequence[str]],
+    heads: Sequence[str],
+    strict: bool,
+) -> list[Tap]:
+    """The units as they are laid out; where a unit's own output is no map, as with windows, what is around it."""
+    order = [call.path for call in ran]
+    choices: list[tuple[str, list[list[Tap]]]] = []
+    for unit in units:
+        if strict or _has_cells(_last(ran, unit[0])):
+            paths = unit if strict else [*unit, *_around(unit[0], order, heads)]
+            choices.append((unit[0], [possible(_last(ran, path), _order(module, path)) for path in paths]))
+    seen = iter(verified(module, size, [taps for _, options in choices for taps in options]))
+    options_of = {unit: [tap for tap in [next(seen) for _ in options] if tap] for unit, options in choices}
+    own = [unit for (unit, _), taps in zip(choices, options_of.values(), strict=True) if taps and taps[0].name == unit]
+    found: dict[str, Tap] = {}
+    for unit, taps in options_of.items():
+        # What is around other blocks that are maps themselves is no block.
+        fitting = [tap for tap in taps if not any(other != tap.name and within(other, [tap.name]) for other in own)]
+        if not fitting:
+            shapes = ", ".join(map(str, _last(ran, unit).shapes)) or "no tensor"
+            raise _unsuitable(
+                f"The output of {unit} ({shapes} for one image) cannot be laid out as a map: when a patch of the input "
+                "moves, nothing in it moves along."
+            )
+        found[fitting[0].name] = fitting[0]
+    return sorted(found.values(), key=lambda tap: order.index(tap.name))
 
 
-def _timm_resnet(module: nn.Module) -> Depth:
-    return Depth(_taps(["act1", *_grandchildren(module, RESNET_STAGES)]), "global_pool", "fc")
+def _around(unit: str, order: Sequence[str], heads: Sequence[str]) -> list[str]:
+    names = unit.split(".")
+    outer = [".".join(names[:count]) for count in range(len(names) - 1, 0, -1)]
+    return [path for path in outer if order.count(path) == 1 and not any(within(head, [path]) for head in heads)]
 
 
-def _torchvision_resnet(module: nn.Module) -> Depth:
-    return Depth(_taps(["relu", *_grandchildren(module, RESNET_STAGES)]), "avgpool", "fc")
+def _order(module: nn.Module, path: str) -> Callable[[Tensor], Tensor] | None:
+    """Hiera keeps its tokens in the order in which they will be pooled, and has a function that undoes it."""
+    if type(module).__name__ == "Hiera" and path.startswith("blocks."):
+        return partial(_unrolled, module, int(path.split(".")[1]))
+    return None
 
 
-def _timm_inception(module: nn.Module) -> Depth:
-    return Depth(_taps(_inception_units(module)), "global_pool", "fc")
+def _unrolled(module: Any, block: int, tokens: Tensor) -> Tensor:
+    found: Tensor = module.reroll(tokens, block)
+    return found
 
 
-def _torchvision_inception(module: nn.Module) -> Depth:
-    return Depth(_taps(_inception_units(module)), "avgpool", "fc")
+def _classifiers(module: nn.Module, ran: Sequence[Call]) -> tuple[str, ...]:
+    """The modules that give the classes: those that timm names, or the linear layer, else the convolution, that runs
+    last; none where timm's is the identity."""
+    order = [call.path for call in ran]
+    if hasattr(module, "get_classifier"):
+        said = module.get_classifier()  # type: ignore[operator]
+        parts = [part for one in (said if isinstance(said, tuple) else [said]) for part in _opened(one)]
+        names = [path for path, part in module.named_modules() if any(part is one for one in parts)]
+        return tuple(
+            path for path in names if path in order and not isinstance(module.get_submodule(path), nn.Identity)
+        )
+    for kind in (nn.Linear, nn.Conv2d):
+        if last := [path for path in order if isinstance(module.get_submodule(path), kind)]:
+            return (last[-1],)
+    raise _unsuitable("No linear layer or convolution runs that could be the classifier: say which module is.")
 
 
-def _inception_units(module: nn.Module) -> list[str]:
-    return [name for name, _ in module.named_children() if name.startswith(("Conv2d_", "Mixed_"))]
+def _auxiliary(module: nn.Module) -> tuple[str, ...]:
+    """Classifiers that timm knows of but does not count, such as VOLO's for tokens."""
+    named = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
-def _timm_efficientnet(module: nn.Module) -> Depth:
-    stages = [f"blocks.{name}" for name, _ in module.get_submodule("blocks").named_children()]
-    head = [] if isinstance(module.get_submodule("conv_head"), nn.Identity) else ["bn2"]
-    return Depth(_taps(["bn1", *_grandchildren(module, stages), *head]), "global_pool", "classifier")
+def _opened(part: Any) -> list[Any]:
+    return [inner for one in part for inner in _opened(one)] if isinstance(part, nn.ModuleList) else [part]
 
 
-def _torchvision_efficientnet(module: nn.Module) -> Depth:
-    stem, *stages, head = [f"features.{name}" for name, _ in module.get_submodule("features").named_children()]
-    return Depth(_taps([stem, *_grandchildren(module, stages), head]), "avgpool", "classifier")
+def _pool(module: nn.Module, ran: Sequence[Call], heads: Sequence[str]) -> str:
+    """The last module before the classifiers that does more than drop, flatten or pass on."""
+    order = [call.path for call in ran]
+    first = min((order.index(head) for head in heads), default=len(order) - 1)
+    idle = (nn.Identity, nn.Dropout, nn.Flatten)
+    before = [
+        path
+        for path in order[:first]
+        if path and not within(path, heads) and not isinstance(module.get_submodule(path), idle)
+    ]
+    return before[-1] if before else order[0]
 
 
-def _timm_vision_transformer(module: nn.Module) -> Depth:
-    embed = module.get_submodule("patch_embed")
-    grid: tuple[int, int] = embed.grid_size  # type: ignore[assignment]
-    prefix: int = module.num_prefix_tokens  # type: ignore[assignment]
-    first = Tap("patch_embed", "NLC", grid) if embed.flatten else Tap("patch_embed", embed.output_fmt.value)  # type: ignore[union-attr, arg-type]
-    blocks = [Tap(name, "NLC", grid, prefix) for name in _grandchildren(module, ["blocks"])]
-    return Depth((first, *blocks), "head_drop", "head", has_final=not isinstance(module.head, nn.Identity))
+def _absent(ran: Sequence[Call], heads: Sequence[str]) -> tuple[tuple[PartName, str], ...]:
+    missing: list[tuple[PartName, str]] = []
+    output = ran[-1].shapes
+    whole = "the model gives no vector" if len(output) != 1 or _has_cells(ran[-1]) else None
+    entering = [_last(ran, head) for head in heads]
+    if any(_has_cells(call) for call in entering):
+        missing.append(("Pool", "what enters the classifier is a map: the model pools after it"))
+    elif not heads and whole:
+        missing.append(("Pool", whole))
+    if not heads:
+        missing.append(("Final", "the model has no classifier"))
+    elif whole:
+        missing.append(("Final", whole))
+    return tuple(missing)
 
 
-def _timm_mlp_mixer(module: nn.Module) -> Depth:
-    grid: tuple[int, int] = module.get_submodule("stem").grid_size  # type: ignore[assignment]
-    taps = [Tap(name, "NLC", grid) for name in ["stem", *_grandchildren(module, ["blocks"])]]
-    return Depth(tuple(taps), "head_drop", "head", has_final=not isinstance(module.head, nn.Identity))
+def _has_cells(call: Call) -> bool:
+    """Whether some output is more than one vector an image."""
+    return any(len(shape) > 2 and sorted(shape[1:])[-2] > 1 for shape in call.shapes)
 
 
-def _torchvision_vision_transformer(module: nn.Module) -> Depth:
-    side: int = module.image_size // module.patch_size  # type: ignore[operator, assignment]
-    blocks = [Tap(name, "NLC", (side, side), 1) for name in _grandchildren(module, ["encoder.layers"])]
-    return Depth((Tap("conv_proj"), *blocks), "encoder.ln", "heads")
+def _is_map(call: Call, layout: Layout) -> bool:
+    return any(tap.layout == layout for tap in possible(call))
 
 
-def _grandchildren(module: nn.Module, parents: Iterable[str]) -> list[str]:
-    return [f"{parent}.{name}" for parent in parents for name, _ in module.get_submodule(parent).named_children()]
+def _last(ran: Sequence[Call], path: str) -> Call:
+    return next(call for call in reversed(ran) if call.path == path)
 
 
-def _taps(names: Iterable[str]) -> tuple[Tap, ...]:
-    return tuple(map(Tap, names))
-
-
-FAMILIES: dict[tuple[str, str], Callable[[nn.Module], Depth]] = {
-    ("timm", "resnet"): _timm_resnet,
-    ("timm", "inception_v3"): _timm_inception,
-    ("timm", "efficientnet"): _timm_efficientnet,
-    ("timm", "vision_transformer"): _timm_vision_transformer,
-    ("timm", "mlp_mixer"): _timm_mlp_mixer,
-    ("torchvision", "resnet"): _torchvision_resnet,
-    ("torchvision", "inception"): _torchvision_inception,
-    ("torchvision", "efficientnet"): _torchvision_efficientnet,
-    ("torchvision", "vision_transformer"): _torchvision_vision_transformer,
-}
-"""By zoo and by the module of it that builds the model."""
+def _unsuitable(detail: str) -> AuditError:
+    return AuditError(problem("unsuitable-model", "This model cannot be audited", 422, detail))

@@ -232,7 +232,7 @@ def audit(known: Known, device: str | None = None) -> Report:
     """The report of a network of known answers, by way of the whole pipeline."""
     torch.manual_seed(0)
     module = known.build()
-    model = from_module(module, known.name, SIZE, known.blocks)
+    model = from_module(module, known.name, SIZE, known.blocks, layout="NCHW")
     request = AuditRequest(
         model=model.name, weights=f"checkpoint:{known.name}", dataset="synthetic", num_images=IMAGES, **known.request
     )

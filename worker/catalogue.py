@@ -1,6 +1,7 @@
 """What the zoos have: every architecture, its published weights, and the nearest names to one that is not there."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -8,7 +9,6 @@ import torchvision
 from timm.models import get_arch_pretrained_cfgs, model_entrypoint
 from zooaudit.contract import CatalogueEntry, Source, problem
 
-from worker.blocks import FAMILIES
 from worker.errors import AuditError
 
 
@@ -27,12 +27,13 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         cfg = timm.get_pretrained_cfg(architecture)
         pretrained = bool(tags)
         input_size = cfg.input_size[-1] if cfg else None
+        reason = unsupported_input(vars(cfg)) if cfg else None
     else:
         family = torchvision.models.get_model_builder(architecture).__module__.rpartition(".")[2]
         tags = ()
         pretrained = True
         input_size = torchvision_transforms(architecture).crop_size[0]
-    supported = (source, family) in FAMILIES
+        reason = None
     return CatalogueEntry(
         name=f"{source}/{architecture}",
         source=source,
@@ -41,9 +42,21 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         tags=tags,
         pretrained=pretrained,
         input_size=input_size,
-        supported=supported,
-        reason=None if supported else f"family {family} is not supported yet",
+        supported=reason is None,
+        reason=reason,
     )
+
+
+def unsupported_input(config: Mapping[str, Any]) -> str | None:
+    """Why no canvas can be made for a model with this data configuration of timm's, or None."""
+    channels, height, width = config["input_size"]
+    if channels != 3:
+        return f"its input has {channels} channels: RGB images have 3"
+    if height != width:
+        return f"it needs a non-square input, {height} x {width} pixels"
+    if config["crop_mode"] not in ("center", "squash"):
+        return f"its preprocessing has the crop mode {config['crop_mode']}; center and squash are supported"
+    return None
 
 
 def published_tags(architecture: str) -> tuple[str, ...]:

@@ -35,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     own.add_argument(
         "--blocks", nargs="+", default=(), metavar="PATH", help="dotted paths of its blocks (default: found)"
     )
-    own.add_argument("--layout", choices=["NCHW", "NHWC"], default="NCHW", help="of the blocks' outputs (default NCHW)")
+    own.add_argument(
+        "--layout", choices=["NCHW", "NHWC"], help="of the blocks' outputs (default: seen by moving a patch)"
+    )
     own.add_argument("--classifier", metavar="PATH", help="its classifier (default: the linear layer that runs last)")
     own.add_argument("--input-size", type=int, default=224, metavar="PX", help="side of its input (default 224)")
     own.add_argument("--mean", type=float, nargs=3, default=(0.485, 0.456, 0.406), help="(default: ImageNet's)")

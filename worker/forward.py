@@ -36,35 +36,36 @@ class Subject:
 
     def forward(self, view: Tensor, receive: Receive) -> Tensor:
         """The model's output for ``view`` (N, 3, H, H); each representation goes to ``receive`` as it arises."""
-        with tapped(self.module, self.depth, receive), forward_precision(self.precision, self.device):
-            output: Tensor = self.module(view.contiguous(memory_format=torch.channels_last))
+        entering: list[Tensor] = []
+        with forward_precision(self.precision, self.device):
+            with _tapped(self.module, self.depth, receive, entering):
+                output: Tensor = self.module(view.contiguous(memory_format=torch.channels_last))
+            ends = {"Pool": torch.cat(entering, 1) if entering else output, "Final": output}
+            for index, name in enumerate(self.depth.ends(), len(self.depth.blocks)):
+                with full_precision():
+                    receive(index, ends[name].flatten(1)[:, None, None])
         return output
 
 
 @contextmanager
-def tapped(module: nn.Module, depth: Depth, receive: Receive) -> Iterator[None]:
+def _tapped(module: nn.Module, depth: Depth, receive: Receive, entering: list[Tensor]) -> Iterator[None]:
     """Within this context a forward pass of ``module`` calls ``receive(index, feature map (N, h, w, K))`` for every
-    block in order, for Pool (index = number of blocks) and for Final (the next), if there is one."""
-    pool = len(depth.blocks)
+    block in order, and puts what enters the classifiers, (N, K), into ``entering``."""
 
-    def after_block(index: int, output: Tensor) -> None:
+    def after_block(index: int, output: object) -> None:
         with full_precision():
             receive(index, depth.blocks[index].feature_map(output))
-
-    def at_classifier(index: int, values: Tensor) -> None:
-        with full_precision():
-            receive(index, values.flatten(1)[:, None, None])
 
     with ExitStack() as hooks:
         for index, tap in enumerate(depth.blocks):
             block = module.get_submodule(tap.name)
             hook = block.register_forward_hook(lambda _block, _inputs, output, index=index: after_block(index, output))
             hooks.callback(hook.remove)
-        classifier = module.get_submodule(depth.classifier)
-        hook = classifier.register_forward_pre_hook(lambda _classifier, inputs: at_classifier(pool, inputs[0]))
-        hooks.callback(hook.remove)
-        if depth.has_final:
-            hook = classifier.register_forward_hook(lambda _head, _inputs, output: at_classifier(pool + 1, output))
+        for name in depth.classifiers:
+            classifier = module.get_submodule(name)
+            hook = classifier.register_forward_pre_hook(
+                lambda _classifier, inputs: entering.append(inputs[0].flatten(1))
+            )
             hooks.callback(hook.remove)
         yield
 
@@ -107,13 +108,13 @@ class Shape:
 def shapes(subject: Subject, size: int) -> tuple[Shape, ...]:
     """The shape of every representation for an input of ``size`` pixels, from one forward pass of a blank image.
 
-    AuditError if the blocks do not run once each, in the order in which the family lists them.
+    AuditError if the blocks do not run once each, in their order.
     """
     found: list[tuple[int, Shape]] = []
     blank = torch.zeros(1, 3, size, size, device=subject.device)
     with torch.inference_mode():
         subject.forward(blank, lambda index, feature_map: found.append((index, Shape(*feature_map.shape[1:]))))
-    if [index for index, _ in found] != list(range(len(subject.depth.blocks) + 1 + subject.depth.has_final)):
+    if [index for index, _ in found] != list(range(len(subject.depth.parts()))):
         detail = "the blocks of this model do not run once each, in the order of its layers"
         raise AuditError(problem("unexpected-output", "This model cannot be audited", 500, detail))
     return tuple(shape for _, shape in found)

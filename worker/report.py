@@ -82,7 +82,7 @@ class Frame:
     size: int
 
     def of_part(self) -> list[PartName]:
-        return [*self.subject.depth.parts(), "Pool", *(("Final",) if self.subject.depth.has_final else ())]
+        return list(self.subject.depth.parts())
 
     def borders(self) -> tuple[Border, ...]:
         """The borders asked for; that of ``parts`` and ``blocks`` first."""
@@ -96,7 +96,7 @@ class Frame:
         return tabulate(
             results,
             self.plan,
-            self.of_part(),
+            self.subject.depth,
             self.size,
             similarity or self.similarities()[0],
             border or self.borders()[0],
@@ -212,8 +212,7 @@ def _parts(frame: Frame, scores: Scores, outcome: Outcome) -> dict[PartName, Par
 
 
 def _blocks(frame: Frame, scores: Scores, cosine: Scores | None, outcome: Outcome) -> tuple[Block, ...]:
-    taps = frame.subject.depth
-    names = [*((tap.name, tap.layout) for tap in taps.blocks), (taps.pool, "NCHW"), (taps.classifier, "NCHW")]
+    names = frame.subject.depth.names()
     return tuple(
         Block(
             name=names[index][0],

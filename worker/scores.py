@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zooaudit.contract import PARTS, Border, PartName
 
+from worker.blocks import Depth
 from worker.forward import Shape
 from worker.jackknife import Sums
 from worker.measure import Measurement
@@ -17,9 +18,7 @@ from worker.transforms import Rotation, Shift, Transform, is_whole
 Results = Mapping[Transform, Sequence[Mapping[Similarity, Score]]]
 """The score of every representation under every transform, by every similarity asked for."""
 
-ABSENT: dict[PartName, str] = dict.fromkeys(PARTS, "the model has too few blocks") | {
-    "Final": "the model has no classifier"
-}
+TOO_FEW = "the model has too few blocks"
 
 
 def score_all(measured: Measurement, similarities: Sequence[Similarity]) -> Results:
@@ -58,13 +57,13 @@ class Scores:
 def tabulate(
     results: Results,
     plan: Sequence[Shape],
-    of_part: Sequence[PartName],
+    depth: Depth,
     size: int,
     similarity: Similarity,
     border: Border,
 ) -> Scores:
     """The scores by ``similarity`` with translations under ``border``; representation i, of shape ``plan[i]`` for an
-    input of ``size`` pixels, belongs to part ``of_part[i]``."""
+    input of ``size`` pixels, is the i-th of ``depth``."""
     shifts = [transform for transform in results if isinstance(transform, Shift) and transform.border == border]
     rotations = [transform for transform in results if isinstance(transform, Rotation)]
     blocks = []
@@ -78,9 +77,10 @@ def tabulate(
         )
     parts = {}
     for name in PARTS:
-        mine = [block for block, part in zip(blocks, of_part, strict=True) if part == name]
+        mine = [block for block, part in zip(blocks, depth.parts(), strict=True) if part == name]
         translation, rotation = ([block[kind] for block in mine] for kind in (0, 1))
-        parts[name] = (_over_blocks(translation, shifts, ABSENT[name]), _over_blocks(rotation, rotations, ABSENT[name]))
+        absent = dict(depth.absent).get(name, TOO_FEW)
+        parts[name] = (_over_blocks(translation, shifts, absent), _over_blocks(rotation, rotations, absent))
     return Scores(blocks, parts)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from zooaudit.contract import CatalogueEntry, Progress, Source, Weights, problem
 
 from worker import weights as checkpoints
-from worker.blocks import Depth, depth
+from worker.blocks import Depth, find_depth
 from worker.canvas import Preprocessing
 from worker.catalogue import catalogue as catalogue
 from worker.catalogue import (
@@ -26,6 +26,7 @@ from worker.catalogue import (
     torchvision_models,
     torchvision_transforms,
     unknown_model,
+    unsupported_input,
 )
 from worker.errors import AuditError
 
@@ -69,14 +70,17 @@ def load(name: str, weights: str, on_progress: Callable[[Progress], None], seed:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision announces that its default initialisation will change.
         module, provenance = _build(source, full, entry, tag, weights, on_progress, seed)
+        # Attention that was trained moves what it sees; how outputs are laid out shows before.
+        blank = module if weights == "untrained" else _untrained(source, full, 0)[0]
+    preprocessing = _preprocessing(source, architecture, module)
     return LoadedModel(
         name=f"{source}/{full}",
         source=source,
         family=entry.family,
         architecture=architecture,
         module=module.eval(),
-        depth=depth(module, source, entry.family),
-        preprocessing=_preprocessing(source, architecture, module),
+        depth=find_depth(blank.eval(), preprocessing.input_size),
+        preprocessing=preprocessing,
         weights=provenance,
         imagenet_top1=_top1(architecture) if source == "torchvision" and weights == "pretrained" else None,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
@@ -112,14 +116,18 @@ def _build(
     seed: int,
 ) -> tuple[nn.Module, Weights]:
     if weights == "untrained":
-        if source == "timm":
-            return checkpoints.untrained(partial(timm.create_model, full, pretrained=False), seed)
-        return checkpoints.untrained(partial(torchvision.models.get_model, full, weights=None), seed)
+        return _untrained(source, full, seed)
     if not entry.pretrained or (source == "timm" and tag not in entry.tags):
         raise no_weights(f"{source}/{full}", entry)
     if source == "timm":
         return checkpoints.pretrained_timm(full, on_progress)
     return checkpoints.pretrained_torchvision(full, on_progress)
+
+
+def _untrained(source: Source, full: str, seed: int) -> tuple[nn.Module, Weights]:
+    if source == "timm":
+        return checkpoints.untrained(partial(timm.create_model, full, pretrained=False), seed)
+    return checkpoints.untrained(partial(torchvision.models.get_model, full, weights=None), seed)
 
 
 def _resolve_timm(architecture: str, tag: str) -> tuple[str, str | None]:
@@ -148,17 +156,11 @@ def _preprocessing(source: Source, architecture: str, module: nn.Module) -> Prep
 
 def timm_preprocessing(config: Mapping[str, Any]) -> Preprocessing:
     """From timm's data configuration of a model. Raises AuditError for what no canvas can be made of."""
-    channels, height, width = config["input_size"]
-    if channels != 3 or height != width or config["crop_mode"] not in ("center", "squash"):
+    if reason := unsupported_input(config):
         raise AuditError(
-            problem(
-                "unsupported-model",
-                "Model not supported",
-                422,
-                f"Its preprocessing (input {config['input_size']}, crop mode {config['crop_mode']}) is not supported: "
-                "square RGB input, with crop mode center or squash, is.",
-            )
+            problem("unsupported-model", "Model not supported", 422, f"The model cannot be audited: {reason}.")
         )
+    height = config["input_size"][1]
     return Preprocessing(
         input_size=height,
         resize=math.floor(height / config["crop_pct"]),

@@ -35,7 +35,8 @@ def feature_maps(module: nn.Module, blocks: list[dict[str, Any]], classifier: st
     found: Maps = {}
     handles = []
 
-    def keep(key: str, block: dict[str, Any], tensor: torch.Tensor) -> None:
+    def keep(key: str, block: dict[str, Any], output: Any) -> None:
+        tensor = output[0] if isinstance(output, tuple) else output
         value = tensor.detach().numpy()
         h, w, k = block["height"], block["width"], block["channels"]
         if block["part"] in ("Pool", "Final"):

@@ -15,7 +15,6 @@ from zooaudit.contract import AuditRequest, Report, audit_id, request_of
 from tests.worker import reference
 from worker import images, zoo
 from worker.audit import run
-from worker.blocks import depth
 from worker.errors import AuditError
 from worker.synthetic import dead_leaves
 
@@ -32,6 +31,11 @@ FAMILIES = [
     "timm/test_vit3.r160_in1k",
     "torchvision/vit_b_16",
     "timm/mixer_s16_224",
+    "timm/test_convnext.r160_in1k",
+    "timm/test_mambaout",
+    "timm/pvt_v2_b0.in1k",
+    "timm/pit_ti_224.in1k",
+    "torchvision/swin_t",
 ]
 
 
@@ -58,7 +62,7 @@ def difference(mine: Report, theirs: Report) -> float:
 
 def assert_recomputes(report: Report, pictures: list[Any]) -> None:
     model = zoo.load(report.model.name, "untrained", lambda _progress: None)
-    classifier = depth(model.module, model.source, model.family).classifier
+    (classifier,) = model.depth.classifiers
     expected = reference.recompute(
         report.model_dump(mode="json"), model.module, model.preprocessing, classifier, pictures
     )
@@ -185,7 +189,7 @@ def test_undecodable_images_are_named_and_more_than_one_in_a_hundred_fail(tmp_pa
     ("change", "slug"),
     [
         ({"model": "timm/no_such_model"}, "unknown-model"),
-        ({"model": "timm/swin_tiny_patch4_window7_224.ms_in1k"}, "unsupported-model"),
+        ({"model": "timm/vit_base_patch16_sapiens2"}, "unsupported-model"),
         ({"model": "timm/test_vit.r160_in1k", "dataset": "absent"}, "unknown-dataset"),
         ({"model": "timm/test_vit.r160_in1k", "precision": "tf32"}, "unsupported-precision"),
     ],

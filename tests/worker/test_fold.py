@@ -5,7 +5,6 @@ import torch
 from torch import Tensor, nn
 
 from worker import zoo
-from worker.blocks import depth
 from worker.fold import Trace
 from worker.forward import Subject, shapes
 
@@ -44,7 +43,7 @@ def test_every_batch_norm_of_the_families_folds_and_changes_nothing(name: str) -
     norms = sum(
         isinstance(item, nn.BatchNorm2d) for path, item in model.module.named_modules() if "AuxLogits" not in path
     )
-    taps = depth(model.module, model.source, model.family)
+    taps = model.depth
     subject = Subject(trained(model.module), taps, (0.5,) * 3, (0.25,) * 3, "float32", torch.device("cpu"))
     view = torch.randn(2, 3, model.preprocessing.input_size, model.preprocessing.input_size)
     before: list[Tensor] = []

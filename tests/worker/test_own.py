@@ -31,9 +31,9 @@ def plain() -> nn.Sequential:
 
 
 def test_blocks_are_found_as_a_reader_of_the_code_would() -> None:
-    assert found(plain()) == ["2", "5", "7"]
+    assert found(plain()) == ["2", "4", "7"]
     resnet = found(torchvision.models.resnet18())
-    assert resnet == ["maxpool", *(f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1))]
+    assert resnet == ["relu", *(f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1))]
 
 
 def test_a_zoo_model_given_as_a_module_scores_what_it_scores_by_name() -> None:
@@ -65,7 +65,8 @@ class Twice(nn.Module):
     ("make", "how", "told"),
     [
         (plain, {"blocks": ["2", "nine"]}, "no part nine"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), {}, "say which module is"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), {}, "say which modules they are"),
+        (lambda: nn.Sequential(nn.AvgPool2d(4), nn.ReLU()), {}, "say which module is"),
         (Twice, {}, "say which modules they are"),
         (Twice, {"classifier": "tail"}, "no part tail"),
         (lambda: nn.Linear(7, 2), {}, "does not run"),
@@ -124,7 +125,7 @@ def test_the_command_line_audits_a_module_of_the_current_folder(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     report = Report.model_validate_json(done.stdout)
     assert report.model.name == "module/mynet.small"
-    assert [block.name for block in report.blocks] == ["1", "3", "5", "6"]
+    assert [block.name for block in report.blocks] == ["1", "3", "4", "6"]
     assert report.model.input_size == 64
 
 

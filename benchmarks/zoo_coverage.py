@@ -1,0 +1,155 @@
+"""How much of the two zoos can be audited: ``python -m benchmarks.zoo_coverage [--match PATTERN] [--minutes N]``
+
+Audits every architecture with untrained weights on 2 synthetic images, a shift and a rotation, each in a process of its
+own, the smallest first, and adds a line for each to ``benchmarks/zoo_coverage.jsonl``: audited, with its blocks;
+refused, with the reason; too large for the memory of this machine; or failed, which is a bug. Those in the file are not
+run again, so an interrupted run goes on where it was. ``--table`` prints what the file says, by family.
+"""
+
+import argparse
+import fnmatch
+import json
+import multiprocessing
+import time
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from zooaudit.contract import AuditRequest
+
+from worker import zoo
+from worker.audit import run
+from worker.catalogue import catalogue
+from worker.errors import AuditError
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+STATES = ("audited", "refused", "too large", "failed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--match", default="*", help="shell pattern of full names, such as 'timm/swin*'")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no other model after so many")
+    parser.add_argument("--memory-gib", type=float, default=16.0)
+    parser.add_argument("--seconds", type=float, default=600.0, help="the most that one model may take")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    if options.table:
+        print("\n".join(table(results())))
+        return
+    started = time.monotonic()
+    done = {result["name"] for result in results()}
+    todo = [entry for entry in catalogue() if entry.name not in done and fnmatch.fnmatch(entry.name, options.match)]
+    parameters = sizes([entry.name for entry in todo])
+    for entry in sorted(todo, key=lambda entry: parameters[entry.name]):
+        if time.monotonic() - started > 60 * options.minutes:
+            break
+        result = {"name": entry.name, "family": entry.family, "parameters": parameters[entry.name]}
+        # Weights, their copy in channels_last, and maps and sums of the same order.
+        if 16 * parameters[entry.name] > options.memory_gib * 2**30:
+            result |= {"state": "too large"}
+        else:
+            result |= in_process(entry.name, options.seconds)
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        print(json.dumps(result), flush=True)
+
+
+def results() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def sizes(names: Sequence[str]) -> dict[str, int]:
+    """The number of parameters of each, built without memory for them; counted in another process,
+    since one that is forked must not have used torch."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return dict(pool.imap(size, names, chunksize=16))
+
+
+def size(name: str) -> tuple[str, int]:
+    source, _, architecture = name.partition("/")
+    if source == "torchvision":
+        return name, torchvision.models.get_model_weights(architecture).DEFAULT.meta["num_params"]
+    warnings.simplefilter("ignore")
+    with torch.device("meta"):
+        module = timm.create_model(architecture)
+    return name, sum(parameter.numel() for parameter in module.parameters())
+
+
+def in_process(name: str, seconds: float) -> dict[str, Any]:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=audit, args=(name, theirs))
+    process.start()
+    theirs.close()
+    try:
+        if ours.poll(seconds):
+            found: dict[str, Any] = ours.recv()
+            return found
+        return {"state": "failed", "reason": f"took more than {seconds:.0f} s"}
+    except EOFError:
+        return {"state": "failed", "reason": "its process died"}
+    finally:
+        process.kill()
+        process.join()
+
+
+def audit(name: str, answer: Any) -> None:
+    warnings.simplefilter("ignore")
+    started = time.perf_counter()
+    full = zoo.resolve(name)
+    request = AuditRequest(
+        model=f"{full[0]}/{full[1]}" + (f".{full[2]}" if full[2] else ""),
+        weights="untrained",
+        dataset="synthetic",
+        num_images=2,
+        translations_px=(3,),
+        rotations_deg=(90,),
+    )
+    try:
+        report = run(request, device="cpu", decode_processes=0, batch_size=2)
+    except AuditError as error:
+        answer.send({"state": "refused", "reason": error.problem.detail})
+        return
+    except Exception as error:  # Whatever it is, it is what this looks for.
+        answer.send({"state": "failed", "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300]})
+        return
+    blocks = [block for block in report.blocks if block.part not in ("Pool", "Final")]
+    missing = {part: report.parts[part].translation.reason for part in ("Pool", "Final")}
+    answer.send(
+        {
+            "state": "audited",
+            "blocks": len(blocks),
+            "layouts": sorted({block.layout for block in blocks}),
+            "first": blocks[0].name,
+            "last": blocks[-1].name,
+            "without": {part: reason for part, reason in missing.items() if reason},
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+    )
+
+
+def table(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Markdown: for each family how many there are in each state, then the reasons, then the totals."""
+    by_family: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for result in found:
+        by_family[result["name"].partition("/")[0], result["family"]][result["state"]] += 1
+    yield f"| zoo | family | {' | '.join(STATES)} |"
+    yield f"|---|---|{'---|' * len(STATES)}"
+    for (source, family), states in sorted(by_family.items()):
+        yield f"| {source} | {family} | {' | '.join(str(states[state] or '') for state in STATES)} |"
+    for source in ("timm", "torchvision"):
+        states = Counter(result["state"] for result in found if result["name"].startswith(f"{source}/"))
+        yield f"| **{source}** | of {states.total()} | {' | '.join(str(states[state]) for state in STATES)} |"
+    for result in found:
+        if "reason" in result:
+            yield f"\n{result['name']}: {result['state']}: {result['reason']}"
+
+
+if __name__ == "__main__":
+    main()
