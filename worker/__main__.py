@@ -37,6 +37,7 @@ def main() -> int:
         return audit.run(
             request,
             datasets=settings.datasets,
+            checkpoints=settings.checkpoints,
             device=settings.device,
             memory_gib=settings.memory_gib,
             decode_processes=settings.decode_processes,

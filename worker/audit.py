@@ -26,6 +26,7 @@ def run(
     *,
     model: zoo.LoadedModel | None = None,
     datasets: Mapping[str, Path] | None = None,
+    checkpoints: Path | None = None,
     device: str | None = None,
     memory_gib: float | None = None,
     decode_processes: int | None = None,
@@ -34,8 +35,9 @@ def run(
 ) -> Report:
     """Audit one model: the one that the request names, or ``model`` in its place.
 
-    ``datasets`` maps names to image folders; ``device`` is by default CUDA where there is one, else the CPU. Memory,
-    decoding processes and batch size choose themselves unless given; scores do not depend on them beyond 1e-5.
+    ``datasets`` maps names to image folders, ``checkpoints`` is the folder of checkpoint:NAME; ``device`` is by default
+    CUDA where there is one, else the CPU. Memory, decoding processes and batch size choose themselves unless given;
+    scores do not depend on them beyond 1e-5.
     Raises AuditError, with the Problem a user should read, for whatever can be foreseen.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -43,7 +45,7 @@ def run(
     keep_freed_memory()
     on_progress = on_progress or _ignore
     sample = open_dataset(request.dataset, datasets or {}, request.num_images, request.seed)
-    loaded = model or zoo.load(request.model, request.weights, on_progress)
+    loaded = model or zoo.load(request.model, request.weights, on_progress, checkpoints=checkpoints)
     views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
     if views.room >= views.size:
         detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."

@@ -1,6 +1,7 @@
 """From an image to its canvas: the pixels that all the views of it are cut from. Pillow and numpy only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,12 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     squash: bool = False
+
+    def changed(self, input_size: int | None = None, **said: Any) -> "Preprocessing":
+        """Another mean or std, or another input size, which sees the same share of the image."""
+        if input_size:
+            said |= {"input_size": input_size, "resize": self.resize * input_size // self.input_size}
+        return replace(self, **said)
 
 
 def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -> Canvas:

@@ -22,6 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.cli", description="Audit one model, without a service.")
     parser.add_argument("request", help="a JSON file with an audit request, or - for standard input")
     parser.add_argument("--images", type=Path, help="the folder that the request's data set is read from")
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=os.environ.get("ZOOAUDIT_CHECKPOINTS"),
+        help="the folder of checkpoint:NAME (default: ZOOAUDIT_CHECKPOINTS)",
+    )
     parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: CUDA when there is one)")
     parser.add_argument("--batch-size", type=int, help="images at once (default: chosen from the memory)")
     parser.add_argument(
@@ -77,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
             request,
             model=model,
             datasets={} if options.images is None else {request.dataset: options.images},
+            checkpoints=options.checkpoints,
             device=options.device,
             memory_gib=options.memory_gib,
             batch_size=options.batch_size,

@@ -25,6 +25,9 @@ class WorkerSettings(BaseSettings):
         NoDecode,
         Field(description="Image folders by name, as imagenet-val=/data/val,photos=/data/photos."),
     ] = {}
+    checkpoints: Annotated[
+        Path | None, Field(description="The folder of checkpoint:NAME, with NAME.safetensors or NAME.pth in it.")
+    ] = None
     device: Annotated[str | None, Field(description="cuda, cuda:1 or cpu; by default CUDA when there is one.")] = None
     memory_gib: Annotated[
         float | None, Field(gt=0, description="Memory that one audit may use, in GiB; by default chosen by itself.")

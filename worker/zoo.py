@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -15,7 +16,7 @@ from timm.models import get_arch_pretrained_cfgs, get_deprecated_models, is_mode
 from torch import nn
 from zooaudit.contract import CatalogueEntry, Progress, Source, Weights, problem
 
-from worker import weights as checkpoints
+from worker import weights as zoo_weights
 from worker.blocks import Depth, find_depth
 from worker.canvas import Preprocessing
 from worker.catalogue import catalogue as catalogue
@@ -28,6 +29,7 @@ from worker.catalogue import (
     unknown_model,
     unsupported_input,
 )
+from worker.checkpoint import open_checkpoint
 from worker.errors import AuditError
 
 
@@ -47,8 +49,11 @@ class LoadedModel:
     parameters: int
 
 
-def load(name: str, weights: str, on_progress: Callable[[Progress], None], seed: int = 0) -> LoadedModel:
-    """The model of that name with the weights asked for: "pretrained" or "untrained" (initialised from ``seed``).
+def load(
+    name: str, weights: str, on_progress: Callable[[Progress], None], seed: int = 0, checkpoints: Path | None = None
+) -> LoadedModel:
+    """The model of that name with the weights asked for: "pretrained", "untrained" (initialised from ``seed``), or
+    "checkpoint:NAME", a file in the folder ``checkpoints``.
 
     Raises AuditError, saying what to do, when anything else would be measured than what was asked for.
     """
@@ -57,29 +62,33 @@ def load(name: str, weights: str, on_progress: Callable[[Progress], None], seed:
     if not entry.supported:
         raise AuditError(problem("unsupported-model", "Model not supported", 422, f"{entry.name}: {entry.reason}."))
     full = architecture + (f".{tag}" if tag else "")
-    if weights.startswith("checkpoint:"):
-        raise AuditError(
-            problem(
-                "unsupported-weights",
-                "Checkpoints not supported",
-                422,
-                f'{weights}: own checkpoints are not supported yet. Ask for "pretrained" or "untrained".',
-            )
-        )
     on_progress(Progress(phase="loading"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision announces that its default initialisation will change.
-        module, provenance = _build(source, full, entry, tag, weights, on_progress, seed)
+        own = open_checkpoint(weights.removeprefix("checkpoint:"), checkpoints) if ":" in weights else None
+        options = {} if own is None else _size_option(source, architecture, own.options.input_size)
+        if weights == "pretrained":
+            module, provenance = _pretrained(source, full, entry, tag, on_progress)
+        else:
+            module, provenance = _untrained(source, full, seed, **options)
+        preprocessing = _preprocessing(source, architecture, module)
+        if own:
+            preprocessing = preprocessing.changed(**own.options.model_dump(exclude={"num_classes"}, exclude_none=True))
         # Attention that was trained moves what it sees; how outputs are laid out shows before.
-        blank = module if weights == "untrained" else _untrained(source, full, 0)[0]
-    preprocessing = _preprocessing(source, architecture, module)
+        blank = _untrained(source, full, 0)[0] if weights == "pretrained" else module
+        depth = find_depth(blank.eval(), preprocessing.input_size)
+        if own:
+            if (classes := own.classes(depth.classifiers)) is not None:
+                module, _ = _untrained(source, full, seed, **options, num_classes=classes)
+            own.load_into(module)
+            provenance = own.weights
     return LoadedModel(
         name=f"{source}/{full}",
         source=source,
         family=entry.family,
         architecture=architecture,
         module=module.eval(),
-        depth=find_depth(blank.eval(), preprocessing.input_size),
+        depth=depth,
         preprocessing=preprocessing,
         weights=provenance,
         imagenet_top1=_top1(architecture) if source == "torchvision" and weights == "pretrained" else None,
@@ -106,28 +115,30 @@ def resolve(name: str) -> tuple[Source, str, str | None]:
     raise unknown_model(name)
 
 
-def _build(
-    source: Source,
-    full: str,
-    entry: CatalogueEntry,
-    tag: str | None,
-    weights: str,
-    on_progress: Callable[[Progress], None],
-    seed: int,
+def _pretrained(
+    source: Source, full: str, entry: CatalogueEntry, tag: str | None, on_progress: Callable[[Progress], None]
 ) -> tuple[nn.Module, Weights]:
-    if weights == "untrained":
-        return _untrained(source, full, seed)
     if not entry.pretrained or (source == "timm" and tag not in entry.tags):
         raise no_weights(f"{source}/{full}", entry)
     if source == "timm":
-        return checkpoints.pretrained_timm(full, on_progress)
-    return checkpoints.pretrained_torchvision(full, on_progress)
+        return zoo_weights.pretrained_timm(full, on_progress)
+    return zoo_weights.pretrained_torchvision(full, on_progress)
 
 
-def _untrained(source: Source, full: str, seed: int) -> tuple[nn.Module, Weights]:
+def _untrained(source: Source, full: str, seed: int, **options: Any) -> tuple[nn.Module, Weights]:
     if source == "timm":
-        return checkpoints.untrained(partial(timm.create_model, full, pretrained=False), seed)
-    return checkpoints.untrained(partial(torchvision.models.get_model, full, weights=None), seed)
+        return zoo_weights.untrained(partial(timm.create_model, full, pretrained=False, **options), seed)
+    return zoo_weights.untrained(partial(torchvision.models.get_model, full, weights=None, **options), seed)
+
+
+def _size_option(source: Source, architecture: str, size: int | None) -> dict[str, int]:
+    """How an architecture that is built for one input size is told another."""
+    if size is None:
+        return {}
+    if source == "torchvision":
+        return {"image_size": size} if architecture.startswith("vit_") else {}
+    cfg = timm.get_pretrained_cfg(architecture)
+    return {"img_size": size} if cfg and cfg.fixed_input_size else {}
 
 
 def _resolve_timm(architecture: str, tag: str) -> tuple[str, str | None]:

@@ -74,7 +74,7 @@ def test_an_architecture_without_published_weights_names_its_relatives() -> None
 
 def test_models_and_weights_that_are_not_supported_are_refused() -> None:
     assert "non-square input, 1024 x 768" in refusal("timm/vit_base_patch16_sapiens2").problem.detail
-    assert "not supported yet" in refusal("timm/resnet18", "checkpoint:mine").problem.detail
+    assert "No checkpoint is called so" in refusal("timm/resnet18", "checkpoint:mine").problem.detail
 
 
 def test_the_catalogue_has_all_of_both_zoos_and_is_quick() -> None:

@@ -1,0 +1,174 @@
+"""The operator's own checkpoints: measured as what they are, or refused with what is wrong; nothing is executed."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from zooaudit.contract import AuditRequest, Problem
+
+from worker import zoo
+from worker.audit import run
+from worker.errors import AuditError
+
+NAME = "timm/test_resnet"
+
+
+def network(classes: int = 7, name: str = "test_resnet", **options: Any) -> torch.nn.Module:
+    torch.manual_seed(3)
+    return timm.create_model(name, num_classes=classes, **options)
+
+
+def load(folder: Path | None, name: str = "mine", model: str = NAME) -> zoo.LoadedModel:
+    return zoo.load(model, f"checkpoint:{name}", lambda _progress: None, checkpoints=folder)
+
+
+def refused(folder: Path | None, name: str = "mine") -> Problem:
+    with pytest.raises(AuditError) as raised:
+        load(folder, name)
+    assert raised.value.problem.detail.startswith(f"checkpoint:{name}: ")
+    return raised.value.problem
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("classes", [7, 1000])
+def test_what_is_measured_is_the_file(tmp_path: Path, suffix: str, classes: int) -> None:
+    mine = network(classes)
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(mine.state_dict(), tmp_path / f"mine{suffix}")
+    found = load(tmp_path)
+    assert found.weights.kind == "checkpoint"
+    assert found.weights.origin == f"mine{suffix}"
+    assert len(found.weights.sha256) == 64
+    image = torch.randn(1, 3, 160, 160)
+    assert torch.equal(found.module(image), mine.eval()(image))
+
+
+def test_an_audit_of_a_checkpoint_is_that_of_its_tensors(tmp_path: Path) -> None:
+    torch.save({"state_dict": {f"module.{key}": value for key, value in network().state_dict().items()}, "epoch": 3},
+               tmp_path / "run-1.pth")  # fmt: skip
+    request = AuditRequest(
+        model=NAME,
+        weights="checkpoint:run-1",
+        dataset="synthetic",
+        num_images=3,
+        translations_px=(4,),
+        rotations_deg=(),
+    )
+    report = run(request, checkpoints=tmp_path)
+    assert report.model.weights.kind == "checkpoint"
+    assert report.model.imagenet_top1 is None
+    assert report.blocks[-1].channels == 7
+
+
+def test_options_beside_the_file_are_used(tmp_path: Path) -> None:
+    save_file(network(name="test_vit", img_size=192).state_dict(), tmp_path / "big.safetensors")
+    (tmp_path / "big.json").write_text(json.dumps({"input_size": 192, "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}))
+    found = load(tmp_path, "big", "timm/test_vit")
+    assert (found.preprocessing.input_size, found.preprocessing.mean) == (192, (0.1, 0.2, 0.3))
+    assert found.preprocessing.std == (1.0, 2.0, 3.0)
+    assert found.depth.blocks[-1].grid == (12, 12)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"classes": 7}', "classes: Extra inputs"),
+        ('{"mean": [0.5]}', "mean"),
+        ('{"input_size": 100000}', "input_size"),
+        ("{", "Invalid JSON"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path: Path, text: str, told: str) -> None:
+    save_file(network().state_dict(), tmp_path / "mine.safetensors")
+    (tmp_path / "mine.json").write_text(text)
+    problem = refused(tmp_path)
+    assert problem.type.endswith("checkpoint-options")
+    assert told in problem.detail
+
+
+class Trap:
+    """A pickle that leaves a file behind when it is executed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def compressed(state: dict[str, Any]) -> bytes:
+    """What torch saves, packed again with compression, and with zeros that fill gigabytes."""
+    plain, packed = io.BytesIO(), io.BytesIO()
+    torch.save(state, plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.infolist():
+            new.writestr(item.filename, old.read(item))
+        new.writestr("archive/data/99", bytes(50_000_000))
+    return packed.getvalue()
+
+
+def pth(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+WRONG: list[tuple[Callable[[dict[str, Any]], bytes], str, str]] = [
+    (
+        lambda state: pth({key: value for key, value in state.items() if "layer4" not in key}),
+        "mismatch",
+        "missing keys",
+    ),
+    (lambda state: pth(state | {"more": torch.zeros(2)}), "mismatch", "unexpected keys 1: more"),
+    (lambda state: pth(state | {"bn1.weight": torch.zeros(3)}), "mismatch", "bn1.weight is (3,) instead of ("),
+    (lambda _: pth({"epoch": 3, "optimizer": {}}), "mismatch", "epoch, optimizer are no tensors"),
+    (lambda _: pth([1, 2]), "mismatch", "no dictionary of tensors"),
+    (lambda state: pth(state)[:-2000], "corrupt", "cannot be read"),
+    (lambda state: pth(state)[: len(pth(state)) // 2], "corrupt", "cannot be read"),
+    (lambda _: b"", "corrupt", "cannot be read"),
+    (lambda _: b"<html>not found</html>", "corrupt", "cannot be read"),
+    (compressed, "unsafe", "compressed"),
+]
+
+
+@pytest.mark.parametrize(("make", "slug", "told"), WRONG)
+def test_what_is_wrong_with_a_file_is_told(
+    tmp_path: Path, make: Callable[[dict[str, Any]], bytes], slug: str, told: str
+) -> None:
+    (tmp_path / "mine.pth").write_bytes(make(dict(network().state_dict())))
+    problem = refused(tmp_path)
+    assert problem.type.endswith(f"weights-{slug}"), problem.detail
+    assert told in problem.detail
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff" * 100, (2**60).to_bytes(8, "little") + b"{}", b"\x02" + bytes(7) + b"{}"]
+)
+def test_broken_safetensors_are_told(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(body)
+    assert refused(tmp_path).type.endswith(("weights-corrupt", "weights-mismatch"))
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_pickle_is_not_executed(tmp_path: Path, is_zip: bool) -> None:
+    trap = tmp_path / "executed"
+    torch.save({"fc.weight": Trap(trap)}, tmp_path / "mine.pth", _use_new_zipfile_serialization=is_zip)
+    problem = refused(tmp_path)
+    assert problem.type.endswith("weights-unsafe")
+    assert "none of it was executed" in problem.detail
+    assert not trap.exists()
+
+
+def test_a_name_that_is_not_there_is_told_what_is(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "run-1.safetensors")
+    assert "there are: run-1." in refused(tmp_path, "run-2").detail
+    assert "ZOOAUDIT_CHECKPOINTS" in refused(None).detail
+    (tmp_path / "..mine.pth").write_bytes(b"")
+    assert refused(tmp_path / "absent").type.endswith("unknown-checkpoint")

@@ -1,0 +1,153 @@
+"""The operator's own checkpoints: ``checkpoint:NAME`` is a file NAME.safetensors or NAME.pth in the operator's folder.
+
+Beside it NAME.json may say what the architecture does not: ``{"num_classes": 10, "input_size": 288, "mean": [...],
+"std": [...]}``. Pickles are read with torch's restricted unpickler only, which executes nothing; what is not plain
+tensors, or would unpack to more than the file holds, is refused.
+"""
+
+import hashlib
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from timm.models import clean_state_dict
+from torch import Tensor, nn
+from zooaudit.contract import Weights, problem
+
+from worker.errors import AuditError
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+NESTED = ("state_dict", "model")
+"""Where training scripts put the weights beside their optimiser's state."""
+FEW = 5
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+
+
+class Options(BaseModel):
+    """What NAME.json may say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    input_size: Annotated[int, Field(ge=16, le=4096)] | None = None
+    mean: tuple[Unit, Unit, Unit] | None = None
+    std: tuple[Annotated[float, Field(gt=0, le=10)], ...] | None = Field(None, min_length=3, max_length=3)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file, its options and where it came from."""
+
+    name: str
+    state: Mapping[str, Tensor]
+    options: Options
+    weights: Weights
+
+    def classes(self, classifiers: Sequence[str]) -> int | None:
+        """How many classes there are: as NAME.json says, else as the weights of the classifier say."""
+        weights = [self.state[f"{path}.weight"] for path in classifiers if f"{path}.weight" in self.state]
+        return self.options.num_classes or (len(weights[-1]) if weights and weights[-1].ndim else None)
+
+    def load_into(self, module: nn.Module) -> None:
+        """Copy every tensor. AuditError, and nothing is copied, if there are others, fewer, or one of another shape."""
+        own = module.state_dict()
+        missing = [key for key in own if key not in self.state]
+        unexpected = [key for key in self.state if key not in own]
+        shapes = [
+            f"{key} is {tuple(tensor.shape)} instead of {tuple(own[key].shape)}"
+            for key, tensor in self.state.items()
+            if key in own and tensor.shape != own[key].shape
+        ]
+        told = [
+            f"{what} {len(keys)}: {', '.join(keys[:FEW])}{', ...' if len(keys) > FEW else ''}"
+            for what, keys in (("missing keys", missing), ("unexpected keys", unexpected), ("other shapes", shapes))
+            if keys
+        ]
+        if told:
+            raise self._wrong("weights-mismatch", f"It does not fit the architecture: {'; '.join(told)}.")
+        module.load_state_dict(dict(self.state))
+
+    def _wrong(self, slug: str, detail: str) -> AuditError:
+        return _wrong(slug, self.name, detail)
+
+
+def open_checkpoint(name: str, folder: Path | None) -> Checkpoint:
+    """The checkpoint of that name, the part after ``checkpoint:``. AuditError when there is none, or it is unsafe or
+    broken."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES) if folder and folder.is_dir() else []
+    file = next((path for path in files if path.stem == name), None)
+    if file is None:
+        there = ", ".join(sorted({path.stem for path in files})) or "none"
+        where = "" if folder else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
+        raise _wrong("unknown-checkpoint", name, f"No checkpoint is called so; there are: {there}.{where}")
+    options = _options(name, file.with_suffix(".json"))
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as stream:
+            for part in iter(lambda: stream.read(2**24), b""):
+                digest.update(part)
+        state = _tensors(name, _read(name, file))
+    except (AuditError, MemoryError):
+        raise
+    except Exception as error:  # Whatever a broken file raises, in either format.
+        raise _unreadable(name, error) from error
+    return Checkpoint(name, state, options, Weights(kind="checkpoint", origin=file.name, sha256=digest.hexdigest()))
+
+
+def _read(name: str, file: Path) -> Any:
+    if file.suffix == ".safetensors":
+        return safetensors.torch.load_file(file)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(item.file_size for item in archive.infolist())
+            if unpacked > file.stat().st_size or any(item.compress_type for item in archive.infolist()):
+                raise _wrong(
+                    "weights-unsafe", name, "Its archive is compressed, which torch never writes; not unpacked."
+                )
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _tensors(name: str, read: Any) -> dict[str, Tensor]:
+    nested = [read[key] for key in NESTED if isinstance(read, Mapping) and isinstance(read.get(key), Mapping)]
+    state = clean_state_dict(dict(nested[0] if nested else read)) if nested or isinstance(read, Mapping) else {}
+    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if not state or others:
+        what = (
+            f"{', '.join(map(str, others[:FEW]))} are no tensors"
+            if others
+            else "there is no dictionary of tensors in it"
+        )
+        raise _wrong("weights-mismatch", name, f"It is no state dict: {what}.")
+    return state
+
+
+def _options(name: str, file: Path) -> Options:
+    if not file.is_file():
+        return Options()
+    try:
+        return Options.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors())
+        raise _wrong("checkpoint-options", name, f"{file.name} is wrong: {told}.") from error
+
+
+def _unreadable(name: str, error: Exception) -> AuditError:
+    said = " ".join(str(error).split())
+    if found := re.search(r"Unsupported (global|class)\S* \S+ \S+", said):
+        detail = f"It holds more than tensors, and none of it was executed ({found[0]}). Save its state_dict() alone."
+        return _wrong("weights-unsafe", name, detail)
+    # Torch's advice is to read it without protection.
+    why = "no state dict" if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {said}"[:300]
+    return _wrong("weights-corrupt", name, f"It cannot be read: {why}. It may be cut off, or no checkpoint at all.")
+
+
+def _wrong(slug: str, name: str, detail: str) -> AuditError:
+    return AuditError(problem(slug, "Checkpoint cannot be used", 422, f"checkpoint:{name}: {detail}"))
