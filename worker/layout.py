@@ -132,7 +132,7 @@ def _follows(change: Tensor, scale: float, patches: Sequence[tuple[int, int]]) -
     peaks = [(int(place // side * scale), int(place % side * scale)) for place in change.flatten(1).argmax(1).tolist()]
     excess = (change - median[:, None, None]).clamp(min=0.0)
     total = excess.sum((1, 2))
-    lies_somewhere = total.all() and (change.amax((1, 2)) >= SPREAD * median).any()
+    lies_somewhere = total.all() and (change.amax((1, 2)) >= SPREAD * median).all()
     if lies_somewhere and peaks == list(patches):
         return True
     steps = torch.arange(side, device=change.device, dtype=change.dtype) * scale

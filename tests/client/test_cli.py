@@ -156,6 +156,50 @@ def on_a_terminal(url: str, *arguments: str) -> tuple[str, int]:
     return b"".join(chunks).decode(), code
 
 
+def test_a_sweep_audits_all_that_match_once_and_ends_with_a_table(service, client):
+    options = QUICK[1:]
+    ran = run(service.url, "sweep", "timm/test_[rv]*t", *options)
+    assert ran.returncode == 0, ran.stderr
+    models = [line.split()[0] for line in ran.stdout.splitlines() if line.startswith("timm/")]
+    assert models == ["timm/test_resnet.r160_in1k", "timm/test_vit.r160_in1k"]
+    assert "2 of 2 have ended: 2 succeeded" in ran.stderr
+    before = [audit.id for audit in client.audits()]
+
+    # Asked for again, with one more in it: what is done is not done again.
+    again = run(service.url, "sweep", "timm/test_[rnv]*[2t]", *options, "--json")
+    assert again.returncode == 0, again.stderr
+    found = json.loads(again.stdout)
+    assert set(found) >= set(models)
+    assert {found[model]["id"] for model in models} <= set(before)
+    assert all(audit["status"] == "succeeded" for audit in found.values())
+
+
+def test_a_sweep_names_what_failed_and_what_matches_nothing(service):
+    ran = run(service.url, "sweep", "test_resnet.*", "--weights=checkpoint:absent", "--dataset=synthetic")
+    assert ran.returncode == 1
+    assert "timm/test_resnet.r160_in1k: " in ran.stdout
+    assert "No checkpoint is called so" in ran.stdout
+    nothing = run(service.url, "sweep", "timm/no_such*")
+    assert nothing.returncode == 2
+    assert "No model that can be audited matches timm/no_such*" in nothing.stderr
+
+
+def test_ctrl_c_leaves_a_sweep_going(service, client):
+    options = ("--weights=untrained", "--dataset=synthetic", "--num-images=3000")
+    with subprocess.Popen(
+        command("sweep", "timm/resnet1[08]*", *options),
+        env=environment(service.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as sweep:  # fmt: skip
+        assert sweep.stderr is not None
+        for line in sweep.stderr:
+            if "running" in line or "queued" in line:
+                break
+        sweep.send_signal(signal.SIGINT)
+        assert sweep.wait(20) == 130
+        assert "takes the sweep up again" in sweep.stderr.read()
+    assert any(not audit.status.final for audit in client.audits())
+
+
 def test_models_and_health(service):
     found = run(service.url, "models", "test_resnet")
     assert found.returncode == 0

@@ -31,7 +31,7 @@ environment:
 
 exit codes:
   0    done
-  1    the audit failed or was canceled
+  1    the audit, or one of a sweep, failed or was canceled
   2    wrong usage, or a request that the service finds invalid (no such model, data set, ...)
   3    the service cannot be reached, or cannot serve now
   4    the service refuses (no such audit, API key missing, report not ready, ...)
@@ -120,7 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    _audit_arguments(verb("audit", commands.audit, "ask for an audit of a model", waiting))
+    one = verb("audit", commands.audit, "ask for an audit of a model", waiting)
+    one.add_argument("model", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME")
+    _audit_arguments(one)
+    many = verb("sweep", commands.sweep, "ask for audits of all models that match, and wait for them")
+    many.add_argument("pattern", metavar="PATTERN", help="of full names, such as 'timm/*in1k' or 'torchvision/resnet*'")
+    _audit_arguments(many)
     verb("status", commands.status, "show how an audit is doing").add_argument("id", metavar="ID")
     verb("report", commands.report, "show the report of an audit", waiting).add_argument("id", metavar="ID")
     replayed = verb("replay", commands.replay, "run the audit of a report again and compare; 6 when numbers differ")
@@ -141,7 +146,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     fields = AuditRequest.model_fields
-    parser.add_argument("model", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME")
 
     def option(name: str, text: str, **how: Any) -> None:
         default = fields[name].default

@@ -155,9 +155,18 @@ class AuditClient:
                 return
             query = {**query, "cursor": page.next_cursor}
 
-    def models(self, q: str | None = None, *, family: str | None = None, source: str | None = None) -> ModelList:
-        """Architectures that can be audited and match all of the given."""
-        return parse(ModelList, self._send("GET", "/models", params=_query(q=q, family=family, source=source)))
+    def models(
+        self,
+        q: str | None = None,
+        *,
+        family: str | None = None,
+        source: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> ModelList:
+        """Architectures that match all of the given: ``limit`` of them, after the first ``offset``."""
+        query = _query(q=q, family=family, source=source, limit=limit, offset=offset)
+        return parse(ModelList, self._send("GET", "/models", params=query))
 
     def model(self, name: str) -> CatalogueEntry:
         """One architecture of a zoo."""

@@ -13,10 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from zooaudit.client import AuditClient
 from zooaudit.contract import Audit, Report, Status
-from zooaudit.display import audits_table, printable, progress, report_text, state, table
+from zooaudit.display import audits_table, printable, progress, report_text, state, sweep_table, sweeping, table
 from zooaudit.errors import AuditCanceled, AuditFailed, sentence
 from zooaudit.options import Options
 from zooaudit.replay import compare
+from zooaudit.sweep import matching
+from zooaudit.sweep import sweep as sweep_models
 
 
 class Exit(IntEnum):
@@ -43,10 +45,7 @@ class Interrupted(Exception):
 
 
 def audit(client: AuditClient, args: argparse.Namespace) -> Exit:
-    options: Options = {
-        key: value for key, value in vars(args).items() if key in Options.__annotations__ and value is not None
-    }  # type: ignore[assignment]
-    accepted = client.submit(args.model, **options)
+    accepted = client.submit(args.model, **_options(args))
     if args.wait or args.output:
         return _finish(client, accepted, args)
     if args.json:
@@ -55,6 +54,39 @@ def audit(client: AuditClient, args: argparse.Namespace) -> Exit:
         print(f"{accepted.id}  {state(accepted)}")
         print(f"Follow it: zooaudit report {accepted.id} --wait", file=sys.stderr)
     return _exit_of(accepted)
+
+
+def sweep(client: AuditClient, args: argparse.Namespace) -> Exit:
+    options = _options(args)
+    names = matching(client, args.pattern, args.weights or "pretrained")
+    if not names:
+        print(f"No model that can be audited matches {printable(args.pattern)}.", file=sys.stderr)
+        return Exit.USAGE
+    try:
+        with sweeping() as show:
+            outcomes = sweep_models(client, names, options, show)
+    except KeyboardInterrupt:
+        print("Stopped waiting; the audits go on. The same command takes the sweep up again.", file=sys.stderr)
+        return Exit.INTERRUPTED
+    reports = {
+        model: client.report(found.id)
+        for model, found in outcomes.items()
+        if isinstance(found, Audit) and found.status is Status.SUCCEEDED
+    }
+    if args.json:
+        print(json.dumps({model: found.model_dump(mode="json") for model, found in outcomes.items()}, indent=2))
+    else:
+        sweep_table(reports, sys.stdout)
+        for model, found in outcomes.items():
+            if model not in reports:
+                why = found if not isinstance(found, Audit) else found.error
+                print(f"{printable(model)}: {printable(sentence(why)) if why else 'canceled'}")
+    return Exit.OK if len(reports) == len(outcomes) else Exit.AUDIT_FAILED
+
+
+def _options(args: argparse.Namespace) -> Options:
+    """What was said of the audit: only that is sent."""
+    return {key: value for key, value in vars(args).items() if key in Options.__annotations__ and value is not None}  # type: ignore[return-value]
 
 
 def report(client: AuditClient, args: argparse.Namespace) -> Exit:

@@ -1,11 +1,12 @@
 """What a person sees: tables and progress, drawn with rich on a terminal, as plain aligned lines in a pipe."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from zooaudit.contract import PARTS, Audit, AuditRequest, Report, Score, Status
+from zooaudit.contract import PARTS, Audit, AuditRequest, Problem, Report, Score, Status
 
 Show = Callable[[Audit], None]
 
@@ -161,6 +162,46 @@ def progress(out: TextIO | None = None) -> Iterator[Show]:
             bars.update(bar, completed=done, total=total, state=state(audit))
 
         yield show
+
+
+@contextmanager
+def sweeping(out: TextIO | None = None) -> Iterator[Callable[[Mapping[str, Audit | Problem]], None]]:
+    """Gives a function that shows how many audits of a sweep are in which state: on a terminal one line that is drawn
+    over, else a line whenever another one has ended."""
+    out = out or sys.stderr
+    last = ""
+
+    def show(outcomes: Mapping[str, Audit | Problem]) -> None:
+        nonlocal last
+        states = Counter(str(found.status) if isinstance(found, Audit) else "refused" for found in outcomes.values())
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
+        done = sum(not isinstance(found, Audit) or found.status.final for found in outcomes.values())
+        running = [found for found in outcomes.values() if isinstance(found, Audit) and found.status is Status.RUNNING]
+        now = f"; {printable(running[0].request.model)}: {state(running[0])}" if running else ""
+        if out.isatty():
+            print(f"\r{f'{counts}{now}'[:100]}\033[K", end="", file=out, flush=True)
+        elif (line := f"{done} of {len(outcomes)} have ended: {counts}") != last:
+            last = line
+            print(line, file=out, flush=True)
+
+    yield show
+    if out.isatty():
+        print(file=out)
+
+
+def sweep_table(reports: Mapping[str, Report], out: TextIO) -> None:
+    """Channel equivariance of each model by part, translation and rotation."""
+    columns = ("Model", *(f"{kind} {name}" for kind in ("Translation", "Rotation") for name in PARTS))
+    rows = [
+        [
+            printable(model),
+            *(score(report.parts[name].translation.channel) for name in PARTS),
+            *(score(report.parts[name].rotation.channel) for name in PARTS),
+        ]
+        for model, report in reports.items()
+    ]
+    if rows:
+        table(columns, rows, out, title="Channel equivariance", numbers_from=1)
 
 
 def _progress_lines(out: TextIO) -> Show:
