@@ -21,6 +21,8 @@ from worker.errors import AuditError
 MAX_PREFIX_TOKENS = 16
 FINEST = 56
 """The patch is not smaller than this share of the input, because sparse maps hardly see single pixels."""
+DRAWS = 4
+"""One patch may leave few traces in a sparse map; where it says nothing clear, others with other contents are added."""
 SPREAD = 100.0
 """A change whose largest share is not so many times its median is spread over the whole map: it lies nowhere."""
 
@@ -103,23 +105,29 @@ def _moves(module: nn.Module, size: int, taps: Iterable[Tap]) -> Mapping[Tap, bo
     generator = torch.Generator().manual_seed(0)
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     blank = torch.randn(1, 3, size, size, generator=generator).div_(2)
-    patched = torch.randn(1, 3, size, size, generator=generator).mul_(3)
     before = _maps(module, blank.to(device), taps)
-    by_side: dict[int, list[Tap]] = {}
-    for tap, found in before.items():
-        by_side.setdefault(min(found.shape[1], FINEST), []).append(tap)
+    changes: dict[Tap, Tensor] = {}
     verdicts: dict[Tap, bool | None] = {}
-    for side, group in by_side.items():
-        row, column = side // 4, side // 2
-        cells = [(row, column), (row, min(column + 1, side - 1)), (row + 1, column)]
-        images = blank.repeat(len(cells), 1, 1, 1)
-        for image, (y, x) in zip(images, cells, strict=True):
-            top, bottom, left, right = (edge * size // side for edge in (y, y + 1, x, x + 1))
-            image[:, top:bottom, left:right] = patched[0, :, : bottom - top, : right - left]
-        after = _maps(module, images.to(device), group)
-        for tap in group:
-            change = (after[tap] - before[tap]).square().sum(3)
-            verdicts[tap] = _follows(change, side / change.shape[1], cells)
+    for _ in range(DRAWS):
+        settled = {tap.name for tap, verdict in verdicts.items() if verdict}
+        by_side: dict[int, list[Tap]] = {}
+        for tap, found in before.items():
+            if tap.name not in settled:
+                by_side.setdefault(min(found.shape[1], FINEST), []).append(tap)
+        patched = torch.randn(3, size, size, generator=generator).mul_(3)
+        for side, group in by_side.items():
+            row, column = side // 4, side // 2
+            cells = [(row, column), (row, min(column + 1, side - 1)), (row + 1, column)]
+            images = blank.repeat(len(cells), 1, 1, 1)
+            for image, (y, x) in zip(images, cells, strict=True):
+                top, bottom, left, right = (edge * size // side for edge in (y, y + 1, x, x + 1))
+                image[:, top:bottom, left:right] = patched[:, : bottom - top, : right - left]
+            after = _maps(module, images.to(device), group)
+            for tap in group:
+                change = (after[tap] - before[tap]).square().sum(3)
+                change /= change.amax((1, 2), keepdim=True).clamp(min=torch.finfo(change.dtype).tiny)
+                changes[tap] = change + changes[tap] if tap in changes else change
+                verdicts[tap] = _follows(changes[tap], side / change.shape[1], cells)
     return verdicts
 
 
