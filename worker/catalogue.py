@@ -28,12 +28,15 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         pretrained = bool(tags)
         input_size = cfg.input_size[-1] if cfg else None
         reason = unsupported_input(vars(cfg)) if cfg else None
+        parameters = imagenet_top1 = None
     else:
         family = torchvision.models.get_model_builder(architecture).__module__.rpartition(".")[2]
         tags = ()
         pretrained = True
         input_size = torchvision_transforms(architecture).crop_size[0]
         reason = None
+        meta = torchvision.models.get_model_weights(architecture).DEFAULT.meta
+        parameters, imagenet_top1 = meta["num_params"], meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
     return CatalogueEntry(
         name=f"{source}/{architecture}",
         source=source,
@@ -42,6 +45,8 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         tags=tags,
         pretrained=pretrained,
         input_size=input_size,
+        parameters=parameters,
+        imagenet_top1=imagenet_top1,
         supported=reason is None,
         reason=reason,
     )

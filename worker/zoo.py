@@ -91,7 +91,7 @@ def load(
         depth=depth,
         preprocessing=preprocessing,
         weights=provenance,
-        imagenet_top1=_top1(architecture) if source == "torchvision" and weights == "pretrained" else None,
+        imagenet_top1=entry.imagenet_top1 if weights == "pretrained" else None,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
 
@@ -192,9 +192,3 @@ def torchvision_preprocessing(architecture: str) -> Preprocessing:
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
     )
-
-
-def _top1(architecture: str) -> float | None:
-    metrics = torchvision.models.get_model_weights(architecture).DEFAULT.meta.get("_metrics", {})
-    value = metrics.get("ImageNet-1K", {}).get("acc@1")
-    return None if value is None else float(value)

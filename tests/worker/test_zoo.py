@@ -101,6 +101,8 @@ def test_catalogue_entries_tell_what_can_be_audited() -> None:
         tags=(),
         pretrained=True,
         input_size=299,
+        parameters=27161264,
+        imagenet_top1=77.294,
         supported=True,
     )
     assert by_name["timm/mixer_b16_224"].tags[0] == "goog_in21k_ft_in1k"

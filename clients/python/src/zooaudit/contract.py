@@ -266,7 +266,11 @@ class AuditList(Contract):
 
 
 class CatalogueEntry(Contract):
-    """An architecture of a zoo. ``tags`` have published weights, the zoo's default first (torchvision has none)."""
+    """An architecture of a zoo. ``tags`` have published weights, the zoo's default first (torchvision has none).
+
+    ``parameters`` and ``imagenet_top1``, in per cent, are those of the default weights, where the zoo states them:
+    torchvision does.
+    """
 
     name: str
     source: Source
@@ -275,6 +279,8 @@ class CatalogueEntry(Contract):
     tags: tuple[str, ...]
     pretrained: bool
     input_size: int | None
+    parameters: int | None = None
+    imagenet_top1: float | None = None
     supported: bool
     reason: str | None = Field(default=None, exclude_if=_omit_none)
 
