@@ -50,15 +50,17 @@ def find(name: str, catalogue: Catalogue) -> tuple[CatalogueEntry, str] | None:
 
 
 def search(catalogue: Catalogue, q: str, family: str | None, source: str | None) -> list[CatalogueEntry]:
-    """Entries whose full name, with any of their tags, contains every word of ``q``, whatever the case."""
+    """Entries whose full name, with any of their tags, contains every word of ``q``, whatever the case; those
+    first that do without their tags."""
     words = q.lower().split()
-    return [
+    found = [
         entry
         for entry in catalogue.entries
         if (family is None or entry.family == family)
         and (source is None or entry.source == source)
         and any(all(word in name.lower() for word in words) for name in _names(entry))
     ]
+    return sorted(found, key=lambda entry: not all(word in entry.name.lower() for word in words))
 
 
 def unknown(name: str, catalogue: Catalogue, status: int) -> Refused:

@@ -145,7 +145,11 @@ def _unreadable(name: str, error: Exception) -> AuditError:
         detail = f"It holds more than tensors, and none of it was executed ({found[0]}). Save its state_dict() alone."
         return _wrong("weights-unsafe", name, detail)
     # Torch's advice is to read it without protection.
-    why = "no state dict" if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {said}"[:300]
+    why = (
+        "no state dict"
+        if isinstance(error, pickle.UnpicklingError)
+        else f"{type(error).__name__}: {said.partition('. ')[0]}"[:300]
+    )
     return _wrong("weights-corrupt", name, f"It cannot be read: {why}. It may be cut off, or no checkpoint at all.")
 
 

@@ -1,9 +1,10 @@
 """Names of models: resolution, suggestions, search, and what is refused before a worker sees it."""
 
 import pytest
-from zooaudit.contract import CatalogueEntry, ModelList
+from zooaudit.contract import Catalogue, CatalogueEntry, ModelList
 
-from tests.fakes import ASK, is_problem
+from service import zoo
+from tests.fakes import ASK, entry, is_problem
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,9 @@ async def test_a_bad_search_is_422(http, query):
 async def test_one_model(http, name):
     answer = await http.get(f"/models/{name}")
     assert CatalogueEntry.model_validate_json(answer.content).name == "timm/resnet50"
+
+
+def test_what_is_called_so_comes_before_what_has_a_tag_that_is() -> None:
+    catalogue = Catalogue(entries=(entry("timm/convnext", "dino_lvd"), entry("timm/vit_dino", "lvd")), datasets={})
+    assert [found.name for found in zoo.search(catalogue, "DINO lvd", None, None)] == ["timm/convnext", "timm/vit_dino"]
+    assert [found.name for found in zoo.search(catalogue, "dino", None, None)] == ["timm/vit_dino", "timm/convnext"]
