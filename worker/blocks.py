@@ -17,7 +17,7 @@ from worker import calls
 from worker.calls import Call
 from worker.errors import AuditError
 from worker.layout import Tap, possible, verified
-from worker.units import find_units, within
+from worker.units import enclosing, find_units, within
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,9 @@ def find_depth(
     AuditError when it has no blocks that give maps, or one of them gives something else.
     """
     ran = calls.run(module, size)
+    said = (*blocks, *([classifier] if classifier else []))
+    if idle := sorted(set(said) - {call.path for call in ran}):
+        raise _unsuitable(f"{', '.join(idle)} does not run when the model does.")
     heads = (classifier,) if classifier else _classifiers(module, ran)
     aside = (*heads, *_auxiliary(module))
     units = [[path] for path in blocks] or find_units(module, ran, aside)
@@ -116,20 +119,21 @@ def _taps(
 
 
 def _around(unit: str, order: Sequence[str], heads: Sequence[str]) -> list[str]:
-    names = unit.split(".")
-    outer = [".".join(names[:count]) for count in range(len(names) - 1, 0, -1)]
-    return [path for path in outer if order.count(path) == 1 and not any(within(head, [path]) for head in heads)]
+    """The modules around a unit that run once and do not hold the classifier."""
+    return [
+        path for path in enclosing(unit) if order.count(path) == 1 and not any(within(head, [path]) for head in heads)
+    ]
 
 
 def _order(module: nn.Module, path: str) -> Callable[[Tensor], Tensor] | None:
     """Hiera keeps its tokens in the order in which they will be pooled, and has a function that undoes it."""
     if type(module).__name__ == "Hiera" and path.startswith("blocks."):
-        return partial(_unrolled, module, int(path.split(".")[1]))
+        return partial(_unrolled, module.get_submodule("reroll"), int(path.split(".")[1]))
     return None
 
 
-def _unrolled(module: Any, block: int, tokens: Tensor) -> Tensor:
-    found: Tensor = module.reroll(tokens, block)
+def _unrolled(reroll: nn.Module, block: int, tokens: Tensor) -> Tensor:
+    found: Tensor = reroll(tokens, block)
     return found
 
 
@@ -139,7 +143,7 @@ def _classifiers(module: nn.Module, ran: Sequence[Call]) -> tuple[str, ...]:
     order = [call.path for call in ran]
     if hasattr(module, "get_classifier"):
         said = module.get_classifier()  # type: ignore[operator]
-        parts = [part for one in (said if isinstance(said, tuple) else [said]) for part in _opened(one)]
+        parts = [part for one in (said if isinstance(said, tuple) else [said]) for part in _flat(one)]
         names = [path for path, part in module.named_modules() if any(part is one for one in parts)]
         return tuple(
             path for path in names if path in order and not isinstance(module.get_submodule(path), nn.Identity)
@@ -156,8 +160,8 @@ def _auxiliary(module: nn.Module) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named)
 
 
-def _opened(part: Any) -> list[Any]:
-    return [inner for one in part for inner in _opened(one)] if isinstance(part, nn.ModuleList) else [part]
+def _flat(part: Any) -> list[Any]:
+    return [inner for one in part for inner in _flat(one)] if isinstance(part, nn.ModuleList) else [part]
 
 
 def _pool(module: nn.Module, ran: Sequence[Call], heads: Sequence[str]) -> str:

@@ -52,11 +52,11 @@ def _declared(module: nn.Module, matcher: dict[str, Any]) -> list[list[str]]:
     groups_in: dict[str, set[int]] = {}
     for group, paths in owners.items():
         for path in paths:
-            for part in (path, *_enclosing(path)):
+            for part in (path, *enclosing(path)):
                 groups_in.setdefault(part, set()).add(group)
 
     def largest(path: str) -> str:
-        alone = [part for part in _enclosing(path) if len(groups_in[part]) == 1]
+        alone = [part for part in enclosing(path) if len(groups_in[part]) == 1]
         return alone[-1] if alone else path
 
     declared = []
@@ -118,10 +118,10 @@ def _end(module: nn.Module, order: Sequence[str], path: str) -> str:
     return path
 
 
-def _enclosing(path: str) -> list[str]:
+def enclosing(path: str) -> list[str]:
     """The modules around the one at ``path``, the nearest first.
 
-    >>> _enclosing("layers.0.blocks.1")
+    >>> enclosing("layers.0.blocks.1")
     ['layers.0.blocks', 'layers.0', 'layers']
     """
     names = path.split(".")

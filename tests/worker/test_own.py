@@ -61,6 +61,12 @@ class Twice(nn.Module):
         return self.head(self.conv(self.conv(x)).mean((2, 3)))
 
 
+class Idle(Twice):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Conv2d(3, 3, 3)
+
+
 @pytest.mark.parametrize(
     ("make", "how", "told"),
     [
@@ -69,6 +75,7 @@ class Twice(nn.Module):
         (lambda: nn.Sequential(nn.AvgPool2d(4), nn.ReLU()), {}, "say which module is"),
         (Twice, {}, "say which modules they are"),
         (Twice, {"classifier": "tail"}, "no part tail"),
+        (Idle, {"blocks": ["spare"]}, "spare does not run"),
         (lambda: nn.Linear(7, 2), {}, "does not run"),
     ],
 )
