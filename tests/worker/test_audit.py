@@ -203,7 +203,7 @@ def test_what_cannot_be_audited_says_so(change: dict[str, str], slug: str) -> No
 def test_a_shift_that_leaves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = zoo.load("timm/test_vit.r160_in1k", "untrained", lambda _progress: None)
     small = replace(model, preprocessing=replace(model.preprocessing, input_size=96))
-    monkeypatch.setattr(zoo, "load", lambda *_arguments: small)
+    monkeypatch.setattr(zoo, "load", lambda *_arguments, **_more: small)
     with pytest.raises(AuditError, match="leaves nothing"):
         audit(model="timm/test_vit.r160_in1k", translations_px=[96])
 
