@@ -22,7 +22,6 @@ import torch
 import torchvision
 from zooaudit.contract import AuditRequest
 
-from worker import zoo
 from worker.audit import run
 from worker.catalogue import catalogue
 from worker.errors import AuditError
@@ -102,9 +101,8 @@ def in_process(name: str, seconds: float) -> dict[str, Any]:
 def audit(name: str, answer: Any) -> None:
     warnings.simplefilter("ignore")
     started = time.perf_counter()
-    full = zoo.resolve(name)
     request = AuditRequest(
-        model=f"{full[0]}/{full[1]}" + (f".{full[2]}" if full[2] else ""),
+        model=name,
         weights="untrained",
         dataset="synthetic",
         num_images=2,

@@ -81,9 +81,6 @@ class Frame:
     plan: Sequence[Shape]
     size: int
 
-    def of_part(self) -> list[PartName]:
-        return list(self.subject.depth.parts())
-
     def borders(self) -> tuple[Border, ...]:
         """The borders asked for; that of ``parts`` and ``blocks`` first."""
         return BORDERS if self.request.border == "all" else (self.request.border,)
@@ -203,7 +200,7 @@ def is_narrow(frame: Frame, results: Results, groups: Sequence[int], tolerance: 
 def _parts(frame: Frame, scores: Scores, outcome: Outcome) -> dict[PartName, Part]:
     return {
         name: Part(
-            blocks=frame.of_part().count(name),
+            blocks=frame.subject.depth.parts().count(name),
             translation=_translation(translation, outcome, name == "Final"),
             rotation=_rotation(rotation, outcome, name == "Final"),
         )
@@ -231,7 +228,7 @@ def _blocks(frame: Frame, scores: Scores, cosine: Scores | None, outcome: Outcom
             if cosine
             else None,
         )
-        for index, (shape, part) in enumerate(zip(frame.plan, frame.of_part(), strict=True))
+        for index, (shape, part) in enumerate(zip(frame.plan, frame.subject.depth.parts(), strict=True))
     )
 
 
