@@ -1,0 +1,67 @@
+"""What can be audited."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.scores import PartName
+
+Source = Literal["timm", "torchvision", "module"]
+Layout = Literal["NCHW", "NHWC", "NLC"]
+
+
+class CatalogueEntry(Contract):
+    """An architecture of a zoo. ``tags`` have published weights, the zoo's default first (torchvision has none).
+
+    ``parameters`` and ``imagenet_top1``, in per cent, are those of the default weights, where the zoo states them:
+    torchvision does.
+    """
+
+    name: str
+    source: Source
+    family: str
+    architecture: str
+    tags: tuple[str, ...]
+    pretrained: bool
+    input_size: int | None
+    parameters: int | None = None
+    imagenet_top1: float | None = None
+    supported: bool
+    reason: str | None = Field(default=None, exclude_if=omit_none)
+
+
+class Catalogue(Contract):
+    """What the workers can audit; a worker publishes it when it starts. ``datasets`` maps a name to its image count."""
+
+    entries: tuple[CatalogueEntry, ...]
+    datasets: dict[str, int | None]
+
+
+class ModelList(Contract):
+    models: tuple[CatalogueEntry, ...]
+    total: int
+
+
+class DepthBlock(Contract):
+    """One representation that an audit measures. ``name`` is the dotted path of the module whose output it is."""
+
+    name: str
+    part: PartName
+    channels: int
+    height: int
+    width: int
+    layout: Layout
+
+
+class ModelDetail(CatalogueEntry):
+    """One model, with its depth as an audit splits it, found on untrained weights.
+
+    ``input_size`` and ``parameters`` are those of the very name that was asked for, once its depth is known. ``blocks``
+    is null, with ``blocks_reason``, as long as no worker has found them, or where they cannot be found.
+    """
+
+    blocks: tuple[DepthBlock, ...] | None = None
+    blocks_reason: Annotated[str | None, Field(description="Why there are no blocks, or none yet.")] = Field(
+        default=None, exclude_if=omit_none
+    )

@@ -1,0 +1,79 @@
+"""Several reports side by side, and how their scores go with accuracy."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zooaudit.contract.base import Contract, Signed, omit_none
+from zooaudit.contract.report import Border
+from zooaudit.contract.scores import PartName, Score
+
+
+class SharedMethod(Contract):
+    """What the compared audits have in common, without which their scores could not be compared."""
+
+    protocol: str
+    similarity: Literal["correlation", "cosine"]
+    border: Border
+    translations_px: tuple[int, ...]
+    rotations_deg: tuple[int, ...]
+    precision: Literal["float32", "tf32", "bfloat16"]
+    tolerance: float | None
+    dataset: str
+    num_images: int
+    seed: int
+
+
+class ComparedPart(Contract):
+    translation: Score
+    rotation: Score
+
+
+class ComparedAudit(Contract):
+    """One row of the table. ``imagenet_top1`` is per cent: the zoo's figure, or what the request gives instead."""
+
+    id: str
+    model: str
+    family: str
+    weights: Literal["pretrained", "untrained", "checkpoint"]
+    parameters: int
+    input_size: int
+    imagenet_top1: float | None
+    images: int
+    parts: dict[PartName, ComparedPart]
+
+
+class AccuracyRelation(Contract):
+    """How one score goes with ImageNet top-1 accuracy over the ``models`` that have both.
+
+    ``spearman`` is Spearman's rho with its 95 % ``interval`` and two-sided ``p_value``. The line ``intercept`` +
+    ``slope`` x top-1 is least squares; ``residuals``, by audit id, are what a score is above it: equivariance given
+    accuracy.
+    """
+
+    models: int
+    spearman: Signed | None
+    interval: tuple[Signed, Signed] | None
+    p_value: Annotated[float, Field(ge=0, le=1)] | None
+    slope: float | None
+    intercept: float | None
+    residuals: dict[str, float]
+    reason: str | None = Field(default=None, exclude_if=omit_none)
+
+
+class RelatedScores(Contract):
+    channel: AccuracyRelation
+    layer: AccuracyRelation
+
+
+class RelatedPart(Contract):
+    translation: RelatedScores
+    rotation: RelatedScores
+
+
+class Comparison(Contract):
+    """Audits of one method on the same images, in the order asked for, and how their scores go with accuracy."""
+
+    method: SharedMethod
+    audits: tuple[ComparedAudit, ...]
+    accuracy: dict[PartName, RelatedPart]

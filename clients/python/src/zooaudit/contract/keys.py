@@ -1,0 +1,23 @@
+"""Where the service and the workers find each other: names in Redis and in the report store."""
+
+
+def report_key(identifier: str) -> str:
+    """Where the report store keeps an audit's report."""
+    return f"reports/{identifier}.json"
+
+
+QUEUE = "audits"
+"""The one queue, between the service, which adds jobs, and the workers, which take them."""
+JOB = "worker.jobs.audit"
+"""The one function that a job may name; its one argument is an AuditRequest as JSON."""
+CATALOGUE_KEY = "zooaudit:catalogue"
+"""Redis hash: ``json`` is the Catalogue that a worker published last, ``version`` its digest."""
+INDEX_KEY = "zooaudit:audits"
+"""Redis sorted set: the ids of all audits by the time they were accepted, in seconds."""
+
+
+def state_key(identifier: str) -> str:
+    """Redis hash: what the queue's own job does not keep of an audit. ``progress`` is a Progress and ``error`` a
+    Problem, as JSON; ``deaths`` counts the workers that died on it; ``outcome`` is written once, by who comes
+    first: ``canceled SECONDS`` by the service or ``storing`` by the worker, so that a cancel never undoes a report."""
+    return f"zooaudit:audit:{identifier}"
