@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
 
 from service import errors
+from service.listing import Listing
 from service.queue import AuditQueue, connect
 from service.recovery import Recovery
 from service.reports import ReportStore
@@ -43,6 +44,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.queue = AuditQueue(connect(settings.redis_url.get_secret_value()))
+    app.state.listing = Listing(app.state.queue)
     app.state.store = ReportStore(settings.store)
     app.state.recovery = Recovery(app.state.queue, app.state.store)
     app.include_router(router)

@@ -199,7 +199,7 @@ def test_audits_are_listed_page_by_page():
         start = int(request.url.params.get("cursor", "0"))
         end = start + 2
         chosen = tuple(audit(identifier=name) for name in names[start:end])
-        return answer(AuditList(audits=chosen, next_cursor=str(end) if end < len(names) else None))
+        return answer(AuditList(audits=chosen, total=len(names), next_cursor=str(end) if end < len(names) else None))
 
     http, sent = client(page)
     assert [found.id for found in http.audits(status=zooaudit.Status.QUEUED, model="timm/resnet18")] == names
