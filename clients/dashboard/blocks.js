@@ -1,0 +1,52 @@
+// The scores block by block, sortable by any column.
+
+import { arrange, breakable, element, scrollable } from "./dom.js";
+import { count, plural } from "./format.js";
+import { scoreCell } from "./parts.js";
+import { replaceHeads, sorted, sortHeader } from "./sorting.js";
+
+const SCORES = ["translation", "rotation"].flatMap((transform) => ["channel", "layer"].map((kind) => [transform, kind]));
+const PARTS = ["Early", "Middle", "Late", "Pool", "Final"];
+const VALUES = {
+  block: (block) => block.name,
+  part: (block) => PARTS.indexOf(block.part),
+  channels: (block) => block.channels,
+  map: (block) => block.height * block.width,
+  layout: (block) => block.layout,
+  dead: (block) => block.dead_channels,
+  ...Object.fromEntries(SCORES.map(([transform, kind]) => [`${transform}.${kind}`, (block) => block[transform][kind]])),
+};
+
+/** { node, show(sort) } of a report's blocks; without a sort they are in the order in which they run. */
+export function blocksTable(blocks) {
+  const rows = new Map(blocks.map((block) => [block, row(block)]));
+  const heads = element("tr");
+  const body = element("tbody");
+  const table = element("table", { class: "blocks" },
+    element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted; ± half of a 95 % confidence interval`),
+    element("thead", {}, heads), body);
+  return {
+    node: scrollable("Blocks", table),
+    show(sort) {
+      const column = (label, name, attributes) => sortHeader(label, name, { sort, ...attributes });
+      const number = { class: "number", first: "-" };
+      replaceHeads(heads, [
+        column("Block", "block"), column("Part", "part"), column("Channels", "channels", number), column("Map", "map", number),
+        column("Layout", "layout"), column("Dead", "dead", number),
+        ...SCORES.map(([transform, kind]) => column(`${transform === "translation" ? "Transl." : "Rotation"} ${kind}`, `${transform}.${kind}`, number)),
+      ]);
+      arrange(body, sorted(blocks, sort, VALUES).map((block) => rows.get(block)));
+    },
+  };
+}
+
+function row(block) {
+  const number = (text) => element("td", { class: "number" }, text);
+  const cells = SCORES.map(([transform, kind]) => {
+    const score = block[transform];
+    return scoreCell({ value: score[kind], interval: score[`${kind}_interval`], reason: score.reason });
+  });
+  return element("tr", {},
+    element("th", { scope: "row" }, element("code", {}, breakable(block.name))), element("td", {}, block.part), number(count(block.channels)),
+    number(`${block.height} × ${block.width}`), element("td", {}, block.layout), number(count(block.dead_channels)), cells);
+}
