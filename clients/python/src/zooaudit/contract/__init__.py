@@ -16,6 +16,7 @@ from zooaudit.contract.comparison import (
     RelatedScores,
     SharedMethod,
 )
+from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import CATALOGUE_KEY, INDEX_KEY, JOB, QUEUE, report_key, state_key
 from zooaudit.contract.report import (
     BORDERS,
@@ -85,6 +86,8 @@ __all__ = [
     "Environment",
     "Estimate",
     "FieldError",
+    "Figure",
+    "Figures",
     "Health",
     "Images",
     "Layout",

@@ -46,9 +46,9 @@ class ComparedAudit(Contract):
 class AccuracyRelation(Contract):
     """How one score goes with ImageNet top-1 accuracy over the ``models`` that have both.
 
-    ``spearman`` is Spearman's rho with its 95 % ``interval`` and two-sided ``p_value``. The line ``intercept`` +
-    ``slope`` x top-1 is least squares; ``residuals``, by audit id, are what a score is above it: equivariance given
-    accuracy.
+    ``spearman`` is Spearman's rho with its 95 % ``interval`` (null at rho = ±1, which has none) and two-sided
+    ``p_value``. The line ``intercept`` + ``slope`` x top-1, in per cent, is least squares; ``residuals``, by audit id,
+    are what a score is above it: equivariance given accuracy. What is null has its ``reason``.
     """
 
     models: int
