@@ -4,9 +4,10 @@ import { fresh } from "./api.js";
 import { download } from "./csv.js";
 import { element, scrollable, setText } from "./dom.js";
 import { figurePanels, forgetFigures } from "./figures.js";
-import { ranges } from "./format.js";
+import { count, ranges } from "./format.js";
 import { comparisonCsv, comparisonTable } from "./compared.js";
 import { relationsTable, residualsTable } from "./relations.js";
+import { unusual } from "./row.js";
 import { changed, go, href, params } from "./url.js";
 
 const FIGURES = [
@@ -21,12 +22,12 @@ export function comparePage(root, list) {
   const heading = element("h1", { tabindex: -1 }, `Comparison of ${ids.length} audits`);
   const method = element("p", { class: "badges" });
   const kinds = ["channel", "layer"].map((kind) => element("a", { href: "/" }, kind));
+  const kindSwitch = element("nav", { class: "switch", "aria-label": "Kind of equivariance", hidden: true }, kinds);
   const actions = element("div", { class: "bar actions" });
   const body = element("div", { class: "body" }, element("p", { class: "note" }, "Loading…"));
   root.append(
     element("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, element("a", { class: "home", href: "/" }, "Audits"), " / ", "Comparison"),
-    element("header", { class: "bar head" }, element("div", {}, heading, method), element("span", { class: "spring" }),
-      element("nav", { class: "switch", "aria-label": "Kind of equivariance" }, kinds), actions), body);
+    element("header", { class: "bar head" }, element("div", {}, heading, method), kindSwitch, actions), body);
   forgetFigures();
   let comparison = null, asked = null, figures, figuresAsked = null, sections;
 
@@ -41,6 +42,8 @@ export function comparePage(root, list) {
       } catch (error) {
         if (![404, 409, 422].includes(error.problem?.status)) throw error;
         comparison = sections = null;
+        kindSwitch.hidden = true;
+        actions.replaceChildren();
         asked = query;
         refuse(error);
         return null;
@@ -65,6 +68,7 @@ export function comparePage(root, list) {
       if (link.textContent === kind) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
+    kindSwitch.hidden = !comparison;
     if (comparison) showComparison(now, kind);
     return asked !== dataQuery();
   }
@@ -76,7 +80,8 @@ export function comparePage(root, list) {
       element("a", { class: "button", href: `/comparison?${asked}`, download: "comparison.json" }, "JSON"),
       element("button", { type: "button", onclick: () => download("comparison.csv", comparisonCsv(comparison), "text/csv;charset=utf-8") }, "CSV"));
     sections.table.show(comparison, kind, now.get("sort"));
-    sections.relations.show(comparison, kind);
+    const related = sections.relations.show(comparison, kind);
+    figures.of("accuracy").hidden = sections.residuals.card.hidden = !related;
     sections.residuals.show(comparison, kind, now.get("residuals"));
     const wanted = `/comparison/figures?${asked}${kind === "layer" ? "&score=layer" : ""}`;
     if (wanted === figuresAsked) return;
@@ -87,13 +92,14 @@ export function comparePage(root, list) {
   function build() {
     figures = figurePanels(FIGURES);
     figuresAsked = null;
+    const card = (title, ...children) => element("section", { class: "card wide" }, element("h2", {}, title), ...children);
     sections = { table: comparisonTable({ onTop1: setTop1, without }), relations: relationsTable(), residuals: residualsTable() };
-    const card = (title, ...children) => element("section", { class: "card" }, element("h2", {}, title), ...children);
+    sections.residuals.card = card("Equivariance given accuracy", scrollable("Residuals", sections.residuals.node));
     body.replaceChildren(
-      card("Scores", scrollable("Scores of all audits", sections.table.node)),
-      figures.node,
-      card("Equivariance and accuracy", scrollable("Correlation with accuracy", sections.relations.node)),
-      card("Equivariance given accuracy", scrollable("Residuals", sections.residuals.node)));
+      card("Scores", scrollable("Scores of all audits", sections.table.node), figures.note),
+      figures.of("parts"), figures.of("depth"), figures.of("shifts"), figures.of("accuracy"),
+      card("Equivariance and accuracy", sections.relations.note, scrollable("Correlation with accuracy", sections.relations.node)),
+      sections.residuals.card);
   }
 
   /** The accuracies in the address are in the order of the audits; blank ones are the zoo's own. */
@@ -111,19 +117,27 @@ export function comparePage(root, list) {
     return changed({ compare: rest.map(([one]) => one).join(","), top1: top1.some(Boolean) ? top1.join(",") : null });
   }
 
-  function refuse(error) {
-    const differences = (error.problem.errors ?? []).map(({ field, message }) => element("li", {}, element("strong", {}, field), ` ${message}`));
-    const links = ids.map((id) => element("li", {}, element("a", { href: href({ audit: id }) }, element("code", {}, id)),
-      " ", ids.length > 2 && element("a", { class: "note", href: without(id) }, "leave out")));
-    body.replaceChildren(element("section", { class: "card" },
-      element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, error.problem.title)),
-        differences.length ? element("ul", {}, differences) : element("p", {}, error.message)),
-      element("h2", {}, "The audits"), element("ul", { class: "plain" }, links)));
+  /** Why these audits do not compare, and each with a way to leave it out. */
+  function refuse({ problem, message }) {
+    const differences = (problem.errors ?? []).map(({ field, message: values }) => element("li", {}, element("strong", {}, field), `: ${values}`));
+    const items = ids.map((id) => {
+      const link = element("a", { href: href({ audit: id }) }, element("code", {}, id));
+      const what = element("span", { class: "note" });
+      fresh(`/audit/${encodeURIComponent(id)}`).then(({ request }) => {
+        link.textContent = request.model;
+        what.textContent = [request.dataset, `${count(request.num_images)} images`, ...unusual(request)].join(" · ");
+      }, () => setText(what, "There is no such audit."));
+      return element("li", {}, link, " ", what, " ", ids.length > 2 && element("a", { href: without(id) }, "Leave out"));
+    });
+    body.replaceChildren(element("section", { class: "card wide" },
+      element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, `${problem.title}. `),
+        differences.length ? problem.detail.split(":")[0] + "." : message), differences.length > 0 && element("ul", {}, differences)),
+      element("h2", {}, "The audits"), element("ul", { class: "plain" }, items)));
   }
 }
 
 const methodOf = (method) => [
-  method.dataset, `${method.num_images.toLocaleString("en-US")} images, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
+  method.dataset, `${count(method.num_images)} images, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
   `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
   method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,
 ].filter(Boolean).join(" · ");

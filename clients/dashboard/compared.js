@@ -45,7 +45,7 @@ export const partsOf = (audits) => ["Early", "Middle", "Late", "Pool", "Final"].
 
 function row(audit, given, parts, kind, { onTop1, leave }) {
   const link = element("a", { class: "model", href: href({ audit: audit.id }) }, breakable(audit.model));
-  const badge = audit.weights === "pretrained" ? null : element("span", { class: "sub" }, weightsBadge(audit.weights));
+  const badge = audit.weights === "pretrained" ? [] : [" ", weightsBadge(audit.weights)];
   const input = element("input", {
     class: "top1", inputmode: "decimal", "aria-label": `ImageNet top-1 of ${audit.model}, per cent`, autocomplete: "off", "data-key": `top1:${audit.id}`,
     placeholder: audit.imagenet_top1 == null || given ? "unknown" : audit.imagenet_top1.toFixed(2), value: given,

@@ -26,18 +26,19 @@ function plotly() {
 }
 
 /**
- * Places for figures, { node, load(path, signal) }: `wanted` has [name in the service's answer, caption, description].
+ * Places for figures, { of(name), note, load(path, signal) }: `wanted` has [name in the service's answer, caption,
+ * description]; the note says that they are loading, or why they could not be.
  * What a figure shows is in the tables, too: to a screen reader it is an image that says so.
  */
 export function figurePanels(wanted) {
   const note = element("p", { class: "note" }, "Loading the figures…");
   const places = wanted.map(([name, caption, description]) => {
     const plot = element("div", { class: "plot", role: "img", "aria-label": `${caption}: ${description}` });
-    return [name, plot, element("figure", { class: "card", "data-figure": name }, element("figcaption", {}, caption), plot)];
+    return [name, plot, element("figure", { class: "card", "data-figure": name }, element("figcaption", { class: "unseen" }, caption), plot)];
   });
-  const node = element("div", { class: "figures" }, note, places.map(([, , figure]) => figure));
   return {
-    node,
+    note,
+    of: (name) => places.find((place) => place[0] === name)[2],
     async load(path, signal) {
       try {
         const [figures] = await Promise.all([fresh(path, signal), plotly()]);
@@ -70,6 +71,14 @@ const LIGHTER = {
   "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
 };
 
+/** A figure whose title is one model's name stands below that very heading here, and a telephone would cut it. */
+function withoutTitle({ data, layout }) {
+  const [first, ...rest] = layout.annotations ?? [];
+  if (first?.yref !== "paper" || first.text.includes("<br>")) return { data, layout };
+  const taken = first.font.size + 10;
+  return { data, layout: { ...layout, annotations: rest, height: layout.height - taken, margin: { ...layout.margin, t: layout.margin.t - taken } } };
+}
+
 /** A copy with this page's colours of text, grid and ground. */
 function inColoursOf(figure) {
   const style = getComputedStyle(document.documentElement);
@@ -78,7 +87,7 @@ function inColoursOf(figure) {
   if (matchMedia("(prefers-color-scheme: dark)").matches) {
     for (const [from, to] of Object.entries(LIGHTER)) text = text.replaceAll(from, to);
   }
-  const { data, layout } = JSON.parse(text);
+  const { data, layout } = withoutTitle(JSON.parse(text));
   const base = layout.template?.layout ?? {};
   const axis = { gridcolor: colour("--line"), linecolor: colour("--soft"), tickcolor: colour("--soft") };
   layout.template = {
@@ -93,5 +102,6 @@ function inColoursOf(figure) {
     },
   };
   for (const shape of layout.shapes ?? []) shape.line = { ...shape.line, color: colour("--line") };
+  for (const { marker } of data) if (marker?.line) marker.line.color ??= marker.color;
   return { data, layout };
 }

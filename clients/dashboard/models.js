@@ -10,21 +10,21 @@ const SHOWN = 60;
 /** Makes `input` search; the list and the status line are the elements that its aria attributes name. */
 export function setUpModels(input) {
   const list = byId(input.getAttribute("aria-controls"));
-  const hint = byId("models-found");
+  const popup = byId("model-popup"), hint = byId("models-found");
   let typing, searching, active = -1;
 
   input.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(search, 150);
   });
-  input.addEventListener("click", () => list.hidden && search());
+  input.addEventListener("click", () => popup.hidden && search());
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
     const options = list.children;
-    if (event.key === "Escape" && !list.hidden) close();
-    else if (event.key === "Enter" && !list.hidden && options[active]) choose(options[active]);
+    if (event.key === "Escape" && !popup.hidden) close();
+    else if (event.key === "Enter" && !popup.hidden && options[active]) choose(options[active]);
     else if (["ArrowDown", "ArrowUp"].includes(event.key)) {
-      if (list.hidden) search();
+      if (popup.hidden) search();
       else if (options.length) activate((active + (event.key === "ArrowDown" ? 1 : -1) + options.length) % options.length);
     } else return;
     event.preventDefault();
@@ -45,13 +45,13 @@ export function setUpModels(input) {
     const words = typed.toLowerCase().split(/\s+/);
     const names = found.models.flatMap((entry) => namesOf(entry, words).map((name) => [name, entry]));
     list.replaceChildren(...names.slice(0, SHOWN).map(([name, entry], index) => option(name, entry, index)));
-    list.hidden = names.length === 0;
+    popup.hidden = false;
     list.scrollTop = 0;
     active = -1;
-    input.setAttribute("aria-expanded", String(!list.hidden));
+    input.setAttribute("aria-expanded", "true");
     input.removeAttribute("aria-activedescendant");
     const more = found.total > found.models.length ? `, the first of ${plural(found.total, "architecture")}` : "";
-    setText(hint, names.length ? `${plural(Math.min(names.length, SHOWN), "name")}${more}` : "No model has such a name");
+    setText(hint, names.length ? `${plural(Math.min(names.length, SHOWN), "name")}${more}` : "No model has such a name.");
   }
 
   function option(name, entry, index) {
@@ -82,9 +82,8 @@ export function setUpModels(input) {
   function close() {
     clearTimeout(typing);
     searching?.abort();
-    list.hidden = true;
+    popup.hidden = true;
     active = -1;
-    setText(hint, "");
     input.setAttribute("aria-expanded", "false");
     input.removeAttribute("aria-activedescendant");
   }

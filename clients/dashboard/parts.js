@@ -51,9 +51,9 @@ function table(caption, groups, rows, counted = false) {
   return element("table", { class: "scores" },
     element("caption", {}, caption),
     element("thead", {},
-      element("tr", {}, head("Part", { rowspan: 2 }), counted && head("Blocks", { rowspan: 2, class: "number" }),
+      element("tr", {}, head("Part", { rowspan: 2 }), counted && head("Blocks", { rowspan: 2, class: "number count" }),
         groups.map(([name, columns]) => head(name, { scope: "colgroup", colspan: columns.length, class: "group" }))),
       element("tr", {}, groups.flatMap(([, columns]) => columns.map((name, index) => head(name, { class: index ? "number" : "number first" }))))),
     element("tbody", {}, rows.map(([name, blocks, cells]) =>
-      element("tr", {}, element("th", { scope: "row" }, name), counted && element("td", { class: "number" }, String(blocks)), cells.map(scoreCell)))));
+      element("tr", {}, element("th", { scope: "row" }, name), counted && element("td", { class: "number count" }, String(blocks)), cells.map(scoreCell)))));
 }

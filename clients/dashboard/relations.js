@@ -1,14 +1,17 @@
 // How scores go with accuracy: Spearman's rank correlation for each part, and what is left given accuracy.
 
 import { partsOf, TRANSFORMS } from "./compared.js";
-import { breakable, element } from "./dom.js";
+import { breakable, element, setText } from "./dom.js";
 import { fixed, plural } from "./format.js";
 import { replaceHeads, sorted, sortHeader } from "./sorting.js";
 import { href } from "./url.js";
 
 const title = (transform) => (transform === "translation" ? "Translation" : "Rotation");
 
-/** { node, show(comparison, kind) }: rho, its interval, p and the number of models, for each part. */
+/**
+ * { node, note, show(comparison, kind) }: rho, its interval, p and the number of models, for each part; where there is
+ * none at all, the note says why, once. `show` says whether there is any.
+ */
 export function relationsTable() {
   const body = element("tbody");
   const head = (text, attributes) => element("th", { scope: "col", ...attributes }, text);
@@ -19,9 +22,16 @@ export function relationsTable() {
       element("tr", {}, head("Part", { rowspan: 2 }), TRANSFORMS.map((name) => head(title(name), { scope: "colgroup", colspan: columns.length, class: "group" }))),
       element("tr", {}, TRANSFORMS.flatMap(() => columns.map((name, index) => head(name, { class: index ? "number" : "number first" }))))),
     body);
+  const note = element("p", { class: "note" });
   return {
     node,
+    note,
     show({ accuracy }, kind) {
+      const all = Object.values(accuracy).flatMap((related) => TRANSFORMS.map((transform) => related[transform][kind]));
+      const related = all.some(({ spearman }) => spearman != null);
+      node.hidden = !related;
+      note.hidden = related;
+      setText(note, [...new Set(all.map(({ reason }) => reason))].join(" ") + " Top-1 accuracies can be put into the table above.");
       const number = (text, hint) => element("td", { class: "number", title: hint }, text);
       body.replaceChildren(...Object.entries(accuracy).map(([part, related]) =>
         element("tr", {}, element("th", { scope: "row" }, part), TRANSFORMS.flatMap((transform) => {
@@ -30,6 +40,7 @@ export function relationsTable() {
           return [number(fixed(spearman, 2)), number(interval ? `${fixed(interval[0], 2)} to ${fixed(interval[1], 2)}` : "–", reason),
             number(p < 0.001 ? "< 0.001" : fixed(p)), number(String(models))];
         }))));
+      return related;
     },
   };
 }
@@ -46,11 +57,9 @@ export function residualsTable() {
       const columns = TRANSFORMS.flatMap((transform) => parts.map((part) => [transform, part]));
       const all = audits.flatMap((audit) => columns.map(([transform, part]) => Math.abs(residual(audit, transform, part) ?? 0)));
       const largest = Math.max(...all);
-      node.classList.toggle("blank", !largest);
       const related = audits.filter((audit) => columns.some(([transform, part]) => residual(audit, transform, part) != null));
-      caption.textContent = related.length
-        ? `Residuals of the least-squares line of ${kind} equivariance on top-1 accuracy, of ${plural(related.length, "model")}: above 0, more equivariant than others as accurate`
-        : "There are no residuals: too few of these models have a top-1 accuracy. Put some in above.";
+      caption.textContent = `Residuals of the least-squares line of ${kind} equivariance on top-1 accuracy, of ${plural(related.length, "model")}: `
+        + "above 0, more equivariant than others as accurate";
       groups.replaceChildren(element("td"), ...TRANSFORMS.map((name) => element("th", { scope: "colgroup", class: "group", colspan: parts.length }, title(name))));
       const order = { sort, param: "residuals" };
       replaceHeads(heads, [sortHeader("Model", "model", order), ...columns.map(([transform, part]) =>

@@ -27,7 +27,7 @@ export function reportPage(root, id, { fault }) {
   const actions = element("div", { class: "bar actions" });
   const body = element("div", { class: "body" }, element("p", { class: "note" }, "Loading…"));
   const crumbs = element("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, element("a", { class: "home", href: "/" }, "Audits"), " / ", "Report");
-  root.append(crumbs, element("header", { class: "bar head" }, element("div", {}, heading, badges), element("span", { class: "spring" }), actions), body);
+  root.append(crumbs, element("header", { class: "bar head" }, element("div", {}, heading, badges), actions), body);
   forgetFigures();
   let shown = null, model = "Audit"; // which status the body shows
   let progress, provisional, blocks, refreshNow;
@@ -73,14 +73,14 @@ export function reportPage(root, id, { fault }) {
     progress = progressView();
     provisional = element("div");
     actions.replaceChildren(button("Cancel", () => change(path, { method: "DELETE" })));
-    body.replaceChildren(element("section", { class: "card" }, progress.node, provisional,
+    body.replaceChildren(element("section", { class: "card wide" }, progress.node, provisional,
       element("p", { class: "note" }, "The report appears here when the audit has ended.")));
   }
 
   /** An audit that has ended without a report: why, and a way to run it again. */
   function showEnd(audit, why) {
     actions.replaceChildren(button("Run again", () => change("/audit", { method: "POST", body: audit.request }), "primary"));
-    body.replaceChildren(element("section", { class: "card" }, why));
+    body.replaceChildren(element("section", { class: "card wide" }, why));
   }
 
   function button(label, action, kind = "") {
@@ -109,7 +109,7 @@ export function reportPage(root, id, { fault }) {
   }
 
   async function showReport(audit, signal) {
-    body.replaceChildren(element("p", { class: "note" }, "Loading the report…"));
+    body.replaceChildren(element("p", { class: "note wide" }, "Loading the report…"));
     let report;
     try {
       report = await fresh(`${path}/report`, signal);
@@ -124,19 +124,22 @@ export function reportPage(root, id, { fault }) {
       element("a", { class: "button", href: href({ ticked: audit.id }) }, "Compare with…"),
       element("a", { class: "button", href: `${path}/report`, download: `${audit.id}.json` }, "JSON"),
       element("button", { type: "button", onclick: () => download(`${audit.id}.csv`, reportCsv(report), "text/csv;charset=utf-8") }, "CSV"));
-    const card = (title, ...children) => element("section", { class: "card" }, title && element("h2", {}, title), ...children);
-    body.replaceChildren(
+    body.replaceChildren(...[
       summary(report),
-      card("Parts", scrollable("Scores by part", partsTable(report.parts, CAPTION)), reasons(report.parts)),
-      figures.node,
-      ...(report.baseline ? [card("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline)))] : []),
-      ...(report.borders ? [card("Borders", scrollable("Scores by border", bordersTable(report.borders)))] : []),
-      ...(report.cosine ? [card("Cosine", scrollable("Scores by cosine", partsTable(report.cosine.parts, "The same by cosine similarity")), activation(report.cosine))] : []),
-      card("Blocks", blocks.node),
-      card("Provenance", provenance(report)));
+      card("Parts", "", scrollable("Scores by part", partsTable(report.parts, CAPTION)), ...reasons(report.parts), figures.note),
+      ...FIGURES.map(([name]) => figures.of(name)),
+      report.baseline && card("Learned", "wide", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
+      report.borders && card("Borders", "wide", scrollable("Scores by border", bordersTable(report.borders))),
+      report.cosine && card("Cosine", "wide",
+        scrollable("Scores by cosine", partsTable(report.cosine.parts, "The same by cosine similarity")), activation(report.cosine)),
+      card("Blocks", "wide", blocks.node),
+      card("Provenance", "wide", provenance(report)),
+    ].filter(Boolean));
     figures.load(`${path}/figures`, signal);
   }
 }
+
+const card = (title, kind, ...children) => element("section", { class: `card ${kind}` }, element("h2", {}, title), ...children);
 
 /** What one looks for first. */
 function summary({ model, images, timing }) {
@@ -150,14 +153,14 @@ function summary({ model, images, timing }) {
   ];
   const untrained = model.weights.kind === "untrained" && element("p", { class: "notice warn" }, element("strong", {}, "Untrained weights. "),
     "These scores are the architecture’s own equivariance, not that of a trained model.");
-  return element("div", { class: "summary" }, untrained,
+  return element("div", { class: "summary wide" }, untrained,
     element("dl", { class: "facts card" }, facts.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value)))));
 }
 
 /** How far each similarity follows the activations' magnitude. */
 function activation({ activation: check }) {
-  const part = (transform) => `${transform}: correlation ${fixed(check[transform].correlation, 2)}, cosine ${fixed(check[transform].cosine, 2)}`;
-  return element("p", { class: "note" }, `Spearman’s rank correlation of the blocks’ scores with their mean activation. ${part("translation")}; ${part("rotation")}.`);
+  const part = (transform) => `${transform === "translation" ? "Translation" : "Rotation"}: correlation ${fixed(check[transform].correlation, 2)}, cosine ${fixed(check[transform].cosine, 2)}`;
+  return element("p", { class: "note" }, `Spearman’s rank correlation of the blocks’ scores with their mean activation. ${part("translation")}. ${part("rotation")}.`);
 }
 
 function problemView(problem) {

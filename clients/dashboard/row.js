@@ -16,8 +16,8 @@ export function auditRow(audit, { onCancel, onTick }) {
   const link = element("a", { href: href({ audit: audit.id }), class: "model" }, breakable(request.model));
   const details = unusual(request).join(" · ");
   const badge = request.weights === "pretrained" ? null : weightsBadge(request.weights);
-  const images = element("span", { class: "only-narrow" }, imagesOf(request));
-  const sub = element("span", { class: "sub" }, badge, badge && " ", images, details && element("span", {}, details));
+  const narrow = element("span", { class: "only-narrow" }, `${request.dataset} · ${count(request.num_images)} images${details && " · "}`);
+  const sub = element("span", { class: "sub" }, badge, badge && " ", narrow, details);
   const progress = progressView();
   let current = audit;
   const cancel = element("button", { type: "button", class: "quiet cancel", "aria-label": `Cancel the audit of ${request.model}` }, "Cancel");
@@ -49,8 +49,6 @@ export function auditRow(audit, { onCancel, onTick }) {
     },
   };
 }
-
-const imagesOf = (request) => `${request.dataset}, ${count(request.num_images)} images`;
 
 /** What tells audits of one model apart: the choices that are not the usual ones. */
 export function unusual(request) {
