@@ -21,7 +21,6 @@ function navigate({ moved = true, first = false } = {}) {
   const kind = Object.keys(PAGES).find((name) => now.get(name)) ?? "audits";
   const key = `${kind} ${now.get(kind) ?? ""}`;
   if (kind === "audits") home = location.pathname + location.search;
-  for (const link of document.querySelectorAll("a.home")) link.href = kind === "audits" ? "/" : home;
   if (open?.key !== key) {
     open?.poller.stop();
     const root = byId("detail");
@@ -45,6 +44,7 @@ function navigate({ moved = true, first = false } = {}) {
   } else {
     if (open.page.show()) open.poller.now();
   }
+  for (const link of document.querySelectorAll("a.home")) link.href = kind === "audits" ? "/" : home;
   title();
 }
 

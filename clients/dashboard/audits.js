@@ -10,7 +10,7 @@ import { auditRow } from "./row.js";
 import { replaceHeads, sortHeader } from "./sorting.js";
 import { changed, go, href, params } from "./url.js";
 
-const PAGE = 50, BUSY_MS = 1500, IDLE_MS = 5000, MOST_COMPARED = 100;
+const PAGE = 50, BUSY_MS = 1500, IDLE_MS = 5000, MOST_COMPARED = 200;
 const rows = new Map();
 let listed = null; // the latest answer, and the query that it answers
 let refreshNow = () => {};

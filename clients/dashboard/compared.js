@@ -50,7 +50,12 @@ function row(audit, given, parts, kind, { onTop1, leave }) {
     class: "top1", inputmode: "decimal", "aria-label": `ImageNet top-1 of ${audit.model}, per cent`, autocomplete: "off", "data-key": `top1:${audit.id}`,
     placeholder: audit.imagenet_top1 == null || given ? "unknown" : audit.imagenet_top1.toFixed(2), value: given,
   });
-  input.addEventListener("change", () => onTop1(audit.id, input.value.trim().replace(",", ".")));
+  input.addEventListener("change", () => {
+    const value = input.value.trim().replace(",", ".");
+    const valid = value === "" || (/^\d{1,3}(\.\d{1,12})?$/.test(value) && Number(value) <= 100);
+    if (valid) onTop1(audit.id, value);
+    else input.setAttribute("aria-invalid", "true");
+  });
   const cells = TRANSFORMS.flatMap((transform) => parts.map((part) => heatCell(audit.parts[part]?.[transform], kind)));
   return element("tr", {}, element("th", { scope: "row" }, link, badge), element("td", { class: "number" }, input),
     element("td", { class: "number" }, millions(audit.parameters)), cells,

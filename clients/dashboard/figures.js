@@ -36,13 +36,15 @@ export function figurePanels(wanted) {
     const plot = element("div", { class: "plot", role: "img", "aria-label": `${caption}: ${description}` });
     return [name, plot, element("figure", { class: "card", "data-figure": name }, element("figcaption", { class: "unseen" }, caption), plot)];
   });
+  let latest;
   return {
     note,
     of: (name) => places.find((place) => place[0] === name)[2],
     async load(path, signal) {
+      latest = path;
       try {
         const [figures] = await Promise.all([fresh(path, signal), plotly()]);
-        for (const [name, plot] of places) if (figures[name]) await draw(plot, figures[name]);
+        for (const [name, plot] of places) if (figures[name] && latest === path) await draw(plot, figures[name]);
         note.hidden = true;
       } catch (error) {
         if (!signal?.aborted) setText(note, error.message);
