@@ -81,7 +81,7 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
     """The scores of the five parts with their intervals (the thesis's Figures 11 and 12): one model's translation and
     rotation in one panel, several models' in a panel each."""
     names = [name for name in PARTS if any(name in audit.parts for audit in audits)]
-    alone = len(audits) == 1
+    alone, crowd = len(audits) == 1, len(audits) > MANY
     panels = Panels(_title(audits), height=260 if alone else PANEL_PX)
     pens = _pens(audits)
     if alone:
@@ -103,18 +103,19 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
                     _point(number + middle + side * width / 5, score, kind, (_name(audit), f"{what} {kind}"))
                     for kind, side in zip(KINDS, (-1, 1), strict=True)
                 ]
-                panels.draw(pens[place]._replace(dash="solid"), pair, line=1, intervals=len(audits) <= FEW)
+                pen = pens[place]._replace(dash="solid")
+                panels.draw(pen, pair, line=0 if crowd else 1, intervals=len(audits) <= FEW, small=crowd)
     panels.x = {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.5, len(names) - 0.5], "ticks": ""}
     panels.x |= {"showgrid": False}
     panels.borders = [number + 0.5 for number in range(len(names) - 1)]
-    panels.explain_kinds(marks=True)
+    panels.explain_kinds("markers")
     return panels.figure()
 
 
 def shifts(reports: Sequence[Report], score: Kind = "channel") -> Figure:
     """The score over shifts, which shows where subsampling breaks equivariance periodically (the thesis's Figure 8):
     a curve for each part of one model; for several, a panel for each part and a curve for each model."""
-    alone = len(reports) == 1
+    alone, crowd = len(reports) == 1, len(reports) > MANY
     panels = Panels(_title(reports), height=300 if alone else 130)
     if alone:
         panels.add("Translation equivariance by shift")
@@ -140,7 +141,12 @@ def shifts(reports: Sequence[Report], score: Kind = "channel") -> Figure:
                     for row in rows
                 ]
                 thin = alone and kind == "layer"
-                panels.draw(pen._replace(dash="dot") if thin else pen, curve, line=1 if thin else 2, marks=not thin)
+                panels.draw(
+                    pen._replace(dash="dot") if thin else pen,
+                    curve,
+                    line=1 if thin or crowd else 2,
+                    marks=not thin and not crowd,
+                )
     longest = max((shift for report in reports for shift in report.method.translations_px), default=0)
     if not longest:
         panels.say("No shift was asked for.")
@@ -151,46 +157,36 @@ def shifts(reports: Sequence[Report], score: Kind = "channel") -> Figure:
         "range": [0, longest + 0.5],
     }
     if alone:
-        panels.explain_kinds(marks=False)
+        panels.explain_kinds("lines")
     return panels.figure()
 
 
 def depth(reports: Sequence[Report], score: Kind = "channel") -> Figure:
-    """The score block by block. Each part is as wide as any other, whatever its blocks, so that models of any depth
-    lie upon each other. One model's panels have channel and layer with their intervals, several models' ``score``."""
-    alone = len(reports) == 1
+    """The score block by block. Early, Middle and Late are as wide as each other, so that models of any depth lie upon
+    each other. One model's panels have channel and layer with their intervals, several models' ``score``."""
+    alone, few, crowd = len(reports) == 1, len(reports) <= FEW, len(reports) > MANY
     panels = Panels(_title(reports), height=230)
     for transform, colour in zip(TRANSFORMS, COLOURS, strict=False):
         panels.add(f"{transform.title()} equivariance" if alone else f"{transform.title()} equivariance, {score}")
-        for report, pen in zip(reports, _pens(reports), strict=True):
-            if alone:
-                pen = Pen(transform, colour)
-            for kind in KINDS if alone else (score,):
-                thin = alone and kind == "layer"
-                body: list[Point] = []
-                for name in PARTS:
-                    blocks = [block for block in report.blocks if block.part == name]
-                    left, width = PLACES[name]
-                    points = [
-                        _point(
-                            left + width * (index + 0.5) / len(blocks),
-                            getattr(block, transform),
-                            kind,
-                            (
-                                _name(report),
-                                f"{block.name} ({name}): {block.channels} x {block.height} x {block.width}",
-                                f"{transform} {kind}",
-                            ),
-                            open=kind == "layer",
-                        )
-                        for index, block in enumerate(blocks)
-                    ]
-                    if name in ("Pool", "Final"):
-                        panels.draw(pen, points, line=0, intervals=len(reports) <= FEW)
-                    else:
-                        body += points
-                pen = pen._replace(dash="dot") if thin else pen
-                panels.draw(pen, body, line=1.5, band=len(reports) <= FEW, small=True)
+        if alone:
+            drawn = [
+                (reports[0], Pen("", colour, dash=dash), kind)
+                for kind, dash in zip(KINDS, ("solid", "dot"), strict=True)
+            ]
+        else:
+            drawn = [(report, pen, score) for report, pen in zip(reports, _pens(reports), strict=True)]
+        for index, (report, pen, kind) in enumerate(drawn):
+            points = _profile(report, transform, kind, aside=0.7 * ((index + 0.5) / len(drawn) - 0.5))
+            # Those of Pool and Final are invariance: no line leads there.
+            panels.draw(
+                pen,
+                [*points["Early"], *points["Middle"], *points["Late"]],
+                line=1 if crowd else 1.5,
+                band=few,
+                marks=not crowd,
+                small=True,
+            )
+            panels.draw(pen, [*points["Pool"], *points["Final"]], line=0, intervals=few, small=crowd)
     panels.x = {
         "tickvals": [left + width / 2 for left, width in PLACES.values()],
         "ticktext": list(PLACES),
@@ -200,8 +196,31 @@ def depth(reports: Sequence[Report], score: Kind = "channel") -> Figure:
     }
     panels.borders = [left for left, _ in PLACES.values() if left]
     if alone:
-        panels.explain_kinds(marks=True)
+        panels.explain_kinds("lines+markers")
     return panels.figure()
+
+
+def _profile(report: Report, transform: str, kind: Kind, aside: float) -> dict[PartName, list[Point]]:
+    """The blocks' scores by part, in order, evenly over the part's place; those of Pool and Final are moved ``aside``,
+    a share of their place, so that models do not hide each other."""
+    points: dict[PartName, list[Point]] = {}
+    for name, (left, width) in PLACES.items():
+        blocks = [block for block in report.blocks if block.part == name]
+        moved = aside * width if name in ("Pool", "Final") else 0
+        points[name] = [
+            _point(
+                left + moved + width * (index + 0.5) / len(blocks),
+                getattr(block, transform),
+                kind,
+                (
+                    _name(report),
+                    f"{block.name} ({name}), {block.channels} x {block.height} x {block.width}",
+                    f"{transform} {kind}",
+                ),
+            )
+            for index, block in enumerate(blocks)
+        ]
+    return points
 
 
 def accuracy(comparison: Comparison) -> Figure:
@@ -209,7 +228,7 @@ def accuracy(comparison: Comparison) -> Figure:
     Figure 13): a row for each part, translation on the left and rotation on the right."""
     with_top1 = [audit for audit in comparison.audits if audit.imagenet_top1 is not None]
     pens = dict(zip((audit.id for audit in comparison.audits), _pens(comparison.audits), strict=True))
-    panels = Panels("Equivariance and accuracy", columns=2, height=140, gap=66)
+    panels = Panels("Equivariance against ImageNet top-1", columns=2, height=140, gap=66)
     low, high = (end(audit.imagenet_top1 or 0 for audit in with_top1) if with_top1 else 0 for end in (min, max))
     for name, related in comparison.accuracy.items():
         for transform in TRANSFORMS:
@@ -229,7 +248,6 @@ def accuracy(comparison: Comparison) -> Figure:
                         score,
                         kind,
                         (_name(audit), f"top-1 {audit.imagenet_top1:.2f} %", f"{name}, {transform} {kind}"),
-                        open=kind == "layer",
                     )
                     for kind in KINDS
                 ]
@@ -242,7 +260,7 @@ def accuracy(comparison: Comparison) -> Figure:
         "range": [low - pad, high + pad],
         "nticks": 5,
     }
-    panels.explain_kinds(marks=True)
+    panels.explain_kinds("markers")
     return panels.figure()
 
 
@@ -312,7 +330,7 @@ class Panels:
         trace: dict[str, Any] = {
             "type": "scatter",
             "mode": mode,
-            "name": escape(_short(pen.label)),
+            "name": escape(pen.label),
             "legendgroup": pen.label,
             "showlegend": bool(pen.label) and pen.label not in self._labels,
             "x": [point.x for point in points],
@@ -326,12 +344,8 @@ class Panels:
             trace["line"] = {"color": pen.colour, "width": line, "dash": pen.dash}
         if marks:
             symbols = [f"{pen.symbol}-open" if point.open else pen.symbol for point in points]
-            trace["marker"] = {
-                "color": pen.colour,
-                "symbol": symbols,
-                "size": 6 if small else 8,
-                "line": {"width": 1.5},
-            }
+            trace["marker"] = {"color": pen.colour, "symbol": symbols, "size": 6 if small else 8}
+            trace["marker"]["line"] = {"color": pen.colour, "width": 1.5}
         if intervals and any(point.interval for point in found):
             trace["error_y"] = {
                 "type": "data",
@@ -372,11 +386,11 @@ class Panels:
             trace |= {"fillcolor": _translucent(pen.colour, 0.2), "legendgroup": pen.label}
             self._traces.append(trace | {"panel": len(self._titles) - 1})
 
-    def explain_kinds(self, marks: bool) -> None:
+    def explain_kinds(self, mode: str) -> None:
         """Says in the legend what filled and open, solid and dotted mean."""
         for kind, symbol, dash in (("channel", "circle", "solid"), ("layer", "circle-open", "dot")):
             trace: dict[str, Any] = {"type": "scatter", "x": [None], "y": [None], "name": kind, "hoverinfo": "skip"}
-            trace |= {"mode": "markers" if marks else "lines", "showlegend": True, "legendgroup": f"kind {kind}"}
+            trace |= {"mode": mode, "showlegend": True, "legendgroup": f"kind {kind}"}
             trace |= {"marker": {"color": GREY, "symbol": symbol, "size": 8, "line": {"color": GREY, "width": 1.5}}}
             trace |= {"line": {"color": GREY, "dash": dash, "width": 1.5}, "panel": None}
             self._labels.setdefault(kind)
@@ -485,9 +499,9 @@ class Panels:
 NOTE = {"showarrow": False, "xanchor": "left", "yanchor": "bottom", "align": "left"}
 
 
-def _point(x: float, score: Score, kind: Kind, what: tuple[str, ...], open: bool | None = None) -> Point:
+def _point(x: float, score: Score, kind: Kind, what: tuple[str, ...]) -> Point:
     interval = score.channel_interval if kind == "channel" else score.layer_interval
-    return Point(x, getattr(score, kind), interval, score.reason, what, kind == "layer" if open is None else open)
+    return Point(x, getattr(score, kind), interval, score.reason, what, open=kind == "layer")
 
 
 def _hover(point: Point) -> str:
@@ -515,15 +529,15 @@ def _pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
     """A pen for each; the labels are empty where there are too many for a legend."""
     if len(audits) > MANY:
         return [Pen("", _translucent(COLOURS[0], 0.45))] * len(audits)
-    names = [_name(audit) for audit in audits]
+    labels = [_short(_name(audit)) for audit in audits]
     return [
         Pen(
-            name if names.count(name) == 1 else f"{_short(name, 30)} ({audit.id[:6]})",
+            label if labels.count(label) == 1 else f"{_short(label, 31)} ({audit.id[:6]})",
             COLOURS[index % len(COLOURS)],
             SYMBOLS[index % len(SYMBOLS)],
             DASHES[index % len(DASHES)],
         )
-        for index, (name, audit) in enumerate(zip(names, audits, strict=True))
+        for index, (label, audit) in enumerate(zip(labels, audits, strict=True))
     ]
 
 
@@ -551,7 +565,7 @@ def _short(name: str, length: int = 40) -> str:
 
 def _legend_rows(labels: Sequence[str]) -> int:
     """How many rows a legend takes on a page; on a phone Plotly gives it more."""
-    widest = max((len(_short(label)) for label in labels), default=0)
+    widest = max(map(len, labels), default=0)
     columns = max(1, int(600 / (7 * widest + 50)))
     return -(-len([label for label in labels if label]) // columns)
 
