@@ -364,12 +364,7 @@ def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Rec
 
 
 def _figures(reports: Sequence[Report], score: figures.Kind = "channel", **more: figures.Figure) -> bytes:
-    drawn = {
-        "parts": figures.parts(reports),
-        "shifts": figures.shifts(reports, score),
-        "depth": figures.depth(reports, score),
-        **more,
-    }
+    drawn = {kind: figures.of(kind, reports, score) for kind in ("parts", "shifts", "depth")} | more
     return json.dumps(drawn, allow_nan=False).encode()
 
 

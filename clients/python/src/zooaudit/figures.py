@@ -81,35 +81,51 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
     """The scores of the five parts with their intervals (the thesis's Figures 11 and 12): one model's translation and
     rotation in one panel, several models' in a panel each."""
     names = [name for name in PARTS if any(name in audit.parts for audit in audits)]
-    alone, crowd = len(audits) == 1, len(audits) > MANY
-    panels = Panels(_title(audits), height=260 if alone else PANEL_PX)
-    pens = _pens(audits)
-    if alone:
-        pens = [Pen("translation", COLOURS[0], "circle"), Pen("rotation", COLOURS[1], "diamond")]
+    if len(audits) == 1:
+        panels = Panels(_title(audits), height=260)
         panels.add("Equivariance; invariance at Pool and Final")
-    for transform in TRANSFORMS:
-        if not alone:
+        series = []
+        for transform, colour, symbol in zip(TRANSFORMS, COLOURS, ("circle", "diamond"), strict=False):
+            scores: list[Score] = [getattr(audits[0].parts[name], transform) for name in names]
+            if any(score.channel is not None or score.layer is not None for score in scores):
+                series.append((Pen(transform, colour, symbol), audits[0], transform))
+            else:
+                panels.say(f"{transform.title()}: {', '.join(sorted({score.reason or '' for score in scores}))}.")
+        _pairs(panels, names, series)
+    else:
+        panels = Panels("")
+        for transform in TRANSFORMS:
             panels.add(f"{transform.title()}; invariance at Pool and Final")
-        for index, audit in enumerate(audits):
-            place = TRANSFORMS.index(transform) if alone else index
-            width = 0.36 if alone else 0.84 / len(audits)
-            middle = (place - (1 if alone else len(audits) - 1) / 2) * width
-            for number, name in enumerate(names):
-                if name not in audit.parts:
-                    continue
-                score: Score = getattr(audit.parts[name], transform)
-                what = f"{name}, {transform}"
-                pair = [
-                    _point(number + middle + side * width / 5, score, kind, (_name(audit), f"{what} {kind}"))
-                    for kind, side in zip(KINDS, (-1, 1), strict=True)
-                ]
-                pen = pens[place]._replace(dash="solid")
-                panels.draw(pen, pair, line=0 if crowd else 1, intervals=len(audits) <= FEW, small=crowd)
+            _pairs(panels, names, [(pen, audit, transform) for pen, audit in zip(_pens(audits), audits, strict=True)])
     panels.x = {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.5, len(names) - 0.5], "ticks": ""}
     panels.x |= {"showgrid": False}
     panels.borders = [number + 0.5 for number in range(len(names) - 1)]
     panels.explain_kinds("markers")
     return panels.figure()
+
+
+def _pairs(
+    panels: "Panels", names: Sequence[PartName], series: Sequence[tuple[Pen, Report | ComparedAudit, str]]
+) -> None:
+    """Channel and layer beside each other, a pair for each of the series at each part."""
+    width = min(0.84 / max(len(series), 1), 0.36)
+    crowd = len(series) > MANY
+    for index, (pen, audit, transform) in enumerate(series):
+        for number, name in enumerate(names):
+            if name not in audit.parts:
+                continue
+            middle = number + (index - (len(series) - 1) / 2) * width
+            pair = [
+                _point(
+                    middle + side * width / 5,
+                    getattr(audit.parts[name], transform),
+                    kind,
+                    (_name(audit), f"{name}, {transform} {kind}"),
+                )
+                for kind, side in zip(KINDS, (-1, 1), strict=True)
+            ]
+            pen = pen._replace(dash="solid")
+            panels.draw(pen, pair, line=0 if crowd else 1, intervals=len(series) <= FEW, small=crowd)
 
 
 def shifts(reports: Sequence[Report], score: Kind = "channel") -> Figure:
@@ -264,6 +280,17 @@ def accuracy(comparison: Comparison) -> Figure:
     return panels.figure()
 
 
+def of(kind: str, reports: Sequence[Report], score: Kind = "channel") -> Figure:
+    """The figure of that name: parts, shifts or depth. Raises ValueError for another."""
+    if kind == "parts":
+        return parts(reports)
+    if kind == "shifts":
+        return shifts(reports, score)
+    if kind == "depth":
+        return depth(reports, score)
+    raise ValueError(f"there is no figure {kind!r} of reports: parts, shifts, or depth")
+
+
 def draw(figure: Figure) -> "plotly.graph_objects.Figure":
     """The figure as plotly's own object, validated. Raises ImportError, saying what to install, without plotly."""
     try:
@@ -277,8 +304,8 @@ PLACES: dict[PartName, tuple[float, float]] = {
     "Early": (0, 1),
     "Middle": (1, 1),
     "Late": (2, 1),
-    "Pool": (3, 0.4),
-    "Final": (3.4, 0.4),
+    "Pool": (3, 0.5),
+    "Final": (3.5, 0.5),
 }
 """Where each part begins on the axis of depth, and how wide it is."""
 
@@ -400,8 +427,8 @@ class Panels:
         """The whole; panels without any score are left out, saying why."""
         panels = [panel for panel in range(len(self._titles)) if panel in self._scored]
         for panel in set(range(len(self._titles))) - set(panels):
-            reasons = {point.reason or "not measured" for at, point in self._missing if at == panel}
-            self.say(f"{self._titles[panel][0]}: {', '.join(sorted(reasons)) or 'nothing to show'}.")
+            if reasons := {point.reason or "not measured" for at, point in self._missing if at == panel}:
+                self.say(f"{self._titles[panel][0]}: {', '.join(sorted(reasons))}.")
         step = next((step for step in (0.02, 0.05, 0.1) if self._top <= 5 * step), 0.25)
         top = max(5 * step if step < 0.25 else 1.0, self._top)
         crosses = self._crosses(-0.045 * top)

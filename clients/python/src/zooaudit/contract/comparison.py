@@ -1,12 +1,15 @@
 """Several reports side by side, and how their scores go with accuracy."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_none
 from zooaudit.contract.report import Border
 from zooaudit.contract.scores import PartName, Score
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
 
 
 class SharedMethod(Contract):
@@ -77,3 +80,11 @@ class Comparison(Contract):
     method: SharedMethod
     audits: tuple[ComparedAudit, ...]
     accuracy: dict[PartName, RelatedPart]
+
+    def plot(self, kind: Literal["accuracy", "parts"] = "accuracy") -> "plotly.graph_objects.Figure":
+        """A figure: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit import figures
+
+        if kind not in ("accuracy", "parts"):
+            raise ValueError(f"there is no figure {kind!r} of a comparison: accuracy, or parts")
+        return figures.draw(figures.accuracy(self) if kind == "accuracy" else figures.parts(self.audits))

@@ -1,7 +1,7 @@
 """The result of an audit."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,9 @@ from zooaudit.contract.base import Contract, Signed, Unit, omit_none
 from zooaudit.contract.catalogue import Layout, Source
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationScore
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
 
 SCHEMA_VERSION: Literal[1] = 1
 """Version of the report's shape."""
@@ -180,6 +183,14 @@ class Report(Contract):
     baseline: Baseline | None = Field(default=None, exclude_if=omit_none)
     environment: Environment
     timing: Timing
+
+    def plot(
+        self, kind: Literal["parts", "shifts", "depth"] = "parts", *others: "Report"
+    ) -> "plotly.graph_objects.Figure":
+        """A figure of this report, and of ``others`` with it: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit import figures
+
+        return figures.draw(figures.of(kind, [self, *others]))
 
 
 def request_of(report: Report) -> AuditRequest:
