@@ -363,7 +363,7 @@ def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Rec
         raise Refused(told, error.headers) from None
 
 
-def _figures(reports: Sequence[Report], score: figures.Kind = "channel", **more: figures.Figure) -> bytes:
+def _figures(reports: Sequence[Report], score: figures.Kind = "channel", **more: dict[str, Any]) -> bytes:
     drawn = {kind: figures.of(kind, reports, score) for kind in ("parts", "shifts", "depth")} | more
     return json.dumps(drawn, allow_nan=False).encode()
 

@@ -8,73 +8,31 @@ Nothing here needs plotly; :func:`draw` makes a ``plotly.graph_objects.Figure`` 
 - the axis of scores ends at 1, so that figures compare, unless all of them are below one half.
 """
 
-import textwrap
 from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from zooaudit.contract import PARTS, AccuracyRelation, ComparedAudit, Comparison, PartName, Report, Score
+from zooaudit.panels import COLOURS, DASHES, SYMBOLS, Figure, Panels, Pen, Point, short, translucent
 
 if TYPE_CHECKING:
     import plotly.graph_objects
 
-Figure = dict[str, Any]
 Kind = Literal["channel", "layer"]
 KINDS: tuple[Kind, ...] = ("channel", "layer")
 TRANSFORMS: tuple[Literal["translation", "rotation"], ...] = ("translation", "rotation")
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "triangle-down")
-DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")
 MANY = 24
 """Models beyond which they no longer differ in colour: all are one, and the hover has the names."""
 FEW = 6
 """Models up to which intervals are drawn; beyond, the hover has them."""
-GREY, TEXT = "#767676", "#1b2430"
-AXIS = {
-    "automargin": True,
-    "gridcolor": "#e3e6ea",
-    "linecolor": GREY,
-    "showline": True,
-    "tickcolor": GREY,
-    "ticklen": 4,
-    "ticks": "outside",
-    "zeroline": False,
+PLACES: dict[PartName, tuple[float, float]] = {
+    "Early": (0, 1),
+    "Middle": (1, 1),
+    "Late": (2, 1),
+    "Pool": (3, 0.5),
+    "Final": (3.5, 0.5),
 }
-STYLE = {
-    "font": {
-        "family": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif",
-        "size": 13,
-        "color": TEXT,
-    },
-    "hoverlabel": {"align": "left"},
-    "hovermode": "closest",
-    "paper_bgcolor": "#ffffff",
-    "plot_bgcolor": "#ffffff",
-    "xaxis": AXIS,
-    "yaxis": AXIS,
-}
-PANEL_PX, GAP_PX, AXIS_PX, LINE_PX = 190, 44, 36, 20
-
-
-class Pen(NamedTuple):
-    """How one model, or one part, is drawn. ``label`` is text, not markup."""
-
-    label: str
-    colour: str
-    symbol: str = "circle"
-    dash: str = "solid"
-
-
-class Point(NamedTuple):
-    """One score of a figure; ``what`` is text that says of what."""
-
-    x: float
-    value: float | None
-    interval: tuple[float, float] | None
-    reason: str | None
-    what: tuple[str, ...]
-    open: bool = False
+"""Where each part begins on the axis of depth, and how wide it is."""
 
 
 def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
@@ -105,11 +63,11 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
 
 
 def _pairs(
-    panels: "Panels", names: Sequence[PartName], series: Sequence[tuple[Pen, Report | ComparedAudit, str]]
+    panels: Panels, names: Sequence[PartName], series: Sequence[tuple[Pen, Report | ComparedAudit, str]]
 ) -> None:
     """Channel and layer beside each other, a pair for each of the series at each part."""
     width = min(0.84 / max(len(series), 1), 0.36)
-    crowd = len(series) > MANY
+    several: list[Point] = []
     for index, (pen, audit, transform) in enumerate(series):
         for number, name in enumerate(names):
             if name not in audit.parts:
@@ -124,8 +82,12 @@ def _pairs(
                 )
                 for kind, side in zip(KINDS, (-1, 1), strict=True)
             ]
-            pen = pen._replace(dash="solid")
-            panels.draw(pen, pair, line=0 if crowd else 1, intervals=len(series) <= FEW, small=crowd)
+            if len(series) > MANY:
+                several += pair
+            else:
+                panels.draw(pen._replace(dash="solid"), pair, line=1, intervals=len(series) <= FEW)
+    if several:
+        panels.draw(series[0][0], several, line=0, small=True)
 
 
 def shifts(reports: Sequence[Report], score: Kind = "channel") -> Figure:
@@ -162,6 +124,7 @@ def shifts(reports: Sequence[Report], score: Kind = "channel") -> Figure:
                     curve,
                     line=1 if thin or crowd else 2,
                     marks=not thin and not crowd,
+                    small=not alone,
                 )
     longest = max((shift for report in reports for shift in report.method.translations_px), default=0)
     if not longest:
@@ -236,6 +199,9 @@ def _profile(report: Report, transform: str, kind: Kind, aside: float) -> dict[P
             )
             for index, block in enumerate(blocks)
         ]
+        if not blocks and name in report.parts:
+            score: Score = getattr(report.parts[name], transform)
+            points[name] = [_point(left + moved + width / 2, score, kind, (_name(report), f"{name}: no block"))]
     return points
 
 
@@ -256,20 +222,29 @@ def accuracy(comparison: Comparison) -> Figure:
                 if relation.slope is not None:
                     ends = [(x, relation.intercept + relation.slope * x) for x in (low, high)]
                     panels.line(ends, "solid" if kind == "channel" else "dot")
-            for audit in with_top1:
-                score: Score = getattr(audit.parts[name], transform)
-                pair = [
+            for pen in dict.fromkeys(pens.values()):
+                points = [
                     _point(
                         audit.imagenet_top1 or 0,
-                        score,
+                        getattr(audit.parts[name], transform),
                         kind,
                         (_name(audit), f"top-1 {audit.imagenet_top1:.2f} %", f"{name}, {transform} {kind}"),
                     )
+                    for audit in with_top1
+                    if pens[audit.id] == pen
                     for kind in KINDS
                 ]
-                panels.draw(pens[audit.id], pair, line=0, small=len(with_top1) > MANY)
+                panels.draw(pen, points, line=0, small=len(with_top1) > MANY)
+    missing = {
+        None if relation.spearman is not None else relation.reason
+        for related in comparison.accuracy.values()
+        for kinds in (related.translation, related.rotation)
+        for relation in (kinds.channel, kinds.layer)
+    }
+    if None not in missing:
+        panels.say(f"No correlations: {' '.join(sorted(reason for reason in missing if reason))}")
     if left_out := len(comparison.audits) - len(with_top1):
-        panels.say(f"{left_out} of {len(comparison.audits)} audits are left out: no top-1 accuracy is known.")
+        panels.say(f"Left out, no top-1 accuracy being known: {left_out} of {len(comparison.audits)} audits.")
     pad = max(0.05 * (high - low), 0.5)
     panels.x = {
         "title": {"text": "top-1, %", "standoff": 4, "font": {"size": 12}},
@@ -300,245 +275,9 @@ def draw(figure: Figure) -> "plotly.graph_objects.Figure":
     return plotly.graph_objects.Figure(figure)
 
 
-PLACES: dict[PartName, tuple[float, float]] = {
-    "Early": (0, 1),
-    "Middle": (1, 1),
-    "Late": (2, 1),
-    "Pool": (3, 0.5),
-    "Final": (3.5, 0.5),
-}
-"""Where each part begins on the axis of depth, and how wide it is."""
-
-
-class Panels:
-    """Panels below each other, or in columns, with one legend, one range of scores and one axis across."""
-
-    def __init__(self, title: str, columns: int = 1, height: int = PANEL_PX, gap: int = GAP_PX) -> None:
-        self.x: dict[str, Any] = {}
-        self.borders: list[float] = []
-        self._title, self._columns, self._height, self._gap = title, columns, height, gap
-        self._titles: list[tuple[str, list[str], list[str]]] = []
-        self._traces: list[dict[str, Any]] = []
-        self._labels: dict[str, None] = {}
-        self._missing: list[tuple[int, Point]] = []
-        self._scored: set[int] = set()
-        self._top = 0.0
-        self._notes: list[str] = []
-
-    def add(self, title: str, lines: Sequence[str] = (), hover: Sequence[str] = ()) -> None:
-        """Begins a panel; ``lines`` stand below its title, ``hover`` is shown over it."""
-        self._titles.append((title, list(lines), list(hover)))
-
-    def say(self, note: str) -> None:
-        self._notes.append(note)
-
-    def draw(
-        self,
-        pen: Pen,
-        points: Sequence[Point],
-        line: float,
-        *,
-        intervals: bool = False,
-        band: bool = False,
-        marks: bool = True,
-        small: bool = False,
-    ) -> None:
-        """Points in one pen, joined by a line of that width unless it is 0; null ones become gaps."""
-        panel = len(self._titles) - 1
-        self._missing += [(panel, point) for point in points if point.value is None]
-        found = [point for point in points if point.value is not None]
-        if not found:
-            return
-        self._scored.add(panel)
-        self._top = max([self._top, *(point.value or 0 for point in found)])
-        if band:
-            self._band(pen, points)
-        mode = "+".join(name for name, wanted in (("lines", line), ("markers", marks)) if wanted)
-        trace: dict[str, Any] = {
-            "type": "scatter",
-            "mode": mode,
-            "name": escape(pen.label),
-            "legendgroup": pen.label,
-            "showlegend": bool(pen.label) and pen.label not in self._labels,
-            "x": [point.x for point in points],
-            "y": [point.value for point in points],
-            "hoverinfo": "text",
-            "hovertext": [_hover(point) for point in points],
-            "cliponaxis": False,
-            "panel": panel,
-        }
-        if line:
-            trace["line"] = {"color": pen.colour, "width": line, "dash": pen.dash}
-        if marks:
-            symbols = [f"{pen.symbol}-open" if point.open else pen.symbol for point in points]
-            trace["marker"] = {"color": pen.colour, "symbol": symbols, "size": 6 if small else 8}
-            trace["marker"]["line"] = {"color": pen.colour, "width": 1.5}
-        if intervals and any(point.interval for point in found):
-            trace["error_y"] = {
-                "type": "data",
-                "symmetric": False,
-                "array": [point.interval[1] - (point.value or 0) if point.interval else None for point in points],
-                "arrayminus": [(point.value or 0) - point.interval[0] if point.interval else None for point in points],
-                "color": pen.colour,
-                "thickness": 1,
-                "width": 3,
-            }
-            self._top = max(self._top, *(point.interval[1] for point in found if point.interval))
-        self._labels.setdefault(pen.label)
-        self._traces.append(trace)
-
-    def line(self, ends: Sequence[tuple[float, float]], dash: str) -> None:
-        """A straight line that belongs to no pen."""
-        trace = {"type": "scatter", "mode": "lines", "showlegend": False, "hoverinfo": "skip"}
-        trace |= {"x": [x for x, _ in ends], "y": [y for _, y in ends]}
-        trace |= {"line": {"color": GREY, "width": 1.5, "dash": dash}, "panel": len(self._titles) - 1}
-        self._traces.append(trace)
-
-    def _band(self, pen: Pen, points: Sequence[Point]) -> None:
-        """The intervals of neighbouring points, as an area; a gap in the points is a gap in the area."""
-        runs: list[list[Point]] = [[]]
-        for point in points:
-            if point.value is None or point.interval is None:
-                runs.append([])
-            else:
-                runs[-1].append(point)
-        for run in runs:
-            if len(run) < 2:
-                continue
-            edge = [(point.x, point.interval[1]) for point in run if point.interval]
-            edge += [(point.x, point.interval[0]) for point in reversed(run) if point.interval]
-            self._top = max(self._top, *(y for _, y in edge))
-            trace = {"type": "scatter", "mode": "lines", "fill": "toself", "showlegend": False, "hoverinfo": "skip"}
-            trace |= {"x": [x for x, _ in edge], "y": [y for _, y in edge], "line": {"width": 0}, "opacity": 1}
-            trace |= {"fillcolor": _translucent(pen.colour, 0.2), "legendgroup": pen.label}
-            self._traces.append(trace | {"panel": len(self._titles) - 1})
-
-    def explain_kinds(self, mode: str) -> None:
-        """Says in the legend what filled and open, solid and dotted mean."""
-        for kind, symbol, dash in (("channel", "circle", "solid"), ("layer", "circle-open", "dot")):
-            trace: dict[str, Any] = {"type": "scatter", "x": [None], "y": [None], "name": kind, "hoverinfo": "skip"}
-            trace |= {"mode": mode, "showlegend": True, "legendgroup": f"kind {kind}"}
-            trace |= {"marker": {"color": GREY, "symbol": symbol, "size": 8, "line": {"color": GREY, "width": 1.5}}}
-            trace |= {"line": {"color": GREY, "dash": dash, "width": 1.5}, "panel": None}
-            self._labels.setdefault(kind)
-            self._traces.append(trace)
-
-    def figure(self) -> Figure:
-        """The whole; panels without any score are left out, saying why."""
-        panels = [panel for panel in range(len(self._titles)) if panel in self._scored]
-        for panel in set(range(len(self._titles))) - set(panels):
-            if reasons := {point.reason or "not measured" for at, point in self._missing if at == panel}:
-                self.say(f"{self._titles[panel][0]}: {', '.join(sorted(reasons))}.")
-        step = next((step for step in (0.02, 0.05, 0.1) if self._top <= 5 * step), 0.25)
-        top = max(5 * step if step < 0.25 else 1.0, self._top)
-        crosses = self._crosses(-0.045 * top)
-        traces = [trace for trace in self._traces + crosses if trace["panel"] in (*panels, None)]
-        rows = -(-len(panels) // self._columns)
-        notes = [line for note in self._notes for line in textwrap.wrap(note, 60)]
-        heads = 1 + max((len(self._titles[panel][1]) for panel in panels), default=0)
-        above = 16 + (24 if self._title else 0) + LINE_PX * len(notes)
-        inside = max(rows * (self._height + self._gap) - self._gap, 1)
-        legend = LINE_PX * _legend_rows([*self._labels, *(["not measured"] if crosses else [])])
-        layout: dict[str, Any] = {
-            "template": {"layout": STYLE},
-            "height": above + 18 * heads + inside + 2 * AXIS_PX + legend,
-            "margin": {"l": 44, "r": 14, "t": above + 18 * heads, "b": 2 * AXIS_PX + legend},
-            "legend": {
-                "orientation": "h",
-                "x": 0,
-                "xanchor": "left",
-                "y": -(AXIS_PX + (18 if "title" in self.x else 0)) / inside,
-                "yanchor": "top",
-                "itemsizing": "constant",
-                "traceorder": "normal",
-            },
-            "annotations": [],
-            "shapes": [],
-        }
-        text = [f"<b>{escape(_short(self._title))}</b>"] if self._title else []
-        text += [f'<span style="font-size:12px">{escape(line)}</span>' for line in notes]
-        if text:
-            layout["annotations"].append(
-                {**NOTE, "text": "<br>".join(text), "x": 0, "y": 1, "yshift": 18 * heads + 2, "yref": "paper"}
-                | {"xref": "paper", "font": {"size": 14}}
-            )
-        width = (1 - 0.08 * (self._columns - 1)) / self._columns
-        for index, panel in enumerate(panels):
-            row, column = divmod(index, self._columns)
-            name = "" if index == 0 else str(index + 1)
-            high = 1 - row * (self._height + self._gap) / inside
-            left = column * (width + 0.08)
-            last = index + self._columns >= len(panels)
-            layout[f"xaxis{name}"] = {
-                **{key: value for key, value in self.x.items() if last or key != "title"},
-                "anchor": f"y{name}",
-                "domain": [left, left + width],
-                "showticklabels": last,
-                **({"matches": "x"} if index else {}),
-            }
-            layout[f"yaxis{name}"] = {
-                "anchor": f"x{name}",
-                "domain": [max(0.0, high - self._height / inside), high],
-                "range": [(-0.09 if crosses else 0) * top, 1.03 * top],
-                "tick0": 0,
-                "dtick": step,
-                "tickformat": ".2f",
-                "showticklabels": column == 0,
-                **({"matches": "y"} if index else {}),
-            }
-            title, lines, hover = self._titles[panel]
-            if title:
-                layout["annotations"].append(
-                    {**NOTE, "text": "<br>".join([f"<b>{escape(title)}</b>", *map(escape, lines)])}
-                    | {"x": 0, "xref": f"x{name} domain", "y": 1, "yref": f"y{name} domain", "yshift": 2}
-                    | ({"hovertext": "<br>".join(map(escape, hover))} if hover else {})
-                    | {"font": {"size": 10.5 if lines else 12}}
-                )
-            layout["shapes"] += [
-                {"type": "line", "xref": f"x{name}", "x0": x, "x1": x, "yref": f"y{name} domain", "y0": 0, "y1": 1}
-                | {"layer": "below", "line": {"color": "#c4c9d0", "width": 1, "dash": "dot"}}
-                for x in self.borders
-            ]
-        for trace in traces:
-            index = panels.index(trace["panel"]) if trace["panel"] in panels else 0
-            name = "" if index == 0 else str(index + 1)
-            trace |= {"xaxis": f"x{name}", "yaxis": f"y{name}"}
-            del trace["panel"]
-        if not panels:
-            layout |= {"height": above + 60, "xaxis": {"visible": False}, "yaxis": {"visible": False}}
-            layout |= {"showlegend": False, "margin": {"l": 14, "r": 14, "t": above, "b": 14}}
-        return {"data": traces, "layout": layout}
-
-    def _crosses(self, y: float) -> list[dict[str, Any]]:
-        """A mark below the axis for each score that is null, with its reason."""
-        crosses: list[dict[str, Any]] = []
-        for panel in sorted({panel for panel, _ in self._missing} & self._scored):
-            points = [point for at, point in self._missing if at == panel]
-            trace: dict[str, Any] = {"type": "scatter", "mode": "markers", "name": "not measured", "panel": panel}
-            trace |= {"legendgroup": "not measured", "showlegend": not crosses, "cliponaxis": False}
-            trace |= {"x": [point.x for point in points], "y": [y] * len(points)}
-            trace |= {"hoverinfo": "text", "hovertext": [_hover(point) for point in points]}
-            trace |= {"marker": {"color": GREY, "symbol": "x-thin", "size": 6, "line": {"color": GREY, "width": 1.5}}}
-            crosses.append(trace)
-        return crosses
-
-
-NOTE = {"showarrow": False, "xanchor": "left", "yanchor": "bottom", "align": "left"}
-
-
 def _point(x: float, score: Score, kind: Kind, what: tuple[str, ...]) -> Point:
     interval = score.channel_interval if kind == "channel" else score.layer_interval
     return Point(x, getattr(score, kind), interval, score.reason, what, open=kind == "layer")
-
-
-def _hover(point: Point) -> str:
-    if point.value is None:
-        found = f"not measured: {point.reason or 'no reason is given'}"
-    else:
-        found = f"{point.value:.3f}"
-        if point.interval:
-            found += f" (95 % {point.interval[0]:.3f} to {point.interval[1]:.3f})"
-    return "<br>".join(escape(line) for text in (*point.what, found) for line in textwrap.wrap(text, 60))
 
 
 def _rho(relation: AccuracyRelation) -> str:
@@ -555,11 +294,11 @@ def _rho(relation: AccuracyRelation) -> str:
 def _pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
     """A pen for each; the labels are empty where there are too many for a legend."""
     if len(audits) > MANY:
-        return [Pen("", _translucent(COLOURS[0], 0.45))] * len(audits)
-    labels = [_short(_name(audit)) for audit in audits]
+        return [Pen("", translucent(COLOURS[0], 0.45))] * len(audits)
+    labels = [short(_name(audit)) for audit in audits]
     return [
         Pen(
-            label if labels.count(label) == 1 else f"{_short(label, 31)} ({audit.id[:6]})",
+            label if labels.count(label) == 1 else f"{short(label, 31)} ({audit.id[:6]})",
             COLOURS[index % len(COLOURS)],
             SYMBOLS[index % len(SYMBOLS)],
             DASHES[index % len(DASHES)],
@@ -579,24 +318,3 @@ def _name(audit: Report | ComparedAudit) -> str:
 
 def _title(audits: Sequence[Report | ComparedAudit]) -> str:
     return _name(audits[0]) if len(audits) == 1 else ""
-
-
-def _short(name: str, length: int = 40) -> str:
-    """The name, its middle left out where it is longer.
-
-    >>> _short("timm/a_name_that_is_much_too_long.for_a_legend", 24)
-    'timm/a_nam….for_a_legend'
-    """
-    return name if len(name) <= length else f"{name[: length // 2 - 2]}…{name[-(length - length // 2 + 1) :]}"
-
-
-def _legend_rows(labels: Sequence[str]) -> int:
-    """How many rows a legend takes on a page; on a phone Plotly gives it more."""
-    widest = max(map(len, labels), default=0)
-    columns = max(1, int(600 / (7 * widest + 50)))
-    return -(-len([label for label in labels if label]) // columns)
-
-
-def _translucent(colour: str, opacity: float) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {opacity})"
