@@ -283,7 +283,8 @@ def _hover(point: Point) -> str:
         found = f"{point.value:.3f}"
         if point.interval:
             found += f" (95 % {point.interval[0]:.3f} to {point.interval[1]:.3f})"
-    return "<br>".join(_text(line) for text in (*point.what, found) for line in textwrap.wrap(text, 60))
+    lines = [line for text in (*point.what, found) for line in ([text] if len(text) <= 60 else textwrap.wrap(text, 60))]
+    return "<br>".join(map(_text, lines))
 
 
 def _legend_rows(labels: Sequence[str]) -> int:
