@@ -177,7 +177,9 @@ def relate(scores: Mapping[str, float | None], top1: Mapping[str, float | None])
     y = np.array([score for _, score, _ in both])
     x = np.array([accuracy for _, _, accuracy in both], dtype=float)
     found = stats.spearmanr(x, y)
-    rho, p_value = float(np.clip(found.statistic, -1, 1)), float(found.pvalue)
+    rho, p_value = float(found.statistic), float(found.pvalue)
+    if abs(rho) > 1 - 1e-12:
+        rho = float(round(rho))
     if len(names) < PERMUTED_BELOW:
         # Of ranks nothing but the sum of products changes when they are paired anew; it is exact, so that ties count.
         ranks = stats.rankdata(y)
@@ -191,7 +193,7 @@ def relate(scores: Mapping[str, float | None], top1: Mapping[str, float | None])
         )
         p_value = float(permuted.pvalue)
     interval = None
-    if abs(rho) < 1 - 1e-9:
+    if abs(rho) < 1:
         half = stats.norm.ppf(0.975) * np.sqrt((1 + rho**2 / 2) / (len(names) - 3))
         interval = (float(np.tanh(np.arctanh(rho) - half)), float(np.tanh(np.arctanh(rho) + half)))
     line = stats.linregress(x, y)
