@@ -46,6 +46,9 @@ def run(
     on_progress = on_progress or _ignore
     sample = open_dataset(request.dataset, datasets or {}, request.num_images, request.seed)
     loaded = model or zoo.load(request.model, request.weights, on_progress, checkpoints=checkpoints)
+    if request.baseline and loaded.initialised is None:
+        detail = f"{loaded.name} cannot be made anew, untrained: leave the baseline out."
+        raise AuditError(problem("no-baseline", "No baseline", 422, detail))
     views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
     if views.room >= views.size:
         detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."
@@ -64,9 +67,11 @@ def run(
     outcome = measure_in_passes(frame, views, budget, stream, forwards, request.tolerance)
     untrained = []
     for seed in range(models - 1):
+        assert loaded.initialised is not None
         # The same images in the same pieces, so that what the two have in common cancels in the difference.
         stream.limit = outcome.images
-        other, _ = _prepare(zoo.load(request.model, "untrained", _ignore, seed), request, views, on_device)
+        beginner = replace(loaded, module=loaded.initialised(seed))
+        other, _ = _prepare(beginner, request, views, on_device)
         untrained.append(measure_in_passes(replace(frame, subject=other), views, budget, stream, forwards))
     timing = Timing(
         started_at=started,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 import torchvision
 from PIL import Image
 from timm.data.config import resolve_model_data_config
@@ -35,7 +36,8 @@ from worker.errors import AuditError
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode on the CPU, and all that a report says of it."""
+    """A model in eval mode on the CPU, and all that a report says of it. ``initialised(seed)`` is the same
+    architecture as it is before training; None where nobody knows how to make it."""
 
     name: str
     source: Source
@@ -47,6 +49,7 @@ class LoadedModel:
     weights: Weights
     imagenet_top1: float | None
     parameters: int
+    initialised: Callable[[int], nn.Module] | None = None
 
 
 def load(
@@ -79,7 +82,8 @@ def load(
         depth = find_depth(blank.eval(), preprocessing.input_size)
         if own:
             if (classes := own.classes(depth.classifiers)) is not None:
-                module, _ = _untrained(source, full, seed, **options, num_classes=classes)
+                options["num_classes"] = classes
+                module, _ = _untrained(source, full, seed, **options)
             own.load_into(module)
             provenance = own.weights
     return LoadedModel(
@@ -93,6 +97,7 @@ def load(
         weights=provenance,
         imagenet_top1=entry.imagenet_top1 if weights == "pretrained" else None,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
+        initialised=lambda seed: _untrained(source, full, seed, **options)[0].eval(),
     )
 
 
@@ -131,7 +136,18 @@ def _untrained(source: Source, full: str, seed: int, **options: Any) -> tuple[nn
     return zoo_weights.untrained(partial(torchvision.models.get_model, full, weights=None, **options), seed)
 
 
-def _size_option(source: Source, architecture: str, size: int | None) -> dict[str, int]:
+def parameters(source: Source, architecture: str) -> int:
+    """How many parameters an architecture has. Takes no memory for them."""
+    if source == "torchvision":
+        count: int = torchvision.models.get_model_weights(architecture).DEFAULT.meta["num_params"]
+        return count
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        module = timm.create_model(architecture)
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _size_option(source: Source, architecture: str, size: int | None) -> dict[str, Any]:
     """How an architecture that is built for one input size is told another."""
     if size is None:
         return {}

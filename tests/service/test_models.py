@@ -1,7 +1,15 @@
 """Names of models: resolution, suggestions, search, and what is refused before a worker sees it."""
 
 import pytest
-from zooaudit.contract import Catalogue, CatalogueEntry, ModelList
+from zooaudit.contract import (
+    DEPTHS_KEY,
+    WANTED_DEPTHS_KEY,
+    Catalogue,
+    DepthBlock,
+    ModelDepth,
+    ModelDetail,
+    ModelList,
+)
 
 from service import zoo
 from tests.fakes import ASK, entry, is_problem
@@ -108,10 +116,38 @@ async def test_a_bad_search_is_422(http, query):
     assert is_problem(await http.get(f"/models?{query}"), 422, "invalid-request")
 
 
-@pytest.mark.parametrize("name", ["timm/resnet50", "resnet50", "timm/resnet50.tv_in1k"])
-async def test_one_model(http, name):
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("timm/resnet50", "timm/resnet50.a1_in1k"),
+        ("resnet50", "timm/resnet50.a1_in1k"),
+        ("timm/resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
+    ],
+)
+async def test_one_model(http, redis, name, full):
     answer = await http.get(f"/models/{name}")
-    assert CatalogueEntry.model_validate_json(answer.content).name == "timm/resnet50"
+    found = ModelDetail.model_validate_json(answer.content)
+    assert (found.name, found.full_name, found.blocks) == ("timm/resnet50", full, None)
+    assert found.blocks_reason == "No worker is running that could find them."
+    assert answer.headers["Retry-After"] == "2"
+    assert redis.zrange(WANTED_DEPTHS_KEY, 0, -1) == [full.encode()]
+
+
+async def test_the_depth_of_a_model_is_what_a_worker_has_found(http, redis):
+    block = DepthBlock(name="layer1", part="Early", channels=8, height=7, width=7, layout="NCHW")
+    depth = ModelDepth(input_size=288, parameters=25, blocks=(block,))
+    redis.hset(DEPTHS_KEY, "timm/resnet50.tv_in1k", depth.model_dump_json())
+    answer = await http.get("/models/resnet50.tv_in1k")
+    found = ModelDetail.model_validate_json(answer.content)
+    assert (found.input_size, found.parameters, found.blocks, found.blocks_reason) == (288, 25, (block,), None)
+    assert "Retry-After" not in answer.headers
+    assert not redis.exists(WANTED_DEPTHS_KEY)
+
+
+async def test_a_model_that_cannot_be_audited_has_no_depth_and_says_why(http, redis):
+    found = ModelDetail.model_validate_json((await http.get("/models/swin_tiny")).content)
+    assert (found.supported, found.blocks, found.blocks_reason) == (False, None, found.reason)
+    assert not redis.exists(WANTED_DEPTHS_KEY)
 
 
 def test_what_is_called_so_comes_before_what_has_a_tag_that_is() -> None:
