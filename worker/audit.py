@@ -26,7 +26,7 @@ def run(
     *,
     model: zoo.LoadedModel | None = None,
     datasets: Mapping[str, Path] | None = None,
-    checkpoints: Path | None = None,
+    checkpoints: str | Path | None = None,
     device: str | None = None,
     memory_gib: float | None = None,
     decode_processes: int | None = None,
@@ -35,9 +35,9 @@ def run(
 ) -> Report:
     """Audit one model: the one that the request names, or ``model`` in its place.
 
-    ``datasets`` maps names to image folders, ``checkpoints`` is the folder of checkpoint:NAME; ``device`` is by default
-    CUDA where there is one, else the CPU. Memory, decoding processes and batch size choose themselves unless given;
-    scores do not depend on them beyond 1e-5.
+    ``datasets`` maps names to image folders, ``checkpoints`` is the folder or bucket of checkpoint:NAME; ``device`` is
+    by default CUDA where there is one, else the CPU. Memory, decoding processes and batch size choose themselves unless
+    given; scores do not depend on them beyond 1e-5.
     Raises AuditError, with the Problem a user should read, for whatever can be foreseen.
     """
     started, clock = datetime.now(UTC), time.perf_counter()

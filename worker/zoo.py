@@ -53,10 +53,10 @@ class LoadedModel:
 
 
 def load(
-    name: str, weights: str, on_progress: Callable[[Progress], None], seed: int = 0, checkpoints: Path | None = None
+    name: str, weights: str, on_progress: Callable[[Progress], None], checkpoints: str | Path | None = None
 ) -> LoadedModel:
-    """The model of that name with the weights asked for: "pretrained", "untrained" (initialised from ``seed``), or
-    "checkpoint:NAME", a file in the folder ``checkpoints``.
+    """The model of that name with the weights asked for: "pretrained", "untrained" (initialised from seed 0), or
+    "checkpoint:NAME", a file in the folder or bucket ``checkpoints``.
 
     Raises AuditError, saying what to do, when anything else would be measured than what was asked for.
     """
@@ -68,12 +68,14 @@ def load(
     on_progress(Progress(phase="loading"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision announces that its default initialisation will change.
-        own = open_checkpoint(weights.removeprefix("checkpoint:"), checkpoints) if ":" in weights else None
+        own = None
+        if weights.startswith("checkpoint:"):
+            own = open_checkpoint(weights.removeprefix("checkpoint:"), checkpoints, on_progress)
         options = {} if own is None else _size_option(source, architecture, own.options.input_size)
         if weights == "pretrained":
             module, provenance = _pretrained(source, full, entry, tag, on_progress)
         else:
-            module, provenance = _untrained(source, full, seed, **options)
+            module, provenance = _untrained(source, full, 0, **options)
         preprocessing = _preprocessing(source, architecture, module)
         if own:
             preprocessing = preprocessing.changed(**own.options.model_dump(exclude={"num_classes"}, exclude_none=True))
@@ -83,7 +85,7 @@ def load(
         if own:
             if (classes := own.classes(depth.classifiers)) is not None:
                 options["num_classes"] = classes
-                module, _ = _untrained(source, full, seed, **options)
+                module, _ = _untrained(source, full, 0, **options)
             own.load_into(module)
             provenance = own.weights
     return LoadedModel(

@@ -181,8 +181,10 @@ def test_the_baseline_is_the_untrained_architecture_on_the_same_images(monkeypat
 
     def stand_in(name: str, _weights: str, on_progress: Any, **_more: Any) -> zoo.LoadedModel:
         # No checkpoint can be had here: another initialisation stands for what was trained.
-        other = load(name, "untrained", on_progress, 99)
-        return replace(other, weights=other.weights.model_copy(update={"kind": "pretrained"}))
+        other = load(name, "untrained", on_progress)
+        return replace(
+            other, module=other.initialised(99), weights=other.weights.model_copy(update={"kind": "pretrained"})
+        )
 
     monkeypatch.setattr(zoo, "load", stand_in)
     report = audit({"weights": "pretrained", "baseline": True, "baseline_seeds": 2})
