@@ -71,6 +71,19 @@ def test_an_audit_of_a_checkpoint_is_that_of_its_tensors(tmp_path: Path) -> None
     assert report.blocks[-1].channels == 7
 
 
+def test_the_baseline_of_a_checkpoint_has_its_classes_and_its_input_size(tmp_path: Path) -> None:
+    save_file(network(7, "test_vit", img_size=192).state_dict(), tmp_path / "mine.safetensors")
+    (tmp_path / "mine.json").write_text('{"input_size": 192}')
+    asked = {"model": "timm/test_vit", "weights": "checkpoint:mine", "dataset": "synthetic", "num_images": 3}
+    request = AuditRequest(**asked, translations_px=(4,), rotations_deg=(), baseline=True)
+    report = run(request, checkpoints=tmp_path)
+    assert (report.model.input_size, report.blocks[-1].channels) == (192, 7)
+    assert report.baseline is not None
+    final = report.baseline.parts["Final"].translation.channel
+    assert final.pretrained.value == report.parts["Final"].translation.channel
+    assert final.untrained.value is not None
+
+
 def test_options_beside_the_file_are_used(tmp_path: Path) -> None:
     save_file(network(name="test_vit", img_size=192).state_dict(), tmp_path / "big.safetensors")
     (tmp_path / "big.json").write_text(json.dumps({"input_size": 192, "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}))
