@@ -46,9 +46,7 @@ def main() -> int:
 
     catalogue = _catalogue(settings)
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
-    describer = multiprocessing.get_context("fork").Process(
-        target=depths.serve, args=(settings.redis_url.get_secret_value(),)
-    )
+    describer = depths.FORK.Process(target=depths.serve, args=(settings.redis_url.get_secret_value(),))
     describer.start()
     try:
         return 0 if jobs.work(settings, catalogue, run) else 1

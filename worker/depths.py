@@ -1,7 +1,8 @@
 """How audits would split the models that somebody asks about: blocks, channels and map sizes, from untrained weights.
 
 It runs beside the audits, in a process of its own at low priority; each model is built in a child of that process,
-since a large one may take all the memory there is.
+since a large one may take all the memory there is. A worker that has run for a while also counts the parameters of
+those models whose zoo does not state them, and adds them to the catalogue.
 """
 
 import logging
@@ -10,6 +11,7 @@ import os
 import platform
 import time
 import warnings
+from multiprocessing.context import ForkProcess
 from typing import Any
 
 import timm
@@ -18,18 +20,22 @@ import torchvision
 from redis import Redis
 from redis.exceptions import RedisError
 from zooaudit import __version__
-from zooaudit.contract import DEPTHS_KEY, WANTED_DEPTHS_KEY, DepthBlock, ModelDepth
+from zooaudit.contract import CATALOGUE_KEY, DEPTHS_KEY, WANTED_DEPTHS_KEY, Catalogue, DepthBlock, ModelDepth
 
 from worker import zoo
 from worker.errors import AuditError
 from worker.forward import Subject, shapes
-from worker.jobs import die_with_parent
+from worker.jobs import die_with_parent, publish
 
 log = logging.getLogger("zooaudit.worker")
+
+FORK = multiprocessing.get_context("fork")
 
 LIMIT_S = 300.0
 """For one model, whose building takes most of it."""
 KEEP_S = 30 * 86_400
+COUNT_AFTER_S = 60.0
+"""To build all architectures takes minutes of a core, even without memory for their weights: not at every start."""
 PATIENCE_S = 5
 """Between two looks at a Redis that has nothing to do, or does not answer."""
 
@@ -66,12 +72,18 @@ def serve(redis_url: str) -> None:
     os.nice(10)
     redis: Any = Redis.from_url(redis_url)
     versions = f"{__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}, {platform.machine()}"
+    begun = time.monotonic()
+    counter: ForkProcess | None = None
     while True:
         try:
             if redis.hget(DEPTHS_KEY, "versions") != versions.encode():
                 redis.delete(DEPTHS_KEY)
                 redis.hset(DEPTHS_KEY, "versions", versions)
                 redis.expire(DEPTHS_KEY, KEEP_S)
+                counter = None
+            if counter is None and time.monotonic() > begun + COUNT_AFTER_S:
+                counter = FORK.Process(target=_count, args=(redis_url, os.getpid()))
+                counter.start()
             if (wanted := redis.bzpopmin(WANTED_DEPTHS_KEY, timeout=PATIENCE_S)) is None:
                 continue
             name = wanted[1].decode()
@@ -83,9 +95,8 @@ def serve(redis_url: str) -> None:
 
 
 def _in_a_child(name: str) -> ModelDepth:
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_tell, args=(name, theirs, os.getpid()))
+    ours, theirs = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=_tell, args=(name, theirs, os.getpid()))
     child.start()
     theirs.close()
     try:
@@ -107,6 +118,27 @@ def _tell(name: str, answer: Any, parent: int) -> None:
     torch.set_num_threads(1)  # the audits need the cores
     warnings.simplefilter("ignore")
     answer.send(depth_of(name).model_dump_json())
+
+
+def _count(redis_url: str, parent: int) -> None:
+    die_with_parent(parent)
+    os.nice(10)
+    count_parameters(Redis.from_url(redis_url))
+
+
+def count_parameters(redis: Any) -> None:
+    """Adds the number of parameters to every entry of the published catalogue. What was counted is kept in Redis."""
+    catalogue = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
+    entries = []
+    for entry in catalogue.entries:
+        if entry.parameters is None:
+            field = f"parameters of {entry.name}"
+            known = redis.hget(DEPTHS_KEY, field)
+            parameters = int(known) if known else zoo.parameters(entry.source, entry.architecture)
+            redis.hset(DEPTHS_KEY, field, parameters)
+            entry = entry.model_copy(update={"parameters": parameters})
+        entries.append(entry)
+    publish(catalogue.model_copy(update={"entries": tuple(entries)}), redis)
 
 
 def _memory() -> int:

@@ -157,9 +157,7 @@ class AuditWorker(Worker):
 
     def publish(self) -> None:
         """Says what can be audited."""
-        content = self._catalogue.model_dump_json()
-        version = sha256(content.encode()).hexdigest()
-        self._redis.hset(CATALOGUE_KEY, mapping={"version": version, "json": content})
+        publish(self._catalogue, self._redis)
 
     # How often a worker says that it is alive. RQ's own numbers let a dead one go unnoticed for minutes.
 
@@ -291,6 +289,12 @@ class AuditWorker(Worker):
             time.sleep(0.05)
         self._going_back = self._job_id
         self.kill_horse()
+
+
+def publish(catalogue: Catalogue, redis: Any) -> None:
+    """Makes ``catalogue`` the one that the service goes by."""
+    content = catalogue.model_dump_json()
+    redis.hset(CATALOGUE_KEY, mapping={"version": sha256(content.encode()).hexdigest(), "json": content})
 
 
 PUT_BACK = """

@@ -102,7 +102,10 @@ async def test_as_many_images_as_there_are_is_fine(http):
         ({"q": "ResNeXt 101  fb"}, ["timm/resnext101_32x8d"]),
         ({"family": "vision_transformer", "source": "torchvision"}, ["torchvision/vit_b_16"]),
         ({"q": "resn", "limit": 1, "offset": 2}, ["timm/resnext101_32x8d"]),
+        ({"q": "resnet-18"}, ["timm/resnet18", "torchvision/resnet18"]),
+        ({"q": "ViT-B/16"}, ["torchvision/vit_b_16"]),
         ({"q": "none of them"}, []),
+        ({"q": "?!"}, []),
     ],
 )
 async def test_search(http, params, names):
@@ -154,3 +157,10 @@ def test_what_is_called_so_comes_before_what_has_a_tag_that_is() -> None:
     catalogue = Catalogue(entries=(entry("timm/convnext", "dino_lvd"), entry("timm/vit_dino", "lvd")), datasets={})
     assert [found.name for found in zoo.search(catalogue, "DINO lvd", None, None)] == ["timm/convnext", "timm/vit_dino"]
     assert [found.name for found in zoo.search(catalogue, "dino", None, None)] == ["timm/vit_dino", "timm/convnext"]
+
+
+def test_what_is_called_so_comes_before_what_only_contains_it() -> None:
+    names = ("timm/cspresnet50", "timm/resnet50_gn", "timm/resnet50", "torchvision/resnet50")
+    catalogue = Catalogue(entries=tuple(entry(name) for name in names), datasets={})
+    found = [found.name for found in zoo.search(catalogue, "ResNet 50", None, None)]
+    assert found == ["timm/resnet50", "torchvision/resnet50", "timm/resnet50_gn", "timm/cspresnet50"]

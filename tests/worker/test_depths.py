@@ -4,8 +4,9 @@ import os
 import signal
 
 import pytest
-from zooaudit.contract import ModelDepth
+from zooaudit.contract import CATALOGUE_KEY, Catalogue, ModelDepth
 
+from tests.fakes import entry
 from worker import depths
 
 
@@ -34,6 +35,17 @@ def test_a_model_that_is_too_large_is_not_built(monkeypatch: pytest.MonkeyPatch)
     assert found.blocks is None
     assert found.parameters == 11_689_512
     assert "too much" in (found.blocks_reason or "")
+
+
+def test_the_parameters_that_no_zoo_states_are_counted(redis) -> None:
+    entries = (entry("timm/resnet18", "a1_in1k"), entry("timm/test_vit"))
+    content = Catalogue(entries=entries, datasets={"synthetic": None}).model_dump_json()
+    redis.hset(CATALOGUE_KEY, mapping={"version": "1", "json": content})
+    depths.count_parameters(redis)
+    found = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
+    assert [one.parameters for one in found.entries] == [11_689_512, depths.zoo.parameters("timm", "test_vit")]
+    assert found.datasets == {"synthetic": None}
+    assert redis.hget(CATALOGUE_KEY, "version") != b"1"
 
 
 def test_a_process_that_dies_or_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

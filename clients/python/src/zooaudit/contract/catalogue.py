@@ -14,8 +14,8 @@ Layout = Literal["NCHW", "NHWC", "NLC"]
 class CatalogueEntry(Contract):
     """An architecture of a zoo. ``tags`` have published weights, the zoo's default first (torchvision has none).
 
-    ``parameters`` and ``imagenet_top1``, in per cent, are those of the default weights, where the zoo states them:
-    torchvision does.
+    ``imagenet_top1``, in per cent, is that of the default weights, where the zoo states it: torchvision does. It states
+    ``parameters``, too; those of timm a worker counts in the first minutes after it has started.
     """
 
     name: str
