@@ -25,7 +25,8 @@ from zooaudit.contract import CATALOGUE_KEY, DEPTHS_KEY, WANTED_DEPTHS_KEY, Cata
 from worker import zoo
 from worker.errors import AuditError
 from worker.forward import Subject, shapes
-from worker.jobs import die_with_parent, publish
+from worker.jobs import publish
+from worker.processes import die_with_parent
 
 log = logging.getLogger("zooaudit.worker")
 

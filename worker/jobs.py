@@ -12,7 +12,6 @@ An accepted audit must end: succeeded, failed or canceled, whatever dies on the 
     the worker is told to stop                  the job goes back to the queue and costs no attempt
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -49,6 +48,7 @@ from zooaudit.contract import (
 )
 
 from worker.errors import AuditError
+from worker.processes import die_with_parent
 from worker.records import Canceled, Notes, open_store, stored_report
 from worker.settings import WorkerSettings
 
@@ -308,14 +308,6 @@ return 1
 def refuse() -> NoReturn:
     """What runs in place of a job that names another function."""
     raise RuntimeError(f"a job of this queue may name {JOB} only")
-
-
-def die_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when process ``parent``, which must be its parent, ends."""
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the kernel was told
-        os._exit(1)
 
 
 def _problem_of(error: BaseException, settings: WorkerSettings) -> Problem:
