@@ -15,9 +15,10 @@ from zooaudit.contract import (
     AuditList,
     AuditRequest,
     Catalogue,
-    CatalogueEntry,
     Contract,
     Health,
+    ModelDepth,
+    ModelDetail,
     ModelList,
     Problem,
     Report,
@@ -26,6 +27,7 @@ from zooaudit.contract import (
 )
 
 from service import zoo
+from service.depths import Depths
 from service.errors import StoreUnavailable, invalid, refused, unavailable
 from service.queue import AuditQueue, Load, Position
 from service.recovery import Recovery
@@ -46,6 +48,11 @@ def _queue(request: Request) -> AuditQueue:
 def _store(request: Request) -> ReportStore:
     store: ReportStore = request.app.state.store
     return store
+
+
+def _depths(request: Request) -> Depths:
+    depths: Depths = request.app.state.depths
+    return depths
 
 
 def _recovery(request: Request) -> Recovery:
@@ -72,6 +79,7 @@ def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
 
 QueueDep = Annotated[AuditQueue, Depends(_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
+DepthsDep = Annotated[Depths, Depends(_depths)]
 RecoveryDep = Annotated[Recovery, Depends(_recovery)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 Key = Depends(require_key)
@@ -205,13 +213,25 @@ def models(
     return _json(ModelList(models=tuple(found[offset : offset + limit]), total=len(found)))
 
 
-@router.get("/models/{name:path}", summary="One model", responses=_answers(404, s200=CatalogueEntry))
-def model(name: str, catalogue: CatalogueDep) -> Response:
-    """The architecture of that name; the zoo and a tag may be left out."""
+@router.get("/models/{name:path}", summary="One model and its depth", responses=_answers(404, s200=ModelDetail))
+def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep) -> Response:
+    """The model of that name, whose zoo and tag may be left out, with the blocks that an audit measures. A worker finds
+    them when somebody asks for the first time: Retry-After says when to ask again where that takes long."""
     found = zoo.find(name, catalogue)
     if found is None:
         raise zoo.unknown(name[:128], catalogue, status=404)
-    return _json(found[0])
+    entry, full = found
+    headers = {}
+    if not entry.supported:
+        depth = ModelDepth(blocks=None, blocks_reason=entry.reason)
+    else:
+        workers = queue.load().workers
+        if (known := depths.find(full, wait=workers > 0)) is None:
+            reason = "A worker is finding them; ask again." if workers else "No worker is running that could find them."
+            headers["Retry-After"] = "2"
+        depth = known or ModelDepth(blocks=None, blocks_reason=reason)
+    told = {key: value for key, value in dict(depth).items() if value is not None}
+    return _json(ModelDetail(**(dict(entry) | {"full_name": full, "blocks": None} | told)), headers=headers)
 
 
 @router.get("/health", summary="Redis, workers, queue", responses={200: {"model": Health, "description": "Always"}})

@@ -6,7 +6,16 @@ Every model here is frozen, refuses unknown fields and refuses NaN and infinity.
 
 from zooaudit.contract.audit import Audit, AuditList, Health, Links, Progress, Provisional, ProvisionalPart, Status
 from zooaudit.contract.base import Contract, FieldError, Problem, Signed, Unit, problem
-from zooaudit.contract.catalogue import Catalogue, CatalogueEntry, DepthBlock, Layout, ModelDetail, ModelList, Source
+from zooaudit.contract.catalogue import (
+    Catalogue,
+    CatalogueEntry,
+    DepthBlock,
+    Layout,
+    ModelDepth,
+    ModelDetail,
+    ModelList,
+    Source,
+)
 from zooaudit.contract.comparison import (
     AccuracyRelation,
     ComparedAudit,
@@ -16,7 +25,16 @@ from zooaudit.contract.comparison import (
     RelatedScores,
     SharedMethod,
 )
-from zooaudit.contract.keys import CATALOGUE_KEY, INDEX_KEY, JOB, QUEUE, report_key, state_key
+from zooaudit.contract.keys import (
+    CATALOGUE_KEY,
+    DEPTHS_KEY,
+    INDEX_KEY,
+    JOB,
+    QUEUE,
+    WANTED_DEPTHS_KEY,
+    report_key,
+    state_key,
+)
 from zooaudit.contract.report import (
     BORDERS,
     SCHEMA_VERSION,
@@ -55,6 +73,7 @@ from zooaudit.contract.scores import (
 __all__ = [
     "BORDERS",
     "CATALOGUE_KEY",
+    "DEPTHS_KEY",
     "INDEX_KEY",
     "JOB",
     "MAX_IMAGES",
@@ -63,6 +82,7 @@ __all__ = [
     "PROTOCOL",
     "QUEUE",
     "SCHEMA_VERSION",
+    "WANTED_DEPTHS_KEY",
     "AccuracyRelation",
     "Activation",
     "ActivationCheck",
@@ -94,6 +114,7 @@ __all__ = [
     "Links",
     "Method",
     "Model",
+    "ModelDepth",
     "ModelDetail",
     "ModelList",
     "Part",
