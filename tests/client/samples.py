@@ -162,6 +162,7 @@ def model_detail(blocks_reason: str | None = None) -> ModelDetail:
     block = DepthBlock(name="layer1.0", part="Early", channels=64, height=56, width=56, layout="NCHW")
     return ModelDetail(
         name="timm/resnet18",
+        full_name="timm/resnet18.a1_in1k",
         source="timm",
         family="resnet",
         architecture="resnet18",

@@ -182,7 +182,7 @@ def test_a_comparison_shows_its_scores_and_how_they_go_with_accuracy():
     assert lines[2].split() == ["timm/resnet18.a1_in1k", "71.50", *["0.910", "±0.010"] * 5]
     (early,) = (line for line in lines if line.startswith("Early"))
     assert early.split("  ")[0] == "Early"
-    assert "−0.50 [−0.90, +0.20]  0.040" in early
+    assert "-0.50 [-0.90, +0.20]  0.040" in early
     assert repr(comparison("No audit has an accuracy.")).splitlines()[-1] == "No audit has an accuracy."
 
 

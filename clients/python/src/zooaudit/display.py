@@ -20,9 +20,14 @@ def report_text(report: Report, out: TextIO) -> None:
 
 def draw(tables: Sequence[Table], out: TextIO) -> None:
     """Tables, one below the other."""
+    if not tables:
+        return
+    if not has_rich(out):
+        print(plain(tables), file=out)
+        return
     for table in tables:
-        if not (has_rich(out) and _drawn(table, out)):
-            print(plain([table]), file=out)
+        if not (table.columns and _drawn(table, out)):
+            print(f"{plain([table])}\n", file=out)
 
 
 def _drawn(table: Table, out: TextIO) -> bool:

@@ -1,6 +1,6 @@
 """Reports, comparisons, audits and models as tables of text: what the command line, ``repr`` and notebooks show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Literal, TypeVar
@@ -31,7 +31,7 @@ ScoreName = Literal["channel", "layer"]
 @dataclass(frozen=True)
 class Table:
     """Rows of cells under ``columns``, of which those from ``numbers_from`` on are set flush right. ``notes`` are lines
-    below. Cells hold no control characters."""
+    below; without columns they are all there is. Cells hold no control characters."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -44,19 +44,22 @@ class Table:
 
 
 def plain(tables: Sequence[Table]) -> str:
-    """Tables as aligned lines."""
-    lines = []
-    for table in tables:
-        lines += [table.title] if table.title else []
+    """Tables as aligned lines, with an empty line between two."""
+    return "\n\n".join("\n".join(_lines(table)) for table in tables)
+
+
+def _lines(table: Table) -> Iterator[str]:
+    if table.title:
+        yield table.title
+    if table.columns:
         widths = [max(len(row[place]) for row in (table.columns, *table.rows)) for place in range(len(table.columns))]
-        for row in (table.columns, *table.rows) if table.columns else ():
+        for row in (table.columns, *table.rows):
             cells = [
                 cell.rjust(width) if table.is_number(place) else cell.ljust(width)
                 for place, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
-            lines.append("  ".join(cells).rstrip())
-        lines += table.notes
-    return "\n".join(lines)
+            yield "  ".join(cells).rstrip()
+    yield from table.notes
 
 
 def html(tables: Sequence[Table]) -> str:
@@ -187,7 +190,7 @@ def _accuracy(comparison: Comparison, name: ScoreName) -> list[Table]:
         reason if len(places) == len(every) else f"{', '.join(places)}: {reason}" for reason, places in where.items()
     ]
     title = f"Spearman's rho of {name} equivariance with ImageNet top-1, and its 95 % interval"
-    columns = ("Part", "Models", "Translation", "p", "Rotation", "p")
+    columns: tuple[str, ...] = ("Part", "Models", "Translation", "p", "Rotation", "p")
     rows = []
     for part, kinds in relations.items():
         counts = dict.fromkeys(str(relation.models) for relation in kinds.values())
@@ -197,6 +200,8 @@ def _accuracy(comparison: Comparison, name: ScoreName) -> list[Table]:
             for cell in (signed(relation.spearman, relation.interval), score(relation.p_value))
         ]
         rows.append([part, ", ".join(counts), *cells])
+    if all(relation.spearman is None for relation in every):
+        columns, rows = (), []
     tables = [Table(columns, rows, title, numbers_from=1, notes=notes)]
     for kind in KINDS:
         residuals = {part: kinds[kind].residuals for part, kinds in relations.items()}
@@ -212,7 +217,7 @@ def _accuracy(comparison: Comparison, name: ScoreName) -> list[Table]:
 
 
 def _residual(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+    return "–" if value is None else f"{value:+.3f}"
 
 
 def sweep_table(reports: Mapping[str, Report]) -> Table:
@@ -278,7 +283,7 @@ def model_tables(found: ModelDetail) -> list[Table]:
     ]
     if not found.supported:
         facts.append(("Not supported", printable(found.reason or "the service gives no reason")))
-    tables = [Table(("Model", printable(found.name)), facts)]
+    tables = [Table(("Model", printable(found.full_name)), facts)]
     if found.blocks is not None:
         rows = [
             [

@@ -63,12 +63,11 @@ def signed(value: float | None, interval: tuple[float, float] | None = None) -> 
     """A number that may be negative, and its interval.
 
     >>> signed(-0.5, (-0.81, 0.02))
-    '−0.50 [−0.81, +0.02]'
+    '-0.50 [-0.81, +0.02]'
     """
     if value is None:
         return "–"
-    text = f"{value:+.2f}" if interval is None else f"{value:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]"
-    return text.replace("-", "−")
+    return f"{value:+.2f}" if interval is None else f"{value:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]"
 
 
 def ranges(values: Sequence[int]) -> str:
