@@ -48,7 +48,7 @@ fish  zooaudit completion fish > ~/.config/fish/completions/zooaudit.fish"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = _parser()
+    parser = make_parser()
     if "_ARGCOMPLETE" in os.environ:
         completion.complete(parser)
     args = parser.parse_args(argv)
@@ -104,7 +104,8 @@ def _fail(message: str, code: Exit) -> Exit:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and options of ``zooaudit``."""
     parser = argparse.ArgumentParser(
         prog="zooaudit",
         description="Audits how equivariant pretrained image models are, and where in their depth.",

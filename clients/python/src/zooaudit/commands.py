@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from zooaudit import completion as shells
 from zooaudit.contract import Audit, Report, Status
-from zooaudit.display import draw, report_text, sweeping
+from zooaudit.display import draw, report_text, sweeping, waiting
 from zooaudit.errors import sentence
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
@@ -196,7 +196,8 @@ def models(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def model(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    found = client.model(args.name, args.timeout)
+    with waiting(f"A worker finds the blocks of {printable(args.name)}, unless that has been done"):
+        found = client.model(args.name, args.timeout)
     if args.json:
         _print_json(found)
     else:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterable
 
 SHELLS = ("bash", "zsh", "fish")
+ZOOS = ("timm/", "torchvision/")
 PATIENCE_S = 2.0
 """Nobody waits longer for a completion."""
 
@@ -23,25 +24,28 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Answers the shell and ends the process, where it is a shell that asks."""
     import argcomplete
 
-    argcomplete.autocomplete(parser)
+    argcomplete.autocomplete(parser, always_complete_options=False)
 
 
 def models(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Iterable[str]:
-    """Full names of models that can be audited. What starts with neither zoo is looked for in both."""
+    """Names of models that can be audited: full ones after a zoo and a slash, else the zoos and timm's bare names."""
     from zooaudit import AuditClient, ZooauditError
 
+    if len(prefix) < 2:
+        return ZOOS
     try:
         with AuditClient(getattr(parsed_args, "url", None), timeout=PATIENCE_S, retry_s=0) as client:
             found = client.models(prefix, limit=1000).models
     except (ZooauditError, ValueError):
         return []
-    return [
+    names = [
         name
         for entry in found
         if entry.supported
         for name in (entry.name, *(f"{entry.name}.{tag}" for tag in entry.tags))
-        if name.startswith(prefix)
     ]
+    bare = [*ZOOS, *(name.removeprefix("timm/") for name in names)]
+    return [name for name in (names if "/" in prefix else bare) if name.startswith(prefix)]
 
 
 def audits(prefix: str, parsed_args: argparse.Namespace, **_: object) -> dict[str, str]:

@@ -55,6 +55,19 @@ def _drawn(table: Table, out: TextIO) -> bool:
 
 
 @contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Says on a terminal what takes its time, for as long as it does."""
+    if not has_rich(sys.stderr):
+        yield
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(file=sys.stderr).status(Text(text)):
+        yield
+
+
+@contextmanager
 def following(audit: Audit) -> Iterator[Show]:
     """As :func:`progress`, for one audit; who stops waiting is told that it goes on."""
     try:

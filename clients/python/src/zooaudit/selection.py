@@ -45,7 +45,9 @@ def select(
                     newest.setdefault(asked.model, audit)
         found = [newest[model].id for model in sorted(newest) if _matches(model, name)]
         if not found:
-            raise ValueError(f"There is no report of {name} with what was asked for; see: zooaudit list")
+            raise ValueError(
+                f"No audit that has a report is of {name}, with what else was asked for. See: zooaudit list"
+            )
         ids |= dict.fromkeys(found)
     return list(ids)
 

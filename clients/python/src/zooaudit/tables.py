@@ -263,12 +263,13 @@ def models_table(found: ModelList) -> Table:
             printable(entry.name),
             printable(entry.family),
             _number(entry.input_size),
+            _number(entry.parameters),
             "yes" if entry.pretrained else "no",
             "yes" if entry.supported else "no",
         ]
         for entry in found.models
     ]
-    return Table(("Model", "Family", "Input side", "Pretrained", "Supported"), rows)
+    return Table(("Model", "Family", "Input side", "Parameters", "Pretrained", "Supported"), rows)
 
 
 def model_tables(found: ModelDetail) -> list[Table]:
