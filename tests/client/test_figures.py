@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import sync_playwright
-from zooaudit import figures
+from zooaudit import AuditClient, figures
+from zooaudit.cli import make_parser
 from zooaudit.contract import PARTS, AuditRequest, Comparison, Report, ShiftRow, TranslationScore
 
 from service.comparison import compare
+from tests.client.samples import Script, answer
 from tests.fakes import report_of
 
 HOSTILE = '<b>b</b><a href="//x.org">a</a>$x$&lt;'
@@ -183,3 +186,41 @@ def test_without_plotly_it_says_what_to_install():
     code = "import sys; sys.modules['plotly'] = None; from zooaudit import figures; figures.draw({})"
     failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "ImportError: Figures are drawn with plotly: pip install 'zooaudit[plot]'" in failed.stderr
+
+
+def test_the_command_line_writes_figures(tmp_path, capsys, comparison):
+    reports = {f"/audit/{found.id}/report": found for found in (report(f"timm/m{n}", 70.0 + n) for n in range(5))}
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return answer(comparison if request.url.path == "/comparison" else reports[request.url.path])
+
+    ids = [found.id for found in comparison.audits]
+    page, picture = tmp_path / "figure.html", tmp_path / "figure.png"
+    for command, shown in (
+        (["report", ids[0], "--figure=depth"], "layer2"),
+        (["compare", *ids], "Rotation; invariance at Pool and Final"),
+        (["compare", *ids, "--figure=shifts", "--score=layer"], "Late, translation layer"),
+        (["compare", *ids, "--figure=accuracy"], "ImageNet top-1"),
+    ):
+        args = make_parser().parse_args([*command, f"--html={page}"])
+        with AuditClient("http://service.test", transport=Script(serve)) as client:
+            assert args.run(client, args) == 0
+        assert shown in page.read_text("utf-8")
+        assert "src=" not in page.read_text("utf-8").split("plotly.js v")[0]
+        assert capsys.readouterr().err == f"Figure written to {page}\n"
+    args = make_parser().parse_args(["report", ids[0], f"--png={picture}", "--json"])
+    with AuditClient("http://service.test", transport=Script(serve)) as client:
+        assert args.run(client, args) == 0
+    assert Report.model_validate_json(capsys.readouterr().out).id == ids[0]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_name_ends_the_script_of_a_page(tmp_path):
+    figures.save(figures.parts([report("</script><script>alert(1)</script>")]), html=tmp_path / "figure.html")
+    assert "<script>alert" not in (tmp_path / "figure.html").read_text("utf-8")
+
+
+def test_without_a_browser_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    with pytest.raises(RuntimeError, match=r"a Chrome or Chromium of this machine: pip install 'zooaudit\[plot\]'"):
+        figures.save(figures.parts([report()]), png=tmp_path / "figure.png")
