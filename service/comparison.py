@@ -16,6 +16,7 @@ from zooaudit.contract import (
     Score,
     SharedMethod,
 )
+from zooaudit.words import ranges
 
 from service.errors import invalid, refused
 
@@ -136,7 +137,7 @@ def _names(reports: Sequence[Report]) -> str:
 
 
 def _words(value: object) -> str:
-    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+    return ranges(value) if isinstance(value, tuple) else str(value)
 
 
 def _audit(report: Report, top1: float | None) -> ComparedAudit:
