@@ -10,10 +10,12 @@ from zooaudit.contract import (
     AccuracyRelation,
     Audit,
     ComparedAudit,
+    ComparedPart,
     Comparison,
     Method,
     ModelDetail,
     ModelList,
+    Part,
     PartName,
     Report,
     Score,
@@ -110,6 +112,12 @@ def _sure(found: Score) -> tuple[str, str]:
     return sure(found.channel, found.channel_interval), sure(found.layer, found.layer_interval)
 
 
+def _cell(
+    parts: Mapping[PartName, Part] | Mapping[PartName, ComparedPart], part: PartName, kind: Kind, name: ScoreName
+) -> str:
+    return _sure(getattr(parts[part], kind))[("channel", "layer").index(name)] if part in parts else "–"
+
+
 def _how(method: Method | SharedMethod) -> str:
     transforms = f"shifts {ranges(method.translations_px)} px, rotations {ranges(method.rotations_deg)} deg"
     return f"{transforms}; {method.similarity}, border {method.border}, {method.precision}"
@@ -121,13 +129,9 @@ def _borders(report: Report) -> list[Table]:
         return []
     columns = ["Part", *(f"{border} {kind}" for border in report.borders for kind in ("channel", "layer"))]
     rows = [
-        [name]
-        + [
-            score(value)
-            for parts in report.borders.values()
-            for value in (parts[name].translation.channel, parts[name].translation.layer)
-        ]
-        for name in PARTS
+        [name, *(score(value) for kind in kinds for value in (kind.channel, kind.layer))]
+        for name, _ in _in_order(report.parts)
+        if (kinds := [parts[name].translation for parts in report.borders.values() if name in parts])
     ]
     return [Table(columns, rows, "Translation by border", numbers_from=1)]
 
@@ -154,7 +158,7 @@ def comparison_tables(comparison: Comparison, name: ScoreName = "channel") -> li
     for kind in KINDS:
         rows = [
             [_compared(audit), "–" if audit.imagenet_top1 is None else f"{audit.imagenet_top1:.2f}"]
-            + [_sure(getattr(audit.parts[part], kind))[("channel", "layer").index(name)] for part in PARTS]
+            + [_cell(audit.parts, part, kind, name) for part in PARTS]
             for audit in audits
         ]
         title = f"{kind.capitalize()}: {name} equivariance"
@@ -220,14 +224,20 @@ def _residual(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}"
 
 
-def sweep_table(reports: Mapping[str, Report]) -> Table:
-    """Channel equivariance of each model by part, translation and rotation."""
-    columns = ("Model", *(f"{kind.capitalize()} {part}" for kind in KINDS for part in PARTS))
-    rows = [
-        [printable(model), *(score(getattr(report.parts[part], kind).channel) for kind in KINDS for part in PARTS)]
-        for model, report in reports.items()
+def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
+    """Channel equivariance of each model by part, for translation and for rotation."""
+    return [
+        Table(
+            ("Model", *PARTS),
+            [
+                [printable(model), *(_cell(report.parts, part, kind, "channel") for part in PARTS)]
+                for model, report in reports.items()
+            ],
+            f"{kind.capitalize()}: channel equivariance",
+            numbers_from=1,
+        )
+        for kind in KINDS
     ]
-    return Table(columns, rows, "Channel equivariance", numbers_from=1)
 
 
 def audit_table(audit: Audit) -> Table:
