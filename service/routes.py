@@ -3,19 +3,23 @@
 import base64
 import binascii
 import hashlib
+import json
 import re
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 from redis.exceptions import RedisError
-from zooaudit import __version__
+from zooaudit import __version__, figures
 from zooaudit.contract import (
     Audit,
     AuditList,
     AuditRequest,
     Catalogue,
+    Comparison,
     Contract,
+    Figures,
     Health,
     ModelDepth,
     ModelDetail,
@@ -27,8 +31,9 @@ from zooaudit.contract import (
 )
 
 from service import zoo
+from service.comparison import compare
 from service.depths import Depths
-from service.errors import StoreUnavailable, invalid, refused, unavailable
+from service.errors import Refused, StoreUnavailable, invalid, refused, unavailable
 from service.queue import AuditQueue, Load, Position
 from service.recovery import Recovery
 from service.reports import ReportStore
@@ -37,6 +42,7 @@ from service.security import json_body, require_key
 router = APIRouter()
 
 POLL_AFTER_S = 1
+MIN_COMPARED, MAX_COMPARED = 2, 200
 RECOVERY_WAIT_S = 10.0
 
 
@@ -81,6 +87,57 @@ QueueDep = Annotated[AuditQueue, Depends(_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
 DepthsDep = Annotated[Depths, Depends(_depths)]
 RecoveryDep = Annotated[Recovery, Depends(_recovery)]
+
+
+def _compared(
+    queue: QueueDep,
+    store: StoreDep,
+    recovery: RecoveryDep,
+    audits: Annotated[
+        str,
+        Query(
+            description=f"{MIN_COMPARED} to {MAX_COMPARED} ids, separated by commas.",
+            json_schema_extra={"pattern": "^[0-9a-f]{32}(,[0-9a-f]{32})+$"},
+        ),
+    ],
+    top1: Annotated[
+        str | None,
+        Query(
+            description="ImageNet top-1 accuracies in per cent, separated by commas, one for each audit; an empty one "
+            "means the zoo's own figure. timm states none.",
+            json_schema_extra={"example": "79.3,,81"},
+        ),
+    ] = None,
+) -> tuple[list[Report], list[float | None] | None]:
+    """The reports that are to be compared, and the accuracies given with them."""
+    identifiers = audits.split(",")
+    accuracies = None if top1 is None else top1.split(",")
+    if wrong := next(_wrong_comparison(identifiers, accuracies), None):
+        raise invalid([{"loc": wrong[:1], "msg": wrong[1]}], "request")
+    given = [float(text) if text else None for text in accuracies] if accuracies else None
+    return [_brief(identifier, queue, store, recovery) for identifier in identifiers], given
+
+
+def _wrong_comparison(identifiers: Sequence[str], accuracies: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    """What is wrong with a comparison's query: the field, and why."""
+    if not MIN_COMPARED <= len(identifiers) <= MAX_COMPARED:
+        yield "audits", f"{MIN_COMPARED} to {MAX_COMPARED} audits can be compared, not {len(identifiers)}"
+    for index, identifier in enumerate(identifiers):
+        if not _is_id(identifier):
+            yield "audits", f"{identifier[:64]!r} is not an audit's id, 32 hexadecimal digits in lower case"
+        if identifier in identifiers[:index]:
+            yield "audits", f"{identifier} is there twice"
+    if accuracies is not None and len(accuracies) != len(identifiers):
+        yield (
+            "top1",
+            f"one for each of the {len(identifiers)} audits, not {len(accuracies)}; an empty one where unknown",
+        )
+    for identifier, text in zip(identifiers, accuracies or (), strict=False):
+        if text and not (re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,12})?", text) and float(text) <= 100):
+            yield "top1", f"{text[:64]!r}, of {identifier}, is not a number from 0 to 100"
+
+
+ComparedDep = Annotated[tuple[list[Report], list[float | None] | None], Depends(_compared)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 Key = Depends(require_key)
 
@@ -176,11 +233,45 @@ def report(identifier: str, request: Request, queue: QueueDep, store: StoreDep, 
     """Comes from the report store alone, so it is there whatever has become of the queue."""
     content = store.read(identifier) if _is_id(identifier) else None
     if content is None:
-        audit = _find(identifier, queue, recovery)
-        if audit.status is not Status.SUCCEEDED:
-            raise refused("not-ready", "No report yet", 409, f"The audit is {audit.status}; only a succeeded has one.")
-        raise refused("report-lost", "Report lost", 404, "The store has lost this report; ask for the audit again.")
+        raise _no_report(identifier, queue, recovery)
     return _cached(request, content, {})
+
+
+@router.get(
+    "/audit/{identifier}/figures",
+    summary="A finished audit's figures, for Plotly",
+    responses={**_answers(404, 409, 422, s200=Figures), 304: UNCHANGED},
+)
+def audit_figures(
+    identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep
+) -> Response:
+    """Its scores by part, by shift and over the depth, each a figure as Plotly takes it."""
+    return _cached(request, _figures([_brief(identifier, queue, store, recovery)]), {})
+
+
+@router.get(
+    "/comparison",
+    summary="Compare audits, and their scores with accuracy",
+    responses={**_answers(404, 409, 422, s200=Comparison), 304: UNCHANGED},
+)
+def comparison(request: Request, compared: ComparedDep) -> Response:
+    """Only audits of one method on the same images compare; others are refused, saying what differs."""
+    return _cached(request, compare(*compared).model_dump_json().encode(), {})
+
+
+@router.get(
+    "/comparison/figures",
+    summary="The figures of a comparison, for Plotly",
+    responses={**_answers(404, 409, 422, s200=Figures), 304: UNCHANGED},
+)
+def comparison_figures(
+    request: Request,
+    compared: ComparedDep,
+    score: Annotated[Literal["channel", "layer"], Query(description="Drawn by shift and over the depth.")] = "channel",
+) -> Response:
+    """The audits' scores by part, by shift, over the depth and against accuracy."""
+    accuracy = {"accuracy": figures.accuracy(compare(*compared))}
+    return _cached(request, _figures(compared[0], score, **accuracy), {})
 
 
 @router.delete(
@@ -268,6 +359,33 @@ def _find(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
     if audit is None:
         raise refused("unknown-audit", "Unknown audit", 404, "There is no audit with this id.")
     return audit
+
+
+def _no_report(identifier: str, queue: AuditQueue, recovery: Recovery) -> Refused:
+    """Why an audit has no report."""
+    audit = _find(identifier, queue, recovery)
+    if audit.status is not Status.SUCCEEDED:
+        return refused("not-ready", "No report yet", 409, f"The audit is {audit.status}; only a succeeded has one.")
+    return refused("report-lost", "Report lost", 404, "The store has lost this report; ask for the audit again.")
+
+
+def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
+    """The report without its blocks' rows by transform; where there is none, the refusal names the audit."""
+    try:
+        if _is_id(identifier):
+            return store.brief(identifier)
+    except LookupError:
+        pass
+    try:
+        raise _no_report(identifier, queue, recovery)
+    except Refused as error:
+        told = error.problem.model_copy(update={"detail": f"{identifier[:64]}: {error.problem.detail}"})
+        raise Refused(told, error.headers) from None
+
+
+def _figures(reports: Sequence[Report], score: figures.Kind = "channel", **more: dict[str, Any]) -> bytes:
+    drawn = {kind: figures.of(kind, reports, score) for kind in ("parts", "shifts", "depth")} | more
+    return json.dumps(drawn, allow_nan=False).encode()
 
 
 def _is_id(identifier: str) -> bool:

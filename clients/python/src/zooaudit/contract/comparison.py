@@ -10,6 +10,7 @@ from zooaudit.contract.scores import PartName, Score
 
 if TYPE_CHECKING:
     import pandas
+    import plotly.graph_objects
 
 
 class SharedMethod(Contract):
@@ -49,9 +50,9 @@ class ComparedAudit(Contract):
 class AccuracyRelation(Contract):
     """How one score goes with ImageNet top-1 accuracy over the ``models`` that have both.
 
-    ``spearman`` is Spearman's rho with its 95 % ``interval`` and two-sided ``p_value``. The line ``intercept`` +
-    ``slope`` x top-1 is least squares; ``residuals``, by audit id, are what a score is above it: equivariance given
-    accuracy.
+    ``spearman`` is Spearman's rho with its 95 % ``interval`` (null at rho = ±1, which has none) and two-sided
+    ``p_value``. The line ``intercept`` + ``slope`` x top-1, in per cent, is least squares; ``residuals``, by audit id,
+    are what a score is above it: equivariance given accuracy. What is null has its ``reason``.
     """
 
     models: int
@@ -109,3 +110,11 @@ class Comparison(Contract):
         from zooaudit.tables import comparison_tables, html
 
         return html(comparison_tables(self))
+
+    def plot(self, kind: Literal["accuracy", "parts"] = "accuracy") -> "plotly.graph_objects.Figure":
+        """A figure: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit import figures
+
+        if kind not in ("accuracy", "parts"):
+            raise ValueError(f"there is no figure {kind!r} of a comparison: accuracy, or parts")
+        return figures.draw(figures.accuracy(self) if kind == "accuracy" else figures.parts(self.audits))

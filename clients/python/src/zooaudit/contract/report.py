@@ -12,6 +12,7 @@ from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationS
 
 if TYPE_CHECKING:
     import pandas
+    import plotly.graph_objects
 
 SCHEMA_VERSION: Literal[1] = 1
 """Version of the report's shape."""
@@ -216,6 +217,14 @@ class Report(Contract):
         from zooaudit.tables import html, report_tables
 
         return html(report_tables(self))
+
+    def plot(
+        self, kind: Literal["parts", "shifts", "depth"] = "parts", *others: "Report"
+    ) -> "plotly.graph_objects.Figure":
+        """A figure of this report, and of ``others`` with it: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit import figures
+
+        return figures.draw(figures.of(kind, [self, *others]))
 
 
 def request_of(report: Report) -> AuditRequest:
