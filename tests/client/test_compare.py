@@ -109,8 +109,8 @@ def test_what_is_printed(capsys):
     assert compare(identifier(0))[0] == 0
     tables = capsys.readouterr().out.split("\n\n")
     assert [table.splitlines()[0] for table in tables] == [
-        "Translation: channel equivariance",
-        "Rotation: channel equivariance",
+        "Translation: channel equivariance, pretrained weights",
+        "Rotation: channel equivariance, pretrained weights",
         "Spearman's rho of channel equivariance with ImageNet top-1, and its 95 % interval",
         "Translation given accuracy: channel equivariance above the line over top-1",
         "Rotation given accuracy: channel equivariance above the line over top-1",
