@@ -64,6 +64,10 @@ def depth_of(name: str) -> ModelDepth:
         )
     except AuditError as error:
         return ModelDepth(parameters=parameters, blocks=None, blocks_reason=error.problem.detail)
+    except Exception as error:
+        log.exception("depth of %s", name)
+        reason = f"It cannot be built and run: {type(error).__name__}: {error}"[:500]
+        return ModelDepth(parameters=parameters, blocks=None, blocks_reason=reason)
     return ModelDepth(input_size=size, parameters=model.parameters, blocks=blocks)
 
 
@@ -71,7 +75,7 @@ def serve(redis_url: str) -> None:
     """Finds the depths that are asked for, one at a time, until the process that started this one ends."""
     die_with_parent(os.getppid())
     os.nice(10)
-    redis: Any = Redis.from_url(redis_url)
+    redis: Any = Redis.from_url(redis_url, socket_timeout=3 * PATIENCE_S)
     versions = f"{__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}, {platform.machine()}"
     begun = time.monotonic()
     counter: ForkProcess | None = None

@@ -71,7 +71,7 @@ def load(
         own = None
         if weights.startswith("checkpoint:"):
             own = open_checkpoint(weights.removeprefix("checkpoint:"), checkpoints, on_progress)
-        options = {} if own is None else _size_option(source, architecture, own.options.input_size)
+        options = _size_option(source, architecture, own.options.input_size if own else None)
         if weights == "pretrained":
             module, provenance = _pretrained(source, full, entry, tag, on_progress)
         else:
@@ -80,7 +80,7 @@ def load(
         if own:
             preprocessing = preprocessing.changed(**own.options.model_dump(exclude={"num_classes"}, exclude_none=True))
         # Attention that was trained moves what it sees; how outputs are laid out shows before.
-        blank = _untrained(source, full, 0)[0] if weights == "pretrained" else module
+        blank = _untrained(source, full, 0, **options)[0] if weights == "pretrained" else module
         depth = find_depth(blank.eval(), preprocessing.input_size)
         if own:
             if (classes := own.classes(depth.classifiers)) is not None:
@@ -150,11 +150,12 @@ def parameters(source: Source, architecture: str) -> int:
 
 
 def _size_option(source: Source, architecture: str, size: int | None) -> dict[str, Any]:
-    """How an architecture that is built for one input size is told another."""
+    """How an architecture that is built for one input size is told which: ``size``, or that of its default weights."""
+    if source == "torchvision":
+        own_size = torchvision_transforms(architecture).crop_size[0]
+        return {"image_size": size or own_size} if architecture.startswith("vit_") else {}
     if size is None:
         return {}
-    if source == "torchvision":
-        return {"image_size": size} if architecture.startswith("vit_") else {}
     cfg = timm.get_pretrained_cfg(architecture)
     return {"img_size": size} if cfg and cfg.fixed_input_size else {}
 

@@ -162,7 +162,7 @@ def test_a_sweep_audits_all_that_match_once_and_ends_with_a_table(service, clien
     ran = run(service.url, "sweep", "timm/test_[rv]*t", *options)
     assert ran.returncode == 0, ran.stderr
     models = [line.split()[0] for line in ran.stdout.splitlines() if line.startswith("timm/")]
-    assert models == ["timm/test_resnet.r160_in1k", "timm/test_vit.r160_in1k"]
+    assert models == ["timm/test_resnet.r160_in1k", "timm/test_vit.r160_in1k"] * 2  # translation, rotation
     assert "2 of 2 have ended: 2 succeeded" in ran.stderr
     before = [audit.id for audit in client.audits()]
 

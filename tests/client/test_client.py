@@ -274,13 +274,13 @@ async def test_comparing_asks_for_the_audits_in_order(make):
 @pytest.mark.parametrize(
     ("model", "weights", "top1", "sent"),
     [
-        ("timm/resnet50.a1_in1k", "pretrained", {"resnet50.a1_in1k": 80.2}, "80.2"),
-        ("timm/resnet50.a1_in1k", "pretrained", {"timm/resnet50.a1_in1k": 80.21, "resnet50.a1_in1k": 1}, "80.21"),
+        ("timm/resnet50.a1_in1k", "pretrained", {"resnet50.a1_in1k": 80.2}, "80.200000"),
+        ("timm/resnet50.a1_in1k", "pretrained", {"timm/resnet50.a1_in1k": 80.21, "resnet50.a1_in1k": 1}, "80.210000"),
         ("timm/resnet50.a1_in1k", "pretrained", {"resnet50": 80.2, "resnet50.tv_in1k": 76.1}, ""),
         ("timm/resnet50.a1_in1k", "untrained", {"resnet50.a1_in1k": 80.2}, ""),
-        ("timm/resnet50.a1_in1k", "untrained", {ID: 0.1}, "0.1"),
+        ("timm/resnet50.a1_in1k", "untrained", {ID: 0.1}, "0.100000"),
         ("torchvision/resnet50", "pretrained", {"resnet50": 80.2}, ""),
-        ("torchvision/resnet50", "pretrained", {"torchvision/resnet50": 0.0}, "0.0"),
+        ("torchvision/resnet50", "pretrained", {"torchvision/resnet50": 0.0}, "0.000000"),
     ],
 )
 async def test_accuracies_are_found_by_the_model_s_name(make, model, weights, top1, sent):

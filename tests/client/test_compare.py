@@ -71,7 +71,7 @@ def test_a_model_without_a_report(capsys):
     assert compare("resnet18", "vit*") == (2, {})
     assert (
         capsys.readouterr().err
-        == "No audit that has a report is of vit*, with what else was asked for. See: zooaudit list\n"
+        == "No report of vit* matches what was asked for. See: zooaudit list --status succeeded\n"
     )
 
 
@@ -82,7 +82,7 @@ def test_accuracies_of_a_file_in_the_shape_of_timm_s(tmp_path):
         "resnet18.a1_in1k,224,71.506,28.494,90.056,11.69\nresnet50.a1_in1k,224,80.214,19.786,94.972,25.56\n"
     )
     _, asked = compare(identifier(0), identifier(3), identifier(4), "--top1", str(file))
-    assert asked["top1"] == "71.506,,"
+    assert asked["top1"] == "71.506000,,"
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_what_is_printed(capsys):
     assert compare(identifier(0))[0] == 0
     tables = capsys.readouterr().out.split("\n\n")
     assert [table.splitlines()[0] for table in tables] == [
-        "Translation: channel equivariance",
-        "Rotation: channel equivariance",
+        "Translation: channel equivariance, pretrained weights",
+        "Rotation: channel equivariance, pretrained weights",
         "Spearman's rho of channel equivariance with ImageNet top-1, and its 95 % interval",
         "Translation given accuracy: channel equivariance above the line over top-1",
         "Rotation given accuracy: channel equivariance above the line over top-1",

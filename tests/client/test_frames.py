@@ -178,7 +178,7 @@ def test_an_audit_shows_itself_in_a_line():
 
 def test_a_comparison_shows_its_scores_and_how_they_go_with_accuracy():
     lines = repr(comparison()).splitlines()
-    assert lines[0] == "Translation: channel equivariance"
+    assert lines[0] == "Translation: channel equivariance, pretrained weights"
     assert lines[2].split() == ["timm/resnet18.a1_in1k", "71.50", *["0.910", "±0.010"] * 5]
     (early,) = (line for line in lines if line.startswith("Early"))
     assert early.split("  ")[0] == "Early"

@@ -5,7 +5,7 @@ import itertools
 import time
 
 import pytest
-from zooaudit import AsyncAuditClient, AuditCanceled, AuditClient, AuditFailed, NotFound
+from zooaudit import AsyncAuditClient, AuditCanceled, AuditClient, AuditFailed, InvalidRequest, NotFound
 
 from service import stack
 from tests.client.samples import CLIENTS, got
@@ -61,6 +61,26 @@ async def test_every_wait_ends(client):
     with pytest.raises(AuditCanceled):
         await got(handle.wait(timeout=LIMIT_S))
     assert time.monotonic() - started < LIMIT_S
+
+
+async def test_audits_are_compared(client):
+    options = {**ask("quick"), "weights": "pretrained"}
+    handles = [await got(client.audit(**options, repetition=number)) for number in range(4)]
+    reports = [await got(handle.wait(timeout=LIMIT_S, progress=False)) for handle in handles]
+    found = await got(client.compare([handles[0], reports[1], await got(handles[2].status()), handles[3].id]))
+    assert [audit.id for audit in found.audits] == [handle.id for handle in handles]
+    assert {audit.imagenet_top1 for audit in found.audits} == {None}
+    assert found.accuracy["Early"].rotation.layer.reason
+    assert "timm/quick.v1" in repr(found)
+
+    given = {"quick.v1": 71.5, handles[1].id: 1 / 3}
+    found = await got(client.compare(handles, top1=given))
+    assert [audit.imagenet_top1 for audit in found.audits] == [71.5, 0.333333, 71.5, 71.5]
+
+    other = await got(client.audit(**{**options, "num_images": 3}))
+    await got(other.wait(timeout=LIMIT_S, progress=False))
+    with pytest.raises(InvalidRequest, match="Scores compare only between audits of one method"):
+        await got(client.compare([handles[0], other]))
 
 
 async def test_models_health_and_what_is_not_there(client):

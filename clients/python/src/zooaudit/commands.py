@@ -23,7 +23,7 @@ from zooaudit.replay import compare as compare_reports
 from zooaudit.selection import read_top1, select
 from zooaudit.sweep import matching
 from zooaudit.sweep import sweep as sweep_models
-from zooaudit.tables import audits_table, comparison_tables, model_tables, models_table, sweep_table
+from zooaudit.tables import audits_table, comparison_tables, model_tables, models_table, sweep_tables
 from zooaudit.words import printable, state
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def sweep(client: "AuditClient", args: argparse.Namespace) -> Exit:
     if args.json:
         print(json.dumps({model: found.model_dump(mode="json") for model, found in outcomes.items()}, indent=2))
     else:
-        draw([sweep_table(reports)] if reports else [], sys.stdout)
+        draw(sweep_tables(reports) if reports else [], sys.stdout)
         for model, found in outcomes.items():
             if model not in reports:
                 why = found if not isinstance(found, Audit) else found.error

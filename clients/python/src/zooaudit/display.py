@@ -126,27 +126,47 @@ def _progress_lines(out: TextIO) -> Show:
 
 @contextmanager
 def sweeping(out: TextIO | None = None) -> Iterator[Callable[[Mapping[str, Audit | Problem]], None]]:
-    """Gives a function that shows how many audits of a sweep are in which state: on a terminal one line that is drawn
-    over, else a line whenever another one has ended."""
+    """Gives a function that shows how many audits of a sweep are in which state: a bar, or a line whenever another one
+    has ended."""
     out = out or sys.stderr
+    if not has_rich(out):
+        yield _sweep_lines(out)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (BarColumn(bar_width=18), TextColumn("{task.fields[state]}", markup=False))
+    with Progress(*columns, console=Console(file=out)) as bars:
+        bar = bars.add_task("", total=None, state="")
+
+        def show(outcomes: Mapping[str, Audit | Problem]) -> None:
+            done, counts = _counted(outcomes)
+            audits = [found for found in outcomes.values() if isinstance(found, Audit)]
+            running = [audit for audit in audits if audit.status is Status.RUNNING]
+            now = f"; {subject(running[0].request)}: {state(running[0])}" if running else ""
+            bars.update(bar, completed=done, total=len(outcomes), state=f"{counts}{now}")
+
+        yield show
+
+
+def _sweep_lines(out: TextIO) -> Callable[[Mapping[str, Audit | Problem]], None]:
     last = ""
 
     def show(outcomes: Mapping[str, Audit | Problem]) -> None:
         nonlocal last
-        states = Counter(str(found.status) if isinstance(found, Audit) else "refused" for found in outcomes.values())
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
-        done = sum(not isinstance(found, Audit) or found.status.final for found in outcomes.values())
-        running = [found for found in outcomes.values() if isinstance(found, Audit) and found.status is Status.RUNNING]
-        now = f"; {subject(running[0].request)}: {state(running[0])}" if running else ""
-        if out.isatty():
-            print(f"\r{f'{counts}{now}'[:100]}\033[K", end="", file=out, flush=True)
-        elif (line := f"{done} of {len(outcomes)} have ended: {counts}") != last:
+        done, counts = _counted(outcomes)
+        if (line := f"{done} of {len(outcomes)} have ended: {counts}") != last:
             last = line
             print(line, file=out, flush=True)
 
-    yield show
-    if out.isatty():
-        print(file=out)
+    return show
+
+
+def _counted(outcomes: Mapping[str, Audit | Problem]) -> tuple[int, str]:
+    """How many have ended, and how many there are in each state: "1 queued, 2 succeeded"."""
+    states = Counter(str(found.status) if isinstance(found, Audit) else "refused" for found in outcomes.values())
+    done = sum(not isinstance(found, Audit) or found.status.final for found in outcomes.values())
+    return done, ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
 
 
 def has_rich(out: TextIO) -> bool:

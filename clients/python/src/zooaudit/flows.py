@@ -100,7 +100,7 @@ def compare(service: Exchange, audits: Iterable[str | HasId], top1: Mapping[str,
             value = top1.get(identifier)
             if value is None:
                 value = _accuracy((yield from status(service, identifier)).request, top1)
-            values.append("" if value is None else str(value))
+            values.append("" if value is None else f"{value:.6f}")
         query["top1"] = ",".join(values)
     return parse(Comparison, (yield from service.send("GET", "/comparison", params=query)))
 

@@ -1,6 +1,6 @@
 """Reports and comparisons as pandas data frames in long form, a row for each pair of a channel and a layer score."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zooaudit.contract import (
@@ -77,7 +77,7 @@ def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
     rows = []
     for audit in comparison.audits:
         whole = audit.model_dump(exclude={"parts"})
-        for name in PARTS:
+        for name in _in_order(audit.parts):
             for kind in KINDS:
                 related = getattr(comparison.accuracy.get(name), kind, None)
                 above = {
@@ -92,8 +92,8 @@ def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
 def accuracy_frame(comparison: Comparison) -> "pandas.DataFrame":
     """See :meth:`zooaudit.Comparison.accuracy_dataframe`."""
     rows = []
-    for name in PARTS:
-        for kind in KINDS if name in comparison.accuracy else ():
+    for name in _in_order(comparison.accuracy):
+        for kind in KINDS:
             for score in ("channel", "layer"):
                 relation = getattr(getattr(comparison.accuracy[name], kind), score)
                 low, high = relation.interval or (None, None)
@@ -102,10 +102,13 @@ def accuracy_frame(comparison: Comparison) -> "pandas.DataFrame":
     return _frame(rows, ACCURACY_TYPES)
 
 
+def _in_order(parts: Container[PartName]) -> list[PartName]:
+    return [name for name in PARTS if name in parts]
+
+
 def _parts(parts: Mapping[PartName, Part], where: Row) -> Iterator[Row]:
-    for name in PARTS:
-        if name in parts:
-            yield from _part(parts[name].translation, parts[name].rotation, {**where, "level": "part", "part": name})
+    for name in _in_order(parts):
+        yield from _part(parts[name].translation, parts[name].rotation, {**where, "level": "part", "part": name})
 
 
 def _part(translation: TranslationScore, rotation: RotationScore, where: Row) -> Iterator[Row]:
@@ -128,7 +131,7 @@ def _part(translation: TranslationScore, rotation: RotationScore, where: Row) ->
 
 
 def _baseline(baseline: Baseline, where: Row) -> Iterator[Row]:
-    for name in PARTS:
+    for name in _in_order(baseline.parts):
         for kind in KINDS:
             both = getattr(baseline.parts[name], kind)
             place = {**where, "level": "part", "part": name, "kind": kind, "statistic": "mean"}

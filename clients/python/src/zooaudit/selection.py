@@ -45,9 +45,7 @@ def select(
                     newest.setdefault(asked.model, audit)
         found = [newest[model].id for model in sorted(newest) if _matches(model, name)]
         if not found:
-            raise ValueError(
-                f"No audit that has a report is of {name}, with what else was asked for. See: zooaudit list"
-            )
+            raise ValueError(f"No report of {name} matches what was asked for. See: zooaudit list --status succeeded")
         ids |= dict.fromkeys(found)
     return list(ids)
 

@@ -10,10 +10,12 @@ from zooaudit.contract import (
     AccuracyRelation,
     Audit,
     ComparedAudit,
+    ComparedPart,
     Comparison,
     Method,
     ModelDetail,
     ModelList,
+    Part,
     PartName,
     Report,
     Score,
@@ -26,6 +28,7 @@ Kind = Literal["translation", "rotation"]
 T = TypeVar("T")
 KINDS: tuple[Kind, ...] = ("translation", "rotation")
 ScoreName = Literal["channel", "layer"]
+HALF_WIDTH = "± is half of a 95 % confidence interval over images"
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def report_tables(report: Report) -> list[Table]:
     used += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{used}, seed {images.seed}; {_how(report.method)}"]
     if any(part.translation.channel_interval or part.rotation.channel_interval for part in report.parts.values()):
-        notes.append("± is half of a 95 % confidence interval over images")
+        notes.append(HALF_WIDTH)
     rows = []
     for name, part in _in_order(report.parts):
         rows.append([name, str(part.blocks), *_sure(part.translation), *_sure(part.rotation)])
@@ -110,6 +113,12 @@ def _sure(found: Score) -> tuple[str, str]:
     return sure(found.channel, found.channel_interval), sure(found.layer, found.layer_interval)
 
 
+def _cell(
+    parts: Mapping[PartName, Part] | Mapping[PartName, ComparedPart], part: PartName, kind: Kind, name: ScoreName
+) -> str:
+    return _sure(getattr(parts[part], kind))[("channel", "layer").index(name)] if part in parts else "–"
+
+
 def _how(method: Method | SharedMethod) -> str:
     transforms = f"shifts {ranges(method.translations_px)} px, rotations {ranges(method.rotations_deg)} deg"
     return f"{transforms}; {method.similarity}, border {method.border}, {method.precision}"
@@ -121,13 +130,9 @@ def _borders(report: Report) -> list[Table]:
         return []
     columns = ["Part", *(f"{border} {kind}" for border in report.borders for kind in ("channel", "layer"))]
     rows = [
-        [name]
-        + [
-            score(value)
-            for parts in report.borders.values()
-            for value in (parts[name].translation.channel, parts[name].translation.layer)
-        ]
-        for name in PARTS
+        [name, *(score(value) for kind in kinds for value in (kind.channel, kind.layer))]
+        for name, _ in _in_order(report.parts)
+        if (kinds := [parts[name].translation for parts in report.borders.values() if name in parts])
     ]
     return [Table(columns, rows, "Translation by border", numbers_from=1)]
 
@@ -149,16 +154,28 @@ def comparison_tables(comparison: Comparison, name: ScoreName = "channel") -> li
     """One score of each audit by part, for translation and for rotation; how it goes with accuracy; and what it is
     above what accuracy predicts."""
     method, audits = comparison.method, comparison.audits
-    images = f"{method.num_images} images of {printable(method.dataset)}, seed {method.seed}; {_how(method)}"
+    notes = [f"{method.num_images} images of {printable(method.dataset)}, seed {method.seed}; {_how(method)}"]
+    if any(
+        part.translation.channel_interval or part.rotation.channel_interval
+        for audit in audits
+        for part in audit.parts.values()
+    ):
+        notes.append(HALF_WIDTH)
+    known = any(audit.imagenet_top1 is not None for audit in audits)
+    weights = {audit.weights for audit in audits}
+    of = f", {weights.pop()} weights" if len(weights) == 1 else ""
     scores = []
     for kind in KINDS:
         rows = [
-            [_compared(audit), "–" if audit.imagenet_top1 is None else f"{audit.imagenet_top1:.2f}"]
-            + [_sure(getattr(audit.parts[part], kind))[("channel", "layer").index(name)] for part in PARTS]
+            [
+                _compared(comparison, audit),
+                *([_top1(audit.imagenet_top1)] if known else []),
+                *(_cell(audit.parts, part, kind, name) for part in PARTS),
+            ]
             for audit in audits
         ]
-        title = f"{kind.capitalize()}: {name} equivariance"
-        scores.append(Table(("Model", "Top-1 %", *PARTS), rows, title, numbers_from=1))
+        columns = ("Model", *(["Top-1 %"] if known else []), *PARTS)
+        scores.append(Table(columns, rows, f"{kind.capitalize()}: {name} equivariance{of}", numbers_from=1))
     reasons = {
         f"{printable(audit.model)}, {part} {kind}: {printable(found.reason)}"
         for audit in audits
@@ -167,12 +184,18 @@ def comparison_tables(comparison: Comparison, name: ScoreName = "channel") -> li
         if (found := getattr(both, kind)).reason
     }
     last = scores.pop()
-    scores.append(Table(last.columns, last.rows, last.title, last.numbers_from, (images, *sorted(reasons))))
+    scores.append(Table(last.columns, last.rows, last.title, last.numbers_from, (*notes, *sorted(reasons))))
     return [*scores, *_accuracy(comparison, name)]
 
 
-def _compared(audit: ComparedAudit) -> str:
-    return printable(audit.model) + ("" if audit.weights == "pretrained" else f" ({audit.weights})")
+def _compared(comparison: Comparison, audit: ComparedAudit) -> str:
+    """The model, and its weights where they are not those of all."""
+    mixed = len({one.weights for one in comparison.audits}) > 1 and audit.weights != "pretrained"
+    return printable(audit.model) + (f" ({audit.weights})" if mixed else "")
+
+
+def _top1(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _accuracy(comparison: Comparison, name: ScoreName) -> list[Table]:
@@ -206,7 +229,7 @@ def _accuracy(comparison: Comparison, name: ScoreName) -> list[Table]:
     for kind in KINDS:
         residuals = {part: kinds[kind].residuals for part, kinds in relations.items()}
         rows = [
-            [_compared(audit), *(_residual(residuals.get(part, {}).get(audit.id)) for part in PARTS)]
+            [_compared(comparison, audit), *(_residual(residuals.get(part, {}).get(audit.id)) for part in PARTS)]
             for audit in comparison.audits
             if any(audit.id in found for found in residuals.values())
         ]
@@ -220,14 +243,23 @@ def _residual(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}"
 
 
-def sweep_table(reports: Mapping[str, Report]) -> Table:
-    """Channel equivariance of each model by part, translation and rotation."""
-    columns = ("Model", *(f"{kind.capitalize()} {part}" for kind in KINDS for part in PARTS))
-    rows = [
-        [printable(model), *(score(getattr(report.parts[part], kind).channel) for kind in KINDS for part in PARTS)]
-        for model, report in reports.items()
+def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
+    """Channel equivariance of each model by part, for translation and for rotation."""
+    notes = [HALF_WIDTH] if any("±" in cell for report in reports.values() for cell in _row(report, "rotation")) else []
+    return [
+        Table(
+            ("Model", *PARTS),
+            [[printable(model), *_row(report, kind)] for model, report in reports.items()],
+            f"{kind.capitalize()}: channel equivariance",
+            numbers_from=1,
+            notes=notes if kind == KINDS[-1] else (),
+        )
+        for kind in KINDS
     ]
-    return Table(columns, rows, "Channel equivariance", numbers_from=1)
+
+
+def _row(report: Report, kind: Kind) -> list[str]:
+    return [_cell(report.parts, part, kind, "channel") for part in PARTS]
 
 
 def audit_table(audit: Audit) -> Table:

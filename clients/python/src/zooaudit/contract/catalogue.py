@@ -65,7 +65,7 @@ class ModelDepth(Contract):
     )
 
 
-class ModelDetail(CatalogueEntry, ModelDepth):
+class ModelDetail(ModelDepth, CatalogueEntry):
     """One model and its depth. ``full_name`` is what an audit calls it: with the zoo's default tag where none was asked
     for. ``input_size`` and ``parameters`` are those of that name, once its blocks are known; as long as a worker is
     finding them the answer has a Retry-After header."""
