@@ -17,11 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
-import torch
-import torchvision
 from zooaudit.contract import AuditRequest
 
+from worker import zoo
 from worker.audit import run
 from worker.catalogue import catalogue
 from worker.errors import AuditError
@@ -71,13 +69,8 @@ def sizes(names: Sequence[str]) -> dict[str, int]:
 
 
 def size(name: str) -> tuple[str, int]:
-    source, _, architecture = name.partition("/")
-    if source == "torchvision":
-        return name, torchvision.models.get_model_weights(architecture).DEFAULT.meta["num_params"]
-    warnings.simplefilter("ignore")
-    with torch.device("meta"):
-        module = timm.create_model(architecture)
-    return name, sum(parameter.numel() for parameter in module.parameters())
+    source, architecture, _ = zoo.resolve(name)
+    return name, zoo.parameters(source, architecture)
 
 
 def in_process(name: str, seconds: float) -> dict[str, Any]:

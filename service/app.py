@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
 
 from service import errors
+from service.depths import Depths
 from service.listing import Listing
 from service.queue import AuditQueue, connect
 from service.recovery import Recovery
@@ -43,8 +44,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings = settings
-    app.state.queue = AuditQueue(connect(settings.redis_url.get_secret_value()))
+    redis = connect(settings.redis_url.get_secret_value())
+    app.state.queue = AuditQueue(redis)
     app.state.listing = Listing(app.state.queue)
+    app.state.depths = Depths(redis)
     app.state.store = ReportStore(settings.store)
     app.state.recovery = Recovery(app.state.queue, app.state.store)
     app.include_router(router)

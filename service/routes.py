@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,11 +15,12 @@ from zooaudit.contract import (
     AuditList,
     AuditRequest,
     Catalogue,
-    CatalogueEntry,
     Comparison,
     Contract,
     Figures,
     Health,
+    ModelDepth,
+    ModelDetail,
     ModelList,
     Problem,
     Report,
@@ -28,7 +29,8 @@ from zooaudit.contract import (
 )
 
 from service import cursors, zoo
-from service.comparison import compare
+from service.comparison import MAX_AUDITS, MIN_AUDITS, asked, compare
+from service.depths import Depths
 from service.errors import Refused, StoreUnavailable, invalid, refused, unavailable
 from service.listing import Listing, Sort
 from service.queue import AuditQueue, Load
@@ -39,7 +41,6 @@ from service.security import json_body, require_key
 router = APIRouter()
 
 POLL_AFTER_S = 1
-MIN_COMPARED, MAX_COMPARED = 2, 200
 RECOVERY_WAIT_S = 10.0
 STATUSES = "^({0})(,({0}))*$".format("|".join(Status))
 
@@ -57,6 +58,11 @@ def _store(request: Request) -> ReportStore:
 def _listing(request: Request) -> Listing:
     listing: Listing = request.app.state.listing
     return listing
+
+
+def _depths(request: Request) -> Depths:
+    depths: Depths = request.app.state.depths
+    return depths
 
 
 def _recovery(request: Request) -> Recovery:
@@ -84,6 +90,7 @@ def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
 QueueDep = Annotated[AuditQueue, Depends(_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
 ListingDep = Annotated[Listing, Depends(_listing)]
+DepthsDep = Annotated[Depths, Depends(_depths)]
 RecoveryDep = Annotated[Recovery, Depends(_recovery)]
 
 
@@ -94,7 +101,7 @@ def _compared(
     audits: Annotated[
         str,
         Query(
-            description=f"{MIN_COMPARED} to {MAX_COMPARED} ids, separated by commas.",
+            description=f"{MIN_AUDITS} to {MAX_AUDITS} ids, separated by commas.",
             json_schema_extra={"pattern": "^[0-9a-f]{32}(,[0-9a-f]{32})+$"},
         ),
     ],
@@ -108,31 +115,8 @@ def _compared(
     ] = None,
 ) -> tuple[list[Report], list[float | None] | None]:
     """The reports that are to be compared, and the accuracies given with them."""
-    identifiers = audits.split(",")
-    accuracies = None if top1 is None else top1.split(",")
-    if wrong := next(_wrong_comparison(identifiers, accuracies), None):
-        raise invalid([{"loc": wrong[:1], "msg": wrong[1]}], "request")
-    given = [float(text) if text else None for text in accuracies] if accuracies else None
-    return [_brief(identifier, queue, store, recovery) for identifier in identifiers], given
-
-
-def _wrong_comparison(identifiers: Sequence[str], accuracies: Sequence[str] | None) -> Iterator[tuple[str, str]]:
-    """What is wrong with a comparison's query: the field, and why."""
-    if not MIN_COMPARED <= len(identifiers) <= MAX_COMPARED:
-        yield "audits", f"{MIN_COMPARED} to {MAX_COMPARED} audits can be compared, not {len(identifiers)}"
-    for index, identifier in enumerate(identifiers):
-        if not _is_id(identifier):
-            yield "audits", f"{identifier[:64]!r} is not an audit's id, 32 hexadecimal digits in lower case"
-        if identifier in identifiers[:index]:
-            yield "audits", f"{identifier} is there twice"
-    if accuracies is not None and len(accuracies) != len(identifiers):
-        yield (
-            "top1",
-            f"one for each of the {len(identifiers)} audits, not {len(accuracies)}; an empty one where unknown",
-        )
-    for identifier, text in zip(identifiers, accuracies or (), strict=False):
-        if text and not (re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,12})?", text) and float(text) <= 100):
-            yield "top1", f"{text[:64]!r}, of {identifier}, is not a number from 0 to 100"
+    identifiers, accuracies = asked(audits, top1)
+    return [_brief(identifier, queue, store, recovery) for identifier in identifiers], accuracies
 
 
 ComparedDep = Annotated[tuple[list[Report], list[float | None] | None], Depends(_compared)]
@@ -313,13 +297,25 @@ def models(
     return _json(ModelList(models=tuple(found[offset : offset + limit]), total=len(found)))
 
 
-@router.get("/models/{name:path}", summary="One model", responses=_answers(404, s200=CatalogueEntry))
-def model(name: str, catalogue: CatalogueDep) -> Response:
-    """The architecture of that name; the zoo and a tag may be left out."""
+@router.get("/models/{name:path}", summary="One model and its depth", responses=_answers(404, s200=ModelDetail))
+def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep) -> Response:
+    """The model of that name, whose zoo and tag may be left out, with the blocks that an audit measures. A worker finds
+    them when somebody asks for the first time: Retry-After says when to ask again where that takes long."""
     found = zoo.find(name, catalogue)
     if found is None:
         raise zoo.unknown(name[:128], catalogue, status=404)
-    return _json(found[0])
+    entry, full = found
+    headers = {}
+    if not entry.supported:
+        depth = ModelDepth(blocks=None, blocks_reason=entry.reason)
+    else:
+        workers = queue.load().workers
+        if (known := depths.find(full, wait=workers > 0)) is None:
+            reason = "A worker is finding them; ask again." if workers else "No worker is running that could find them."
+            headers["Retry-After"] = "2"
+        depth = known or ModelDepth(blocks=None, blocks_reason=reason)
+    told = {key: value for key, value in dict(depth).items() if value is not None}
+    return _json(ModelDetail(**(dict(entry) | {"full_name": full, "blocks": None} | told)), headers=headers)
 
 
 @router.get("/health", summary="Redis, workers, queue", responses={200: {"model": Health, "description": "Always"}})
@@ -380,13 +376,8 @@ def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Rec
         raise Refused(told, error.headers) from None
 
 
-def _figures(reports: Sequence[Report], score: figures.Kind = "channel", **more: figures.Figure) -> bytes:
-    drawn = {
-        "parts": figures.parts(reports),
-        "shifts": figures.shifts(reports, score),
-        "depth": figures.depth(reports, score),
-        **more,
-    }
+def _figures(reports: Sequence[Report], score: figures.Kind = "channel", **more: dict[str, Any]) -> bytes:
+    drawn = {kind: figures.of(kind, reports, score) for kind in ("parts", "shifts", "depth")} | more
     return json.dumps(drawn, allow_nan=False).encode()
 
 

@@ -4,6 +4,7 @@ Every function that refuses raises :class:`service.errors.Refused` with a 422 th
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from zooaudit.contract import AuditRequest, Catalogue, CatalogueEntry
@@ -50,9 +51,11 @@ def find(name: str, catalogue: Catalogue) -> tuple[CatalogueEntry, str] | None:
 
 
 def search(catalogue: Catalogue, q: str, family: str | None, source: str | None) -> list[CatalogueEntry]:
-    """Entries whose full name, with any of their tags, contains every word of ``q``, whatever the case; those
-    first that do without their tags."""
-    words = q.lower().split()
+    """Entries whose full name, with any of their tags, contains every word of ``q``, whatever the case and whatever
+    stands between words; what is called so comes first, then what begins so, then what has it in its name."""
+    words = re.findall(r"[a-z0-9]+", q.lower())
+    if q.strip() and not words:
+        return []
     found = [
         entry
         for entry in catalogue.entries
@@ -60,7 +63,19 @@ def search(catalogue: Catalogue, q: str, family: str | None, source: str | None)
         and (source is None or entry.source == source)
         and any(all(word in name.lower() for word in words) for name in _names(entry))
     ]
-    return sorted(found, key=lambda entry: not all(word in entry.name.lower() for word in words))
+    return sorted(found, key=lambda entry: _remoteness(entry, words))
+
+
+def _remoteness(entry: CatalogueEntry, words: list[str]) -> int:
+    wanted, called = "".join(words), re.sub(r"[^a-z0-9]", "", entry.architecture.lower())
+    matches = (
+        called == wanted,
+        called.startswith(wanted),
+        wanted in called,
+        all(word in entry.name.lower() for word in words),
+        True,
+    )
+    return matches.index(True)
 
 
 def unknown(name: str, catalogue: Catalogue, status: int) -> Refused:

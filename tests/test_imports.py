@@ -14,8 +14,22 @@ CASES = {
     "worker.__main__": ["torch", "torchvision", "timm", "rq", "redis", "service"],
     "zooaudit": ["fastapi", "torch", "rq", "redis", "numpy", "httpx", "service", "worker"],
     "zooaudit.contract": ["fastapi", "torch", "rq", "redis", "numpy", "httpx", "service", "worker"],
-    "zooaudit.client": ["fastapi", "torch", "rq", "redis", "numpy", "service", "worker"],
-    "zooaudit.cli": ["fastapi", "torch", "rq", "redis", "numpy", "service", "worker"],
+    "zooaudit.client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
+    "zooaudit.async_client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
+    "zooaudit.tables": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "httpx", "service", "worker"],
+    "zooaudit.cli": [
+        "fastapi",
+        "torch",
+        "rq",
+        "redis",
+        "numpy",
+        "pandas",
+        "rich",
+        "httpx",
+        "argcomplete",
+        "service",
+        "worker",
+    ],
 }
 
 

@@ -27,7 +27,7 @@ def main() -> int:
 
     # Imported here, and before the first job: a job's process is a fork of this one and finds torch imported, while
     # the processes that it spawns for decoding, which import this module again, do not pay for it.
-    from worker import audit, jobs, passes
+    from worker import audit, depths, jobs, passes
 
     if not _measures_what_is_known(settings.device):
         log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
@@ -46,7 +46,12 @@ def main() -> int:
 
     catalogue = _catalogue(settings)
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
-    return 0 if jobs.work(settings, catalogue, run) else 1
+    describer = depths.FORK.Process(target=depths.serve, args=(settings.redis_url.get_secret_value(),))
+    describer.start()
+    try:
+        return 0 if jobs.work(settings, catalogue, run) else 1
+    finally:
+        describer.kill()
 
 
 def _measures_what_is_known(device: str | None) -> bool:

@@ -26,7 +26,7 @@ def run(
     *,
     model: zoo.LoadedModel | None = None,
     datasets: Mapping[str, Path] | None = None,
-    checkpoints: Path | None = None,
+    checkpoints: str | Path | None = None,
     device: str | None = None,
     memory_gib: float | None = None,
     decode_processes: int | None = None,
@@ -35,9 +35,9 @@ def run(
 ) -> Report:
     """Audit one model: the one that the request names, or ``model`` in its place.
 
-    ``datasets`` maps names to image folders, ``checkpoints`` is the folder of checkpoint:NAME; ``device`` is by default
-    CUDA where there is one, else the CPU. Memory, decoding processes and batch size choose themselves unless given;
-    scores do not depend on them beyond 1e-5.
+    ``datasets`` maps names to image folders, ``checkpoints`` is the folder or bucket of checkpoint:NAME; ``device`` is
+    by default CUDA where there is one, else the CPU. Memory, decoding processes and batch size choose themselves unless
+    given; scores do not depend on them beyond 1e-5.
     Raises AuditError, with the Problem a user should read, for whatever can be foreseen.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -46,6 +46,9 @@ def run(
     on_progress = on_progress or _ignore
     sample = open_dataset(request.dataset, datasets or {}, request.num_images, request.seed)
     loaded = model or zoo.load(request.model, request.weights, on_progress, checkpoints=checkpoints)
+    if request.baseline and loaded.initialised is None:
+        detail = f"{loaded.name} cannot be made anew, untrained: leave the baseline out."
+        raise AuditError(problem("no-baseline", "No baseline", 422, detail))
     views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
     if views.room >= views.size:
         detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."
@@ -64,9 +67,11 @@ def run(
     outcome = measure_in_passes(frame, views, budget, stream, forwards, request.tolerance)
     untrained = []
     for seed in range(models - 1):
+        assert loaded.initialised is not None
         # The same images in the same pieces, so that what the two have in common cancels in the difference.
         stream.limit = outcome.images
-        other, _ = _prepare(zoo.load(request.model, "untrained", _ignore, seed), request, views, on_device)
+        beginner = replace(loaded, module=loaded.initialised(seed))
+        other, _ = _prepare(beginner, request, views, on_device)
         untrained.append(measure_in_passes(replace(frame, subject=other), views, budget, stream, forwards))
     timing = Timing(
         started_at=started,

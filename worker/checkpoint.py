@@ -1,4 +1,5 @@
-"""The operator's own checkpoints: ``checkpoint:NAME`` is a file NAME.safetensors or NAME.pth in the operator's folder.
+"""The operator's own checkpoints: ``checkpoint:NAME`` is a file NAME.safetensors or NAME.pth in the operator's folder
+or bucket.
 
 Beside it NAME.json may say what the architecture does not: ``{"num_classes": 10, "input_size": 288, "mean": [...],
 "std": [...]}``. Pickles are read with torch's restricted unpickler only, which executes nothing; what is not plain
@@ -9,7 +10,7 @@ import hashlib
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from timm.models import clean_state_dict
 from torch import Tensor, nn
-from zooaudit.contract import Weights, problem
+from zooaudit.contract import Progress, Weights, problem
 
 from worker.errors import AuditError
 
@@ -27,6 +28,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model")
 """Where training scripts put the weights beside their optimiser's state."""
 FEW = 5
+MANY = 20
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 
@@ -79,13 +81,27 @@ class Checkpoint:
         return _wrong(slug, self.name, detail)
 
 
-def open_checkpoint(name: str, folder: Path | None) -> Checkpoint:
-    """The checkpoint of that name, the part after ``checkpoint:``. AuditError when there is none, or it is unsafe or
-    broken."""
+def open_checkpoint(name: str, where: str | Path | None, on_progress: Callable[[Progress], None]) -> Checkpoint:
+    """The checkpoint of that name, the part after ``checkpoint:``, in a folder or at a URL such as
+    ``s3://bucket/prefix``. AuditError when there is none, or it is unsafe or broken."""
+    if "://" not in str(where):
+        return _in_folder(name, Path(where) if where else None)
+    # Imported here: who measures from a folder needs no client for buckets.
+    from worker.bucket import fetched
+
+    try:
+        with fetched(str(where), lambda file: Path(file).stem == name, on_progress) as folder:
+            return _in_folder(name, folder)
+    except OSError as error:
+        detail = f"The place of the checkpoints does not answer: {type(error).__name__}. Ask for the audit again."
+        raise _wrong("checkpoints-unavailable", name, detail) from error
+
+
+def _in_folder(name: str, folder: Path | None) -> Checkpoint:
     files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES) if folder and folder.is_dir() else []
     file = next((path for path in files if path.stem == name), None)
     if file is None:
-        there = ", ".join(sorted({path.stem for path in files})) or "none"
+        there = ", ".join(sorted({path.stem for path in files})[:MANY]) or "none"
         where = "" if folder else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
         raise _wrong("unknown-checkpoint", name, f"No checkpoint is called so; there are: {there}.{where}")
     options = _options(name, file.with_suffix(".json"))
@@ -99,7 +115,7 @@ def open_checkpoint(name: str, folder: Path | None) -> Checkpoint:
         raise
     except Exception as error:  # Whatever a broken file raises, in either format.
         raise _unreadable(name, error) from error
-    return Checkpoint(name, state, options, Weights(kind="checkpoint", origin=file.name, sha256=digest.hexdigest()))
+    return Checkpoint(name, state, options, Weights(kind="checkpoint", origin=name, sha256=digest.hexdigest()))
 
 
 def _read(name: str, file: Path) -> Any:

@@ -24,9 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, help="the folder that the request's data set is read from")
     parser.add_argument(
         "--checkpoints",
-        type=Path,
         default=os.environ.get("ZOOAUDIT_CHECKPOINTS"),
-        help="the folder of checkpoint:NAME (default: ZOOAUDIT_CHECKPOINTS)",
+        help="the folder or s3://BUCKET/PREFIX of checkpoint:NAME (default: ZOOAUDIT_CHECKPOINTS)",
     )
     parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: CUDA when there is one)")
     parser.add_argument("--batch-size", type=int, help="images at once (default: chosen from the memory)")

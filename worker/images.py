@@ -3,13 +3,10 @@
 A data set is a folder of images that the operator has named, or the built-in ``synthetic``.
 """
 
-import ctypes
 import hashlib
 import logging
 import os
 import random
-import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from zooaudit.contract import problem
 from worker.canvas import Canvas, canvas, rgb
 from worker.canvas import Preprocessing as Preprocessing
 from worker.errors import AuditError
+from worker.processes import die_with_parent
 from worker.synthetic import dead_leaves
 
 SYNTHETIC = "synthetic"
@@ -196,10 +194,7 @@ class _Canvases:
 
 def _end_with(parent: int, _: int) -> None:
     """Runs first in a decoding process. Torch's own watch over the parent leaves it hanging on a pipe that is full."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with_parent(parent)
 
 
 def _unchanged(item: Item) -> Item:

@@ -12,7 +12,6 @@ An accepted audit must end: succeeded, failed or canceled, whatever dies on the 
     the worker is told to stop                  the job goes back to the queue and costs no attempt
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -49,6 +48,7 @@ from zooaudit.contract import (
 )
 
 from worker.errors import AuditError
+from worker.processes import die_with_parent
 from worker.records import Canceled, Notes, open_store, stored_report
 from worker.settings import WorkerSettings
 
@@ -157,9 +157,7 @@ class AuditWorker(Worker):
 
     def publish(self) -> None:
         """Says what can be audited."""
-        content = self._catalogue.model_dump_json()
-        version = sha256(content.encode()).hexdigest()
-        self._redis.hset(CATALOGUE_KEY, mapping={"version": version, "json": content})
+        publish(self._catalogue, self._redis)
 
     # How often a worker says that it is alive. RQ's own numbers let a dead one go unnoticed for minutes.
 
@@ -293,6 +291,12 @@ class AuditWorker(Worker):
         self.kill_horse()
 
 
+def publish(catalogue: Catalogue, redis: Any) -> None:
+    """Makes ``catalogue`` the one that the service goes by."""
+    content = catalogue.model_dump_json()
+    redis.hset(CATALOGUE_KEY, mapping={"version": sha256(content.encode()).hexdigest(), "json": content})
+
+
 PUT_BACK = """
 if redis.call('LREM', KEYS[1], 0, ARGV[1]) == 0 then return 0 end
 if redis.call('HGET', KEYS[3], 'status') ~= 'queued' or redis.call('LPOS', KEYS[2], ARGV[1]) then return 0 end
@@ -304,14 +308,6 @@ return 1
 def refuse() -> NoReturn:
     """What runs in place of a job that names another function."""
     raise RuntimeError(f"a job of this queue may name {JOB} only")
-
-
-def die_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when process ``parent``, which must be its parent, ends."""
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the kernel was told
-        os._exit(1)
 
 
 def _problem_of(error: BaseException, settings: WorkerSettings) -> Problem:

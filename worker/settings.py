@@ -26,7 +26,8 @@ class WorkerSettings(BaseSettings):
         Field(description="Image folders by name, as imagenet-val=/data/val,photos=/data/photos."),
     ] = {}
     checkpoints: Annotated[
-        Path | None, Field(description="The folder of checkpoint:NAME, with NAME.safetensors or NAME.pth in it.")
+        str | None,
+        Field(description="Where checkpoint:NAME is NAME.safetensors or NAME.pth: a folder, or s3://BUCKET/PREFIX."),
     ] = None
     device: Annotated[str | None, Field(description="cuda, cuda:1 or cpu; by default CUDA when there is one.")] = None
     memory_gib: Annotated[

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 import torchvision
 from PIL import Image
 from timm.data.config import resolve_model_data_config
@@ -35,7 +36,8 @@ from worker.errors import AuditError
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode on the CPU, and all that a report says of it."""
+    """A model in eval mode on the CPU, and all that a report says of it. ``initialised(seed)`` is the same
+    architecture as it is before training; None where nobody knows how to make it."""
 
     name: str
     source: Source
@@ -47,13 +49,14 @@ class LoadedModel:
     weights: Weights
     imagenet_top1: float | None
     parameters: int
+    initialised: Callable[[int], nn.Module] | None = None
 
 
 def load(
-    name: str, weights: str, on_progress: Callable[[Progress], None], seed: int = 0, checkpoints: Path | None = None
+    name: str, weights: str, on_progress: Callable[[Progress], None], checkpoints: str | Path | None = None
 ) -> LoadedModel:
-    """The model of that name with the weights asked for: "pretrained", "untrained" (initialised from ``seed``), or
-    "checkpoint:NAME", a file in the folder ``checkpoints``.
+    """The model of that name with the weights asked for: "pretrained", "untrained" (initialised from seed 0), or
+    "checkpoint:NAME", a file in the folder or bucket ``checkpoints``.
 
     Raises AuditError, saying what to do, when anything else would be measured than what was asked for.
     """
@@ -65,21 +68,24 @@ def load(
     on_progress(Progress(phase="loading"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision announces that its default initialisation will change.
-        own = open_checkpoint(weights.removeprefix("checkpoint:"), checkpoints) if ":" in weights else None
-        options = {} if own is None else _size_option(source, architecture, own.options.input_size)
+        own = None
+        if weights.startswith("checkpoint:"):
+            own = open_checkpoint(weights.removeprefix("checkpoint:"), checkpoints, on_progress)
+        options = _size_option(source, architecture, own.options.input_size if own else None)
         if weights == "pretrained":
             module, provenance = _pretrained(source, full, entry, tag, on_progress)
         else:
-            module, provenance = _untrained(source, full, seed, **options)
+            module, provenance = _untrained(source, full, 0, **options)
         preprocessing = _preprocessing(source, architecture, module)
         if own:
             preprocessing = preprocessing.changed(**own.options.model_dump(exclude={"num_classes"}, exclude_none=True))
         # Attention that was trained moves what it sees; how outputs are laid out shows before.
-        blank = _untrained(source, full, 0)[0] if weights == "pretrained" else module
+        blank = _untrained(source, full, 0, **options)[0] if weights == "pretrained" else module
         depth = find_depth(blank.eval(), preprocessing.input_size)
         if own:
             if (classes := own.classes(depth.classifiers)) is not None:
-                module, _ = _untrained(source, full, seed, **options, num_classes=classes)
+                options["num_classes"] = classes
+                module, _ = _untrained(source, full, 0, **options)
             own.load_into(module)
             provenance = own.weights
     return LoadedModel(
@@ -93,6 +99,7 @@ def load(
         weights=provenance,
         imagenet_top1=entry.imagenet_top1 if weights == "pretrained" else None,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
+        initialised=lambda seed: _untrained(source, full, seed, **options)[0].eval(),
     )
 
 
@@ -131,12 +138,24 @@ def _untrained(source: Source, full: str, seed: int, **options: Any) -> tuple[nn
     return zoo_weights.untrained(partial(torchvision.models.get_model, full, weights=None, **options), seed)
 
 
-def _size_option(source: Source, architecture: str, size: int | None) -> dict[str, int]:
-    """How an architecture that is built for one input size is told another."""
+def parameters(source: Source, architecture: str) -> int:
+    """How many parameters an architecture has. Takes no memory for them."""
+    if source == "torchvision":
+        count: int = torchvision.models.get_model_weights(architecture).DEFAULT.meta["num_params"]
+        return count
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        module = timm.create_model(architecture)
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _size_option(source: Source, architecture: str, size: int | None) -> dict[str, Any]:
+    """How an architecture that is built for one input size is told which: ``size``, or that of its default weights."""
+    if source == "torchvision":
+        own_size = torchvision_transforms(architecture).crop_size[0]
+        return {"image_size": size or own_size} if architecture.startswith("vit_") else {}
     if size is None:
         return {}
-    if source == "torchvision":
-        return {"image_size": size} if architecture.startswith("vit_") else {}
     cfg = timm.get_pretrained_cfg(architecture)
     return {"img_size": size} if cfg and cfg.fixed_input_size else {}
 

@@ -14,7 +14,7 @@ from PIL import Image
 from zooaudit.contract import PARTS, audit_id, request_of
 
 from service.stack import Stack, running
-from tests.e2e.harness import Audits
+from tests.e2e.harness import Audits, eventually
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,21 @@ def test_the_worker_publishes_both_zoos_and_the_data_sets_it_can_read(audits):
     answer = audits.http.post("/audit", json={"model": "efficientnet_b7", "dataset": "synthetic"})
     assert answer.status_code == 422
     assert "timm/tf_efficientnet_b7" in answer.json()["suggestions"]
+
+
+@pytest.mark.parametrize("model", ["test_vit", "torchvision/resnet18"])
+def test_the_depth_of_a_model_is_that_of_its_report(audits, model):
+    found = eventually(
+        lambda: (answer := audits.http.get(f"/models/{model}").json())["blocks"] and answer, within_s=60.0
+    )
+    asked = audits.ask(model, num_images=2, translations_px=[1], rotations_deg=[])
+    identifier = audits.http.post("/audit", json=asked).json()["id"]
+    assert audits.ended(identifier, within_s=120.0).status == "succeeded"
+    report = audits.report(identifier)
+    same = {"name", "part", "channels", "height", "width", "layout"}
+    assert found["blocks"] == [block.model_dump(mode="json", include=same) for block in report.blocks]
+    assert found["full_name"] == report.model.name
+    assert (found["parameters"], found["input_size"]) == (report.model.parameters, report.model.input_size)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,15 @@
 """Names of models: resolution, suggestions, search, and what is refused before a worker sees it."""
 
 import pytest
-from zooaudit.contract import Catalogue, CatalogueEntry, ModelList
+from zooaudit.contract import (
+    DEPTHS_KEY,
+    WANTED_DEPTHS_KEY,
+    Catalogue,
+    DepthBlock,
+    ModelDepth,
+    ModelDetail,
+    ModelList,
+)
 
 from service import zoo
 from tests.fakes import ASK, entry, is_problem
@@ -94,7 +102,10 @@ async def test_as_many_images_as_there_are_is_fine(http):
         ({"q": "ResNeXt 101  fb"}, ["timm/resnext101_32x8d"]),
         ({"family": "vision_transformer", "source": "torchvision"}, ["torchvision/vit_b_16"]),
         ({"q": "resn", "limit": 1, "offset": 2}, ["timm/resnext101_32x8d"]),
+        ({"q": "resnet-18"}, ["timm/resnet18", "torchvision/resnet18"]),
+        ({"q": "ViT-B/16"}, ["torchvision/vit_b_16"]),
         ({"q": "none of them"}, []),
+        ({"q": "?!"}, []),
     ],
 )
 async def test_search(http, params, names):
@@ -108,13 +119,48 @@ async def test_a_bad_search_is_422(http, query):
     assert is_problem(await http.get(f"/models?{query}"), 422, "invalid-request")
 
 
-@pytest.mark.parametrize("name", ["timm/resnet50", "resnet50", "timm/resnet50.tv_in1k"])
-async def test_one_model(http, name):
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("timm/resnet50", "timm/resnet50.a1_in1k"),
+        ("resnet50", "timm/resnet50.a1_in1k"),
+        ("timm/resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
+    ],
+)
+async def test_one_model(http, redis, name, full):
     answer = await http.get(f"/models/{name}")
-    assert CatalogueEntry.model_validate_json(answer.content).name == "timm/resnet50"
+    found = ModelDetail.model_validate_json(answer.content)
+    assert (found.name, found.full_name, found.blocks) == ("timm/resnet50", full, None)
+    assert found.blocks_reason == "No worker is running that could find them."
+    assert answer.headers["Retry-After"] == "2"
+    assert redis.zrange(WANTED_DEPTHS_KEY, 0, -1) == [full.encode()]
+
+
+async def test_the_depth_of_a_model_is_what_a_worker_has_found(http, redis):
+    block = DepthBlock(name="layer1", part="Early", channels=8, height=7, width=7, layout="NCHW")
+    depth = ModelDepth(input_size=288, parameters=25, blocks=(block,))
+    redis.hset(DEPTHS_KEY, "timm/resnet50.tv_in1k", depth.model_dump_json())
+    answer = await http.get("/models/resnet50.tv_in1k")
+    found = ModelDetail.model_validate_json(answer.content)
+    assert (found.input_size, found.parameters, found.blocks, found.blocks_reason) == (288, 25, (block,), None)
+    assert "Retry-After" not in answer.headers
+    assert not redis.exists(WANTED_DEPTHS_KEY)
+
+
+async def test_a_model_that_cannot_be_audited_has_no_depth_and_says_why(http, redis):
+    found = ModelDetail.model_validate_json((await http.get("/models/swin_tiny")).content)
+    assert (found.supported, found.blocks, found.blocks_reason) == (False, None, found.reason)
+    assert not redis.exists(WANTED_DEPTHS_KEY)
 
 
 def test_what_is_called_so_comes_before_what_has_a_tag_that_is() -> None:
     catalogue = Catalogue(entries=(entry("timm/convnext", "dino_lvd"), entry("timm/vit_dino", "lvd")), datasets={})
     assert [found.name for found in zoo.search(catalogue, "DINO lvd", None, None)] == ["timm/convnext", "timm/vit_dino"]
     assert [found.name for found in zoo.search(catalogue, "dino", None, None)] == ["timm/vit_dino", "timm/convnext"]
+
+
+def test_what_is_called_so_comes_before_what_only_contains_it() -> None:
+    names = ("timm/cspresnet50", "timm/resnet50_gn", "timm/resnet50", "torchvision/resnet50")
+    catalogue = Catalogue(entries=tuple(entry(name) for name in names), datasets={})
+    found = [found.name for found in zoo.search(catalogue, "ResNet 50", None, None)]
+    assert found == ["timm/resnet50", "torchvision/resnet50", "timm/resnet50_gn", "timm/cspresnet50"]

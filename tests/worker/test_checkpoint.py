@@ -1,17 +1,20 @@
 """The operator's own checkpoints: measured as what they are, or refused with what is wrong; nothing is executed."""
 
+import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import timm
 import torch
+from moto.server import ThreadedMotoServer
 from safetensors.torch import save_file
-from zooaudit.contract import AuditRequest, Problem
+from zooaudit.contract import AuditRequest, Problem, Progress, request_of
 
 from worker import zoo
 from worker.audit import run
@@ -44,7 +47,7 @@ def test_what_is_measured_is_the_file(tmp_path: Path, suffix: str, classes: int)
     save(mine.state_dict(), tmp_path / f"mine{suffix}")
     found = load(tmp_path)
     assert found.weights.kind == "checkpoint"
-    assert found.weights.origin == f"mine{suffix}"
+    assert found.weights.origin == "mine"
     assert len(found.weights.sha256) == 64
     image = torch.randn(1, 3, 160, 160)
     assert torch.equal(found.module(image), mine.eval()(image))
@@ -62,9 +65,23 @@ def test_an_audit_of_a_checkpoint_is_that_of_its_tensors(tmp_path: Path) -> None
         rotations_deg=(),
     )
     report = run(request, checkpoints=tmp_path)
+    assert request_of(report).weights == request.weights
     assert report.model.weights.kind == "checkpoint"
     assert report.model.imagenet_top1 is None
     assert report.blocks[-1].channels == 7
+
+
+def test_the_baseline_of_a_checkpoint_has_its_classes_and_its_input_size(tmp_path: Path) -> None:
+    save_file(network(7, "test_vit", img_size=192).state_dict(), tmp_path / "mine.safetensors")
+    (tmp_path / "mine.json").write_text('{"input_size": 192}')
+    asked = {"model": "timm/test_vit", "weights": "checkpoint:mine", "dataset": "synthetic", "num_images": 3}
+    request = AuditRequest(**asked, translations_px=(4,), rotations_deg=(), baseline=True)
+    report = run(request, checkpoints=tmp_path)
+    assert (report.model.input_size, report.blocks[-1].channels) == (192, 7)
+    assert report.baseline is not None
+    final = report.baseline.parts["Final"].translation.channel
+    assert final.pretrained.value == report.parts["Final"].translation.channel
+    assert final.untrained.value is not None
 
 
 def test_options_beside_the_file_are_used(tmp_path: Path) -> None:
@@ -172,3 +189,41 @@ def test_a_name_that_is_not_there_is_told_what_is(tmp_path: Path) -> None:
     assert "ZOOAUDIT_CHECKPOINTS" in refused(None).detail
     (tmp_path / "..mine.pth").write_bytes(b"")
     assert refused(tmp_path / "absent").type.endswith("unknown-checkpoint")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    assert httpx.put(f"{url}/zoo").status_code == 200
+    yield f"{url}/zoo"
+    server.stop()
+
+
+def test_a_bucket_is_as_good_as_a_folder(bucket: str, tmp_path: Path) -> None:
+    mine = network(name="test_vit", img_size=192)
+    save_file(mine.state_dict(), tmp_path / "mine.safetensors")
+    for name, content in {
+        "runs/mine.safetensors": (tmp_path / "mine.safetensors").read_bytes(),
+        "runs/mine.json": b'{"input_size": 192}',
+        "runs/other.pth": b"not read",
+        "runs/deeper/mine.pth": b"not here",
+    }.items():
+        assert httpx.put(f"{bucket}/{name}", content=content).status_code == 200
+    seen: list[Progress] = []
+    found = zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://zoo/runs")
+    image = torch.randn(1, 3, 192, 192)
+    assert torch.equal(found.module(image), mine.eval()(image))
+    assert found.weights.sha256 == hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    size = (tmp_path / "mine.safetensors").stat().st_size + len('{"input_size": 192}')
+    assert [step.total for step in seen if step.done == size] == [size]
+    with pytest.raises(AuditError, match="there are: mine, other"):
+        zoo.load("timm/test_vit", "checkpoint:yours", seen.append, checkpoints="s3://zoo/runs")
+    with pytest.raises(AuditError, match="does not answer") as raised:
+        zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://no-such-bucket")
+    assert raised.value.problem.type.endswith("checkpoints-unavailable")

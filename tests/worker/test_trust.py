@@ -179,12 +179,12 @@ def test_a_tolerance_that_cannot_be_met_uses_all_images() -> None:
 def test_the_baseline_is_the_untrained_architecture_on_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
     load = zoo.load
 
-    def stand_in(name: str, weights: str, on_progress: Any, seed: int = 0, **_more: Any) -> zoo.LoadedModel:
+    def stand_in(name: str, _weights: str, on_progress: Any, **_more: Any) -> zoo.LoadedModel:
         # No checkpoint can be had here: another initialisation stands for what was trained.
-        if weights == "untrained":
-            return load(name, "untrained", on_progress, seed)
-        other = load(name, "untrained", on_progress, 99)
-        return replace(other, weights=other.weights.model_copy(update={"kind": "pretrained"}))
+        other = load(name, "untrained", on_progress)
+        return replace(
+            other, module=other.initialised(99), weights=other.weights.model_copy(update={"kind": "pretrained"})
+        )
 
     monkeypatch.setattr(zoo, "load", stand_in)
     report = audit({"weights": "pretrained", "baseline": True, "baseline_seeds": 2})
@@ -207,7 +207,7 @@ def test_the_baseline_is_the_untrained_architecture_on_the_same_images(monkeypat
 
 def test_a_model_against_itself_has_learned_nothing_for_certain(monkeypatch: pytest.MonkeyPatch) -> None:
     load = zoo.load
-    monkeypatch.setattr(zoo, "load", lambda name, _weights, on_progress, *_, **__: load(name, "untrained", on_progress))
+    monkeypatch.setattr(zoo, "load", lambda name, _weights, on_progress, **_: load(name, "untrained", on_progress))
     report = audit({"weights": "pretrained", "baseline": True})
     assert report.baseline is not None
     for part in report.baseline.parts.values():

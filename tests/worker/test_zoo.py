@@ -217,3 +217,11 @@ def test_untrained_models_load_without_any_http_library_and_pretrained_ones_say_
 def test_loading_prints_nothing_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     zoo.load("timm/test_vit", "untrained", ignore)
     assert capfd.readouterr().out == ""
+
+
+def test_an_architecture_for_one_input_size_is_built_for_that_of_its_preprocessing() -> None:
+    # torchvision builds ViT-H/14 for 224 pixels unless it is told that its default weights take 518.
+    assert zoo._size_option("torchvision", "vit_h_14", None) == {"image_size": 518}
+    assert zoo._size_option("torchvision", "vit_b_16", 96) == {"image_size": 96}
+    assert zoo._size_option("torchvision", "resnet18", 96) == {}
+    assert zoo._size_option("timm", "test_vit", None) == {}

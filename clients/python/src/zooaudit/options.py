@@ -8,6 +8,9 @@ from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, FieldError, problem
 from zooaudit.errors import InvalidRequest
 
+DEFAULT_URL = "http://127.0.0.1:8000"
+"""Where the service is, unless something says otherwise."""
+
 
 class Options(TypedDict, total=False):
     """What :meth:`AuditClient.submit` takes beside the model; defaults and limits are those of AuditRequest."""

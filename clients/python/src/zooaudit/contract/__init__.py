@@ -6,7 +6,16 @@ Every model here is frozen, refuses unknown fields and refuses NaN and infinity.
 
 from zooaudit.contract.audit import Audit, AuditList, Health, Links, Progress, Provisional, ProvisionalPart, Status
 from zooaudit.contract.base import Contract, FieldError, Problem, Signed, Unit, problem
-from zooaudit.contract.catalogue import Catalogue, CatalogueEntry, DepthBlock, Layout, ModelDetail, ModelList, Source
+from zooaudit.contract.catalogue import (
+    Catalogue,
+    CatalogueEntry,
+    DepthBlock,
+    Layout,
+    ModelDepth,
+    ModelDetail,
+    ModelList,
+    Source,
+)
 from zooaudit.contract.comparison import (
     AccuracyRelation,
     ComparedAudit,
@@ -17,7 +26,16 @@ from zooaudit.contract.comparison import (
     SharedMethod,
 )
 from zooaudit.contract.figure import Figure, Figures
-from zooaudit.contract.keys import CATALOGUE_KEY, INDEX_KEY, JOB, QUEUE, report_key, state_key
+from zooaudit.contract.keys import (
+    CATALOGUE_KEY,
+    DEPTHS_KEY,
+    INDEX_KEY,
+    JOB,
+    QUEUE,
+    WANTED_DEPTHS_KEY,
+    report_key,
+    state_key,
+)
 from zooaudit.contract.report import (
     BORDERS,
     SCHEMA_VERSION,
@@ -56,6 +74,7 @@ from zooaudit.contract.scores import (
 __all__ = [
     "BORDERS",
     "CATALOGUE_KEY",
+    "DEPTHS_KEY",
     "INDEX_KEY",
     "JOB",
     "MAX_IMAGES",
@@ -64,6 +83,7 @@ __all__ = [
     "PROTOCOL",
     "QUEUE",
     "SCHEMA_VERSION",
+    "WANTED_DEPTHS_KEY",
     "AccuracyRelation",
     "Activation",
     "ActivationCheck",
@@ -97,6 +117,7 @@ __all__ = [
     "Links",
     "Method",
     "Model",
+    "ModelDepth",
     "ModelDetail",
     "ModelList",
     "Part",

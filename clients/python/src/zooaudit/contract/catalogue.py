@@ -14,8 +14,8 @@ Layout = Literal["NCHW", "NHWC", "NLC"]
 class CatalogueEntry(Contract):
     """An architecture of a zoo. ``tags`` have published weights, the zoo's default first (torchvision has none).
 
-    ``parameters`` and ``imagenet_top1``, in per cent, are those of the default weights, where the zoo states them:
-    torchvision does.
+    ``imagenet_top1``, in per cent, is that of the default weights, where the zoo states it: torchvision does. It states
+    ``parameters``, too; those of timm a worker counts in the first minutes after it has started.
     """
 
     name: str
@@ -54,14 +54,20 @@ class DepthBlock(Contract):
     layout: Layout
 
 
-class ModelDetail(CatalogueEntry):
-    """One model, with its depth as an audit splits it, found on untrained weights.
+class ModelDepth(Contract):
+    """How an audit splits one model, found on untrained weights; ``blocks`` is null, with a reason, where it cannot."""
 
-    ``input_size`` and ``parameters`` are those of the very name that was asked for, once its depth is known. ``blocks``
-    is null, with ``blocks_reason``, as long as no worker has found them, or where they cannot be found.
-    """
-
-    blocks: tuple[DepthBlock, ...] | None = None
+    input_size: int | None = None
+    parameters: int | None = None
+    blocks: tuple[DepthBlock, ...] | None
     blocks_reason: Annotated[str | None, Field(description="Why there are no blocks, or none yet.")] = Field(
         default=None, exclude_if=omit_none
     )
+
+
+class ModelDetail(ModelDepth, CatalogueEntry):
+    """One model and its depth. ``full_name`` is what an audit calls it: with the zoo's default tag where none was asked
+    for. ``input_size`` and ``parameters`` are those of that name, once its blocks are known; as long as a worker is
+    finding them the answer has a Retry-After header."""
+
+    full_name: str

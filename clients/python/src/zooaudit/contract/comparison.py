@@ -1,12 +1,16 @@
 """Several reports side by side, and how their scores go with accuracy."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_none
 from zooaudit.contract.report import Border
 from zooaudit.contract.scores import PartName, Score
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects
 
 
 class SharedMethod(Contract):
@@ -77,3 +81,40 @@ class Comparison(Contract):
     method: SharedMethod
     audits: tuple[ComparedAudit, ...]
     accuracy: dict[PartName, RelatedPart]
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Every score and interval in long form, a row for each audit, ``part`` and ``kind`` ("translation" or
+        "rotation"); needs pandas.
+
+        ``channel_residual`` and ``layer_residual`` are what a score is above the line over ``imagenet_top1``.
+        """
+        from zooaudit.frames import comparison_frame
+
+        return comparison_frame(self)
+
+    def accuracy_dataframe(self) -> "pandas.DataFrame":
+        """How each score goes with accuracy, a row for each ``part``, ``kind`` and ``score`` ("channel" or "layer"):
+        ``spearman`` with its interval ``low`` to ``high``, and the line; needs pandas."""
+        from zooaudit.frames import accuracy_frame
+
+        return accuracy_frame(self)
+
+    def __repr__(self) -> str:
+        from zooaudit.tables import comparison_tables, plain
+
+        return plain(comparison_tables(self)[:3])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from zooaudit.tables import comparison_tables, html
+
+        return html(comparison_tables(self))
+
+    def plot(self, kind: Literal["accuracy", "parts"] = "accuracy") -> "plotly.graph_objects.Figure":
+        """A figure: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit import figures
+
+        if kind not in ("accuracy", "parts"):
+            raise ValueError(f"there is no figure {kind!r} of a comparison: accuracy, or parts")
+        return figures.draw(figures.accuracy(self) if kind == "accuracy" else figures.parts(self.audits))

@@ -12,6 +12,12 @@ JOB = "worker.jobs.audit"
 """The one function that a job may name; its one argument is an AuditRequest as JSON."""
 CATALOGUE_KEY = "zooaudit:catalogue"
 """Redis hash: ``json`` is the Catalogue that a worker published last, ``version`` its digest."""
+DEPTHS_KEY = "zooaudit:depths"
+"""Redis hash: the ModelDepth of each full name that a worker has looked at, as JSON, and under "versions" what with."""
+
+WANTED_DEPTHS_KEY = "zooaudit:depths:wanted"
+"""Redis sorted set: the full names whose depth is asked for, by the time they were, in seconds."""
+
 INDEX_KEY = "zooaudit:audits"
 """Redis sorted set: the ids of all audits by the time they were accepted, in seconds."""
 

@@ -1,0 +1,47 @@
+"""Files from a bucket, brought to this machine for as long as they are needed."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+from zooaudit.contract import Progress
+
+CHUNK = 8 * 2**20
+
+
+@contextmanager
+def fetched(
+    url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progress], None] = lambda _progress: None
+) -> Iterator[Path]:
+    """A temporary folder with the files directly at ``url`` whose names are ``wanted``, and empty ones in the place of
+    the others. OSError when the bucket does not answer."""
+    with tempfile.TemporaryDirectory(prefix="zooaudit-") as name:
+        folder = Path(name)
+        try:
+            _fetch(url, wanted, on_progress, folder)
+        except BaseError as error:
+            raise OSError(str(error).splitlines()[0]) from error
+        yield folder
+
+
+def _fetch(url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progress], None], folder: Path) -> None:
+    store = from_url(
+        url,
+        client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": True},  # if AWS_ENDPOINT_URL says so
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(minutes=2)},
+    )
+    found = obstore.list_with_delimiter(store)["objects"]
+    total = sum(item["size"] for item in found if wanted(PurePosixPath(item["path"]).name))
+    done = 0
+    for item in found:
+        file = PurePosixPath(item["path"]).name
+        with (folder / file).open("wb") as out:
+            if wanted(file):
+                for chunk in obstore.get(store, item["path"]).stream(min_chunk_size=CHUNK):
+                    done += out.write(chunk)
+                    on_progress(Progress(phase="downloading", done=done, total=total, unit="bytes"))
