@@ -6,12 +6,13 @@ import { byId, setText } from "./dom.js";
 import { showDatasets } from "./form.js";
 import { duration } from "./format.js";
 import { request } from "./api.js";
+import { modelPage } from "./model.js";
 import { poll } from "./poll.js";
 import { reportPage } from "./report.js";
 import { onNavigate, params } from "./url.js";
 
 const HEALTH_MS = 15_000;
-const PAGES = { audit: reportPage, compare: comparePage };
+const PAGES = { audit: reportPage, compare: comparePage, model: modelPage };
 
 let open = null; // { key, page, poller }
 let home = "/"; // where the list of audits was left

@@ -3,7 +3,7 @@
 import { ApiError, change, fresh } from "./api.js";
 import { announceChanges, arrange, byId, element, setText } from "./dom.js";
 import { showFilters } from "./filters.js";
-import { setUpForm } from "./form.js";
+import { setUpForm, suggest } from "./form.js";
 import { count, plural } from "./format.js";
 import { isFinal } from "./progress.js";
 import { auditRow } from "./row.js";
@@ -42,6 +42,7 @@ export function auditsPage({ fault }) {
   /** Shows what there is; whether the service has to be asked for something else. */
   function show() {
     const now = params(), stale = listed?.query !== listQuery(now);
+    suggest(now.get("new"));
     showFilters(now);
     showHeads(now);
     showTicked(now);

@@ -17,13 +17,14 @@ const VALUES = {
   ...Object.fromEntries(SCORES.map(([transform, kind]) => [`${transform}.${kind}`, (block) => block[transform][kind]])),
 };
 
-/** { node, show(sort) } of a report's blocks; without a sort they are in the order in which they run. */
+/** { node, show(sort) } of blocks, of a report or of a model's depth (without scores); unsorted, they are in the order in which they run. */
 export function blocksTable(blocks) {
+  const scored = blocks.some((block) => block.translation);
   const rows = new Map(blocks.map((block) => [block, row(block)]));
   const heads = element("tr");
   const body = element("tbody");
-  const table = element("table", { class: "blocks" },
-    element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted; ± half of a 95 % confidence interval`),
+  const table = element("table", { class: scored ? "blocks" : "blocks unscored" },
+    element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted${scored ? "; ± half of a 95 % confidence interval" : ""}`),
     element("thead", {}, heads), body);
   return {
     node: scrollable("Blocks", table),
@@ -32,8 +33,8 @@ export function blocksTable(blocks) {
       const number = { class: "number", first: "-" };
       replaceHeads(heads, [
         column("Block", "block"), column("Part", "part"), column("Channels", "channels", number), column("Map", "map", number),
-        column("Layout", "layout"), column("Dead", "dead", number),
-        ...SCORES.map(([transform, kind]) => column(`${transform === "translation" ? "Transl." : "Rotation"} ${kind}`, `${transform}.${kind}`, number)),
+        column("Layout", "layout"), ...(scored ? [column("Dead", "dead", { ...number, title: "Channels that are constant over all images" })] : []),
+        ...(scored ? SCORES : []).map(([transform, kind]) => column(`${transform === "translation" ? "Transl." : "Rotation"} ${kind}`, `${transform}.${kind}`, number)),
       ]);
       arrange(body, sorted(blocks, sort, VALUES).map((block) => rows.get(block)));
     },
@@ -42,11 +43,12 @@ export function blocksTable(blocks) {
 
 function row(block) {
   const number = (text) => element("td", { class: "number" }, text);
-  const cells = SCORES.map(([transform, kind]) => {
+  const scores = block.translation ? SCORES : [];
+  const cells = scores.map(([transform, kind]) => {
     const score = block[transform];
     return scoreCell({ value: score[kind], interval: score[`${kind}_interval`], reason: score.reason });
   });
   return element("tr", {},
     element("th", { scope: "row" }, element("code", {}, breakable(block.name))), element("td", {}, block.part), number(count(block.channels)),
-    number(`${block.height} × ${block.width}`), element("td", {}, block.layout), number(count(block.dead_channels)), cells);
+    number(`${block.height} × ${block.width}`), element("td", {}, block.layout), block.translation && number(count(block.dead_channels)), cells);
 }

@@ -20,11 +20,11 @@ export function comparisonTable({ onTop1, without }) {
       const parts = partsOf(audits);
       const given = (params().get("top1") ?? "").split(",");
       caption.textContent = `${kind === "channel" ? "Channel" : "Layer"} equivariance, from 0 to 1; at Pool and Final, invariance. Top-1 is the zoo’s figure unless you put one in.`;
-      groups.replaceChildren(element("td", { colspan: 3 }),
+      groups.replaceChildren(element("td", { colspan: 2 }), element("td", { class: "parameters" }),
         ...TRANSFORMS.map((name) => element("th", { scope: "colgroup", class: "group", colspan: parts.length }, name === "translation" ? "Translation" : "Rotation")), element("td"));
       const number = { sort, first: "-", class: "number" };
       replaceHeads(heads, [
-        sortHeader("Model", "model", { sort }), sortHeader("Top-1, %", "top1", number), sortHeader("Parameters", "parameters", number),
+        sortHeader("Model", "model", { sort }), sortHeader("Top-1, %", "top1", number), sortHeader("Parameters", "parameters", { ...number, class: "number parameters" }),
         ...TRANSFORMS.flatMap((transform) => parts.map((part, index) =>
           sortHeader(part, `${transform}.${part}`, { ...number, class: index ? "number" : "number first" }))),
         element("td"),
@@ -58,7 +58,7 @@ function row(audit, given, parts, kind, { onTop1, leave }) {
   });
   const cells = TRANSFORMS.flatMap((transform) => parts.map((part) => heatCell(audit.parts[part]?.[transform], kind)));
   return element("tr", {}, element("th", { scope: "row" }, link, badge), element("td", { class: "number" }, input),
-    element("td", { class: "number" }, millions(audit.parameters)), cells,
+    element("td", { class: "number parameters" }, millions(audit.parameters)), cells,
     element("td", {}, leave && element("a", { class: "leave", href: leave, "aria-label": `Leave out ${audit.model}`, title: "Leave out" }, "×")));
 }
 

@@ -4,6 +4,7 @@ import { ApiError, change } from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { count } from "./format.js";
 import { setUpModels } from "./models.js";
+import { href } from "./url.js";
 
 const form = byId("submit");
 const failure = byId("submit-error");
@@ -11,6 +12,7 @@ const failure = byId("submit-error");
 /** `onAccepted(audit)` is called with what the service made of the request. */
 export function setUpForm(onAccepted) {
   setUpModels(form.elements.model);
+  for (const kind of ["input", "change"]) form.elements.model.addEventListener(kind, showModelLink);
   form.elements.weights.addEventListener("change", () => {
     byId("checkpoint-label").hidden = form.elements.weights.value !== "checkpoint";
   });
@@ -28,6 +30,20 @@ export function setUpForm(onAccepted) {
       button.disabled = false;
     }
   });
+}
+
+/** Puts a model's name into the form, as the address may ask: /?new=NAME. */
+export function suggest(name) {
+  if (!name || form.dataset.suggested === name) return;
+  form.dataset.suggested = name;
+  form.elements.model.value = name;
+  showModelLink();
+}
+
+function showModelLink() {
+  const name = form.elements.model.value.trim();
+  byId("model-link").hidden = !name;
+  byId("model-link").href = href({ model: name });
 }
 
 /** The data sets of /health, as choices. The counts are kept to bound the number of images. */
@@ -96,6 +112,7 @@ function showError(error) {
 
 function take(name) {
   form.elements.model.value = name;
+  showModelLink();
   form.elements.model.focus();
   clearErrors();
 }

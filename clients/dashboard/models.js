@@ -76,6 +76,7 @@ export function setUpModels(input) {
   function choose(node) {
     if (node.getAttribute("aria-disabled") === "true") return;
     input.value = node.dataset.name;
+    input.dispatchEvent(new Event("change"));
     close();
   }
 

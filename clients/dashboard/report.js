@@ -36,7 +36,7 @@ export function reportPage(root, id, { fault }) {
     title: () => `${model} · zooaudit`,
     heading: () => heading,
     onRefresh: (now) => (refreshNow = now),
-    show: () => blocks?.show(params().get("sort")),
+    show: () => void blocks?.show(params().get("sort")),
     async refresh(signal) {
       let audit;
       try {
@@ -121,6 +121,7 @@ export function reportPage(root, id, { fault }) {
     blocks = blocksTable(report.blocks);
     blocks.show(params().get("sort"));
     actions.replaceChildren(
+      element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),
       element("a", { class: "button", href: href({ ticked: audit.id }) }, "Compare with…"),
       element("a", { class: "button", href: `${path}/report`, download: `${audit.id}.json` }, "JSON"),
       element("button", { type: "button", onclick: () => download(`${audit.id}.csv`, reportCsv(report), "text/csv;charset=utf-8") }, "CSV"));
@@ -143,7 +144,7 @@ const card = (title, kind, ...children) => element("section", { class: `card ${k
 
 /** What one looks for first. */
 function summary({ model, images, timing }) {
-  const facts = [
+  const known = [
     ["ImageNet top-1", model.imagenet_top1 == null ? "not stated" : `${model.imagenet_top1.toFixed(2)} %`],
     ["Parameters", millions(model.parameters)],
     ["Input", `${model.input_size} px`],
@@ -153,9 +154,12 @@ function summary({ model, images, timing }) {
   ];
   const untrained = model.weights.kind === "untrained" && element("p", { class: "notice warn" }, element("strong", {}, "Untrained weights. "),
     "These scores are the architecture’s own equivariance, not that of a trained model.");
-  return element("div", { class: "summary wide" }, untrained,
-    element("dl", { class: "facts card" }, facts.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value)))));
+  return element("div", { class: "summary wide" }, untrained, facts(known));
 }
+
+/** [term, value] pairs side by side. */
+export const facts = (pairs) => element("dl", { class: "facts card wide" },
+  pairs.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
 
 /** How far each similarity follows the activations' magnitude. */
 function activation({ activation: check }) {

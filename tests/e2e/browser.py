@@ -14,6 +14,17 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
+MODEL_ENTRY = {
+    "name": "timm/odd",
+    "full_name": "timm/odd",
+    "source": "timm",
+    "family": "odd",
+    "architecture": "odd",
+    "tags": [],
+    "pretrained": False,
+    "input_size": 64,
+    "supported": True,
+}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.processes import stop
-from tests.e2e.browser import KEY, LIMIT_MS, QUICK, finished, opened, poll_now, row, rows
+from tests.e2e.browser import KEY, LIMIT_MS, MODEL_ENTRY, QUICK, finished, opened, poll_now, row, rows
 
 LONG = "timm/resnet18.a1_in1k"
 MARKUP = '<img src=x onerror="window.hacked = true"><b>bold</b>'
@@ -135,8 +135,7 @@ def test_models_are_found_and_chosen_by_keyboard(page):
     expect(found).to_have_count(0)
     expect(page.locator("#submit-error")).to_be_hidden()  # that Enter sent nothing
 
-    entry = {"name": "timm/odd", "source": "timm", "family": "odd", "architecture": "odd", "tags": [], "input_size": 64}
-    entry |= {"pretrained": False, "supported": False, "reason": MARKUP}
+    entry = MODEL_ENTRY | {"supported": False, "reason": MARKUP}
     page.route("**/models?*", lambda route: route.fulfill(json={"models": [entry], "total": 1}))
     model.fill("odd")
     option = page.get_by_role("option", name="timm/odd")
