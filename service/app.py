@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
@@ -58,6 +58,15 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     return app
 
 
+class Scripts(StaticFiles):
+    """Files of the dashboard, of which a browser never mixes those of two versions: it asks each time."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def _serve_dashboard(app: FastAPI) -> None:
     plotly = _plotly_script()
 
@@ -69,7 +78,7 @@ def _serve_dashboard(app: FastAPI) -> None:
     def plotly_script() -> FileResponse:
         return FileResponse(plotly, headers={"Cache-Control": "max-age=86400"})
 
-    app.mount("/static", StaticFiles(directory=DASHBOARD, check_dir=False))
+    app.mount("/static", Scripts(directory=DASHBOARD, check_dir=False))
 
 
 def _plotly_script() -> Path:

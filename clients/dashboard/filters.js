@@ -10,10 +10,13 @@ const boxes = STATUSES.map((status) =>
 byId("status-filter").append(...boxes);
 
 const text = byId("model-filter");
-let typing;
+let typing = null;
 text.addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(() => go(changed({ q: text.value.trim() || null, page: null }), { replace: true }), 250);
+  typing = setTimeout(() => {
+    typing = null;
+    go(changed({ q: text.value.trim() || null, page: null }), { replace: true });
+  }, 250);
 });
 byId("sort-select").addEventListener("change", (event) => {
   go(changed({ sort: event.target.value === "-created" ? null : event.target.value, page: null }));
@@ -29,7 +32,7 @@ export function showFilters(params) {
   const chosen = (params.get("status") ?? "").split(",");
   for (const box of boxes) box.firstChild.checked = chosen.includes(box.firstChild.value);
   const q = params.get("q") ?? "";
-  if (document.activeElement !== text && text.value !== q) text.value = q;
+  if (typing === null && text.value.trim() !== q) text.value = q;
   const select = byId("sort-select");
   select.value = params.get("sort") ?? "-created";
   byId("clear-filters").hidden = !params.get("status") && !q;
