@@ -1,6 +1,7 @@
 """Several reports side by side, and how their scores go with ImageNet top-1 accuracy."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from zooaudit.contract import (
     PARTS,
@@ -15,9 +16,11 @@ from zooaudit.contract import (
     Score,
     SharedMethod,
 )
+from zooaudit.words import ranges
 
-from service.errors import refused
+from service.errors import invalid, refused
 
+MIN_AUDITS, MAX_AUDITS = 2, 200
 MIN_MODELS = 4
 """Fisher's z has no standard error below; a rank correlation of three says nothing anyway."""
 PERMUTED_BELOW = 30
@@ -25,6 +28,32 @@ PERMUTED_BELOW = 30
 PERMUTATIONS = 9999
 NAMED = 10
 """Audits that a refusal names of each group."""
+
+
+def asked(audits: str, top1: str | None) -> tuple[list[str], list[float | None] | None]:
+    """The ids, and the accuracies given with them, of a query. Raises a 422 for what is wrong with it."""
+    identifiers = audits.split(",")
+    accuracies = None if top1 is None else top1.split(",")
+    for field, message in _wrong(identifiers, accuracies):
+        raise invalid([{"loc": (field,), "msg": message}], "request")
+    return identifiers, None if accuracies is None else [float(text) if text else None for text in accuracies]
+
+
+def _wrong(identifiers: Sequence[str], accuracies: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    """What is wrong with a query: the field, and why."""
+    count = len(identifiers)
+    if not MIN_AUDITS <= count <= MAX_AUDITS:
+        yield "audits", f"{MIN_AUDITS} to {MAX_AUDITS} audits can be compared, not {count}"
+    for index, identifier in enumerate(identifiers):
+        if not re.fullmatch(r"[0-9a-f]{32}", identifier):
+            yield "audits", f"{identifier[:64]!r} is not an audit's id, 32 hexadecimal digits in lower case"
+        if identifier in identifiers[:index]:
+            yield "audits", f"{identifier} is there twice"
+    if accuracies is not None and len(accuracies) != count:
+        yield "top1", f"one for each of the {count} audits, not {len(accuracies)}; an empty one where unknown"
+    for identifier, text in zip(identifiers, accuracies or (), strict=False):
+        if text and not (re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,12})?", text) and float(text) <= 100):
+            yield "top1", f"{text[:64]!r}, of {identifier}, is not a number from 0 to 100"
 
 
 def compare(reports: Sequence[Report], top1: Sequence[float | None] | None = None) -> Comparison:
@@ -108,7 +137,7 @@ def _names(reports: Sequence[Report]) -> str:
 
 
 def _words(value: object) -> str:
-    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+    return ranges(value) if isinstance(value, tuple) else str(value)
 
 
 def _audit(report: Report, top1: float | None) -> ComparedAudit:

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -31,7 +31,7 @@ from zooaudit.contract import (
 )
 
 from service import zoo
-from service.comparison import compare
+from service.comparison import MAX_AUDITS, MIN_AUDITS, asked, compare
 from service.depths import Depths
 from service.errors import Refused, StoreUnavailable, invalid, refused, unavailable
 from service.queue import AuditQueue, Load, Position
@@ -42,7 +42,6 @@ from service.security import json_body, require_key
 router = APIRouter()
 
 POLL_AFTER_S = 1
-MIN_COMPARED, MAX_COMPARED = 2, 200
 RECOVERY_WAIT_S = 10.0
 
 
@@ -96,7 +95,7 @@ def _compared(
     audits: Annotated[
         str,
         Query(
-            description=f"{MIN_COMPARED} to {MAX_COMPARED} ids, separated by commas.",
+            description=f"{MIN_AUDITS} to {MAX_AUDITS} ids, separated by commas.",
             json_schema_extra={"pattern": "^[0-9a-f]{32}(,[0-9a-f]{32})+$"},
         ),
     ],
@@ -110,31 +109,8 @@ def _compared(
     ] = None,
 ) -> tuple[list[Report], list[float | None] | None]:
     """The reports that are to be compared, and the accuracies given with them."""
-    identifiers = audits.split(",")
-    accuracies = None if top1 is None else top1.split(",")
-    if wrong := next(_wrong_comparison(identifiers, accuracies), None):
-        raise invalid([{"loc": wrong[:1], "msg": wrong[1]}], "request")
-    given = [float(text) if text else None for text in accuracies] if accuracies else None
-    return [_brief(identifier, queue, store, recovery) for identifier in identifiers], given
-
-
-def _wrong_comparison(identifiers: Sequence[str], accuracies: Sequence[str] | None) -> Iterator[tuple[str, str]]:
-    """What is wrong with a comparison's query: the field, and why."""
-    if not MIN_COMPARED <= len(identifiers) <= MAX_COMPARED:
-        yield "audits", f"{MIN_COMPARED} to {MAX_COMPARED} audits can be compared, not {len(identifiers)}"
-    for index, identifier in enumerate(identifiers):
-        if not _is_id(identifier):
-            yield "audits", f"{identifier[:64]!r} is not an audit's id, 32 hexadecimal digits in lower case"
-        if identifier in identifiers[:index]:
-            yield "audits", f"{identifier} is there twice"
-    if accuracies is not None and len(accuracies) != len(identifiers):
-        yield (
-            "top1",
-            f"one for each of the {len(identifiers)} audits, not {len(accuracies)}; an empty one where unknown",
-        )
-    for identifier, text in zip(identifiers, accuracies or (), strict=False):
-        if text and not (re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,12})?", text) and float(text) <= 100):
-            yield "top1", f"{text[:64]!r}, of {identifier}, is not a number from 0 to 100"
+    identifiers, accuracies = asked(audits, top1)
+    return [_brief(identifier, queue, store, recovery) for identifier in identifiers], accuracies
 
 
 ComparedDep = Annotated[tuple[list[Report], list[float | None] | None], Depends(_compared)]

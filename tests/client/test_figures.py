@@ -5,15 +5,19 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import sync_playwright
-from zooaudit import figures
+from playwright.sync_api import Browser, Page, sync_playwright
+from zooaudit import AuditClient, figures
+from zooaudit.cli import make_parser
 from zooaudit.contract import PARTS, AuditRequest, Comparison, Report, ShiftRow, TranslationScore
 
 from service.comparison import compare
+from tests.client.samples import Script, answer
 from tests.fakes import report_of
 
 HOSTILE = '<b>b</b><a href="//x.org">a</a>$x$&lt;'
@@ -156,20 +160,34 @@ def test_a_browser_shows_a_name_letter_by_letter(page, kind):
 
 
 @pytest.fixture(scope="module")
-def page():
-    import plotly
-
-    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        # Debian's own where there is one, else the one that playwright installs.
         found = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 375, "height": 800})
-        page.set_content("<!doctype html><div id=figure></div>")
-        page.add_script_tag(path=script)
-        yield page
+        yield browser
         browser.close()
 
 
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    import plotly
+
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    page.set_content("<!doctype html><div id=figure></div>")
+    page.add_script_tag(path=Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def kaleido(browser, monkeypatch) -> None:
+    """Where there is no browser that kaleido finds by itself, it takes the other tests'."""
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        monkeypatch.setenv("BROWSER_PATH", browser.browser_type.executable_path)
+
+
+@pytest.mark.usefixtures("kaleido")
 def test_a_figure_becomes_a_png_and_a_page(tmp_path, comparison):
     drawn = comparison.plot()
     drawn.write_image(tmp_path / "figure.png", width=800)
@@ -183,3 +201,42 @@ def test_without_plotly_it_says_what_to_install():
     code = "import sys; sys.modules['plotly'] = None; from zooaudit import figures; figures.draw({})"
     failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "ImportError: Figures are drawn with plotly: pip install 'zooaudit[plot]'" in failed.stderr
+
+
+@pytest.mark.usefixtures("kaleido")
+def test_the_command_line_writes_figures(tmp_path, capsys, comparison):
+    reports = {f"/audit/{found.id}/report": found for found in (report(f"timm/m{n}", 70.0 + n) for n in range(5))}
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return answer(comparison if request.url.path == "/comparison" else reports[request.url.path])
+
+    ids = [found.id for found in comparison.audits]
+    page, picture = tmp_path / "figure.html", tmp_path / "figure.png"
+    for command, shown in (
+        (["report", ids[0], "--figure=depth"], "layer2"),
+        (["compare", *ids], "Rotation; invariance at Pool and Final"),
+        (["compare", *ids, "--figure=shifts", "--score=layer"], "Late, translation layer"),
+        (["compare", *ids, "--figure=accuracy"], "ImageNet top-1"),
+    ):
+        args = make_parser().parse_args([*command, f"--html={page}"])
+        with AuditClient("http://service.test", transport=Script(serve)) as client:
+            assert args.run(client, args) == 0
+        assert shown in page.read_text("utf-8")
+        assert "src=" not in page.read_text("utf-8").split("plotly.js v")[0]
+        assert capsys.readouterr().err == f"Figure written to {page}\n"
+    args = make_parser().parse_args(["report", ids[0], f"--png={picture}", "--json"])
+    with AuditClient("http://service.test", transport=Script(serve)) as client:
+        assert args.run(client, args) == 0
+    assert Report.model_validate_json(capsys.readouterr().out).id == ids[0]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_name_ends_the_script_of_a_page(tmp_path):
+    figures.save(figures.parts([report("</script><script>alert(1)</script>")]), html=tmp_path / "figure.html")
+    assert "<script>alert" not in (tmp_path / "figure.html").read_text("utf-8")
+
+
+def test_without_a_browser_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    with pytest.raises(RuntimeError, match=r"a Chrome or Chromium of this machine: pip install 'zooaudit\[plot\]'"):
+        figures.save(figures.parts([report()]), png=tmp_path / "figure.png")

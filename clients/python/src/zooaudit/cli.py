@@ -121,6 +121,9 @@ def make_parser() -> argparse.ArgumentParser:
     waiting.add_argument("--wait", action="store_true", help="show progress, then the report")
     waiting.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
     waiting.add_argument("--output", type=commands.output_file, metavar="FILE", help="write the report there as JSON")
+    plotting = argparse.ArgumentParser(add_help=False)
+    plotting.add_argument("--html", type=commands.output_file, metavar="FILE", help="write a figure there as a page")
+    plotting.add_argument("--png", type=commands.output_file, metavar="FILE", help="write a figure there as a picture")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def verb(name: str, run: object, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -144,7 +147,11 @@ def make_parser() -> argparse.ArgumentParser:
     many.add_argument("pattern", metavar="PATTERN", help="of full names, such as 'timm/*in1k' or 'torchvision/resnet*'")
     _audit_arguments(many)
     _audit_id(verb("status", commands.status, "show how an audit is doing"))
-    _audit_id(verb("report", commands.report, "show the report of an audit", waiting))
+    reported = verb("report", commands.report, "show the report of an audit", waiting, plotting)
+    _audit_id(reported)
+    reported.add_argument(
+        "--figure", choices=["parts", "shifts", "depth"], default="parts", help="to write (default parts)"
+    )
     replayed = verb("replay", commands.replay, "run the audit of a report again and compare; 6 when numbers differ")
     replayed.add_argument("file", type=Path, metavar="REPORT.json")
     replayed.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
@@ -165,7 +172,9 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for a worker to find the blocks (default 30)"
     )
-    compared = verb("compare", commands.compare, "compare audits by part, and their scores with ImageNet accuracy")
+    compared = verb(
+        "compare", commands.compare, "compare audits by part, and their scores with ImageNet accuracy", plotting
+    )
     of = "an audit's id; or a model's name or pattern, for the newest report of each model that matches"
     _completed(compared.add_argument("audits", nargs="+", metavar="AUDIT", help=of), completion.audits)
     compared.add_argument("--weights", metavar="KIND", help="of models' reports: those of these weights only")
@@ -174,6 +183,9 @@ def make_parser() -> argparse.ArgumentParser:
     compared.add_argument("--score", choices=["channel", "layer"], default="channel", help="the one to show")
     compared.add_argument(
         "--top1", type=Path, metavar="FILE.csv", help="accuracies in per cent: columns model and top1, as timm's lists"
+    )
+    compared.add_argument(
+        "--figure", choices=["parts", "shifts", "depth", "accuracy"], default="parts", help="to write (default parts)"
     )
     verb("health", commands.health, "show how the service is; 3 when it is not well")
     shell = verbs.add_parser(

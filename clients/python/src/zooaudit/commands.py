@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from zooaudit import completion as shells
+from zooaudit import figures
 from zooaudit.contract import Audit, Report, Status
 from zooaudit.display import draw, report_text, sweeping, waiting
 from zooaudit.errors import sentence
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
+from zooaudit.panels import Figure
 from zooaudit.replay import compare as compare_reports
 from zooaudit.selection import read_top1, select
 from zooaudit.sweep import matching
@@ -94,9 +96,35 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def report(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    if args.wait:
-        return _show_report(_wait(client, client.status(args.id), args), args)
-    return _show_report(client.report(args.id), args)
+    if not _can_draw(args):
+        return Exit.USAGE
+    found = _wait(client, client.status(args.id), args) if args.wait else client.report(args.id)
+    shown = _show_report(found, args)
+    return shown if _draw(lambda: figures.of(args.figure, [found]), args) else Exit.USAGE
+
+
+def _can_draw(args: argparse.Namespace) -> bool:
+    """Whether plotly is there if a figure is wanted, asked before hours of waiting."""
+    if args.html or args.png:
+        try:
+            import plotly  # noqa: F401
+        except ImportError:
+            print("Figures are drawn with plotly: pip install 'zooaudit[plot]'", file=sys.stderr)
+            return False
+    return True
+
+
+def _draw(make: Callable[[], Figure], args: argparse.Namespace) -> bool:
+    """Writes the figure where it is wanted."""
+    files = [file for file in (args.html, args.png) if file]
+    if files:
+        try:
+            figures.save(make(), args.html, args.png)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return False
+        print(f"Figure written to {' and '.join(map(str, files))}", file=sys.stderr)
+    return True
 
 
 def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
@@ -169,6 +197,8 @@ def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    if not _can_draw(args):
+        return Exit.USAGE
     try:
         top1 = read_top1(args.top1) if args.top1 else None
         ids = select(client, args.audits, args.weights, args.dataset, args.num_images)
@@ -180,7 +210,15 @@ def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
         _print_json(found)
     else:
         draw(comparison_tables(found, args.score), sys.stdout)
-    return Exit.OK
+
+    def figure() -> Figure:
+        if args.figure == "accuracy":
+            return figures.accuracy(found)
+        if args.figure == "parts":
+            return figures.parts(found.audits)
+        return figures.of(args.figure, [client.report(audit.id) for audit in found.audits], args.score)
+
+    return Exit.OK if _draw(figure, args) else Exit.USAGE
 
 
 def models(client: "AuditClient", args: argparse.Namespace) -> Exit:

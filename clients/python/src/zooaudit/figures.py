@@ -9,6 +9,7 @@ Nothing here needs plotly; :func:`draw` makes a ``plotly.graph_objects.Figure`` 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from zooaudit.contract import PARTS, AccuracyRelation, ComparedAudit, Comparison, PartName, Report, Score
@@ -23,6 +24,8 @@ TRANSFORMS: tuple[Literal["translation", "rotation"], ...] = ("translation", "ro
 
 MANY = 24
 """Models beyond which they no longer differ in colour: all are one, and the hover has the names."""
+PNG_PX = 800
+"""Width of a PNG, which has twice as many pixels."""
 FEW = 6
 """Models up to which intervals are drawn; beyond, the hover has them."""
 PLACES: dict[PartName, tuple[float, float]] = {
@@ -273,6 +276,24 @@ def draw(figure: Figure) -> "plotly.graph_objects.Figure":
     except ImportError:
         raise ImportError("Figures are drawn with plotly: pip install 'zooaudit[plot]'") from None
     return plotly.graph_objects.Figure(figure)
+
+
+def save(figure: Figure, html: Path | None = None, png: Path | None = None) -> None:
+    """Writes the figure as a page that needs no network, as a PNG, or as both.
+
+    Raises ImportError without plotly, and RuntimeError where a PNG cannot be made, saying what to install.
+    """
+    drawn = draw(figure)
+    if html:
+        drawn.write_html(html, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+    if png:
+        try:
+            drawn.write_image(png, format="png", width=PNG_PX, scale=2)
+        except (RuntimeError, ValueError) as error:
+            raise RuntimeError(
+                "A PNG is made with kaleido and a Chrome or Chromium of this machine: pip install 'zooaudit[plot]', "
+                "and for example apt install chromium"
+            ) from error
 
 
 def _point(x: float, score: Score, kind: Kind, what: tuple[str, ...]) -> Point:
