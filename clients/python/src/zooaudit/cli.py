@@ -33,7 +33,7 @@ environment:
 exit codes:
   0    done
   1    the audit, or one of a sweep, failed or was canceled
-  2    wrong usage, or a request that the service finds invalid (no such model, data set, ...)
+  2    wrong usage, an extra that is not installed, or a request that the service finds invalid (no such model, ...)
   3    the service cannot be reached, or cannot serve now
   4    the service refuses (no such audit, API key missing, report not ready, ...)
   5    --timeout passed; the audit goes on

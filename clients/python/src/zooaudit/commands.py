@@ -132,7 +132,11 @@ def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
     try:
         before = Report.model_validate_json(args.file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        print(f"{args.file} is not a report: {printable(str(error))[:500]}", file=sys.stderr)
+        why = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        print(f"{args.file} is not a report: {printable(why)}.", file=sys.stderr)
         return Exit.USAGE
     after = _wait(client, client.repeat(before), args)
     verdict = compare_reports(before, after)
