@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from zooaudit import completion as shells
 from zooaudit import figures
+from zooaudit.comparison_tables import comparison_tables
 from zooaudit.contract import Audit, Report, Status
 from zooaudit.display import draw, report_text, sweeping, waiting
 from zooaudit.errors import sentence
@@ -23,7 +24,7 @@ from zooaudit.replay import compare as compare_reports
 from zooaudit.selection import read_top1, select
 from zooaudit.sweep import matching
 from zooaudit.sweep import sweep as sweep_models
-from zooaudit.tables import audits_table, comparison_tables, model_tables, models_table, sweep_tables
+from zooaudit.tables import audits_table, model_tables, models_table, sweep_tables
 from zooaudit.words import printable, state
 
 if TYPE_CHECKING:
