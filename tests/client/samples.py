@@ -1,27 +1,40 @@
-"""Audits and reports as the service sends them, and a transport that plays answers in order."""
+"""What the service sends, a transport that plays it in order, and how to ask either client."""
 
+import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from zooaudit import AsyncAuditClient, AuditClient
 from zooaudit.contract import (
     PARTS,
+    AccuracyRelation,
     AngleRow,
     Audit,
     AuditRequest,
+    ComparedAudit,
+    ComparedPart,
+    Comparison,
+    DepthBlock,
     Links,
+    ModelDetail,
     Part,
     Problem,
     Progress,
+    RelatedPart,
+    RelatedScores,
     Report,
     RotationScore,
+    Score,
+    SharedMethod,
     ShiftRow,
     Status,
     TranslationScore,
     problem,
 )
 
+CLIENTS = (AuditClient, AsyncAuditClient)
 ID = "0123456789abcdef0123456789abcdef"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -103,6 +116,70 @@ def report(weights: str = "pretrained", final_reason: str | None = None) -> Repo
         },
     }
     return Report.model_validate(body)
+
+
+def comparison(reason: str | None = None) -> Comparison:
+    """Of two audits. Without accuracies there is a ``reason``."""
+    score = Score(channel=0.91, channel_interval=(0.9, 0.92), layer=0.95, layer_interval=(0.94, 0.96))
+    first, second = ID, "f" * 32
+    row = {"family": "resnet", "weights": "pretrained", "parameters": 11_689_512, "input_size": 224, "images": 8}
+    parts = dict.fromkeys(PARTS, ComparedPart(translation=score, rotation=score))
+    audits = (
+        ComparedAudit(
+            id=first, model="timm/resnet18.a1_in1k", imagenet_top1=None if reason else 71.5, **row, parts=parts
+        ),
+        ComparedAudit(
+            id=second, model="timm/resnet34.a1_in1k", imagenet_top1=None if reason else 76.4, **row, parts=parts
+        ),
+    )
+    measured = {"spearman": -0.5, "interval": (-0.9, 0.2), "p_value": 0.04, "slope": 0.01, "intercept": 0.2}
+    relation = AccuracyRelation(
+        models=0 if reason else 2,
+        residuals={} if reason else {first: 0.02, second: -0.02},
+        reason=reason,
+        **(dict.fromkeys(measured) if reason else measured),
+    )
+    related = RelatedScores(channel=relation, layer=relation)
+    return Comparison(
+        method=SharedMethod(
+            protocol="1",
+            similarity="correlation",
+            border="crop",
+            translations_px=(1,),
+            rotations_deg=(90,),
+            precision="float32",
+            tolerance=None,
+            dataset="synthetic",
+            num_images=8,
+            seed=0,
+        ),
+        audits=audits,
+        accuracy=dict.fromkeys(PARTS, RelatedPart(translation=related, rotation=related)),
+    )
+
+
+def model_detail(blocks_reason: str | None = None) -> ModelDetail:
+    block = DepthBlock(name="layer1.0", part="Early", channels=64, height=56, width=56, layout="NCHW")
+    return ModelDetail(
+        name="timm/resnet18",
+        full_name="timm/resnet18.a1_in1k",
+        source="timm",
+        family="resnet",
+        architecture="resnet18",
+        tags=("a1_in1k",),
+        pretrained=True,
+        input_size=224,
+        supported=True,
+        blocks=None if blocks_reason else (block,),
+        blocks_reason=blocks_reason,
+    )
+
+
+async def got(asked: Any) -> Any:
+    """What a method of either client gives."""
+    if inspect.isawaitable(asked):
+        return await asked
+    return [item async for item in asked] if inspect.isasyncgen(asked) else asked
 
 
 NO_SUCH_MODEL = problem(

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -161,7 +162,7 @@ def test_a_sweep_audits_all_that_match_once_and_ends_with_a_table(service, clien
     ran = run(service.url, "sweep", "timm/test_[rv]*t", *options)
     assert ran.returncode == 0, ran.stderr
     models = [line.split()[0] for line in ran.stdout.splitlines() if line.startswith("timm/")]
-    assert models == ["timm/test_resnet.r160_in1k", "timm/test_vit.r160_in1k"]
+    assert models == ["timm/test_resnet.r160_in1k", "timm/test_vit.r160_in1k"] * 2  # translation, rotation
     assert "2 of 2 have ended: 2 succeeded" in ran.stderr
     before = [audit.id for audit in client.audits()]
 
@@ -204,7 +205,7 @@ def test_models_and_health(service):
     found = run(service.url, "models", "test_resnet")
     assert found.returncode == 0
     assert any(
-        line.split() == ["timm/test_resnet", "resnet", "160", "yes", "yes"] for line in found.stdout.splitlines()
+        re.fullmatch(r"timm/test_resnet +resnet +160 +(–|[\d,]+) +yes +yes", line) for line in found.stdout.splitlines()
     )
     assert run(service.url, "models", "no-such-name").stderr == "0 of 0 models that match.\n"
     named = json.loads(run(service.url, "models", "test_resnet", "--json").stdout)
@@ -228,6 +229,7 @@ def test_models_and_health(service):
         (("audit",), 2, "MODEL"),
         (("status", "0" * 32), 4, "There is no audit with this id."),
         (("report", "nonsense"), 4, "There is no audit with this id."),
+        (("report", "0" * 32, "--timeout=nan"), 2, "'nan' is not a number of seconds"),
         (("list", "--limit=0"), 2, "'0' is not a number above 0"),
         (("health", "--url=service"), 2, "'service' is not an http:// or https:// URL."),
     ],
@@ -253,6 +255,56 @@ def test_a_missing_key(tmp_path: Path):
         assert "ZOOAUDIT_API_KEY is sent as the key" in ran.stderr
         with AuditClient(guarded.url, api_key="secret") as client, pytest.raises(NotFound):
             client.cancel("0" * 32)
+
+
+def test_a_model_s_depth(service):
+    shown = run(service.url, "model", "test_resnet")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[0].split() == ["Model", "timm/test_resnet.r160_in1k"]
+    rows = [line.split() for line in shown.stdout.partition("Block ")[2].splitlines()[1:]]
+    assert rows[-1][1:] == ["Final", "NCHW", "1000", "1", "1"]
+    depth = json.loads(run(service.url, "model", "test_resnet", "--json").stdout)
+    assert [block["name"] for block in depth["blocks"]] == [row[0] for row in rows]
+    assert run(service.url, "model", "no_such").returncode == 4
+
+
+def test_bash_completes_commands_models_and_audits(service, client, tmp_path):
+    audit = client.submit("timm/test_resnet.r160_in1k", weights="untrained", dataset="synthetic", num_images=3)
+    program = tmp_path / "zooaudit"
+    program.write_text(f"#!{sys.executable}\nimport sys\nfrom zooaudit.cli import main\nsys.exit(main())\n")
+    program.chmod(0o755)
+    # As readline calls what the script has registered for zooaudit.
+    script = r"""
+    eval "$(zooaudit completion bash)"
+    COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; COMP_WORDS=($1)
+    [[ $1 == *" " ]] && COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    registered=$(complete -p zooaudit); function=${registered##*-F }
+    ${function% zooaudit} zooaudit "${COMP_WORDS[COMP_CWORD]}"
+    printf '%s\n' "${COMPREPLY[@]}"
+    """
+
+    def completed(line: str) -> list[str]:
+        env = environment(service.url) | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        ran = subprocess.run(
+            ["bash", "-c", script, "bash", line], env=env, capture_output=True, text=True, timeout=LIMIT_S, check=True
+        )
+        return [word.strip() for word in ran.stdout.split("\n") if word.strip()]
+
+    assert completed("zooaudit sw") == ["sweep"]
+    assert completed("zooaudit audit timm") == ["timm/"]
+    assert completed("zooaudit audit timm/test_resn") == ["timm/test_resnet", "timm/test_resnet.r160_in1k"]
+    assert completed("zooaudit audit test_resnet.") == ["test_resnet.r160_in1k"]
+    assert completed("zooaudit audit x --precision ") == ["float32", "tf32", "bfloat16"]
+    assert audit.id in completed("zooaudit status ")
+    assert completed("zooaudit status --js") == ["--json"]
+
+
+def test_completion_needs_no_service():
+    for shell in ("bash", "zsh", "fish"):
+        ran = run("not a URL", "completion", shell)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "zooaudit" in ran.stdout
 
 
 def test_help_documents_every_option_and_exit_code():

@@ -1,5 +1,6 @@
-"""One request of the client: what it sends, how it reads answers and problems, when it tries again."""
+"""One request of either client: what it sends, how it reads answers and problems, when it tries again."""
 
+import inspect
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,17 +11,24 @@ import pytest
 import zooaudit
 from zooaudit.contract import AuditList, AuditRequest, problem
 
-from tests.client.samples import ID, NO_SUCH_MODEL, Script, answer, audit, report
+from tests.client.samples import (
+    CLIENTS,
+    ID,
+    NO_SUCH_MODEL,
+    Script,
+    answer,
+    audit,
+    comparison,
+    got,
+    model_detail,
+    report,
+)
 
 
-def client(*steps, **options):
-    transport = Script(*steps)
-    return zooaudit.AuditClient("http://service.test", transport=transport, **options), transport
-
-
-def test_submit_sends_the_whole_request_and_the_key():
-    http, sent = client(answer(audit(), 202), api_key="secret")
-    accepted = http.submit("timm/resnet18", weights="untrained", translations_px=range(1, 4), rotations_deg=[270, 90])
+async def test_submit_sends_the_whole_request_and_the_key(make):
+    http, sent = make(answer(audit(), 202), api_key="secret")
+    options = {"weights": "untrained", "translations_px": range(1, 4), "rotations_deg": [270, 90]}
+    accepted = await got(http.submit("timm/resnet18", **options))
     assert accepted == audit()
     (request,) = sent.requests
     assert (request.method, request.url.path) == ("POST", "/audit")
@@ -32,10 +40,10 @@ def test_submit_sends_the_whole_request_and_the_key():
     assert AuditRequest.model_validate_json(request.content) == expected
 
 
-def test_submit_takes_a_ready_request():
-    http, sent = client(answer(audit()))
+async def test_submit_takes_a_ready_request(make):
+    http, sent = make(answer(audit()))
     request = AuditRequest(model="torchvision/vit_b_16", num_images=7)
-    http.submit(request)
+    await got(http.submit(request))
     assert json.loads(sent.requests[0].content) == request.model_dump(mode="json")
 
 
@@ -49,36 +57,70 @@ def test_submit_takes_a_ready_request():
         ({"number": 1}, "number: Extra inputs are not permitted."),
     ],
 )
-def test_a_wrong_request_is_told_without_sending_it(options, said):
-    http, sent = client(answer(audit()))
+async def test_a_wrong_request_is_told_without_sending_it(make, options, said):
+    http, sent = make(answer(audit()))
     with pytest.raises(zooaudit.InvalidRequest) as caught:
-        http.submit("timm/resnet18", **options)
+        await got(http.submit("timm/resnet18", **options))
     assert str(caught.value).endswith(said)
     assert caught.value.problem.errors
     assert sent.requests == []
 
 
-def test_address_and_key_come_from_the_environment(monkeypatch):
+@pytest.mark.parametrize("kind", CLIENTS)
+async def test_address_and_key_come_from_the_environment(kind, monkeypatch):
     monkeypatch.setenv("ZOOAUDIT_URL", "http://elsewhere.test:81/prefix")
     monkeypatch.setenv("ZOOAUDIT_API_KEY", "from-environment")
     transport = Script(answer(audit()))
-    with zooaudit.AuditClient(transport=transport) as http:
-        http.status(ID)
+    http = kind(transport=transport)
+    await got(http.status(ID))
+    assert repr(http) == f"{kind.__name__}('http://elsewhere.test:81/prefix')"
     assert transport.requests[0].url == f"http://elsewhere.test:81/prefix/audit/{ID}"
     assert transport.requests[0].headers["Authorization"] == "Bearer from-environment"
 
 
+@pytest.mark.parametrize("kind", CLIENTS)
 @pytest.mark.parametrize("url", ["service:8000", "ftp://service", "http://", "http://[::1"])
-def test_a_wrong_address_is_a_value_error(url):
+def test_a_wrong_address_is_a_value_error(kind, url):
     with pytest.raises(ValueError, match="is not a"):
-        zooaudit.AuditClient(url)
+        kind(url)
 
 
-def test_names_are_quoted_in_paths():
-    http, sent = client(answer(NO_SUCH_MODEL, 422))
+@pytest.mark.parametrize("key", ["line\nbreak", "two words", "schlüssel"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(make, key):
+    with pytest.raises(ValueError, match="no header can carry") as caught:
+        make(answer(audit()), api_key=key)
+    assert key not in str(caught.value)
+
+
+async def test_both_clients_are_context_managers():
+    with zooaudit.AuditClient("http://service.test", transport=Script(answer(audit()))) as blocking:
+        assert blocking.status(ID) == audit()
+    with pytest.raises(RuntimeError, match="closed"):
+        blocking.status(ID)
+    async with zooaudit.AsyncAuditClient("http://service.test", transport=Script(answer(audit()))) as awaiting:
+        assert await awaiting.status(ID) == audit()
+    with pytest.raises(RuntimeError, match="closed"):
+        await awaiting.status(ID)
+
+
+def test_the_clients_have_the_same_methods():
+    def shape(kind: type) -> dict[str, list[tuple[str, object, object]]]:
+        return {
+            name: [(p.name, p.kind, p.default) for p in inspect.signature(method).parameters.values()]
+            for name, method in vars(kind).items()
+            if inspect.isfunction(method) and not name.startswith("_")
+        }
+
+    for blocking, awaiting in (CLIENTS, (zooaudit.AuditHandle, zooaudit.AsyncAuditHandle)):
+        assert shape(blocking) == shape(awaiting)
+        assert len(shape(blocking)) >= 4
+
+
+async def test_names_are_quoted_in_paths(make):
+    http, sent = make(answer(NO_SUCH_MODEL, 422))
     for call in (http.status, http.cancel, http.report, http.model):
         with pytest.raises(zooaudit.InvalidRequest):
-            call("a/../b?c")
+            await got(call("a/../b?c"))
     paths = [request.url.raw_path.decode() for request in sent.requests]
     assert paths[:3] == ["/audit/a%2F..%2Fb%3Fc", "/audit/a%2F..%2Fb%3Fc", "/audit/a%2F..%2Fb%3Fc/report"]
     assert all("?" not in path for path in paths)
@@ -100,99 +142,99 @@ def test_names_are_quoted_in_paths():
         (503, zooaudit.Unavailable),
     ],
 )
-def test_a_problem_becomes_its_error(status, error):
+async def test_a_problem_becomes_its_error(make, status, error):
     told = problem("some-word", "Title", status, "What is wrong", suggestions=("timm/a", "timm/b"))
-    http, _ = client(answer(told, status), retry_s=0)
+    http, _ = make(answer(told, status), retry_s=0)
     with pytest.raises(error) as caught:
-        http.status(ID)
+        await got(http.status(ID))
     assert type(caught.value) is error
     assert caught.value.problem == told
     assert str(caught.value) == "What is wrong. Did you mean timm/a or timm/b?"
 
 
-def test_an_error_that_is_no_problem_is_told_by_its_status():
-    http, _ = client(httpx.Response(502, text="<html>bad gateway</html>"))
+async def test_an_error_that_is_no_problem_is_told_by_its_status(make):
+    http, _ = make(httpx.Response(502, text="<html>bad gateway</html>"))
     with pytest.raises(zooaudit.Unavailable, match=rf"http://service.test/audit/{ID} answered 502 Bad Gateway\."):
-        http.status(ID)
+        await got(http.status(ID))
 
 
 @pytest.mark.parametrize("body", ["<html>", "{}", '{"status": "ok"}', ""])
-def test_another_service_is_an_unexpected_answer(body):
-    http, _ = client(httpx.Response(200, text=body))
+async def test_another_service_is_an_unexpected_answer(make, body):
+    http, _ = make(httpx.Response(200, text=body))
     with pytest.raises(zooaudit.UnexpectedAnswer, match="another service, or another version"):
-        http.health()
+        await got(http.health())
 
 
-def test_connection_errors_are_tried_again():
-    http, sent = client(httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), answer(audit()))
-    assert http.status(ID) == audit()
+async def test_connection_errors_are_tried_again(make):
+    http, sent = make(httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), answer(audit()))
+    assert await got(http.status(ID)) == audit()
     assert len(sent.requests) == 3
 
 
-def test_retries_end():
-    http, sent = client(httpx.ConnectError("refused"), retry_s=0.5)
+async def test_retries_end(make):
+    http, sent = make(httpx.ConnectError("refused"), retry_s=0.5)
     started = time.monotonic()
     with pytest.raises(zooaudit.ConnectionFailed, match=r"Cannot reach http://service.test: refused\."):
-        http.status(ID)
+        await got(http.status(ID))
     assert 2 <= len(sent.requests) <= 6
     assert time.monotonic() - started < 2
 
 
-def test_a_timeout_is_told_with_its_length():
-    http, _ = client(httpx.ReadTimeout("slow"), retry_s=0, timeout=3.5)
+async def test_a_timeout_is_told_with_its_length(make):
+    http, _ = make(httpx.ReadTimeout("slow"), retry_s=0, timeout=3.5)
     with pytest.raises(zooaudit.ConnectionFailed, match=r"no answer within 3\.5 s"):
-        http.status(ID)
+        await got(http.status(ID))
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_obeyed(status):
+async def test_retry_after_is_obeyed(make, status):
     busy = answer(problem("busy", "Busy", status, "Later."), status, Retry_After="0.3")
-    http, sent = client(busy, answer(audit()))
+    http, sent = make(busy, answer(audit()))
     started = time.monotonic()
-    assert http.status(ID) == audit()
+    assert await got(http.status(ID)) == audit()
     assert time.monotonic() - started >= 0.3
     assert len(sent.requests) == 2
 
 
-def test_a_retry_after_beyond_the_patience_is_handed_on():
+async def test_a_retry_after_beyond_the_patience_is_handed_on(make):
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     for header in ("100", later):
         busy = answer(problem("busy", "Busy", 429, "Later."), 429, Retry_After=header)
-        http, sent = client(busy)
+        http, sent = make(busy)
         with pytest.raises(zooaudit.Unavailable) as caught:
-            http.status(ID)
+            await got(http.status(ID))
         assert len(sent.requests) == 1
         assert caught.value.retry_after_s == pytest.approx(100, abs=3)
 
 
-def test_other_errors_are_not_tried_again():
-    http, sent = client(answer(problem("internal", "Internal error", 500, "Oh."), 500))
+async def test_other_errors_are_not_tried_again(make):
+    http, sent = make(answer(problem("internal", "Internal error", 500, "Oh."), 500))
     with pytest.raises(zooaudit.Unavailable):
-        http.status(ID)
+        await got(http.status(ID))
     assert len(sent.requests) == 1
 
 
-def test_report_of_an_audit_without_one():
+async def test_report_of_an_audit_without_one(make):
     not_ready = answer(problem("not-ready", "No report", 409, "The audit is running."), 409)
     told = problem("hub-unreachable", "Hub unreachable", 502, "The hub did not answer")
-    http, _ = client(not_ready, answer(audit("failed", error=told)))
+    http, _ = make(not_ready, answer(audit("failed", error=told)))
     with pytest.raises(zooaudit.AuditFailed, match=r"timm/resnet18.a1_in1k failed. The hub did not answer\.") as caught:
-        http.report(ID)
+        await got(http.report(ID))
     assert caught.value.audit.error == told
-    http, _ = client(not_ready, answer(audit("canceled")))
+    http, _ = make(not_ready, answer(audit("canceled")))
     with pytest.raises(zooaudit.AuditCanceled, match="was canceled"):
-        http.report(ID)
-    http, _ = client(not_ready, answer(audit("running")))
+        await got(http.report(ID))
+    http, _ = make(not_ready, answer(audit("running")))
     with pytest.raises(zooaudit.Conflict, match="is running"):
-        http.report(ID)
+        await got(http.report(ID))
 
 
-def test_report_is_the_contract_s_object():
-    http, _ = client(answer(report()))
-    assert http.report(ID).parts["Early"].translation.channel == 0.91
+async def test_report_is_the_contract_s_object(make):
+    http, _ = make(answer(report()))
+    assert (await got(http.report(ID))).parts["Early"].translation.channel == 0.91
 
 
-def test_audits_are_listed_page_by_page():
+async def test_audits_are_listed_page_by_page(make):
     names = [f"{index:032x}" for index in range(5)]
 
     def page(request: httpx.Request) -> httpx.Response:
@@ -201,11 +243,78 @@ def test_audits_are_listed_page_by_page():
         chosen = tuple(audit(identifier=name) for name in names[start:end])
         return answer(AuditList(audits=chosen, next_cursor=str(end) if end < len(names) else None))
 
-    http, sent = client(page)
-    assert [found.id for found in http.audits(status=zooaudit.Status.QUEUED, model="timm/resnet18")] == names
+    http, sent = make(page)
+    listed = http.audits(status=zooaudit.Status.QUEUED, model="timm/resnet18")
+    assert [found.id for found in await got(listed)] == names
     assert [dict(request.url.params) for request in sent.requests] == [
         {"status": "queued", "model": "timm/resnet18", **cursor} for cursor in ({}, {"cursor": "2"}, {"cursor": "4"})
     ]
     sent.requests.clear()
-    assert [found.id for found in http.audits(limit=2)] == names[:2]
+    assert [found.id for found in await got(http.audits(limit=2))] == names[:2]
     assert len(sent.requests) == 1
+
+
+@pytest.mark.parametrize("header", ["soon", "nan", "inf", "-1"])
+async def test_a_retry_after_without_sense_leaves_the_backoff(make, header):
+    busy = answer(problem("busy", "Busy", 503, "Later."), 503, Retry_After=header)
+    http, sent = make(busy, answer(audit()))
+    assert await got(http.status(ID)) == audit()
+    assert len(sent.requests) == 2
+
+
+async def test_comparing_asks_for_the_audits_in_order(make):
+    http, sent = make(answer(comparison()))
+    others = [audit(identifier="1" * 32), report(), zooaudit.AuditHandle(None, audit(identifier="2" * 32))]
+    assert await got(http.compare(["f" * 32, *others])) == comparison()
+    (request,) = sent.requests
+    assert request.url.path == "/comparison"
+    assert dict(request.url.params) == {"audits": ",".join(["f" * 32, "1" * 32, ID, "2" * 32])}
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "top1", "sent"),
+    [
+        ("timm/resnet50.a1_in1k", "pretrained", {"resnet50.a1_in1k": 80.2}, "80.200000"),
+        ("timm/resnet50.a1_in1k", "pretrained", {"timm/resnet50.a1_in1k": 80.21, "resnet50.a1_in1k": 1}, "80.210000"),
+        ("timm/resnet50.a1_in1k", "pretrained", {"resnet50": 80.2, "resnet50.tv_in1k": 76.1}, ""),
+        ("timm/resnet50.a1_in1k", "untrained", {"resnet50.a1_in1k": 80.2}, ""),
+        ("timm/resnet50.a1_in1k", "untrained", {ID: 0.1}, "0.100000"),
+        ("torchvision/resnet50", "pretrained", {"resnet50": 80.2}, ""),
+        ("torchvision/resnet50", "pretrained", {"torchvision/resnet50": 0.0}, "0.000000"),
+    ],
+)
+async def test_accuracies_are_found_by_the_model_s_name(make, model, weights, top1, sent):
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/comparison":
+            return answer(comparison())
+        asked = AuditRequest(model=model, weights=weights)
+        return answer(audit("succeeded").model_copy(update={"request": asked}))
+
+    http, script = make(serve)
+    await got(http.compare([ID], top1=top1))
+    assert script.requests[-1].url.params["top1"] == sent
+
+
+async def test_one_id_is_not_several(make):
+    http, _ = make(answer(comparison()))
+    with pytest.raises(TypeError, match="several"):
+        await got(http.compare(ID))
+
+
+async def test_a_model_s_depth_is_waited_for(make):
+    finding = answer(model_detail("A worker is finding them."), Retry_After="0.1")
+    http, sent = make(finding, finding, answer(model_detail()))
+    found = await got(http.model("timm/resnet18"))
+    assert [block.part for block in found.blocks or ()] == ["Early"]
+    assert [request.url.path for request in sent.requests] == ["/models/timm/resnet18"] * 3
+
+
+async def test_a_model_s_depth_that_is_never_found(make):
+    http, sent = make(answer(model_detail("It has no square input.")))
+    assert (await got(http.model("timm/resnet18"))).blocks_reason == "It has no square input."
+    assert len(sent.requests) == 1
+    http, sent = make(answer(model_detail("A worker is finding them."), Retry_After="30"))
+    started = time.monotonic()
+    assert (await got(http.model("timm/resnet18", wait_s=0.2))).blocks is None
+    assert 0.2 <= time.monotonic() - started < 2
+    assert len(sent.requests) == 2

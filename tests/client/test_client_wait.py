@@ -1,4 +1,4 @@
-"""AuditClient.wait: it ends when the audit ends, in any way, or when its time is up; and it polls politely."""
+"""Waiting with either client: it ends when the audit does, in any way, or when its time is up, and polls politely."""
 
 import time
 
@@ -7,27 +7,20 @@ import pytest
 import zooaudit
 from zooaudit.contract import problem
 
-from tests.client.samples import ID, Script, answer, audit
-
-
-def client(*steps, **options):
-    transport = Script(*steps)
-    return zooaudit.AuditClient("http://service.test", transport=transport, **options), transport
+from tests.client.samples import ID, answer, audit, got
 
 
 @pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
-def test_it_ends_with_the_audit(end):
-    http, sent = client(
-        answer(audit()), answer(audit("running", phase="measuring", done=1, total=2)), answer(audit(end))
-    )
+async def test_it_ends_with_the_audit(make, end):
+    http, sent = make(answer(audit()), answer(audit("running", phase="measuring", done=1, total=2)), answer(audit(end)))
     seen = []
-    ended = http.wait(ID, 10, poll_s=0.01, on_progress=lambda now: seen.append(str(now.status)))
+    ended = await got(http.wait(ID, 10, poll_s=0.01, on_progress=lambda now: seen.append(str(now.status))))
     assert str(ended.status) == end
     assert seen == ["queued", "running", end]
     assert len(sent.requests) == 3
 
 
-def test_an_unchanged_audit_is_not_sent_again():
+async def test_an_unchanged_audit_is_not_sent_again(make):
     def serve(request: httpx.Request) -> httpx.Response:
         if len(sent.requests) > 4:
             return answer(audit("succeeded"), ETag='"2"')
@@ -35,53 +28,60 @@ def test_an_unchanged_audit_is_not_sent_again():
             return httpx.Response(304, headers={"ETag": '"1"'})
         return answer(audit("running"), ETag='"1"')
 
-    http, sent = client(serve)
+    http, sent = make(serve)
     seen = []
-    assert http.wait(ID, 10, poll_s=0.01, on_progress=seen.append).status == "succeeded"
+    assert (await got(http.wait(ID, 10, poll_s=0.01, on_progress=seen.append))).status == "succeeded"
     assert [now.status for now in seen] == ["running", "succeeded"]
     assert [request.headers.get("If-None-Match") for request in sent.requests] == [None, *['"1"'] * 4]
 
 
-def test_it_polls_as_often_as_the_service_asks():
-    http, _ = client(answer(audit("running"), Retry_After="0.4"), answer(audit("succeeded")))
+async def test_it_polls_as_often_as_the_service_asks(make):
+    http, _ = make(answer(audit("running"), Retry_After="0.4"), answer(audit("succeeded")))
     started = time.monotonic()
-    http.wait(ID)
+    await got(http.wait(ID))
     assert 0.4 <= time.monotonic() - started < 2
 
 
-def test_time_runs_out():
-    http, sent = client(answer(audit("running"), Retry_After="30"))
+async def test_time_runs_out(make):
+    http, sent = make(answer(audit("running"), Retry_After="30"))
     started = time.monotonic()
     with pytest.raises(
         zooaudit.WaitTimeout, match=rf"Audit {ID} is still running after 0\.3 s; it goes on\."
     ) as caught:
-        http.wait(ID, 0.3)
+        await got(http.wait(ID, 0.3))
     assert 0.3 <= time.monotonic() - started < 2
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.audit.status == "running"
     assert [request.method for request in sent.requests] == ["GET", "GET"]  # a last look, and nothing is canceled
 
 
-def test_a_restart_of_the_service_is_borne():
+async def test_a_restart_of_the_service_is_borne(make):
     away = (httpx.ConnectError("refused"), answer(problem("busy", "Busy", 503, "Starting."), 503, Retry_After="0"))
-    http, sent = client(answer(audit("running")), *away, answer(audit("succeeded")), retry_s=0)
-    assert http.wait(ID, 10, poll_s=0.01).status == "succeeded"
+    http, sent = make(answer(audit("running")), *away, answer(audit("succeeded")), retry_s=0)
+    assert (await got(http.wait(ID, 10, poll_s=0.01))).status == "succeeded"
     assert len(sent.requests) == 4
 
 
-def test_a_service_that_is_away_until_time_runs_out():
-    http, _ = client(answer(audit("running")), httpx.ConnectError("refused"))
+async def test_a_service_that_is_away_until_time_runs_out(make):
+    http, _ = make(answer(audit("running")), httpx.ConnectError("refused"))
     with pytest.raises(zooaudit.WaitTimeout, match=r"it goes on\. Cannot reach http://service.test: refused"):
-        http.wait(ID, 0.5, poll_s=0.01)
+        await got(http.wait(ID, 0.5, poll_s=0.01))
 
 
-def test_a_service_that_was_never_there():
-    http, _ = client(httpx.ConnectError("refused"))
+async def test_a_service_that_was_never_there(make):
+    http, _ = make(httpx.ConnectError("refused"))
     with pytest.raises(zooaudit.ConnectionFailed):
-        http.wait(ID, 0.3)
+        await got(http.wait(ID, 0.3))
 
 
-def test_an_audit_that_is_gone():
-    http, _ = client(answer(audit("running")), answer(problem("not-found", "Not found", 404, "No such audit."), 404))
+async def test_an_audit_that_is_gone(make):
+    http, _ = make(answer(audit("running")), answer(problem("not-found", "Not found", 404, "No such audit."), 404))
     with pytest.raises(zooaudit.NotFound):
-        http.wait(ID, 10, poll_s=0.01)
+        await got(http.wait(ID, 10, poll_s=0.01))
+
+
+async def test_no_request_outlasts_the_wait_by_more_than_a_last_look(make):
+    http, sent = make(answer(audit("running"), Retry_After="30"), timeout=10)
+    with pytest.raises(zooaudit.WaitTimeout):
+        await got(http.wait(ID, 0.1))
+    assert [request.extensions["timeout"]["read"] for request in sent.requests] == [1.0, 1.0]

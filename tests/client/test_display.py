@@ -3,7 +3,8 @@
 import io
 
 import pytest
-from zooaudit import display
+from zooaudit import display, words
+from zooaudit.tables import Table
 
 from tests.client.samples import audit, report
 
@@ -52,19 +53,19 @@ def test_a_report_on_a_terminal():
 def test_a_table_too_wide_for_the_terminal_is_not_broken_up(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     out = Terminal()
-    display.table(["Id", "Model"], [["0" * 32, "timm/resnet18.a1_in1k"]], out)
+    display.draw([Table(["Id", "Model"], [["0" * 32, "timm/resnet18.a1_in1k"]])], out)
     assert out.getvalue().splitlines()[1] == f"{'0' * 32}  timm/resnet18.a1_in1k"
 
 
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal()])
 def test_a_table_shows_markup_as_text(out):
-    display.table(["Model"], [["[red]x[/red] <b>"]], out, title="[bold]t")
+    display.draw([Table(["[i]Model"], [["[red]x[/red] <b>"]], title="[bold]t", notes=["[b]n"])], out)
     assert "[red]x[/red] <b>" in out.getvalue()
-    assert "[bold]t" in out.getvalue()
+    assert all(text in out.getvalue() for text in ("[bold]t", "[i]Model", "[b]n"))
 
 
 def test_control_characters_are_not_printed():
-    assert display.printable("a\x1b[31m\nb") == "a [31m b"
+    assert words.printable("a\x1b[31m\nb") == "a [31m b"
 
 
 def test_progress_in_a_pipe_is_a_line_now_and_then():
@@ -93,11 +94,11 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
 
 def test_a_download_is_counted_in_megabytes():
     now = audit("running", phase="downloading", done=12_000_000, total=48_000_000, unit="bytes")
-    assert display.state(now) == "downloading 12/48 MB (25 %)"
+    assert words.state(now) == "downloading 12/48 MB (25 %)"
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min")]
 )
 def test_durations(seconds, text):
-    assert display.duration(seconds) == text
+    assert words.duration(seconds) == text

@@ -11,8 +11,9 @@ from zooaudit import errors
 def test_the_public_names():
     assert sorted(zooaudit.__all__) == sorted(
         [
-            *("AuditClient", "Options", "__version__"),
-            *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Health", "ModelList", "Part"),
+            *("AuditClient", "AsyncAuditClient", "AuditHandle", "AsyncAuditHandle", "Options", "__version__"),
+            *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Comparison", "Health"),
+            *("ModelDetail", "ModelList", "Part"),
             *("Problem", "Progress", "Report", "Status"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),
             *("ApiError", "InvalidRequest", "Unauthorized", "NotFound", "Conflict", "Unavailable"),
@@ -50,10 +51,11 @@ import sys
 sys.modules["rich"] = None
 import io, zooaudit, zooaudit.cli
 from zooaudit import display
+from zooaudit.tables import Table
 class Terminal(io.StringIO):
     def isatty(self): return True
 out = Terminal()
-display.table(["A"], [["x"]], out)
+display.draw([Table(["A"], [["x"]])], out)
 print(repr(out.getvalue()))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -26,6 +26,9 @@ async def test_the_document_is_valid_and_complete(http):
         ("/audit/{identifier}", "get"),
         ("/audit/{identifier}", "delete"),
         ("/audit/{identifier}/report", "get"),
+        ("/audit/{identifier}/figures", "get"),
+        ("/comparison", "get"),
+        ("/comparison/figures", "get"),
         ("/models", "get"),
         ("/models/{name}", "get"),
         ("/health", "get"),
@@ -57,4 +60,4 @@ def test_a_fuzzer_finds_nothing_undocumented(redis_server, tmp_path, store_repor
             check=False,
         )
     assert fuzzed.returncode == 0, fuzzed.stdout
-    assert "Operations:       8 selected / 8 total" in fuzzed.stdout
+    assert "Operations:       11 selected / 11 total" in fuzzed.stdout

@@ -3,22 +3,24 @@
 import zooaudit
 
 with zooaudit.AuditClient("http://127.0.0.1:8000") as client:
-    audit = client.submit("timm/resnet18.a1_in1k", dataset="synthetic", num_images=64)
-    client.wait(audit.id)
-    print(client.report(audit.id).parts["Early"].translation.channel)
+    report = client.audit("timm/resnet18.a1_in1k", dataset="synthetic", num_images=64).wait()
+    print(report.parts["Early"].translation.channel)
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zooaudit.async_client import AsyncAuditClient
     from zooaudit.client import AuditClient
     from zooaudit.contract import (
         PARTS,
         Audit,
         AuditRequest,
         CatalogueEntry,
+        Comparison,
         Health,
+        ModelDetail,
         ModelList,
         Part,
         Problem,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         WaitTimeout,
         ZooauditError,
     )
+    from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
 
 __version__ = "0.1.0"
@@ -47,16 +50,21 @@ __version__ = "0.1.0"
 __all__ = [
     "PARTS",
     "ApiError",
+    "AsyncAuditClient",
+    "AsyncAuditHandle",
     "Audit",
     "AuditCanceled",
     "AuditClient",
     "AuditFailed",
+    "AuditHandle",
     "AuditRequest",
     "CatalogueEntry",
+    "Comparison",
     "Conflict",
     "ConnectionFailed",
     "Health",
     "InvalidRequest",
+    "ModelDetail",
     "ModelList",
     "NotFound",
     "Options",
@@ -75,7 +83,7 @@ __all__ = [
 
 # Looked up on first use: `import zooaudit` costs nothing, and the service and the worker, which need the
 # contract alone, never import httpx.
-_MODULES = ("contract", "errors", "options", "client")
+_MODULES = ("contract", "errors", "options", "handle", "client", "async_client")
 
 
 def __getattr__(name: str) -> Any:

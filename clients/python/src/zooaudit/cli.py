@@ -1,17 +1,16 @@
 """The command line ``zooaudit``: parses arguments, runs a command, turns errors into one sentence and an exit code."""
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from zooaudit import __version__, commands
-from zooaudit.client import DEFAULT_URL, AuditClient
+from zooaudit import __version__, commands, completion
 from zooaudit.commands import Exit, Interrupted
 from zooaudit.contract import AuditRequest, Status
-from zooaudit.display import printable, ranges
 from zooaudit.errors import (
     AuditCanceled,
     AuditFailed,
@@ -23,6 +22,8 @@ from zooaudit.errors import (
     WaitTimeout,
     ZooauditError,
 )
+from zooaudit.options import DEFAULT_URL
+from zooaudit.words import printable, ranges
 
 EPILOG = f"""\
 environment:
@@ -41,8 +42,21 @@ exit codes:
 """
 
 
+COMPLETION = """\
+bash  echo 'eval "$(zooaudit completion bash)"' >> ~/.bashrc
+zsh   echo 'eval "$(zooaudit completion zsh)"' >> ~/.zshrc     # after compinit
+fish  zooaudit completion fish > ~/.config/fish/completions/zooaudit.fish"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    parser = make_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        completion.complete(parser)
+    args = parser.parse_args(argv)
+    if "shell" in args:
+        return commands.completion(args.shell)
+    from zooaudit.client import AuditClient  # imports httpx, which takes longer than all the rest
+
     try:
         client = AuditClient(args.url)
     except ValueError as error:
@@ -91,7 +105,8 @@ def _fail(message: str, code: Exit) -> Exit:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and options of ``zooaudit``."""
     parser = argparse.ArgumentParser(
         prog="zooaudit",
         description="Audits how equivariant pretrained image models are, and where in their depth.",
@@ -101,11 +116,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--url", help="the service's address")
-    common.add_argument("--json", action="store_true", help="print JSON")
+    common.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
     waiting = argparse.ArgumentParser(add_help=False)
     waiting.add_argument("--wait", action="store_true", help="show progress, then the report")
-    waiting.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this")
+    waiting.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
     waiting.add_argument("--output", type=commands.output_file, metavar="FILE", help="write the report there as JSON")
+    plotting = argparse.ArgumentParser(add_help=False)
+    plotting.add_argument("--html", type=commands.output_file, metavar="FILE", help="write a figure there as a page")
+    plotting.add_argument("--png", type=commands.output_file, metavar="FILE", help="write a figure there as a picture")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def verb(name: str, run: object, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -121,17 +139,23 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     one = verb("audit", commands.audit, "ask for an audit of a model", waiting)
-    one.add_argument("model", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME")
+    _completed(
+        one.add_argument("model", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME"), completion.models
+    )
     _audit_arguments(one)
     many = verb("sweep", commands.sweep, "ask for audits of all models that match, and wait for them")
     many.add_argument("pattern", metavar="PATTERN", help="of full names, such as 'timm/*in1k' or 'torchvision/resnet*'")
     _audit_arguments(many)
-    verb("status", commands.status, "show how an audit is doing").add_argument("id", metavar="ID")
-    verb("report", commands.report, "show the report of an audit", waiting).add_argument("id", metavar="ID")
+    _audit_id(verb("status", commands.status, "show how an audit is doing"))
+    reported = verb("report", commands.report, "show the report of an audit", waiting, plotting)
+    _audit_id(reported)
+    reported.add_argument(
+        "--figure", choices=["parts", "shifts", "depth"], default="parts", help="to write (default parts)"
+    )
     replayed = verb("replay", commands.replay, "run the audit of a report again and compare; 6 when numbers differ")
     replayed.add_argument("file", type=Path, metavar="REPORT.json")
-    replayed.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this")
-    verb("cancel", commands.cancel, "cancel a queued or running audit").add_argument("id", metavar="ID")
+    replayed.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
+    _audit_id(verb("cancel", commands.cancel, "cancel a queued or running audit"))
     listed = verb("list", commands.audits, "list audits, newest first")
     listed.add_argument("--status", choices=list(map(str, Status)))
     listed.add_argument("--model", help="of this model only")
@@ -140,8 +164,46 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("query", nargs="?", metavar="QUERY", help="part of a name")
     models.add_argument("--family")
     models.add_argument("--source", choices=["timm", "torchvision"])
+    models.add_argument("--limit", type=_positive, default=100, help="at most this many (default 100)")
+    model = verb("model", commands.model, "show one model and its depth, the blocks that an audit measures")
+    _completed(
+        model.add_argument("name", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME"), completion.models
+    )
+    model.add_argument(
+        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for a worker to find the blocks (default 30)"
+    )
+    compared = verb(
+        "compare", commands.compare, "compare audits by part, and their scores with ImageNet accuracy", plotting
+    )
+    of = "an audit's id; or a model's name or pattern, for the newest report of each model that matches"
+    _completed(compared.add_argument("audits", nargs="+", metavar="AUDIT", help=of), completion.audits)
+    compared.add_argument("--weights", metavar="KIND", help="of models' reports: those of these weights only")
+    compared.add_argument("--dataset", metavar="NAME", help="of models' reports: those on this data set only")
+    compared.add_argument("--num-images", type=_positive, metavar="N", help="of models' reports: those of so many only")
+    compared.add_argument("--score", choices=["channel", "layer"], default="channel", help="the one to show")
+    compared.add_argument(
+        "--top1", type=Path, metavar="FILE.csv", help="accuracies in per cent: columns model and top1, as timm's lists"
+    )
+    compared.add_argument(
+        "--figure", choices=["parts", "shifts", "depth", "accuracy"], default="parts", help="to write (default parts)"
+    )
     verb("health", commands.health, "show how the service is; 3 when it is not well")
+    shell = verbs.add_parser(
+        "completion",
+        help="print what makes a shell complete zooaudit",
+        description="Prints what makes a shell complete commands, options, models and audits.\n\n" + COMPLETION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shell.add_argument("shell", choices=completion.SHELLS)
     return parser
+
+
+def _audit_id(parser: argparse.ArgumentParser) -> None:
+    _completed(parser.add_argument("id", metavar="ID", help="of the audit"), completion.audits)
+
+
+def _completed(argument: argparse.Action, completer: Callable[..., object]) -> None:
+    argument.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
 
 
 def _audit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,6 +249,16 @@ def _numbers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{item!r} is not a range from a smaller to a larger number")
         values += run
     return tuple(values)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -3,22 +3,32 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import IntEnum
-from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from zooaudit.client import AuditClient
+from zooaudit import completion as shells
+from zooaudit import figures
+from zooaudit.comparison_tables import comparison_tables
 from zooaudit.contract import Audit, Report, Status
-from zooaudit.display import audits_table, printable, progress, report_text, state, sweep_table, sweeping, table
-from zooaudit.errors import AuditCanceled, AuditFailed, sentence
+from zooaudit.display import draw, report_text, sweeping, waiting
+from zooaudit.errors import sentence
+from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
-from zooaudit.replay import compare
+from zooaudit.panels import Figure
+from zooaudit.replay import compare as compare_reports
+from zooaudit.selection import read_top1, select
 from zooaudit.sweep import matching
 from zooaudit.sweep import sweep as sweep_models
+from zooaudit.tables import audits_table, model_tables, models_table, sweep_tables
+from zooaudit.words import printable, state
+
+if TYPE_CHECKING:
+    from zooaudit.client import AuditClient
 
 
 class Exit(IntEnum):
@@ -35,19 +45,16 @@ class Exit(IntEnum):
 
 
 class Interrupted(Exception):
-    """Ctrl-C while waiting for an audit, which goes on."""
+    """Ctrl-C while waiting for an audit, which goes on; what can be done about that."""
 
     def __init__(self, audit: Audit) -> None:
-        super().__init__(
-            f"Stopped waiting; audit {audit.id} goes on.\n"
-            f"Take it up again: zooaudit report {audit.id} --wait\nCancel it: zooaudit cancel {audit.id}"
-        )
+        super().__init__(f"Take it up again: zooaudit report {audit.id} --wait\nCancel it: zooaudit cancel {audit.id}")
 
 
-def audit(client: AuditClient, args: argparse.Namespace) -> Exit:
+def audit(client: "AuditClient", args: argparse.Namespace) -> Exit:
     accepted = client.submit(args.model, **_options(args))
     if args.wait or args.output:
-        return _finish(client, accepted, args)
+        return _show_report(_wait(client, accepted, args), args)
     if args.json:
         _print_json(accepted)
     else:
@@ -56,7 +63,7 @@ def audit(client: AuditClient, args: argparse.Namespace) -> Exit:
     return _exit_of(accepted)
 
 
-def sweep(client: AuditClient, args: argparse.Namespace) -> Exit:
+def sweep(client: "AuditClient", args: argparse.Namespace) -> Exit:
     options = _options(args)
     names = matching(client, args.pattern, args.weights or "pretrained")
     if not names:
@@ -76,7 +83,7 @@ def sweep(client: AuditClient, args: argparse.Namespace) -> Exit:
     if args.json:
         print(json.dumps({model: found.model_dump(mode="json") for model, found in outcomes.items()}, indent=2))
     else:
-        sweep_table(reports, sys.stdout)
+        draw(sweep_tables(reports) if reports else [], sys.stdout)
         for model, found in outcomes.items():
             if model not in reports:
                 why = found if not isinstance(found, Audit) else found.error
@@ -89,48 +96,61 @@ def _options(args: argparse.Namespace) -> Options:
     return {key: value for key, value in vars(args).items() if key in Options.__annotations__ and value is not None}  # type: ignore[return-value]
 
 
-def report(client: AuditClient, args: argparse.Namespace) -> Exit:
-    if args.wait:
-        return _finish(client, client.status(args.id), args)
-    return _show_report(client.report(args.id), args)
+def report(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    if not _can_draw(args):
+        return Exit.USAGE
+    found = _wait(client, client.status(args.id), args) if args.wait else client.report(args.id)
+    shown = _show_report(found, args)
+    return shown if _draw(lambda: figures.of(args.figure, [found]), args) else Exit.USAGE
 
 
-def replay(client: AuditClient, args: argparse.Namespace) -> Exit:
+def _can_draw(args: argparse.Namespace) -> bool:
+    """Whether plotly is there if a figure is wanted, asked before hours of waiting."""
+    if args.html or args.png:
+        try:
+            import plotly  # noqa: F401
+        except ImportError:
+            print("Figures are drawn with plotly: pip install 'zooaudit[plot]'", file=sys.stderr)
+            return False
+    return True
+
+
+def _draw(make: Callable[[], Figure], args: argparse.Namespace) -> bool:
+    """Writes the figure where it is wanted."""
+    files = [file for file in (args.html, args.png) if file]
+    if files:
+        try:
+            figures.save(make(), args.html, args.png)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return False
+        print(f"Figure written to {' and '.join(map(str, files))}", file=sys.stderr)
+    return True
+
+
+def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
     try:
         before = Report.model_validate_json(args.file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         print(f"{args.file} is not a report: {printable(str(error))[:500]}", file=sys.stderr)
         return Exit.USAGE
-    accepted = client.repeat(before)
-    ended = _ended(client, accepted, args)
-    verdict = compare(before, client.report(ended.id))
+    after = _wait(client, client.repeat(before), args)
+    verdict = compare_reports(before, after)
     if args.json:
-        print(json.dumps({"id": ended.id, **asdict(verdict)}, indent=2, default=str))
+        print(json.dumps({"id": after.id, **asdict(verdict)}, indent=2, default=str))
     else:
         print(printable(str(verdict)))
         for item in verdict.circumstances:
             print(printable(str(item)))
-        print(f"The second report: zooaudit report {ended.id}", file=sys.stderr)
+        print(f"The second report: zooaudit report {after.id}", file=sys.stderr)
     return Exit.OK if verdict.equal else Exit.DIFFERENT
 
 
-def _finish(client: AuditClient, accepted: Audit, args: argparse.Namespace) -> Exit:
-    return _show_report(client.report(_ended(client, accepted, args).id), args)
-
-
-def _ended(client: AuditClient, accepted: Audit, args: argparse.Namespace) -> Audit:
-    """The audit when it has succeeded; AuditFailed or AuditCanceled when it has not."""
+def _wait(client: "AuditClient", accepted: Audit, args: argparse.Namespace) -> Report:
     try:
-        with progress() as show:
-            show(accepted)
-            ended = client.wait(accepted.id, args.timeout, on_progress=show)
+        return AuditHandle(client, accepted).wait(args.timeout)
     except KeyboardInterrupt:
         raise Interrupted(accepted) from None
-    if ended.status is Status.FAILED:
-        raise AuditFailed(ended)
-    if ended.status is Status.CANCELED:
-        raise AuditCanceled(ended)
-    return ended
 
 
 def _show_report(found: Report, args: argparse.Namespace) -> Exit:
@@ -145,7 +165,7 @@ def _show_report(found: Report, args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def status(client: AuditClient, args: argparse.Namespace) -> Exit:
+def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
     found = client.status(args.id)
     if args.json:
         _print_json(found)
@@ -156,7 +176,7 @@ def status(client: AuditClient, args: argparse.Namespace) -> Exit:
     return _exit_of(found)
 
 
-def cancel(client: AuditClient, args: argparse.Namespace) -> Exit:
+def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
     found = client.cancel(args.id)
     if args.json:
         _print_json(found)
@@ -166,40 +186,65 @@ def cancel(client: AuditClient, args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def audits(client: AuditClient, args: argparse.Namespace) -> Exit:
-    found = list(islice(client.audits(status=args.status, model=args.model, limit=args.limit), args.limit))
+def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    found = list(client.audits(status=args.status, model=args.model, limit=args.limit))
     if args.json:
         _print_json(found)
     elif found:
-        audits_table(found, sys.stdout)
+        draw([audits_table(found)], sys.stdout)
     else:
         print("No audits.", file=sys.stderr)
     return Exit.OK
 
 
-def models(client: AuditClient, args: argparse.Namespace) -> Exit:
-    found = client.models(args.query, family=args.family, source=args.source)
+def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    if not _can_draw(args):
+        return Exit.USAGE
+    try:
+        top1 = read_top1(args.top1) if args.top1 else None
+        ids = select(client, args.audits, args.weights, args.dataset, args.num_images)
+    except ValueError as error:
+        print(printable(str(error)), file=sys.stderr)
+        return Exit.USAGE
+    found = client.compare(ids, top1)
+    if args.json:
+        _print_json(found)
+    else:
+        draw(comparison_tables(found, args.score), sys.stdout)
+
+    def figure() -> Figure:
+        if args.figure == "accuracy":
+            return figures.accuracy(found)
+        if args.figure == "parts":
+            return figures.parts(found.audits)
+        return figures.of(args.figure, [client.report(audit.id) for audit in found.audits], args.score)
+
+    return Exit.OK if _draw(figure, args) else Exit.USAGE
+
+
+def models(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    found = client.models(args.query, family=args.family, source=args.source, limit=args.limit)
     if args.json:
         _print_json(found)
         return Exit.OK
-    rows = [
-        [
-            printable(entry.name),
-            entry.family,
-            str(entry.input_size or "–"),
-            _answer(entry.pretrained),
-            _answer(entry.supported),
-        ]
-        for entry in found.models
-    ]
-    if rows:
-        table(("Model", "Family", "Input side", "Pretrained", "Supported"), rows, sys.stdout)
-    if found.total > len(rows) or not rows:
-        print(f"{len(rows)} of {found.total} models that match.", file=sys.stderr)
+    if found.models:
+        draw([models_table(found)], sys.stdout)
+    if found.total > len(found.models) or not found.models:
+        print(f"{len(found.models)} of {found.total} models that match.", file=sys.stderr)
     return Exit.OK
 
 
-def health(client: AuditClient, args: argparse.Namespace) -> Exit:
+def model(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    with waiting(f"A worker finds the blocks of {printable(args.name)}, unless that has been done"):
+        found = client.model(args.name, args.timeout)
+    if args.json:
+        _print_json(found)
+    else:
+        draw(model_tables(found), sys.stdout)
+    return Exit.OK
+
+
+def health(client: "AuditClient", args: argparse.Namespace) -> Exit:
     found = client.health()
     if args.json:
         _print_json(found)
@@ -215,12 +260,17 @@ def health(client: AuditClient, args: argparse.Namespace) -> Exit:
     return Exit.OK if found.status == "ok" else Exit.UNREACHABLE
 
 
+def completion(shell: str) -> Exit:
+    try:
+        print(shells.script(shell))
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        return Exit.USAGE
+    return Exit.OK
+
+
 def _exit_of(found: Audit) -> Exit:
     return Exit.AUDIT_FAILED if found.status in (Status.FAILED, Status.CANCELED) else Exit.OK
-
-
-def _answer(value: bool) -> str:
-    return "yes" if value else "no"
 
 
 def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:

@@ -16,7 +16,7 @@ ZooauditError
 
 from http import HTTPStatus
 
-from zooaudit.contract import Audit, Problem
+from zooaudit.contract import Audit, Problem, Status
 
 
 class ZooauditError(Exception):
@@ -84,6 +84,14 @@ class AuditCanceled(ZooauditError):
     def __init__(self, audit: Audit) -> None:
         super().__init__(f"The audit of {audit.request.model} was canceled.")
         self.audit = audit
+
+
+def raise_unless_succeeded(audit: Audit) -> None:
+    """Raises :class:`AuditFailed` or :class:`AuditCanceled` where the audit has ended without a report."""
+    if audit.status is Status.FAILED:
+        raise AuditFailed(audit)
+    if audit.status is Status.CANCELED:
+        raise AuditCanceled(audit)
 
 
 def sentence(problem: Problem) -> str:

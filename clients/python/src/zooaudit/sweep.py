@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from zooaudit.client import AuditClient
 from zooaudit.contract import Audit, CatalogueEntry, Problem
 from zooaudit.errors import InvalidRequest
 from zooaudit.options import Options
+
+if TYPE_CHECKING:
+    from zooaudit.client import AuditClient
 
 POLL_S = 2.0
 ABREAST = 20
@@ -22,7 +25,7 @@ Outcome = Audit | Problem
 """The audit of a model, or why the service does not accept one."""
 
 
-def matching(client: AuditClient, pattern: str, weights: str = "pretrained") -> list[str]:
+def matching(client: "AuditClient", pattern: str, weights: str = "pretrained") -> list[str]:
     """The full names of all models that can be audited and match a shell pattern such as ``timm/*in1k``, in the
     catalogue's order. A pattern without a zoo matches in both, a name without a tag stands for its first tag; with
     untrained weights tags do not matter, and an architecture matches once."""
@@ -42,7 +45,7 @@ def _names(entry: CatalogueEntry) -> list[str]:
 
 
 def sweep(
-    client: AuditClient,
+    client: "AuditClient",
     models: list[str],
     options: Options,
     on_change: Callable[[Mapping[str, Outcome]], object] = lambda _outcomes: None,

@@ -25,6 +25,7 @@ from zooaudit.contract.comparison import (
     RelatedScores,
     SharedMethod,
 )
+from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
     CATALOGUE_KEY,
     DEPTHS_KEY,
@@ -105,6 +106,8 @@ __all__ = [
     "Environment",
     "Estimate",
     "FieldError",
+    "Figure",
+    "Figures",
     "Health",
     "Images",
     "Layout",

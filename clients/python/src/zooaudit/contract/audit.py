@@ -68,6 +68,18 @@ class Audit(Contract):
     error: Problem | None
     links: Links
 
+    def __repr__(self) -> str:
+        from zooaudit.words import state, subject
+
+        return f"<Audit {self.id} {subject(self.request)}: {state(self)}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from zooaudit.tables import audit_table, html
+
+        return html([audit_table(self)])
+
 
 class AuditList(Contract):
     """One page of audits, newest first; ``next_cursor`` is null on the last page."""

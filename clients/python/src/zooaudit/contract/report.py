@@ -1,7 +1,7 @@
 """The result of an audit."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,10 @@ from zooaudit.contract.base import Contract, Signed, Unit, omit_none
 from zooaudit.contract.catalogue import Layout, Source
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationScore
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects
 
 SCHEMA_VERSION: Literal[1] = 1
 """Version of the report's shape."""
@@ -180,6 +184,47 @@ class Report(Contract):
     baseline: Baseline | None = Field(default=None, exclude_if=omit_none)
     environment: Environment
     timing: Timing
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Every score and interval of the report, in long form; needs pandas.
+
+        A row is a pair of scores, ``channel`` and ``layer``, with their intervals ``channel_low`` to ``layer_high``:
+
+        ``level``, ``part``, ``block``  of a "part", or of a "block" with its name
+        ``kind``                        "translation" or "rotation"
+        ``statistic``, ``amount``       "mean" over so many ``transforms``; "aligned", the mean over those shifts that
+                                        are whole at the block; or one "transform" of that many pixels or degrees
+        ``similarity``, ``border``      under which it was measured
+        ``quantity``, ``seed``          "score" of the weights asked for; with a baseline "untrained", the mean, and by
+                                        seed, and "learned", the score beyond the untrained mean
+
+        ``df.query("level == 'part' and statistic == 'mean'")`` is the table of the parts, and frames of several reports
+        can be concatenated: each row has the audit's ``id``, ``model`` and ``weights``. What cannot be measured is NaN,
+        with a ``reason``.
+        """
+        from zooaudit.frames import report_frame
+
+        return report_frame(self)
+
+    def __repr__(self) -> str:
+        from zooaudit.tables import plain, report_tables
+
+        return plain(report_tables(self)[:1])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from zooaudit.tables import html, report_tables
+
+        return html(report_tables(self))
+
+    def plot(
+        self, kind: Literal["parts", "shifts", "depth"] = "parts", *others: "Report"
+    ) -> "plotly.graph_objects.Figure":
+        """A figure of this report, and of ``others`` with it: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit import figures
+
+        return figures.draw(figures.of(kind, [self, *others]))
 
 
 def request_of(report: Report) -> AuditRequest:

@@ -1,0 +1,18 @@
+"""A real worker process that knows the models of the client's README and makes its measurements up."""
+
+import logging
+import sys
+
+from zooaudit.contract import Catalogue
+
+from tests.fakes import entry, report_of
+from worker import jobs
+from worker.settings import WorkerSettings
+
+CATALOGUE = Catalogue(
+    entries=(entry("timm/resnet18", "a1_in1k"), entry("timm/resnet50", "a1_in1k")), datasets={"synthetic": None}
+)
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    sys.exit(0 if jobs.work(WorkerSettings(), CATALOGUE, lambda request, _: report_of(request)) else 1)

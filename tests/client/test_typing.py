@@ -1,0 +1,70 @@
+"""What a user's ``mypy --strict`` makes of the library."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import asyncio
+from typing import assert_type
+
+from zooaudit import AsyncAuditClient, Audit, AuditClient, AuditHandle, Comparison, ModelDetail, Report
+
+
+def blocking() -> float | None:
+    with AuditClient("http://127.0.0.1:8000", api_key="key") as client:
+        handle = assert_type(client.audit("timm/resnet18", num_images=64, translations_px=range(1, 9)), AuditHandle)
+        report = assert_type(handle.wait(timeout=60, progress=True), Report)
+        assert_type(client.wait(handle.id, on_progress=print), Audit)
+        assert_type(client.compare([handle, report, "0" * 32, handle.status()], top1={"resnet18": 71.5}), Comparison)
+        assert_type(client.model("timm/resnet18"), ModelDetail)
+        assert_type([audit.id for audit in client.audits(status="succeeded")], list[str])
+        return report.parts["Early"].translation.channel
+
+
+async def awaiting() -> None:
+    async with AsyncAuditClient() as client:
+        report = assert_type(await (await client.audit("timm/resnet18", num_images=64)).wait(progress=True), Report)
+        assert_type(await client.compare([report]), Comparison)
+        assert_type([audit async for audit in client.audits()], list[Audit])
+
+
+asyncio.run(awaiting())
+"""
+WRONG = """
+from zooaudit import AuditClient
+
+client = AuditClient()
+client.audit("timm/resnet18", images=64)
+client.audit("timm/resnet18", num_images="64")
+client.compare([1])
+client.report("0").parts["Early"].translation.chanel
+client.report("0").parts["early"]
+"""
+
+
+def check(script: str, folder: Path) -> list[str]:
+    file = folder / "script.py"
+    file.write_text(script)
+    root = Path(__file__).parents[2]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--cache-dir",
+        root / ".mypy_cache/user",
+        file,
+    ]
+    source = {"MYPYPATH": str(root / "clients/python/src"), "PATH": ""}
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, env=source, cwd=folder)
+    assert ran.returncode in (0, 1), ran.stderr
+    # What it says of the library's own files, a user of an installed one does not see.
+    return [line for line in ran.stdout.splitlines() if line.startswith("script.py:") and "error:" in line]
+
+
+def test_right_use_passes_and_each_mistake_is_found(tmp_path):
+    assert check(SCRIPT, tmp_path) == []
+    wrong = check(WRONG, tmp_path)
+    assert [int(line.split(":")[1]) for line in wrong] == [5, 6, 7, 8, 9], wrong
