@@ -6,7 +6,7 @@ import sys
 import pytest
 
 CASES = {
-    "service.app": ["torch", "torchvision", "timm", "worker", "plotly", "zooaudit.client"],
+    "service.app": ["torch", "torchvision", "timm", "worker", "plotly", "scipy", "numpy", "zooaudit.client"],
     "service.stack": ["torch", "torchvision", "timm", "worker"],
     "worker.audit": ["fastapi", "starlette", "rq", "redis", "httpx", "obstore", "pydantic_settings", "service"],
     "worker.cli": ["fastapi", "starlette", "rq", "redis", "httpx", "obstore", "service"],
@@ -14,6 +14,7 @@ CASES = {
     "worker.__main__": ["torch", "torchvision", "timm", "rq", "redis", "service"],
     "zooaudit": ["fastapi", "torch", "rq", "redis", "numpy", "httpx", "service", "worker"],
     "zooaudit.contract": ["fastapi", "torch", "rq", "redis", "numpy", "httpx", "service", "worker"],
+    "zooaudit.figures": ["fastapi", "torch", "rq", "redis", "numpy", "plotly", "httpx", "service", "worker"],
     "zooaudit.client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
     "zooaudit.async_client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
     "zooaudit.tables": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "httpx", "service", "worker"],

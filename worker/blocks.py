@@ -98,7 +98,7 @@ def _taps(
     order = [call.path for call in ran]
     choices: list[tuple[str, list[list[Tap]]]] = []
     for unit in units:
-        if strict or _has_cells(_last(ran, unit[0])):
+        if strict or _has_cells(_last(ran, unit[0]).shapes):
             paths = unit if strict else [*unit, *_around(unit[0], order, heads)]
             choices.append((unit[0], [possible(_last(ran, path), _order(module, path)) for path in paths]))
     seen = iter(verified(module, size, [taps for _, options in choices for taps in options]))
@@ -146,12 +146,26 @@ def _classifiers(module: nn.Module, ran: Sequence[Call]) -> tuple[str, ...]:
         parts = [part for one in (said if isinstance(said, tuple) else [said]) for part in _flat(one)]
         names = [path for path, part in module.named_modules() if any(part is one for one in parts)]
         return tuple(
-            path for path in names if path in order and not isinstance(module.get_submodule(path), nn.Identity)
+            _layer(module, ran, path)
+            for path in names
+            if path in order and not isinstance(module.get_submodule(path), nn.Identity)
         )
     for kind in (nn.Linear, nn.Conv2d):
         if last := [path for path in order if isinstance(module.get_submodule(path), kind)]:
             return (last[-1],)
     raise _unsuitable("No linear layer or convolution runs that could be the classifier: say which module is.")
+
+
+def _layer(module: nn.Module, ran: Sequence[Call], head: str) -> str:
+    """The layer of ``head`` that gives the classes, where that is a head that pools first; else ``head`` itself."""
+    inside = [
+        call.path
+        for call in ran
+        if within(call.path, [head])
+        and isinstance(module.get_submodule(call.path), nn.Linear | nn.Conv2d)
+        and not _has_cells(call.entering)
+    ]
+    return inside[-1] if inside and _has_cells(_last(ran, head).entering) else head
 
 
 def _auxiliary(module: nn.Module) -> tuple[str, ...]:
@@ -180,9 +194,9 @@ def _pool(module: nn.Module, ran: Sequence[Call], heads: Sequence[str]) -> str:
 def _absent(ran: Sequence[Call], heads: Sequence[str]) -> tuple[tuple[PartName, str], ...]:
     missing: list[tuple[PartName, str]] = []
     output = ran[-1].shapes
-    whole = "the model gives no vector" if len(output) != 1 or _has_cells(ran[-1]) else None
+    whole = "the model gives no vector" if len(output) != 1 or _has_cells(output) else None
     entering = [_last(ran, head) for head in heads]
-    if any(_has_cells(call) for call in entering):
+    if any(_has_cells(call.entering) for call in entering):
         missing.append(("Pool", "what enters the classifier is a map: the model pools after it"))
     elif not heads and whole:
         missing.append(("Pool", whole))
@@ -193,9 +207,9 @@ def _absent(ran: Sequence[Call], heads: Sequence[str]) -> tuple[tuple[PartName, 
     return tuple(missing)
 
 
-def _has_cells(call: Call) -> bool:
-    """Whether some output is more than one vector an image."""
-    return any(len(shape) > 2 and sorted(shape[1:])[-2] > 1 for shape in call.shapes)
+def _has_cells(shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether some tensor is more than one vector an image."""
+    return any(len(shape) > 2 and sorted(shape[1:])[-2] > 1 for shape in shapes)
 
 
 def _is_map(call: Call, layout: Layout) -> bool:

@@ -161,7 +161,7 @@ def _maps(module: nn.Module, images: Tensor, taps: Iterable[Tap]) -> dict[Tap, T
         by_path.setdefault(tap.name, []).append(tap)
     found: dict[Tap, Tensor] = {}
 
-    def hear(path: str, output: Any) -> None:
+    def hear(path: str, _inputs: Any, output: Any) -> None:
         found.update({tap: tap.feature_map(output).to(torch.float32, copy=True) for tap in by_path[path]})
 
     with torch.inference_mode(), listening(module, by_path, hear):

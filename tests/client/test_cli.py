@@ -229,6 +229,7 @@ def test_models_and_health(service):
         (("audit",), 2, "MODEL"),
         (("status", "0" * 32), 4, "There is no audit with this id."),
         (("report", "nonsense"), 4, "There is no audit with this id."),
+        (("report", "0" * 32, "--timeout=nan"), 2, "'nan' is not a number of seconds"),
         (("list", "--limit=0"), 2, "'0' is not a number above 0"),
         (("health", "--url=service"), 2, "'service' is not an http:// or https:// URL."),
     ],

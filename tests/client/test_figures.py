@@ -5,12 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from zooaudit import AuditClient, figures
 from zooaudit.cli import make_parser
 from zooaudit.contract import PARTS, AuditRequest, Comparison, Report, ShiftRow, TranslationScore
@@ -159,20 +160,34 @@ def test_a_browser_shows_a_name_letter_by_letter(page, kind):
 
 
 @pytest.fixture(scope="module")
-def page():
-    import plotly
-
-    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        # Debian's own where there is one, else the one that playwright installs.
         found = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 375, "height": 800})
-        page.set_content("<!doctype html><div id=figure></div>")
-        page.add_script_tag(path=script)
-        yield page
+        yield browser
         browser.close()
 
 
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    import plotly
+
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    page.set_content("<!doctype html><div id=figure></div>")
+    page.add_script_tag(path=Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def kaleido(browser, monkeypatch) -> None:
+    """Where there is no browser that kaleido finds by itself, it takes the other tests'."""
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        monkeypatch.setenv("BROWSER_PATH", browser.browser_type.executable_path)
+
+
+@pytest.mark.usefixtures("kaleido")
 def test_a_figure_becomes_a_png_and_a_page(tmp_path, comparison):
     drawn = comparison.plot()
     drawn.write_image(tmp_path / "figure.png", width=800)
@@ -188,6 +203,7 @@ def test_without_plotly_it_says_what_to_install():
     assert "ImportError: Figures are drawn with plotly: pip install 'zooaudit[plot]'" in failed.stderr
 
 
+@pytest.mark.usefixtures("kaleido")
 def test_the_command_line_writes_figures(tmp_path, capsys, comparison):
     reports = {f"/audit/{found.id}/report": found for found in (report(f"timm/m{n}", 70.0 + n) for n in range(5))}
 

@@ -29,9 +29,10 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("example", "said"), list(zip(blocks("python"), ("Early", "Spearman"), strict=True)))
-def test_python(service, example, said):
+def test_python(service, tmp_path, example, said):
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
+        cwd=tmp_path,
         env={**os.environ, "ZOOAUDIT_URL": service.url},
         capture_output=True,
         text=True,
@@ -45,6 +46,6 @@ def test_python(service, example, said):
 def test_shell():
     lines = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
     commands = [words[1:] for words in lines if words and words[0] == "zooaudit"]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for words in commands:
         make_parser().parse_args(words)

@@ -106,6 +106,9 @@ def test_a_model_that_pools_after_its_classifier_has_no_pool() -> None:
 def test_several_heads_are_side_by_side() -> None:
     assert find_depth(*built("timm/deit_tiny_distilled_patch16_224")).classifiers == ("head", "head_dist")
     assert find_depth(*built("timm/crossvit_tiny_240")).classifiers == ("head.0", "head.1")
+    # timm calls the whole head the classifier, which pools first.
+    sequencer = find_depth(*built("timm/sequencer2d_s"))
+    assert (sequencer.classifiers, sequencer.absent) == (("head.fc",), ())
     # VOLO's second classifier is for tokens, and no block either.
     volo = find_depth(*built("timm/volo_d1_224"))
     assert volo.classifiers == ("head",)

@@ -1,6 +1,7 @@
 """The command line ``zooaudit``: parses arguments, runs a command, turns errors into one sentence and an exit code."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ environment:
 exit codes:
   0    done
   1    the audit, or one of a sweep, failed or was canceled
-  2    wrong usage, or a request that the service finds invalid (no such model, data set, ...)
+  2    wrong usage, an extra that is not installed, or a request that the service finds invalid (no such model, ...)
   3    the service cannot be reached, or cannot serve now
   4    the service refuses (no such audit, API key missing, report not ready, ...)
   5    --timeout passed; the audit goes on
@@ -118,7 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
     waiting = argparse.ArgumentParser(add_help=False)
     waiting.add_argument("--wait", action="store_true", help="show progress, then the report")
-    waiting.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this")
+    waiting.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
     waiting.add_argument("--output", type=commands.output_file, metavar="FILE", help="write the report there as JSON")
     plotting = argparse.ArgumentParser(add_help=False)
     plotting.add_argument("--html", type=commands.output_file, metavar="FILE", help="write a figure there as a page")
@@ -153,7 +154,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     replayed = verb("replay", commands.replay, "run the audit of a report again and compare; 6 when numbers differ")
     replayed.add_argument("file", type=Path, metavar="REPORT.json")
-    replayed.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this")
+    replayed.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
     _audit_id(verb("cancel", commands.cancel, "cancel a queued or running audit"))
     listed = verb("list", commands.audits, "list audits, newest first")
     listed.add_argument("--status", choices=list(map(str, Status)))
@@ -169,7 +170,7 @@ def make_parser() -> argparse.ArgumentParser:
         model.add_argument("name", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME"), completion.models
     )
     model.add_argument(
-        "--timeout", type=float, default=30.0, metavar="SECONDS", help="for a worker to find the blocks (default 30)"
+        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for a worker to find the blocks (default 30)"
     )
     compared = verb(
         "compare", commands.compare, "compare audits by part, and their scores with ImageNet accuracy", plotting
@@ -248,6 +249,16 @@ def _numbers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{item!r} is not a range from a smaller to a larger number")
         values += run
     return tuple(values)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -26,7 +26,7 @@ class AuditClient:
 
     ``base_url``   else the environment's ZOOAUDIT_URL, else http://127.0.0.1:8000
     ``api_key``    else the environment's ZOOAUDIT_API_KEY, else none
-    ``timeout``    seconds for one request
+    ``timeout``    seconds for the service to accept a connection, and to send the next piece of its answer
     ``retry_s``    seconds for which connection errors, 429 and 503 are tried again, with backoff or as Retry-After
                    asks. Every request may be repeated: an audit's id is made from its request.
     ``transport``  an httpx transport to use instead of the network

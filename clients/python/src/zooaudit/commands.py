@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from zooaudit import completion as shells
 from zooaudit import figures
+from zooaudit.comparison_tables import comparison_tables
 from zooaudit.contract import Audit, Report, Status
 from zooaudit.display import draw, report_text, sweeping, waiting
 from zooaudit.errors import sentence
@@ -23,7 +24,7 @@ from zooaudit.replay import compare as compare_reports
 from zooaudit.selection import read_top1, select
 from zooaudit.sweep import matching
 from zooaudit.sweep import sweep as sweep_models
-from zooaudit.tables import audits_table, comparison_tables, model_tables, models_table, sweep_tables
+from zooaudit.tables import audits_table, model_tables, models_table, sweep_tables
 from zooaudit.words import printable, state
 
 if TYPE_CHECKING:
@@ -131,7 +132,11 @@ def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
     try:
         before = Report.model_validate_json(args.file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        print(f"{args.file} is not a report: {printable(str(error))[:500]}", file=sys.stderr)
+        why = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        print(f"{args.file} is not a report: {printable(why)}.", file=sys.stderr)
         return Exit.USAGE
     after = _wait(client, client.repeat(before), args)
     verdict = compare_reports(before, after)

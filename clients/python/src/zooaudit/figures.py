@@ -247,7 +247,7 @@ def accuracy(comparison: Comparison) -> Figure:
     if None not in missing:
         panels.say(f"No correlations: {' '.join(sorted(reason for reason in missing if reason))}")
     if left_out := len(comparison.audits) - len(with_top1):
-        panels.say(f"Left out, no top-1 accuracy being known: {left_out} of {len(comparison.audits)} audits.")
+        panels.say(f"Left out, without a top-1 accuracy: {left_out} of {len(comparison.audits)}.")
     pad = max(0.05 * (high - low), 0.5)
     panels.x = {
         "title": {"text": "top-1, %", "standoff": 4, "font": {"size": 12}},
@@ -302,14 +302,23 @@ def _point(x: float, score: Score, kind: Kind, what: tuple[str, ...]) -> Point:
 
 
 def _rho(relation: AccuracyRelation) -> str:
-    """Spearman's rho, its interval and p-value, without leading zeros: narrow enough for a telephone's half."""
+    """Spearman's rho, its interval and p-value, without leading zeros: narrow enough for half a phone."""
     if relation.spearman is None or relation.p_value is None:
         return "no ρ"
-    numbers = f"ρ {relation.spearman:.2f}"
+    numbers = f"ρ {_hundredths(relation.spearman)}"
     if relation.interval:
-        numbers += " [{:.2f}, {:.2f}]".format(*relation.interval)
-    numbers += ", p <0.001" if relation.p_value < 0.001 else f", p {relation.p_value:.3f}"
-    return numbers.replace("0.", ".").replace("-", "−")
+        low, high = map(_hundredths, relation.interval)
+        numbers += f" [{low}, {high}]"
+    return numbers + (", p <.001" if relation.p_value < 0.001 else f", p {relation.p_value:.3f}".replace("0.", "."))
+
+
+def _hundredths(value: float) -> str:
+    """A correlation as statisticians write it.
+
+    >>> _hundredths(-0.416), _hundredths(-0.001), _hundredths(1)
+    ('−.42', '.00', '1.00')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".replace("0.", ".").replace("-", "−")
 
 
 def _pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:

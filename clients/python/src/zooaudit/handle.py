@@ -5,7 +5,7 @@ A handle is made by ``client.audit(...)``; for an audit of which only the id is 
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zooaudit.contract import Audit, Report
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from zooaudit.client import AuditClient
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AuditHandle:
     """One audit of a service. ``audit`` is what was known of it when it was asked for."""
 
-    _client: "AuditClient" = field(compare=False)
+    _client: "AuditClient"
     audit: Audit
 
     @property
@@ -58,11 +58,11 @@ class AuditHandle:
         return self._client.cancel(self.id)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AsyncAuditHandle:
     """One audit of a service, for asyncio: see :class:`AuditHandle`."""
 
-    _client: "AsyncAuditClient" = field(compare=False)
+    _client: "AsyncAuditClient"
     audit: Audit
 
     @property

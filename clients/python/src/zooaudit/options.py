@@ -1,7 +1,7 @@
 """What a caller may ask for, as keywords, made into the contract's request."""
 
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from pydantic import ValidationError
 
@@ -13,7 +13,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Options(TypedDict, total=False):
-    """What :meth:`AuditClient.submit` takes beside the model; defaults and limits are those of AuditRequest."""
+    """What :meth:`AuditClient.audit` takes beside the model; defaults and limits are those of AuditRequest."""
 
     weights: str
     dataset: str
@@ -21,9 +21,9 @@ class Options(TypedDict, total=False):
     seed: int
     translations_px: Iterable[int]
     rotations_deg: Iterable[int]
-    similarity: str
-    border: str
-    precision: str
+    similarity: Literal["correlation", "cosine", "both"]
+    border: Literal["crop", "zero", "circular", "all"]
+    precision: Literal["float32", "tf32", "bfloat16"]
     tolerance: float
     baseline: bool
     baseline_seeds: int

@@ -232,7 +232,7 @@ class Panels:
             text = {"text": "<br>".join([f"<b>{_text(title)}</b>", *map(_text, lines)])}
             place = {"x": 0, "xref": f"{x} domain", "y": 1, "yref": f"{y} domain", "yshift": 2}
             told = {"hovertext": "<br>".join(map(_text, hover))} if hover else {}
-            layout["annotations"].append({**NOTE, **text, **place, **told, "font": {"size": 10.5 if lines else 12}})
+            layout["annotations"].append({**NOTE, **text, **place, **told, "font": {"size": 10 if lines else 12}})
             layout["shapes"] += [
                 {"type": "line", "xref": x, "x0": at, "x1": at, "yref": f"{y} domain", "y0": 0, "y1": 1}
                 | {"layer": "below", "line": {"color": "#c4c9d0", "width": 1, "dash": "dot"}}

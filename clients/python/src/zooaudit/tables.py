@@ -1,4 +1,4 @@
-"""Reports, comparisons, audits and models as tables of text: what the command line, ``repr`` and notebooks show."""
+"""Reports, audits and models as tables of text: what the command line, ``repr`` and notebooks show."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,8 @@ from typing import Literal, TypeVar
 
 from zooaudit.contract import (
     PARTS,
-    AccuracyRelation,
     Audit,
-    ComparedAudit,
     ComparedPart,
-    Comparison,
     Method,
     ModelDetail,
     ModelList,
@@ -22,7 +19,7 @@ from zooaudit.contract import (
     SharedMethod,
 )
 from zooaudit.errors import sentence
-from zooaudit.words import printable, ranges, score, short_state, signed, state, subject, sure
+from zooaudit.words import printable, ranges, score, short_state, state, subject, sure
 
 Kind = Literal["translation", "rotation"]
 T = TypeVar("T")
@@ -92,11 +89,11 @@ def report_tables(report: Report) -> list[Table]:
     weights = "UNTRAINED weights: the architecture's own equivariance" if untrained else f"{model.weights.kind} weights"
     used = f"{images.count} images of {printable(images.dataset)}"
     used += "" if images.stopped == "num_images" else ", enough for the tolerance,"
-    notes = [f"{used}, seed {images.seed}; {_how(report.method)}"]
+    notes = [f"{used}, seed {images.seed}; {how(report.method)}"]
     if any(part.translation.channel_interval or part.rotation.channel_interval for part in report.parts.values()):
         notes.append(HALF_WIDTH)
     rows = []
-    for name, part in _in_order(report.parts):
+    for name, part in in_order(report.parts):
         rows.append([name, str(part.blocks), *_sure(part.translation), *_sure(part.rotation)])
         reasons = {printable(kind.reason) for kind in (part.translation, part.rotation) if kind.reason}
         notes += [f"{name}: {reason}" for reason in sorted(reasons)]
@@ -105,7 +102,8 @@ def report_tables(report: Report) -> list[Table]:
     return [parts, *_borders(report), *_baseline(report)]
 
 
-def _in_order(parts: Mapping[PartName, T]) -> list[tuple[PartName, T]]:
+def in_order(parts: Mapping[PartName, T]) -> list[tuple[PartName, T]]:
+    """What there is of each part, in the order of the depth."""
     return [(name, parts[name]) for name in PARTS if name in parts]
 
 
@@ -113,13 +111,15 @@ def _sure(found: Score) -> tuple[str, str]:
     return sure(found.channel, found.channel_interval), sure(found.layer, found.layer_interval)
 
 
-def _cell(
+def cell(
     parts: Mapping[PartName, Part] | Mapping[PartName, ComparedPart], part: PartName, kind: Kind, name: ScoreName
 ) -> str:
+    """A part's score with half of its interval."""
     return _sure(getattr(parts[part], kind))[("channel", "layer").index(name)] if part in parts else "–"
 
 
-def _how(method: Method | SharedMethod) -> str:
+def how(method: Method | SharedMethod) -> str:
+    """The transforms and settings of a measurement, in a line."""
     transforms = f"shifts {ranges(method.translations_px)} px, rotations {ranges(method.rotations_deg)} deg"
     return f"{transforms}; {method.similarity}, border {method.border}, {method.precision}"
 
@@ -131,7 +131,7 @@ def _borders(report: Report) -> list[Table]:
     columns = ["Part", *(f"{border} {kind}" for border in report.borders for kind in ("channel", "layer"))]
     rows = [
         [name, *(score(value) for kind in kinds for value in (kind.channel, kind.layer))]
-        for name, _ in _in_order(report.parts)
+        for name, _ in in_order(report.parts)
         if (kinds := [parts[name].translation for parts in report.borders.values() if name in parts])
     ]
     return [Table(columns, rows, "Translation by border", numbers_from=1)]
@@ -142,105 +142,12 @@ def _baseline(report: Report) -> list[Table]:
     if report.baseline is None:
         return []
     rows = []
-    for name, part in _in_order(report.baseline.parts):
+    for name, part in in_order(report.baseline.parts):
         learned = (part.translation.channel, part.rotation.channel)
         rows.append([name, *(sure(e.value, e.interval) for kind in learned for e in (kind.untrained, kind.difference))])
     columns = ("Part", "Translation untrained", "Translation learned", "Rotation untrained", "Rotation learned")
     title = f"Channel equivariance beyond {len(report.baseline.seeds)} untrained"
     return [Table(columns, rows, title, numbers_from=1)]
-
-
-def comparison_tables(comparison: Comparison, name: ScoreName = "channel") -> list[Table]:
-    """One score of each audit by part, for translation and for rotation; how it goes with accuracy; and what it is
-    above what accuracy predicts."""
-    method, audits = comparison.method, comparison.audits
-    notes = [f"{method.num_images} images of {printable(method.dataset)}, seed {method.seed}; {_how(method)}"]
-    if any(
-        part.translation.channel_interval or part.rotation.channel_interval
-        for audit in audits
-        for part in audit.parts.values()
-    ):
-        notes.append(HALF_WIDTH)
-    known = any(audit.imagenet_top1 is not None for audit in audits)
-    weights = {audit.weights for audit in audits}
-    of = f", {weights.pop()} weights" if len(weights) == 1 else ""
-    scores = []
-    for kind in KINDS:
-        rows = [
-            [
-                _compared(comparison, audit),
-                *([_top1(audit.imagenet_top1)] if known else []),
-                *(_cell(audit.parts, part, kind, name) for part in PARTS),
-            ]
-            for audit in audits
-        ]
-        columns = ("Model", *(["Top-1 %"] if known else []), *PARTS)
-        scores.append(Table(columns, rows, f"{kind.capitalize()}: {name} equivariance{of}", numbers_from=1))
-    reasons = {
-        f"{printable(audit.model)}, {part} {kind}: {printable(found.reason)}"
-        for audit in audits
-        for part, both in _in_order(audit.parts)
-        for kind in KINDS
-        if (found := getattr(both, kind)).reason
-    }
-    last = scores.pop()
-    scores.append(Table(last.columns, last.rows, last.title, last.numbers_from, (*notes, *sorted(reasons))))
-    return [*scores, *_accuracy(comparison, name)]
-
-
-def _compared(comparison: Comparison, audit: ComparedAudit) -> str:
-    """The model, and its weights where they are not those of all."""
-    mixed = len({one.weights for one in comparison.audits}) > 1 and audit.weights != "pretrained"
-    return printable(audit.model) + (f" ({audit.weights})" if mixed else "")
-
-
-def _top1(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _accuracy(comparison: Comparison, name: ScoreName) -> list[Table]:
-    relations: dict[PartName, dict[Kind, AccuracyRelation]] = {
-        part: {kind: getattr(getattr(related, kind), name) for kind in KINDS}
-        for part, related in _in_order(comparison.accuracy)
-    }
-    every = [relation for kinds in relations.values() for relation in kinds.values()]
-    where: dict[str, list[str]] = {}
-    for part, kinds in relations.items():
-        for kind, relation in kinds.items():
-            if relation.reason:
-                where.setdefault(printable(relation.reason), []).append(f"{part} {kind}")
-    notes = [
-        reason if len(places) == len(every) else f"{', '.join(places)}: {reason}" for reason, places in where.items()
-    ]
-    title = f"Spearman's rho of {name} equivariance with ImageNet top-1, and its 95 % interval"
-    columns: tuple[str, ...] = ("Part", "Models", "Translation", "p", "Rotation", "p")
-    rows = []
-    for part, kinds in relations.items():
-        counts = dict.fromkeys(str(relation.models) for relation in kinds.values())
-        cells = [
-            cell
-            for relation in kinds.values()
-            for cell in (signed(relation.spearman, relation.interval), score(relation.p_value))
-        ]
-        rows.append([part, ", ".join(counts), *cells])
-    if all(relation.spearman is None for relation in every):
-        columns, rows = (), []
-    tables = [Table(columns, rows, title, numbers_from=1, notes=notes)]
-    for kind in KINDS:
-        residuals = {part: kinds[kind].residuals for part, kinds in relations.items()}
-        rows = [
-            [_compared(comparison, audit), *(_residual(residuals.get(part, {}).get(audit.id)) for part in PARTS)]
-            for audit in comparison.audits
-            if any(audit.id in found for found in residuals.values())
-        ]
-        if rows:
-            above = f"{kind.capitalize()} given accuracy: {name} equivariance above the line over top-1"
-            tables.append(Table(("Model", *PARTS), rows, above, numbers_from=1))
-    return tables
-
-
-def _residual(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}"
 
 
 def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
@@ -259,7 +166,7 @@ def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
 
 
 def _row(report: Report, kind: Kind) -> list[str]:
-    return [_cell(report.parts, part, kind, "channel") for part in PARTS]
+    return [cell(report.parts, part, kind, "channel") for part in PARTS]
 
 
 def audit_table(audit: Audit) -> Table:

@@ -100,14 +100,16 @@ class Comparison(Contract):
         return accuracy_frame(self)
 
     def __repr__(self) -> str:
-        from zooaudit.tables import comparison_tables, plain
+        from zooaudit.comparison_tables import comparison_tables
+        from zooaudit.tables import plain
 
         return plain(comparison_tables(self)[:3])
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        from zooaudit.tables import comparison_tables, html
+        from zooaudit.comparison_tables import comparison_tables
+        from zooaudit.tables import html
 
         return html(comparison_tables(self))
 
