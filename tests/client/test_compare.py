@@ -36,7 +36,7 @@ def serve(request: httpx.Request) -> httpx.Response:
         return answer(comparison())
     if request.url.path == "/audit":
         assert request.url.params["status"] == "succeeded"
-        return answer(AuditList(audits=AUDITS, next_cursor=None))
+        return answer(AuditList(audits=AUDITS, total=len(AUDITS), next_cursor=None))
     return answer(next(found for found in AUDITS if request.url.path == f"/audit/{found.id}"))
 
 
