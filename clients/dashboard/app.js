@@ -3,6 +3,7 @@
 import { auditsPage, showUnlisted } from "./audits.js";
 import { comparePage } from "./compare.js";
 import { byId, setText } from "./dom.js";
+import { forgetFigures } from "./figures.js";
 import { showDatasets } from "./form.js";
 import { duration } from "./format.js";
 import { request } from "./api.js";
@@ -28,6 +29,7 @@ function navigate({ moved = true, first = false } = {}) {
     byId("audits-page").hidden = kind !== "audits";
     root.hidden = kind === "audits";
     root.replaceChildren();
+    forgetFigures();
     fault("");
     const page = kind === "audits" ? auditsPage({ fault }) : PAGES[kind](root, now.get(kind), { fault });
     open = { key, page };

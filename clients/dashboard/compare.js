@@ -3,7 +3,7 @@
 import { fresh } from "./api.js";
 import { download } from "./csv.js";
 import { element, scrollable, setText } from "./dom.js";
-import { figurePanels, forgetFigures } from "./figures.js";
+import { figurePanels } from "./figures.js";
 import { count, ranges } from "./format.js";
 import { comparisonCsv, comparisonTable } from "./compared.js";
 import { relationsTable, residualsTable } from "./relations.js";
@@ -28,7 +28,6 @@ export function comparePage(root, list) {
   root.append(
     element("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, element("a", { class: "home", href: "/" }, "Audits"), " / ", "Comparison"),
     element("header", { class: "bar head" }, element("div", {}, heading, method), kindSwitch, actions), body);
-  forgetFigures();
   let comparison = null, asked = null, figures, figuresAsked = null, sections;
 
   return {

@@ -5,9 +5,24 @@ import { element, setText } from "./dom.js";
 
 const drawn = new Map(); // node -> figure, of what the page shows
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const [node, figure] of drawn) draw(node, figure);
+const PAPER_PX = 660;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement;
+
+const drawAgain = () => [...drawn].forEach(([node, figure]) => draw(node, figure));
+dark.addEventListener("change", drawAgain);
+for (const [event, paper] of [["beforeprint", true], ["afterprint", false]]) {
+  addEventListener(event, () => {
+    root.toggleAttribute("data-paper", paper);
+    if (paper) drawAgain();
+    else setTimeout(drawAgain); // when the screen's own style is back
+  });
+}
+// Plotly's own way of following the width forgets the height.
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) if (drawn.has(target) && widthOf(target) !== target.layout.width) draw(target, drawn.get(target));
 });
+const widthOf = (node) => (root.hasAttribute("data-paper") ? PAPER_PX : node.clientWidth);
 
 let loading;
 /** Plotly is 5 MB: it is fetched with the first figure, from this service. */
@@ -27,10 +42,11 @@ function plotly() {
 
 /**
  * Places for figures, { of(name), note, load(path, signal) }: `wanted` has [name in the service's answer, caption,
- * description]; the note says that they are loading, or why they could not be.
+ * description]; the note says that they are loading, or why they could not be. Without `titled` the model's name above
+ * them is left out: the page has it as its heading, and a telephone would cut it.
  * What a figure shows is in the tables, too: to a screen reader it is an image that says so.
  */
-export function figurePanels(wanted) {
+export function figurePanels(wanted, { titled = true } = {}) {
   const note = element("p", { class: "note" }, "Loading the figures…");
   const places = wanted.map(([name, caption, description]) => {
     const plot = element("div", { class: "plot", role: "img", "aria-label": `${caption}: ${description}` });
@@ -44,7 +60,9 @@ export function figurePanels(wanted) {
       latest = path;
       try {
         const [figures] = await Promise.all([fresh(path, signal), plotly()]);
-        for (const [name, plot] of places) if (figures[name] && latest === path) await draw(plot, figures[name]);
+        for (const [name, plot] of places) {
+          if (figures[name] && latest === path) await draw(plot, titled ? figures[name] : withoutTitle(figures[name]));
+        }
         note.hidden = true;
       } catch (error) {
         if (!signal?.aborted) setText(note, error.message);
@@ -55,15 +73,18 @@ export function figurePanels(wanted) {
 
 /** Lets go of what is no longer shown. */
 export function forgetFigures() {
+  widths.disconnect();
   for (const node of drawn.keys()) window.Plotly?.purge(node);
   drawn.clear();
 }
 
 async function draw(node, figure) {
-  if (!node.isConnected) return;
+  if (!node.isConnected || !node.clientWidth) return;
   drawn.set(node, figure);
   const { data, layout } = inColoursOf(figure);
-  await window.Plotly.react(node, data, { ...layout, autosize: true }, { displayModeBar: false, responsive: true });
+  // Not Plotly.react, which leaves legends where they were at another width.
+  await window.Plotly.newPlot(node, data, { ...layout, width: widthOf(node) }, { displayModeBar: false });
+  widths.observe(node);
 }
 
 /** For a dark page: the same hues, lighter. */
@@ -73,7 +94,6 @@ const LIGHTER = {
   "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
 };
 
-/** A figure whose title is one model's name stands below that very heading here, and a telephone would cut it. */
 function withoutTitle({ data, layout }) {
   const [first, ...rest] = layout.annotations ?? [];
   if (first?.yref !== "paper" || first.text.includes("<br>")) return { data, layout };
@@ -83,13 +103,13 @@ function withoutTitle({ data, layout }) {
 
 /** A copy with this page's colours of text, grid and ground. */
 function inColoursOf(figure) {
-  const style = getComputedStyle(document.documentElement);
+  const style = getComputedStyle(root);
   const colour = (name) => style.getPropertyValue(name).trim();
   let text = JSON.stringify(figure);
-  if (matchMedia("(prefers-color-scheme: dark)").matches) {
+  if (dark.matches && !root.hasAttribute("data-paper")) {
     for (const [from, to] of Object.entries(LIGHTER)) text = text.replaceAll(from, to);
   }
-  const { data, layout } = withoutTitle(JSON.parse(text));
+  const { data, layout } = JSON.parse(text);
   const base = layout.template?.layout ?? {};
   const axis = { gridcolor: colour("--line"), linecolor: colour("--soft"), tickcolor: colour("--soft") };
   layout.template = {

@@ -4,7 +4,7 @@ import { change, fresh, sentence } from "./api.js";
 import { blocksTable } from "./blocks.js";
 import { download, reportCsv } from "./csv.js";
 import { announceChanges, breakable, element, scrollable } from "./dom.js";
-import { figurePanels, forgetFigures } from "./figures.js";
+import { figurePanels } from "./figures.js";
 import { count, duration, fixed, millions } from "./format.js";
 import { baselineTable, bordersTable, partsTable, reasons } from "./parts.js";
 import { isFinal, progressView, weightsBadge } from "./progress.js";
@@ -28,7 +28,6 @@ export function reportPage(root, id, { fault }) {
   const body = element("div", { class: "body" }, element("p", { class: "note" }, "Loading…"));
   const crumbs = element("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, element("a", { class: "home", href: "/" }, "Audits"), " / ", "Report");
   root.append(crumbs, element("header", { class: "bar head" }, element("div", {}, heading, badges), actions), body);
-  forgetFigures();
   let shown = null, model = "Audit"; // which status the body shows
   let progress, provisional, blocks, refreshNow;
 
@@ -117,7 +116,7 @@ export function reportPage(root, id, { fault }) {
       if (error.problem?.status !== 404) throw error;
       return showEnd(audit, element("p", { class: "notice bad" }, error.message));
     }
-    const figures = figurePanels(FIGURES);
+    const figures = figurePanels(FIGURES, { titled: false });
     blocks = blocksTable(report.blocks);
     blocks.show(params().get("sort"));
     actions.replaceChildren(

@@ -73,6 +73,29 @@ def test_the_figures_have_the_report_s_numbers(page, client):
     light = figure.evaluate(ink)
     page.emulate_media(color_scheme="dark")
     expect(figure.locator(".xtick text").first).not_to_have_css("fill", light)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")  # paper is light whatever the screen is
+    expect(figure.locator(".xtick text").first).to_have_css("fill", light)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(figure.locator(".xtick text").first).not_to_have_css("fill", light)
+
+
+def test_without_its_script_the_numbers_stay(page, client):
+    page.route("**/plotly.min.js", lambda route: route.abort())
+    page.goto(f"/?audit={finished(client).id}")
+    expect(page.get_by_text("The figures could not be loaded; the tables have the same numbers.")).to_be_visible()
+    expect(page.locator("#detail table.blocks")).to_be_visible()
+
+
+def test_figures_follow_the_width_and_keep_their_height(page, client):
+    page.goto(f"/?audit={finished(client).id}")
+    drawn(page, "depth")
+    figure = page.get_by_role("img", name="Through the depth")
+    svg = figure.locator(".main-svg").first
+    height = svg.get_attribute("height")
+    for width in (800, 400, 1360):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(svg).to_have_attribute("width", str(figure.evaluate("(node) => node.clientWidth")))
+        assert svg.get_attribute("height") == height
 
 
 def test_blocks_sort_and_the_address_keeps_it(page, client):
