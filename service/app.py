@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
@@ -14,6 +14,7 @@ from zooaudit import __version__
 
 from service import errors
 from service.depths import Depths
+from service.listing import Listing
 from service.queue import AuditQueue, connect
 from service.recovery import Recovery
 from service.reports import ReportStore
@@ -45,6 +46,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.settings = settings
     redis = connect(settings.redis_url.get_secret_value())
     app.state.queue = AuditQueue(redis)
+    app.state.listing = Listing(app.state.queue)
     app.state.depths = Depths(redis)
     app.state.store = ReportStore(settings.store)
     app.state.recovery = Recovery(app.state.queue, app.state.store)
@@ -54,6 +56,15 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.add_middleware(Guard, loopback_only=not settings.api_keys)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+class Scripts(StaticFiles):
+    """Files of the dashboard, of which a browser never mixes those of two versions: it asks each time."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _serve_dashboard(app: FastAPI) -> None:
@@ -67,7 +78,7 @@ def _serve_dashboard(app: FastAPI) -> None:
     def plotly_script() -> FileResponse:
         return FileResponse(plotly, headers={"Cache-Control": "max-age=86400"})
 
-    app.mount("/static", StaticFiles(directory=DASHBOARD, check_dir=False))
+    app.mount("/static", Scripts(directory=DASHBOARD, check_dir=False))
 
 
 def _plotly_script() -> Path:

@@ -6,10 +6,11 @@ An RQ job is the one record of an audit's state; its id is the audit's. Beside i
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -50,11 +51,11 @@ ATTEMPTS = 3
 
 DAY_S = 86_400
 
-LOOK = 2000
-"""How many audits one page looks at."""
+FIELDS = ("data", "status", "created_at", "started_at", "ended_at", "last_heartbeat")
+"""What of a job a Row is made of."""
 
-Position = tuple[float, str]
-"""Of an audit in the index: when it was accepted, and its id."""
+BATCH = 1000
+"""How many jobs one pipeline reads."""
 
 STATUS = {
     JobStatus.CREATED: Status.QUEUED,
@@ -76,6 +77,18 @@ class Load:
     workers: int
     queued: int
     running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a list sorts and filters by. ``created`` is the audit's place in the index: seconds."""
+
+    id: str
+    created: float
+    model: str
+    status: Status
+    started: datetime | None
+    finished: datetime | None
 
 
 def connect(url: str) -> Redis:
@@ -120,7 +133,7 @@ class AuditQueue:
 
     def get(self, identifier: str) -> Audit | None:
         """The audit, or None when the queue does not know it."""
-        return next(iter(self._read([identifier]).values()), None)
+        return next(iter(self.read([identifier]).values()), None)
 
     def cancel(self, identifier: str) -> tuple[Audit, bool] | None:
         """The audit and whether it is, or will at once be, canceled; None when the queue does not know it."""
@@ -135,22 +148,44 @@ class AuditQueue:
         self._withdraw(identifier)
         return self.get(identifier) or audit, True
 
-    def page(
-        self, limit: int, before: Position | None, wanted: Callable[[Audit], bool]
-    ) -> tuple[list[Audit], Position | None]:
-        """Up to ``limit`` wanted audits accepted before ``before``, newest first, and where the next page begins.
+    def index(self) -> tuple[dict[str, float], set[str]]:
+        """When each audit was accepted, in seconds, oldest first; and which of them wait in the queue."""
+        with self._redis.pipeline() as pipe:
+            pipe.zrange(INDEX_KEY, 0, -1, withscores=True)
+            pipe.lrange(self._queue.key, 0, -1)
+            scores, waiting = pipe.execute()
+        return {member.decode(): score for member, score in scores}, {member.decode() for member in waiting}
 
-        One call looks at LOOK audits at most, so a page may hold fewer than ``limit`` and still have a next one.
-        """
-        found: list[tuple[Position, Audit]] = []
-        for looked, (position, audit) in enumerate(self._newest_first(before), start=1):
-            if audit is not None and wanted(audit):
-                found.append((position, audit))
-            if len(found) > limit:
-                return [audit for _, audit in found[:limit]], found[limit - 1][0]
-            if looked == LOOK:
-                return [audit for _, audit in found], position
-        return [audit for _, audit in found], None
+    def rows(self, created: Mapping[str, float]) -> Iterator[Row]:
+        """A row for each of these audits, given when they were accepted; none for what is not understood."""
+        identifiers = list(created)
+        for start in range(0, len(identifiers), BATCH):
+            batch = identifiers[start : start + BATCH]
+            with self._redis.pipeline(transaction=False) as pipe:
+                for identifier in batch:
+                    pipe.hmget(Job.key_for(identifier), FIELDS)
+                    pipe.hmget(state_key(identifier), "outcome")
+                answers = pipe.execute()
+            for identifier, fields, (outcome,) in zip(batch, answers[::2], answers[1::2], strict=True):
+                with understood(identifier):
+                    job = Job(identifier, connection=self._redis, serializer="json")
+                    job.restore({name: value for name, value in zip(FIELDS, fields, strict=True) if value is not None})
+                    status, started, finished = _life(job, {b"outcome": outcome or b""})
+                    yield Row(identifier, created[identifier], _request(job).model, status, started, finished)
+
+    def read(self, identifiers: Sequence[str]) -> dict[str, Audit]:
+        """Those of these audits that there are and that are understood."""
+        jobs = Job.fetch_many(identifiers, connection=self._redis, serializer="json")
+        with self._redis.pipeline(transaction=False) as pipe:
+            for identifier in identifiers:
+                pipe.hgetall(state_key(identifier))
+            states = pipe.execute()
+        audits = {}
+        for identifier, job, state in zip(identifiers, jobs, states, strict=True):
+            if job is not None:
+                with understood(identifier):
+                    audits[identifier] = _audit(job, state)
+        return audits
 
     def restore(self, report: Report) -> Audit:
         """Takes up a finished audit that Redis has lost."""
@@ -207,35 +242,6 @@ class AuditQueue:
         running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
         return Load(workers, self._redis.llen(self._queue.key), running)
 
-    def _read(self, identifiers: list[str]) -> dict[str, Audit]:
-        jobs = Job.fetch_many(identifiers, connection=self._redis, serializer="json")
-        with self._redis.pipeline(transaction=False) as pipe:
-            for identifier in identifiers:
-                pipe.hgetall(state_key(identifier))
-            states = pipe.execute()
-        audits = {}
-        for identifier, job, state in zip(identifiers, jobs, states, strict=True):
-            try:
-                if job is not None:
-                    audits[identifier] = _audit(job, state)
-            except (DeserializationError, ValidationError, ValueError, LookupError) as error:
-                log.warning("job %s is not understood and counts as absent: %r", identifier, error)
-        return audits
-
-    def _newest_first(self, before: Position | None) -> Iterator[tuple[Position, Audit | None]]:
-        last = before
-        while True:
-            highest = last[0] if last else "+inf"
-            entries = self._redis.zrevrangebyscore(INDEX_KEY, highest, "-inf", start=0, num=100, withscores=True)
-            positions: list[Position] = [(score, member.decode()) for member, score in entries]
-            positions = [position for position in positions if last is None or position < last]
-            if not positions:
-                return
-            audits = self._read([identifier for _, identifier in positions])
-            for position in positions:
-                yield position, audits.get(position[1])
-            last = positions[-1]
-
     def _being_canceled(self, identifier: str) -> bool:
         return (self._redis.hget(state_key(identifier), "outcome") or b"").startswith(b"canceled")
 
@@ -287,8 +293,39 @@ class AuditQueue:
         )
 
 
+@contextmanager
+def understood(identifier: str) -> Iterator[None]:
+    """Leaves out, with a warning, a job that is not there or not as this service writes them."""
+    try:
+        yield
+    except (DeserializationError, NoSuchJobError, ValidationError, ValueError, LookupError) as error:
+        _warn_once(identifier, repr(error))
+
+
+@lru_cache(1000)
+def _warn_once(identifier: str, error: str) -> None:
+    log.warning("job %s is not understood and counts as absent: %s", identifier, error)
+
+
 def _audit(job: Job, state: dict[bytes, bytes]) -> Audit:
     """The audit that a job and its state stand for, now."""
+    status, started, finished = _life(job, state)
+    progress = state.get(b"progress") if status is not Status.QUEUED else None
+    return Audit(
+        id=job.id,
+        status=status,
+        request=_request(job),
+        created_at=job.created_at,
+        started_at=started,
+        finished_at=finished,
+        progress=Progress.model_validate_json(progress) if progress else Progress(),
+        error=_error(state) if status is Status.FAILED else None,
+        links=Links(self=f"/audit/{job.id}", report=f"/audit/{job.id}/report"),
+    )
+
+
+def _life(job: Job, state: dict[bytes, bytes]) -> tuple[Status, datetime | None, datetime | None]:
+    """Where the audit is now, when it was started and when it ended."""
     status = STATUS[job.get_status(refresh=False)]
     canceled_at = _canceled_at(state)
     if canceled_at is not None and status is not Status.SUCCEEDED:
@@ -301,18 +338,11 @@ def _audit(job: Job, state: dict[bytes, bytes]) -> Audit:
         status = Status.RUNNING if stopping else Status.CANCELED
     started = None if status is Status.QUEUED else job.started_at
     ended = (canceled_at if status is Status.CANCELED else job.ended_at) or job.last_heartbeat or job.created_at
-    progress = state.get(b"progress") if status is not Status.QUEUED else None
-    return Audit(
-        id=job.id,
-        status=status,
-        request=AuditRequest.model_validate(job.args[0]),
-        created_at=job.created_at,
-        started_at=started,
-        finished_at=ended if status.final else None,
-        progress=Progress.model_validate_json(progress) if progress else Progress(),
-        error=_error(state) if status is Status.FAILED else None,
-        links=Links(self=f"/audit/{job.id}", report=f"/audit/{job.id}/report"),
-    )
+    return status, started, ended if status.final else None
+
+
+def _request(job: Job) -> AuditRequest:
+    return AuditRequest.model_validate(job.args[0])
 
 
 def _canceled_at(state: dict[bytes, bytes]) -> datetime | None:

@@ -1,7 +1,5 @@
 """The endpoints. Each is a few lines: the queue and the report store do the work."""
 
-import base64
-import binascii
 import hashlib
 import json
 import re
@@ -30,11 +28,12 @@ from zooaudit.contract import (
     Status,
 )
 
-from service import zoo
+from service import cursors, zoo
 from service.comparison import MAX_AUDITS, MIN_AUDITS, asked, compare
 from service.depths import Depths
 from service.errors import Refused, StoreUnavailable, invalid, refused, unavailable
-from service.queue import AuditQueue, Load, Position
+from service.listing import Listing, Sort
+from service.queue import AuditQueue, Load
 from service.recovery import Recovery
 from service.reports import ReportStore
 from service.security import json_body, require_key
@@ -43,6 +42,7 @@ router = APIRouter()
 
 POLL_AFTER_S = 1
 RECOVERY_WAIT_S = 10.0
+STATUSES = "^({0})(,({0}))*$".format("|".join(Status))
 
 
 def _queue(request: Request) -> AuditQueue:
@@ -53,6 +53,11 @@ def _queue(request: Request) -> AuditQueue:
 def _store(request: Request) -> ReportStore:
     store: ReportStore = request.app.state.store
     return store
+
+
+def _listing(request: Request) -> Listing:
+    listing: Listing = request.app.state.listing
+    return listing
 
 
 def _depths(request: Request) -> Depths:
@@ -84,6 +89,7 @@ def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
 
 QueueDep = Annotated[AuditQueue, Depends(_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
+ListingDep = Annotated[Listing, Depends(_listing)]
 DepthsDep = Annotated[Depths, Depends(_depths)]
 RecoveryDep = Annotated[Recovery, Depends(_recovery)]
 
@@ -159,35 +165,45 @@ def submit(
     catalogue: CatalogueDep,
     queue: QueueDep,
     store: StoreDep,
+    listing: ListingDep,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. One that failed or was canceled runs again."""
     audit, created = queue.submit(zoo.complete(asked, catalogue), store.load)
+    listing.expire()
     return _json(audit, 202 if created else 200, {"Location": audit.links.self, **_poll(audit)})
 
 
 @router.get(
     "/audit",
-    summary="List audits, newest first",
+    summary="List audits, by default newest first",
     responses={**_answers(422, s200=AuditList), 304: UNCHANGED},
 )
 def listing(
     request: Request,
     queue: QueueDep,
+    listing: ListingDep,
     recovery: RecoveryDep,
-    status: Status | None = None,
+    status: Annotated[
+        str | None, Query(pattern=STATUSES, max_length=64, description="One status, or several with commas.")
+    ] = None,
     model: Annotated[str | None, Query(max_length=128, description="Part of the full name, any case.")] = None,
+    sort: Annotated[Sort, Query(description="By what; with a minus, descending.")] = "-created",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=128, description="next_cursor of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=512, description="next_cursor of the page before, of the same sort.")
+    ] = None,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="Leave out so many, after the cursor.")] = 0,
 ) -> Response:
-    before = _position(cursor) if cursor is not None else None
+    """A cursor stays true while audits come and go; an offset goes to any page at once."""
+    after = cursors.read(cursor, sort) if cursor is not None else None
     recovery.ensure(RECOVERY_WAIT_S)
-
-    def wanted(audit: Audit) -> bool:
-        return status in (None, audit.status) and (model or "").lower() in audit.request.model.lower()
-
-    audits, following = queue.page(limit, before, wanted)
-    page = AuditList(audits=tuple(audits), next_cursor=_cursor(following) if following else None)
-    return _cached(request, page.model_dump_json().encode(), {})
+    wanted = {Status(word) for word in status.split(",")} if status else set(Status)
+    page = listing.page(sort, wanted, model or "", limit, offset, after)
+    found = queue.read([row.id for row in page.rows])
+    # Rows may be half a second old: an audit that has moved on since is not shown under a status it no longer has.
+    audits = tuple(found[row.id] for row in page.rows if row.id in found and found[row.id].status in wanted)
+    answer = AuditList(audits=audits, total=page.total, next_cursor=cursors.write(page.last) if page.last else None)
+    return _cached(request, answer.model_dump_json().encode(), {})
 
 
 @router.get(
@@ -257,9 +273,10 @@ def comparison_figures(
     responses=_answers(401, 404, 409, s200=Audit, s202=Audit),
     openapi_extra={"security": BEARER},
 )
-def cancel(identifier: str, queue: QueueDep, recovery: RecoveryDep) -> Response:
+def cancel(identifier: str, queue: QueueDep, listing: ListingDep, recovery: RecoveryDep) -> Response:
     """200 when it is canceled, 202 when its worker has been told to stop and will have done so within seconds."""
     found = queue.cancel(identifier) if _is_id(identifier) else None
+    listing.expire()
     audit, canceled = found or (_find(identifier, queue, recovery), False)
     if not canceled:
         now = f"has {audit.status}" if audit.status.final else "is storing its report"
@@ -384,17 +401,3 @@ def _cached(request: Request, body: bytes, headers: dict[str, str]) -> Response:
     if known.strip() == "*" or tag in (item.strip().removeprefix("W/") for item in known.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(body, 200, headers, "application/json")
-
-
-def _cursor(position: Position) -> str:
-    return base64.urlsafe_b64encode(f"{position[0]!r} {position[1]}".encode()).decode().rstrip("=")
-
-
-def _position(cursor: str) -> Position:
-    try:
-        text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        if match := re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?) ([0-9a-f]{32})", text):
-            return float(match[1]), match[2]
-    except (binascii.Error, ValueError):
-        pass
-    raise invalid([{"loc": ("cursor",), "msg": "this is not a cursor that a list has given"}], "request")

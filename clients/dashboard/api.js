@@ -1,6 +1,6 @@
 // The service, over HTTP.
 
-const KEY = "zooaudit-api-key";
+import { askForKey, key } from "./key.js";
 
 /** The service refused or did not answer: `problem` is an RFC 9457 problem, status 0 when nothing answered. */
 export class ApiError extends Error {
@@ -19,16 +19,13 @@ export function sentence(problem) {
   return [detail, ...fields.map((error) => stopped(`${error.field}: ${error.message}`))].join(" ");
 }
 
-export const keepKey = (key) => sessionStorage.setItem(KEY, key);
-
-/** One request: { status, body, etag }; body is null when nothing has changed since `etag`. */
+/** One request: { status, body, etag, retryAfterS }; body is null when nothing has changed since `etag`. */
 export async function request(path, { method = "GET", body, etag, signal } = {}) {
   const headers = { Accept: "application/json" };
-  const key = sessionStorage.getItem(KEY);
-  if (key) headers.Authorization = `Bearer ${key}`;
+  if (key()) headers.Authorization = `Bearer ${key()}`;
   if (etag) headers["If-None-Match"] = etag;
   if (body) headers["Content-Type"] = "application/json";
-  const limit = AbortSignal.timeout(15_000);
+  const limit = AbortSignal.timeout(30_000);
   let response, text;
   try {
     response = await fetch(path, {
@@ -43,55 +40,39 @@ export async function request(path, { method = "GET", body, etag, signal } = {})
     if (signal?.aborted) throw error;
     throw new ApiError({ title: "Offline", status: 0, detail: "The service does not answer" });
   }
-  if (response.status === 304) return { status: 304, body: null, etag };
+  const retryAfterS = Number(response.headers.get("Retry-After")) || null;
+  if (response.status === 304) return { status: 304, body: null, etag, retryAfterS };
   let parsed = null;
   try {
     parsed = JSON.parse(text);
   } catch {
     // Something before the service, such as a proxy, answered: told by its status below.
   }
-  if (response.ok && parsed) return { status: response.status, body: parsed, etag: response.headers.get("ETag") };
+  if (response.ok && parsed) return { status: response.status, body: parsed, etag: response.headers.get("ETag"), retryAfterS };
   const unknown = { title: "Error", status: response.status, detail: `The service answered ${response.status}` };
-  throw new ApiError(parsed?.title ? parsed : unknown, Number(response.headers.get("Retry-After")) || null);
+  throw new ApiError(parsed?.title ? parsed : unknown, retryAfterS);
 }
 
-/**
- * Runs `task` again and again: it returns the milliseconds until the next time. Slower while the tab is hidden,
- * ever slower while it fails (`onError` is told the wait), at once when the tab or the network is back.
- */
-export function poll(task, onError) {
-  const hiddenMs = 30_000;
-  let timer, failures = 0, running = false, again = false;
-  const later = (ms) => {
-    clearTimeout(timer);
-    timer = setTimeout(run, document.hidden ? Math.max(ms, hiddenMs) : ms);
-  };
-  async function run() {
-    if (running) {
-      again = true;
-      return;
-    }
-    running = true;
-    let waitMs;
+/** A request that changes something. Where it needs a key the user is asked for one, and it is sent again. */
+export async function change(path, options) {
+  for (;;) {
     try {
-      waitMs = await task();
-      failures = 0;
+      return (await request(path, options)).body;
     } catch (error) {
-      if (!(error instanceof ApiError)) console.error(error);
-      waitMs = Math.min(1000 * 2 ** ++failures, 60_000);
-      if (error.retryAfterS) waitMs = Math.max(waitMs, error.retryAfterS * 1000);
-      onError(error, waitMs);
+      if (error.problem?.status !== 401 || !(await askForKey(error.message))) throw error;
     }
-    running = false;
-    later(again ? 0 : waitMs);
-    again = false;
   }
-  const now = () => {
-    clearTimeout(timer);
-    run();
-  };
-  document.addEventListener("visibilitychange", () => document.hidden || now());
-  window.addEventListener("online", now);
-  now();
-  return now;
+}
+
+const kept = new Map();
+
+/** A GET that hands back the very object it had when nothing has changed. */
+export async function fresh(path, signal) {
+  const had = kept.get(path);
+  const { status, body, etag } = await request(path, { etag: had?.etag, signal });
+  if (status === 304) return had.body;
+  kept.delete(path);
+  if (etag) kept.set(path, { etag, body });
+  if (kept.size > 20) kept.delete(kept.keys().next().value); // the one that was fetched longest ago
+  return body;
 }

@@ -10,7 +10,7 @@ export function element(tag, attributes = {}, ...children) {
     else if (value === true) made.setAttribute(name, "");
     else if (value !== false && value != null) made.setAttribute(name, value);
   }
-  made.append(...children.filter((child) => child != null && child !== false));
+  made.append(...children.flat().filter((child) => child != null && child !== false));
   return made;
 }
 
@@ -19,39 +19,44 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Puts these children into `parent` in this order, moving only what is elsewhere, so that focus stays. */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  children.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+}
+
+/** Lets `render` replace what is in `root`, and gives the focus back to the element of the same data-key. */
+export function keepFocus(root, render) {
+  const focused = root.contains(document.activeElement) && document.activeElement.dataset.key;
+  render();
+  if (focused) root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
 /** The text with places where a long name may be broken. */
 export function breakable(text) {
   return text.split(/(?<=[/._])/).flatMap((piece, index) => (index ? [document.createElement("wbr"), piece] : [piece]));
 }
 
-/** Seconds for a person: "42 s", "3 min 20 s", "2 h 05 min". */
-export function duration(seconds) {
-  const whole = Math.round(seconds);
-  const padded = (n) => String(n).padStart(2, "0");
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${padded(whole % 60)} s`;
-  return `${Math.floor(whole / 3600)} h ${padded(Math.floor((whole % 3600) / 60))} min`;
+/** A table that scrolls inside its own box, which the keyboard can reach. */
+export function scrollable(label, table) {
+  return element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": label }, table);
 }
 
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const live = byId("announce");
 
-/** A moment in this browser's time zone: today's by the clock, others by the day. */
-export function moment(iso) {
-  const when = new Date(iso);
-  const today = when.toDateString() === new Date().toDateString();
-  return (today ? clock : day).format(when);
-}
+/** Tells a screen reader. */
+export const announce = (text) => setText(live, text);
 
-export const count = (value) => value.toLocaleString("en-US");
+const statuses = new Map();
 
-/** Ascending numbers with runs joined: [1, 2, 3, 8] is "1–3, 8". */
-export function ranges(values) {
-  const runs = [];
-  for (const value of values) {
-    const last = runs.at(-1);
-    if (last && value === last.at(-1) + 1) last.push(value);
-    else runs.push([value]);
+/** Announces audits that have changed their status since they were last seen; progress is left to be read. */
+export function announceChanges(audits) {
+  for (const audit of audits) {
+    const before = statuses.get(audit.id);
+    statuses.set(audit.id, audit.status);
+    if (before && before !== audit.status) announce(`${audit.request.model}: ${audit.status}`);
   }
-  return runs.map((run) => (run.length > 2 ? `${run[0]}–${run.at(-1)}` : run.join(", "))).join(", ") || "none";
 }

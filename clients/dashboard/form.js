@@ -1,32 +1,29 @@
-// The form: model search, what the service offers, sending a request, telling what is wrong with it.
+// The form: what the service offers, sending a request, telling what is wrong with it.
 
-import { ApiError, keepKey, request } from "./api.js";
-import { byId, count, element } from "./dom.js";
+import { ApiError, change } from "./api.js";
+import { byId, element, setText } from "./dom.js";
+import { count } from "./format.js";
+import { setUpModels } from "./models.js";
+import { href } from "./url.js";
 
 const form = byId("submit");
 const failure = byId("submit-error");
 
 /** `onAccepted(audit)` is called with what the service made of the request. */
 export function setUpForm(onAccepted) {
+  setUpModels(form.elements.model);
+  for (const kind of ["input", "change"]) form.elements.model.addEventListener(kind, showModelLink);
   form.elements.weights.addEventListener("change", () => {
     byId("checkpoint-label").hidden = form.elements.weights.value !== "checkpoint";
   });
-  let typing;
-  form.elements.model.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(searchModels, 200);
-  });
-  form.elements.model.addEventListener("focus", searchModels, { once: true });
   form.elements.dataset.addEventListener("change", limitImages);
-  byId("key").addEventListener("input", (event) => keepKey(event.target.value.trim()));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     clearErrors();
     const button = form.querySelector("button[type=submit]");
     button.disabled = true;
     try {
-      const { body } = await request("/audit", { method: "POST", body: readForm() });
-      onAccepted(body);
+      onAccepted(await change("/audit", { method: "POST", body: readForm() }));
     } catch (error) {
       showError(error);
     } finally {
@@ -35,22 +32,18 @@ export function setUpForm(onAccepted) {
   });
 }
 
-let searching;
-/** Fills the model names that match what is typed. A search that a newer one overtakes is dropped. */
-async function searchModels() {
-  searching?.abort();
-  searching = new AbortController();
-  const typed = form.elements.model.value.trim();
-  try {
-    const { body } = await request(`/models?q=${encodeURIComponent(typed)}`, { signal: searching.signal });
-    const names = body.models
-      .filter((entry) => entry.supported)
-      .flatMap((entry) => [entry.name, ...entry.tags.map((tag) => `${entry.name}.${tag}`)])
-      .filter((name) => name.toLowerCase().includes(typed.toLowerCase()));
-    byId("model-names").replaceChildren(...names.slice(0, 100).map((name) => element("option", { value: name })));
-  } catch {
-    // The list of audits tells that the service is away; the form works without suggestions.
-  }
+/** Puts a model's name into the form, as the address may ask: /?new=NAME. */
+export function suggest(name) {
+  if (!name || form.dataset.suggested === name) return;
+  form.dataset.suggested = name;
+  form.elements.model.value = name;
+  showModelLink();
+}
+
+function showModelLink() {
+  const name = form.elements.model.value.trim();
+  byId("model-link").hidden = !name;
+  byId("model-link").href = href({ model: name });
 }
 
 /** The data sets of /health, as choices. The counts are kept to bound the number of images. */
@@ -59,16 +52,14 @@ export function showDatasets(datasets) {
   const names = Object.keys(datasets);
   if (names.join() === [...choice.options].map((option) => option.value).join()) return;
   const chosen = choice.value || (names.includes("imagenet-val") ? "imagenet-val" : names[0]);
-  choice.replaceChildren(
-    ...names.map((name) => element("option", { value: name, "data-count": datasets[name] }, name)),
-  );
+  choice.replaceChildren(...names.map((name) => element("option", { value: name, "data-count": datasets[name] }, name)));
   if (names.includes(chosen)) choice.value = chosen;
   limitImages();
 }
 
 function limitImages() {
   const limit = form.elements.dataset.selectedOptions[0]?.dataset.count;
-  byId("images-hint").textContent = limit ? `of ${count(Number(limit))}` : "";
+  setText(byId("images-hint"), limit ? `of ${count(Number(limit))}` : "");
 }
 
 /** The request: what is left blank is left to the service's defaults. */
@@ -79,7 +70,7 @@ function readForm() {
   const weights = value("weights");
   body.weights = weights === "checkpoint" ? `checkpoint:${value("checkpoint")}` : weights;
   if (value("dataset")) body.dataset = value("dataset");
-  for (const name of ["num_images", "seed", "tolerance"]) {
+  for (const name of ["num_images", "seed", "tolerance", "repetition"]) {
     if (form.elements[name].validity.badInput) throw fieldError(name, "is not a number");
     if (value(name)) body[name] = Number(value(name));
   }
@@ -105,16 +96,15 @@ const fieldError = (field, message) =>
   new ApiError({ title: "Invalid request", status: 422, detail: "Not sent", errors: [{ field, message }] });
 
 function showError(error) {
-  const problem = error.problem ?? { detail: String(error) };
-  if (problem.status === 401 || problem.status === 403) askForKey();
+  if (!(error instanceof ApiError)) console.error(error);
+  const problem = error.problem ?? {};
   for (const { field } of problem.errors ?? []) {
     const input = form.elements[field.split(".")[0]];
     if (input instanceof HTMLElement) input.setAttribute("aria-invalid", "true");
     if (input?.closest("details")) input.closest("details").open = true;
   }
   const suggestions = (problem.suggestions ?? []).map((name) =>
-    element("button", { type: "button", class: "quiet", onclick: () => take(name) }, name),
-  );
+    element("button", { type: "button", class: "quiet", onclick: () => take(name) }, name));
   failure.replaceChildren(element("span", {}, error.message));
   if (suggestions.length) failure.append(element("span", { class: "suggestions" }, "Use instead: ", ...suggestions));
   failure.hidden = false;
@@ -122,13 +112,9 @@ function showError(error) {
 
 function take(name) {
   form.elements.model.value = name;
+  showModelLink();
   form.elements.model.focus();
   clearErrors();
-}
-
-export function askForKey() {
-  byId("key-label").hidden = false;
-  byId("key").focus();
 }
 
 function clearErrors() {

@@ -241,7 +241,7 @@ async def test_audits_are_listed_page_by_page(make):
         start = int(request.url.params.get("cursor", "0"))
         end = start + 2
         chosen = tuple(audit(identifier=name) for name in names[start:end])
-        return answer(AuditList(audits=chosen, next_cursor=str(end) if end < len(names) else None))
+        return answer(AuditList(audits=chosen, total=len(names), next_cursor=str(end) if end < len(names) else None))
 
     http, sent = make(page)
     listed = http.audits(status=zooaudit.Status.QUEUED, model="timm/resnet18")

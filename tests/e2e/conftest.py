@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Page
+from zooaudit import AuditClient
 
 from service.stack import Stack, running
+from tests.e2e.browser import KEY, LIMIT_MS, chromium, opened
 from tests.e2e.harness import FAKE_WORKER, Audits
 
 SEEDS = itertools.count(1)
@@ -34,3 +37,32 @@ def stack(fake_stack) -> Iterator[Stack]:
 def audits(stack) -> Iterator[Audits]:
     with httpx.Client(base_url=stack.url, timeout=30) as http:
         yield Audits(http, stack.directory / "runs", seeds=SEEDS)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory) -> Iterator[Stack]:
+    """A stack that asks for a key, with a real worker."""
+    env = {"ZOOAUDIT_API_KEYS": KEY, "OMP_NUM_THREADS": "1"}
+    with running(tmp_path_factory.mktemp("dashboard-stack"), env=env) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser, service) -> Iterator[Page]:
+    with opened(browser, service.url) as page:
+        yield page
+
+
+@pytest.fixture
+def client(service) -> Iterator[AuditClient]:
+    with AuditClient(service.url, api_key=KEY) as client:
+        yield client
+        for audit in list(client.audits(status="queued,running")):
+            client.cancel(audit.id)
+            client.wait(audit.id, LIMIT_MS / 1000, poll_s=0.05)

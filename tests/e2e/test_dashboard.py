@@ -1,149 +1,95 @@
-"""The dashboard in a real browser, before the real service: submit, watch, read, cancel, offline and back."""
+"""The dashboard's audits, one by one: submit, watch, cancel, fail, mistakes, a key, offline and back."""
 
+import itertools
 import json
 import re
-import shutil
-from collections.abc import Iterator
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
-from zooaudit import Audit, AuditClient
+from playwright.sync_api import Page, Route, expect
 
-from service import stack
 from service.processes import stop
+from tests.e2e.browser import KEY, LIMIT_MS, MODEL_ENTRY, QUICK, finished, opened, poll_now, row, rows
 
-KEY = "dashboard-key"
-QUICK = "timm/test_resnet.r160_in1k"
 LONG = "timm/resnet18.a1_in1k"
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-)
-LIMIT_MS = 90_000
 MARKUP = '<img src=x onerror="window.hacked = true"><b>bold</b>'
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory) -> Iterator[stack.Stack]:
-    env = {"ZOOAUDIT_API_KEYS": KEY, "OMP_NUM_THREADS": "1"}
-    with stack.running(tmp_path_factory.mktemp("dashboard-stack"), env=env) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=LIMIT_MS)
-    with sync_playwright() as playwright:
-        # Debian's own where there is one, else the one that playwright installs.
-        found = shutil.which("chromium") or shutil.which("chromium-browser")
-        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser, service) -> Iterator[Page]:
-    """A page with the key, of which nothing may go wrong in silence."""
-    yield from new_page(browser, service.url)
-
-
-@pytest.fixture
-def client(service) -> Iterator[AuditClient]:
-    with AuditClient(service.url, api_key=KEY) as client:
-        yield client
-        for audit in client.audits():
-            if not audit.status.final:
-                client.cancel(audit.id)
-                client.wait(audit.id, LIMIT_MS / 1000, poll_s=0.05)
-
-
-def new_page(browser: Browser, url: str, key: str | None = KEY, **options) -> Iterator[Page]:
-    context = browser.new_context(base_url=url, **options)
-    context.set_default_timeout(LIMIT_MS)
-    if key:
-        context.add_init_script(f"sessionStorage.setItem('zooaudit-api-key', '{key}')")
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    # What a page may not load or run is told on the console; a request that failed is not: that is tested below.
-    page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
-    yield page
-    context.close()
-    assert faults == []
-
-
-def row(page: Page, text: str):
-    return page.locator("#audits tr").filter(has_text=text)
-
-
 def submit(page: Page, model: str, **fields: str) -> None:
-    page.get_by_label("Model", exact=False).first.fill(model)
+    page.get_by_role("combobox", name="Model").fill(model)
     page.get_by_label("Weights").select_option("untrained")
     page.get_by_label("Data set").select_option("synthetic")
-    if fields:
-        page.get_by_text("Method", exact=True).click()
     page.get_by_label("Images").fill(fields.pop("images", "4"))
+    if fields:
+        page.locator("details").evaluate("(node) => node.open = true")
     for label, value in fields.items():
-        page.get_by_label(label.replace("_", " ")).fill(value)
+        page.get_by_label(label).fill(value)
     page.get_by_role("button", name="Audit", exact=True).click()
 
 
-def finished(client: AuditClient) -> Audit:
-    """An audit that has succeeded, the same every time."""
-    audit = client.submit(QUICK, weights="untrained", dataset="synthetic", num_images=4, translations_px=(1,))
-    return client.wait(audit.id, LIMIT_MS / 1000, poll_s=0.1)
-
-
-def test_submit_watch_and_read_the_report(page, client):
+def test_submit_and_watch_until_the_report(page, client):
     page.goto("/")
     expect(page.locator("#health")).to_contain_text("1 worker")
-    submit(page, "timm/test_resnet", Shifts="1-2")
-    heading = page.locator("#report h2")
+    submit(page, "timm/test_resnet", Shifts="1-2", Repetition="1")
+    heading = page.locator("h1:visible")
     expect(heading).to_have_text(QUICK)
-    expect(row(page, QUICK).locator(".badge")).to_have_text("untrained")
-    identifier = re.fullmatch(r".*\?audit=([0-9a-f]{32})", page.url)[1]
-    table = page.locator("table.parts")
-    expect(table.locator("tbody tr")).to_have_count(5, timeout=LIMIT_MS)
-    expect(row(page, QUICK).locator(".pill")).to_have_text("succeeded")
-
-    report = client.report(identifier)
-    assert report.method.translations_px == (1, 2)
-    shown = [cells.split() for cells in table.locator("tbody tr").all_inner_texts()]
-    for (name, part), cells in zip(report.parts.items(), shown, strict=True):
-        kinds = (part.translation, part.rotation)
-        scores = [f"{value:.3f}" for kind in kinds for value in (kind.channel, kind.layer)]
-        assert cells == [name, str(part.blocks), *scores]
-    expect(page.locator("#report .notice.warn")).to_contain_text("Untrained weights.")
-    expect(page.locator("#report .chart svg .bars .point")).to_have_count(20)
-    provenance = page.locator("#report dl")
-    for text in (report.model.weights.origin, report.model.weights.sha256, report.environment.torch, "shifts 1, 2 px"):
-        expect(provenance).to_contain_text(text)
-    link = page.get_by_role("link", name="Download the report as JSON")
-    assert httpx.get(f"{client.base_url}{link.get_attribute('href')}").json()["id"] == identifier
-
-    page.reload()  # the URL keeps the selection
-    expect(table.locator("tbody tr")).to_have_count(5)
-    page.locator("#home").click()
-    expect(heading).to_have_text("Report")
+    expect(heading).to_be_focused()
+    expect(page).to_have_title(f"{QUICK} · zooaudit")
+    identifier = re.fullmatch(r".*/\?audit=([0-9a-f]{32})", page.url)[1]
+    expect(page.locator("#detail table.scores").first.locator("tbody tr")).to_have_count(5)
+    expect(page.get_by_role("status").first).to_have_text(f"{QUICK}: succeeded")
+    audit = client.status(identifier)
+    assert (audit.status, audit.request.translations_px, audit.request.repetition) == ("succeeded", (1, 2), 1)
+    page.get_by_role("link", name="Audits", exact=True).click()
+    expect(row(page, "repetition 1").locator(".pill")).to_have_text("succeeded")
     page.go_back()
     expect(heading).to_have_text(QUICK)
 
 
-def test_cancel(page, client):
+def test_cancel_from_the_list_and_run_again(page, client):
     audit = client.submit(LONG, weights="untrained", dataset="synthetic", num_images=5000)
-    page.goto(f"/?audit={audit.id}")
+    page.goto("/?q=resnet18")
     running = row(page, "5,000 images")
-    expect(running.locator(".pill")).to_have_text("running", timeout=LIMIT_MS)
-    expect(running.locator(".sub").last).to_contain_text("measuring", timeout=LIMIT_MS)
+    expect(running.locator(".pill")).to_have_text("running")
+    expect(running.locator(".progress")).to_contain_text("measuring")
     expect(running.get_by_role("progressbar")).to_be_visible()
-    expect(page.locator("#report progress")).to_be_visible()
     running.get_by_role("button", name=f"Cancel the audit of {LONG}").click()
-    expect(running.locator(".pill")).to_have_text("canceled", timeout=LIMIT_MS)
+    expect(running.locator(".pill")).to_have_text("canceled")
     expect(running.get_by_role("button")).to_be_hidden()
-    expect(page.locator("#report")).to_contain_text("This audit was canceled.")
-    expect(page.get_by_role("status")).to_have_text(f"{LONG}: canceled")
+    expect(running.locator("a.model")).to_be_focused()
+    expect(page.get_by_role("status").first).to_have_text(f"{LONG}: canceled")
     assert client.status(audit.id).status == "canceled"
+
+    running.locator("a.model").press("Enter")
+    detail = page.locator("#detail")
+    expect(detail).to_contain_text("This audit was canceled.")
+    detail.get_by_role("button", name="Run again").click()
+    expect(detail.get_by_role("progressbar")).to_be_visible()
+    expect(detail.locator(".progress")).to_contain_text("left")  # the time it will take
+    detail.get_by_role("button", name="Cancel").click()
+    expect(detail).to_contain_text("This audit was canceled.")
+
+
+def test_scores_so_far_are_shown_while_it_measures(page, client):
+    one = json.loads(finished(client).model_dump_json())
+    score = {"channel": 0.5, "channel_interval": [0.4, 0.62], "layer": 0.75, "layer_interval": [0.7, 0.8]}
+    parts = {"Early": {"translation": score, "rotation": score}}
+    images = itertools.chain((64,), itertools.repeat(128))
+
+    def serve(route: Route) -> None:
+        seen = {"images": (count := next(images)), "parts": parts}
+        progress = {"phase": "measuring", "done": count, "total": 400, "unit": "forward images", "eta_s": 61.0}
+        running = {**one, "status": "running", "finished_at": None, "progress": progress | {"provisional": seen}}
+        route.fulfill(json=running)
+
+    page.route(f"**/audit/{one['id']}", serve)
+    page.goto(f"/?audit={one['id']}")
+    table = page.locator("#detail table")
+    expect(table).to_contain_text("So far, from 64 images")
+    expect(table.locator("tbody tr")).to_have_text("Early0.500±0.1100.750±0.0500.500±0.1100.750±0.050")
+    expect(page.locator("#detail .progress")).to_contain_text("measuring 64 of 400, 1 min 01 s left")
+    expect(table).to_contain_text("So far, from 128 images")
+    page.unroute(f"**/audit/{one['id']}")
+    expect(page.locator("#detail table.blocks")).to_be_visible()  # it has ended
 
 
 def test_a_failed_audit_tells_why(page, client):
@@ -151,8 +97,9 @@ def test_a_failed_audit_tells_why(page, client):
     audit = client.wait(audit.id, LIMIT_MS / 1000, poll_s=0.1)
     assert audit.status == "failed"
     page.goto(f"/?audit={audit.id}")
-    expect(page.locator("#report .notice")).to_contain_text(audit.error.title)
-    expect(page.locator("#report .notice")).to_contain_text(audit.error.detail)
+    expect(page.locator("#detail .notice")).to_contain_text(audit.error.title)
+    expect(page.locator("#detail .notice")).to_contain_text(audit.error.detail)
+    expect(page.get_by_role("button", name="Run again")).to_be_enabled()
 
 
 def test_mistakes_are_told_with_a_way_out(page):
@@ -171,29 +118,61 @@ def test_mistakes_are_told_with_a_way_out(page):
     expect(page.locator("[name=translations_px]")).to_have_attribute("aria-invalid", "true")
 
 
-def test_models_are_found_by_typing(page):
+def test_models_are_found_and_chosen_by_keyboard(page):
     page.goto("/")
-    page.locator("[name=model]").press_sequentially("TEST_RESNET")
-    option = page.locator("#model-names option[value='timm/test_resnet.r160_in1k']")
-    expect(option).to_be_attached()
-    expect(page.locator("#model-names option[value*=vit]")).to_have_count(0)
+    model = page.get_by_role("combobox", name="Model")
+    model.press_sequentially("TEST_RESNET")
+    found = page.get_by_role("listbox", name="Models").get_by_role("option")
+    option = found.and_(page.get_by_role("option", name=QUICK))
+    expect(option).to_contain_text("160 px · pretrained")
+    expect(model).to_have_attribute("aria-expanded", "true")
+    expect(found.filter(has_text="vit")).to_have_count(0)
+    model.press("ArrowDown")
+    expect(option).to_have_id(model.get_attribute("aria-activedescendant"))
+    expect(option).to_have_attribute("aria-selected", "true")
+    model.press("Enter")
+    expect(model).to_have_value(QUICK)
+    expect(found).to_have_count(0)
+    expect(page.locator("#submit-error")).to_be_hidden()  # that Enter sent nothing
+
+    entry = MODEL_ENTRY | {"supported": False, "reason": MARKUP}
+    page.route("**/models?*", lambda route: route.fulfill(json={"models": [entry], "total": 1}))
+    model.fill("odd")
+    option = page.get_by_role("option", name="timm/odd")
+    expect(option).to_contain_text(f"odd · 64 px · cannot be audited: {MARKUP}")
+    expect(option).to_be_disabled()
+    option.click(force=True)
+    expect(model).to_have_value("odd")
+    model.press("Escape")
+    expect(option).to_be_hidden()
 
 
-def test_an_unknown_audit(page):
-    page.goto(f"/?audit={'0' * 32}")
-    expect(page.locator("#report")).to_contain_text("There is no audit with this id.")
+@pytest.mark.parametrize("page_of", ["audit", "compare"])
+def test_what_is_not_there(page, page_of):
+    page.goto(f"/?{page_of}={'0' * 32},{'1' * 32}" if page_of == "compare" else f"/?audit={'0' * 32}")
+    expect(page.locator("#detail .notice")).to_contain_text("There is no audit with this id.")
+    page.locator("a.brand").click()
+    expect(page.get_by_role("heading", name="Audits", exact=True)).to_be_visible()
 
 
 def test_a_key_is_asked_for_where_one_is_needed(browser, service, client):
-    for page in new_page(browser, service.url, key=None):
+    with opened(browser, service.url, key=None) as page:
         page.goto("/")
         expect(page.get_by_label("Data set")).to_contain_text("synthetic")
-        expect(page.get_by_label("API key")).to_be_hidden()
+        dialog = page.get_by_role("dialog", name="API key")
+        expect(dialog).to_be_hidden()
         submit(page, QUICK, Seed="7")
+        expect(dialog).to_contain_text("This needs an API key")
+        dialog.get_by_role("button", name="Not now").click()
         expect(page.locator("#submit-error")).to_contain_text("This needs an API key")
-        page.get_by_label("API key").fill(KEY)
         page.get_by_role("button", name="Audit", exact=True).click()
-        expect(page.locator("#report h2")).to_have_text(QUICK)
+        expect(dialog.get_by_label("API key")).to_be_focused()
+        dialog.get_by_label("API key").fill("wrong")
+        dialog.get_by_label("API key").press("Enter")
+        expect(dialog).to_contain_text("This needs an API key")
+        dialog.get_by_label("API key").fill(KEY)
+        dialog.get_by_role("button", name="Use this key").click()
+        expect(page.locator("#detail h1")).to_have_text(QUICK)
     assert any(audit.request.seed == 7 for audit in client.audits())
 
 
@@ -208,65 +187,46 @@ def test_offline_and_back(page, service):
     expect(page.locator("#offline")).to_be_hidden(timeout=LIMIT_MS)
 
 
+def test_no_worker_is_told(page):
+    health = {"status": "degraded", "version": "1", "redis": True, "workers": 0, "queued": 3, "running": 0}
+    page.route("**/health", lambda route: route.fulfill(json=health | {"datasets": {}}))
+    page.goto("/")
+    expect(page.get_by_text("No worker is running: audits wait until one is started.")).to_be_visible()
+    expect(page.locator("#health")).to_have_text("0 workers · 0 running · 3 queued")
+
+
 def test_names_full_of_markup_are_shown_as_text(page, client):
     audit = finished(client)
-    body = json.loads(audit.model_dump_json())
-    body["request"] |= {"model": MARKUP, "weights": MARKUP, "dataset": MARKUP}
-    failed = {**body, "id": "f" * 32, "status": "failed"}
+    one = json.loads(audit.model_dump_json())
+    one["request"] |= {"model": MARKUP, "weights": MARKUP, "dataset": MARKUP}
+    failed = {**one, "id": "f" * 32, "status": "failed"}
     failed["error"] = {"type": "x", "title": MARKUP, "status": 500, "detail": MARKUP, "suggestions": [MARKUP]}
     report = json.loads(client.report(audit.id).model_dump_json())
-    report["model"] |= {"name": MARKUP, "architecture": MARKUP}
+    report["model"] |= {"name": MARKUP, "architecture": MARKUP, "family": MARKUP}
     report["model"]["weights"] |= {"origin": MARKUP, "sha256": MARKUP}
     report["parts"]["Final"]["rotation"] |= {"channel": None, "layer": None, "reason": MARKUP}
-    page.route("**/audit?*", lambda route: route.fulfill(json={"audits": [body, failed], "next_cursor": None}))
+    report["blocks"][0]["name"] = MARKUP
+    listed = {"audits": [one, failed], "total": 2, "next_cursor": None}
+    page.route("**/audit?*", lambda route: route.fulfill(json=listed))
+    page.route(f"**/audit/{audit.id}", lambda route: route.fulfill(json=one))
+    page.route(f"**/audit/{'f' * 32}", lambda route: route.fulfill(json=failed))
     page.route("**/audit/*/report", lambda route: route.fulfill(json=report))
-    page.goto(f"/?audit={audit.id}")
+    page.goto("/")
     expect(page.locator("#audits .model").first).to_have_text(MARKUP)
-    expect(page.locator("#report h2")).to_have_text(MARKUP)
-    expect(page.locator("#report .chart svg .bars .point").first).to_be_attached()
+    expect(page.locator("#audits .progress").last).to_contain_text(MARKUP)
+    page.locator("#audits .model").first.click()
+    expect(page.locator("#detail h1")).to_have_text(MARKUP)
+    expect(page.locator("#detail [data-figure=parts] .main-svg").first).to_be_visible()
+    expect(page.locator("#detail table.blocks")).to_contain_text(MARKUP)
+    page.go_back()
     page.locator("#audits .model").nth(1).click()
-    expect(page.locator("#report .notice")).to_contain_text(MARKUP)
+    expect(page.locator("#detail .notice")).to_contain_text(MARKUP)
     assert page.locator("main img, main b").count() == 0
     assert page.evaluate("window.hacked") is None
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(320, "light"), (390, "dark"), (768, "light"), (1360, "light"), (1360, "dark")]
-)
-def test_it_fits_every_width_and_scheme(browser, service, client, tmp_path, width, scheme):
-    audit = finished(client)
-    for page in new_page(browser, service.url, color_scheme=scheme, viewport={"width": width, "height": 850}):
-        page.goto(f"/?audit={audit.id}")
-        expect(page.locator("#report .chart svg .bars .point")).to_have_count(20)
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        cut = "[...document.querySelectorAll('main, section')].filter((e) => e.scrollWidth > e.clientWidth)"
-        assert page.evaluate(f"{cut}.length") == 0
-        back = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        brightness = sum(map(int, re.findall(r"\d+", back)[:3])) / 3
-        assert (brightness < 60) == (scheme == "dark")
-        page.screenshot(path=tmp_path / f"dashboard-{width}-{scheme}.png", full_page=True)
-
-
-def test_what_a_screen_reader_is_told(page, client):
-    audit = finished(client)
-    page.goto(f"/?audit={audit.id}")
-    expect(page.get_by_role("table", name="Equivariance by depth")).to_be_visible()
-    for name in ("Part", "Blocks", "Translation", "Rotation"):
-        expect(page.get_by_role("columnheader", name=name, exact=True)).to_be_visible()
-    for name in ("Early", "Middle", "Late", "Pool", "Final"):
-        expect(page.get_by_role("rowheader", name=name)).to_be_visible()
-    expect(page.get_by_role("region", name=QUICK)).to_be_visible()
-    expect(page.locator("#audits a[aria-current=true]")).to_have_text(QUICK)
-    page.locator("#home").click()
-    page.locator("#audits .model").filter(has_text=QUICK).last.press("Enter")
-    expect(page.locator("#report h2")).to_have_text(QUICK)
-    expect(page.get_by_role("region", name=QUICK).locator("h2")).to_be_focused()
-    unlabelled = page.evaluate("[...document.querySelectorAll('input, select')].filter((e) => !e.labels.length).length")
-    assert unlabelled == 0
-
-
-def test_what_has_not_changed_is_not_sent_again(page, client):
-    body = json.loads(finished(client).model_dump_json())
+def test_what_has_not_changed_is_not_sent_again_and_keeps_focus_and_selection(page, client):
+    one = json.loads(finished(client).model_dump_json())
     tags: list[str | None] = []
 
     def serve(route: Route) -> None:
@@ -274,37 +234,51 @@ def test_what_has_not_changed_is_not_sent_again(page, client):
         if tags[-1] == '"1"':
             route.fulfill(status=304)
         else:
-            route.fulfill(json={"audits": [body], "next_cursor": None}, headers={"ETag": '"1"'})
+            listed = {"audits": [one], "total": 1, "next_cursor": None}
+            route.fulfill(json=listed, headers={"ETag": '"1"' if len(tags) == 1 else '"2"'})
 
     page.route("**/audit?*", serve)
     page.goto("/")
-    expect(row(page, QUICK)).to_have_count(1)
+    link = row(page, QUICK).locator("a.model")
+    link.focus()
+    link.evaluate("(node) => getSelection().selectAllChildren(node)")
     with page.expect_response(lambda response: response.status == 304):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # polls at once
-    page.locator("#audits .model").click()
-    expect(page.locator("table.parts")).to_be_visible()
+        poll_now(page)
+    one["finished_at"] = one["created_at"].replace("20", "21", 1)
+    page.unroute("**/audit?*")
+    page.route("**/audit?*", lambda route: route.fulfill(json={"audits": [one], "total": 1, "next_cursor": None}))
+    poll_now(page)
+    expect(rows(page).locator("td").nth(4)).to_contain_text(" h ")  # the row has changed
+    expect(link).to_be_focused()
+    assert page.evaluate("getSelection().toString()") == QUICK
     assert tags[:2] == [None, '"1"']
 
 
-def test_it_polls_politely(browser, service):
-    """Once in 5 s while nothing runs, in 30 s while hidden, ever slower while the service fails."""
-    for page in new_page(browser, service.url):
+def test_it_polls_politely(browser, service, client):
+    """Once in 5 s while nothing runs, in 30 s while hidden, ever slower while it fails, and never what is final."""
+    audit = finished(client)
+    with opened(browser, service.url) as page:
         asked: list[str] = []
-        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.on("request", lambda request: asked.append(request.url))
         page.clock.install()
         page.goto("/")
-        expect(page.locator("#audits-note")).not_to_have_text("Loading…")
-        assert lists_in_a_minute(page, asked) in range(10, 14)
+        expect(rows(page).first).to_be_visible()
+        assert asked_in_a_minute(page, asked, "/audit?") in range(10, 14)
         page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-        assert lists_in_a_minute(page, asked) <= 3
-        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+        assert asked_in_a_minute(page, asked, "/audit?") <= 3
+        page.evaluate("delete document.hidden")
+        poll_now(page)
         page.route("**/audit?*", lambda route: route.abort())
-        assert lists_in_a_minute(page, asked) in range(4, 8)
+        assert asked_in_a_minute(page, asked, "/audit?") in range(4, 8)
+        page.goto(f"/?audit={audit.id}")
+        expect(page.locator("#detail table.scores").first).to_be_visible()
+        assert asked_in_a_minute(page, asked, f"/audit/{audit.id}") == 0
+        assert asked_in_a_minute(page, asked, "/audit?") == 0
 
 
-def lists_in_a_minute(page: Page, asked: list[str]) -> int:
+def asked_in_a_minute(page: Page, asked: list[str], what: str) -> int:
     asked.clear()
     for _ in range(60):
         page.clock.run_for(1000)
         page.evaluate("new Promise((resolve) => fetch('/health').finally(resolve))")  # answers arrive in real time
-    return sum("/audit?" in url for url in asked)
+    return sum(what in url and "figures" not in url for url in asked)

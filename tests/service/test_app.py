@@ -72,7 +72,10 @@ async def test_the_dashboard_is_served(http):
     script = await http.get("/static/plotly.min.js")
     assert script.headers["content-type"].startswith("text/javascript")
     assert len(script.content) > 1_000_000
-    assert (await http.get("/static/app.js")).status_code == 200
+    module = await http.get("/static/app.js")
+    assert (module.status_code, module.headers["cache-control"]) == (200, "no-cache")
+    known = {"If-None-Match": module.headers["etag"]}
+    assert (await http.get("/static/app.js", headers=known)).status_code == 304
     assert is_problem(await http.get("/static/nothing.js"), 404, "not-found")
     assert is_problem(await http.get("/static/%2e%2e/%2e%2e/pyproject.toml"), 404, "not-found")
 

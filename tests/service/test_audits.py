@@ -214,5 +214,5 @@ async def test_a_job_that_is_not_understood_counts_as_absent(http, redis):
     identifier = await submit(http)
     redis.hset(f"rq:job:{identifier}", "data", b"nonsense")
     assert is_problem(await http.get(f"/audit/{identifier}"), 404, "unknown-audit")
-    assert (await http.get("/audit")).json() == {"audits": [], "next_cursor": None}
+    assert (await http.get("/audit")).json() == {"audits": [], "total": 0, "next_cursor": None}
     assert (await http.post("/audit", json=ASK)).status_code == 202

@@ -82,9 +82,10 @@ class Audit(Contract):
 
 
 class AuditList(Contract):
-    """One page of audits, newest first; ``next_cursor`` is null on the last page."""
+    """One page of audits, by default newest first, of the ``total`` that match; ``next_cursor`` is null on the last."""
 
     audits: tuple[Audit, ...]
+    total: Annotated[int, Field(ge=0)]
     next_cursor: str | None
 
 

@@ -1,0 +1,93 @@
+"""What a list of audits costs: ``python -m benchmarks.listing [--audits N]``
+
+Fills an embedded Redis with N audits that have ended, 20 that run and 200 that wait, and times ``GET /audit``:
+the first list of a new service, then the median of 20 of each kind while the rows are as fresh as they need to be, and
+while every one of them looks for changes first.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+from redis import Redis
+from rq.job import Job, JobStatus
+from zooaudit.contract import INDEX_KEY, JOB, QUEUE, AuditRequest, Progress, audit_id, state_key
+
+from service.listing import REFRESH_S
+from service.stack import running
+
+QUERIES = {
+    "first page": "/audit?limit=50",
+    "page 100": "/audit?limit=50&offset=4950",
+    "sorted by model": "/audit?limit=50&sort=model",
+    "longest first": "/audit?limit=50&sort=-duration",
+    "failed resnets": "/audit?limit=50&status=failed&model=resnet",
+}
+
+
+def fill(redis: Redis, audits: int) -> None:
+    """``audits`` that ended on one of the last days, 20 that run and 200 that wait."""
+    chance, now = random.Random(0), datetime.now(UTC)
+    ended = [chance.choices([JobStatus.FINISHED, JobStatus.FAILED], [9, 1])[0] for _ in range(audits)]
+    with redis.pipeline(transaction=False) as pipe:
+        for seed, status in enumerate([*ended, *[JobStatus.STARTED] * 20, *[JobStatus.QUEUED] * 200]):
+            model = f"timm/{chance.choice(['resnet', 'vit', 'convnext'])}{chance.randrange(100)}.a1_in1k"
+            request = AuditRequest(model=model, seed=seed)
+            identifier = audit_id(request)
+            job = Job.create(
+                JOB,
+                [request.model_dump(mode="json")],
+                id=identifier,
+                connection=redis,
+                status=status,
+                serializer="json",
+            )
+            job.created_at = now - timedelta(seconds=10 * (audits + 220 - seed))
+            if status is not JobStatus.QUEUED:
+                job.started_at = job.created_at + timedelta(seconds=5)
+            if status in (JobStatus.FINISHED, JobStatus.FAILED):
+                job.ended_at = job.started_at + timedelta(seconds=chance.uniform(10, 1000))
+            job.save(pipeline=pipe)
+            progress = Progress(phase="measuring", done=seed, total=2 * audits)
+            pipe.hset(state_key(identifier), "progress", progress.model_dump_json())
+            pipe.zadd(INDEX_KEY, {identifier: job.created_at.timestamp()})
+            if status is JobStatus.QUEUED:
+                pipe.rpush(f"rq:queue:{QUEUE}", identifier)
+        pipe.set("zooaudit:restored", "1")
+        pipe.execute()
+
+
+def milliseconds(call: Callable[[], httpx.Response]) -> float:
+    begin = time.perf_counter()
+    call().raise_for_status()
+    return 1000 * (time.perf_counter() - begin)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audits", type=int, default=10_000)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder), workers=0, env={"ZOOAUDIT_API_KEYS": ""}) as stack,
+        httpx.Client(base_url=stack.url, timeout=60) as http,
+    ):
+        fill(Redis.from_url(stack.redis_url), options.audits)
+        print(f"{'cold, first list of the service':32s} {milliseconds(lambda: http.get('/audit')):7.0f} ms")
+        for pause, state in ((0.0, "warm"), (1.1 * REFRESH_S, "looking for changes")):
+            for name, path in QUERIES.items():
+                taken = []
+                for _ in range(20):
+                    time.sleep(pause)
+                    taken.append(milliseconds(lambda path=path: http.get(path)))
+                print(f"{name + ', ' + state:32s} {statistics.median(taken):7.0f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+// Numbers, times and scores for a person.
+
+/** Seconds for a person: "42 s", "3 min 20 s", "2 h 05 min". */
+export function duration(seconds) {
+  const whole = Math.round(seconds);
+  const padded = (n) => String(n).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${padded(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${padded(Math.floor((whole % 3600) / 60))} min`;
+}
+
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const year = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+/** A moment in this browser's time zone: today's by the clock, this year's by the day, others with the year. */
+export function moment(iso) {
+  const when = new Date(iso), now = new Date();
+  if (when.toDateString() === now.toDateString()) return clock.format(when);
+  return (when.getFullYear() === now.getFullYear() ? day : year).format(when);
+}
+
+/** The whole of a moment, for a hint. */
+export const instant = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "long" });
+
+export const count = (value) => value.toLocaleString("en-US");
+
+/** "1 block", "12 blocks". */
+export const plural = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+
+/** 11689512 is "11.7 M". */
+export function millions(value) {
+  if (value < 100_000) return count(value);
+  return `${(value / 1e6).toFixed(value < 1e7 ? 2 : value < 1e9 ? 1 : 0)} M`;
+}
+
+/** Three digits, with a true minus; a dash for what there is not. */
+export const fixed = (value, digits = 3) => (value == null ? "–" : value.toFixed(digits).replace("-", "−"));
+
+/** Half of a confidence interval, "±0.012", or nothing. */
+export const halfWidth = (interval) => (interval ? `±${((interval[1] - interval[0]) / 2).toFixed(3)}` : "");
+
+/** Ascending numbers with runs joined: [1, 2, 3, 8] is "1–3, 8". */
+export function ranges(values) {
+  const runs = [];
+  for (const value of values) {
+    const last = runs.at(-1);
+    if (last && value === last.at(-1) + 1) last.push(value);
+    else runs.push([value]);
+  }
+  return runs.map((run) => (run.length > 2 ? `${run[0]}–${run.at(-1)}` : run.join(", "))).join(", ") || "none";
+}

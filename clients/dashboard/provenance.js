@@ -1,0 +1,28 @@
+// Where a report's numbers come from: what it takes to get them again.
+
+import { element } from "./dom.js";
+import { count, duration, instant, plural, ranges } from "./format.js";
+
+export function provenance({ id, protocol, repetition, model, images, method, environment, timing }) {
+  const code = (text) => element("code", {}, text);
+  const list = element("dl");
+  const add = (term, ...values) => list.append(element("dt", {}, term), element("dd", {}, ...values));
+  add("Weights", element("strong", {}, model.weights.kind), ` · ${model.weights.origin}`);
+  add("SHA-256 of the weights", code(model.weights.sha256));
+  add("Model", `${model.architecture} (${model.family}, ${model.source}) · ${count(model.parameters)} parameters · ${model.input_size} px`);
+  const skipped = images.skipped.length ? ` · ${images.skipped.length} could not be decoded` : "";
+  const stopped = images.stopped === "tolerance" ? ` · enough for the tolerance, of ${count(images.requested)}` : "";
+  add("Images", `${images.dataset} · ${count(images.count)} · seed ${images.seed}${stopped}${skipped}`);
+  add("SHA-256 of their list", code(images.sha256));
+  const angles = method.rotations_deg.length ? `${method.rotations_deg.join("°, ")}°` : "none";
+  add("Method", `${method.similarity} · border ${method.border} · ${method.precision} · shifts ${ranges(method.translations_px)} px · `
+    + `rotations ${angles} · resize ${method.resize}, canvas ${method.canvas_size} px · protocol ${protocol}`
+    + (method.tolerance == null ? "" : ` · tolerance ${method.tolerance}`) + (repetition ? ` · repetition ${repetition}` : ""));
+  add("Environment", `zooaudit ${environment.zooaudit} · Python ${environment.python} · torch ${environment.torch} · `
+    + `timm ${environment.timm} · torchvision ${environment.torchvision} · ${environment.device} · `
+    + `${plural(environment.threads, "thread")}, batch size ${environment.batch_size}`);
+  add("Time", `${instant(timing.finished_at)} · ${duration(timing.seconds)} · ${count(timing.forward_images)} forward images, `
+    + `${timing.images_per_second.toFixed(1)} a second`);
+  add("Audit", code(id));
+  return list;
+}

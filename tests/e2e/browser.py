@@ -1,0 +1,88 @@
+"""A real browser before the real service: pages of which nothing may go wrong in silence."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from zooaudit import Audit, AuditClient
+
+KEY = "dashboard-key"
+QUICK = "timm/test_resnet.r160_in1k"
+LIMIT_MS = 90_000
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+)
+MODEL_ENTRY = {
+    "name": "timm/odd",
+    "full_name": "timm/odd",
+    "source": "timm",
+    "family": "odd",
+    "architecture": "odd",
+    "tags": [],
+    "pretrained": False,
+    "input_size": 64,
+    "supported": True,
+}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=LIMIT_MS)
+    with sync_playwright() as playwright:
+        # Debian's own where there is one, else the one that playwright installs.
+        found = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, key: str | None = KEY, **options) -> Iterator[Page]:
+    """A page that sends ``key``. A script that fails, or something that the content policy forbids, fails the test."""
+    context = browser.new_context(base_url=url, **options)
+    context.set_default_timeout(LIMIT_MS)
+    if key:
+        context.add_init_script(f"sessionStorage.setItem('zooaudit-api-key', '{key}')")
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    # What a page may not load or run is told on the console; a request that failed is not: that is tested elsewhere.
+    page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
+    yield page
+    context.close()
+    assert faults == []
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#audits tr")
+
+
+def row(page: Page, text: str) -> Locator:
+    return rows(page).filter(has_text=text)
+
+
+def body(page: Page, index: int = 0) -> list[list[str]]:
+    """The cells of a table of scores, row by row."""
+    return [
+        cells.split("\t") for cells in page.locator("#detail table").nth(index).locator("tbody tr").all_inner_texts()
+    ]
+
+
+def poll_now(page: Page) -> None:
+    """Makes the page ask again at once, as it does when its tab comes back."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def drawn(page: Page, figure: str) -> list[float]:
+    """All the heights that a figure shows."""
+    plot = page.locator(f"#detail [data-figure={figure}] .plot")
+    expect(plot.locator(".main-svg").first).to_be_visible()
+    return plot.evaluate("(node) => node.data.flatMap((trace) => trace.y ?? [])")
+
+
+def finished(client: AuditClient, model: str = QUICK, **changes) -> Audit:
+    """An audit that has succeeded, the same every time."""
+    asked = {"weights": "untrained", "dataset": "synthetic", "num_images": 4, "translations_px": (1, 2)} | changes
+    return client.wait(client.submit(model, **asked).id, LIMIT_MS / 1000, poll_s=0.1)
