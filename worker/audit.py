@@ -15,8 +15,8 @@ from worker.errors import AuditError
 from worker.fold import Trace
 from worker.forward import Shape, Subject, shapes
 from worker.images import open_dataset
+from worker.outcome import Frame
 from worker.passes import Forwards, OnProgress, measure_in_passes
-from worker.report import Frame
 from worker.stream import Stream
 from worker.transforms import Rotation, Shift, Transform, Views
 

@@ -26,6 +26,7 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         tags = published_tags(architecture)
         cfg = timm.get_pretrained_cfg(architecture)
         pretrained = bool(tags)
+        default_weights = tags[0] if tags else None
         input_size = cfg.input_size[-1] if cfg else None
         reason = unsupported_input(vars(cfg)) if cfg else None
         parameters = imagenet_top1 = None
@@ -33,6 +34,7 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         family = torchvision.models.get_model_builder(architecture).__module__.rpartition(".")[2]
         tags = ()
         pretrained = True
+        default_weights = torchvision.models.get_model_weights(architecture).DEFAULT.name
         input_size = torchvision_transforms(architecture).crop_size[0]
         reason = None
         meta = torchvision.models.get_model_weights(architecture).DEFAULT.meta
@@ -44,6 +46,7 @@ def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
         architecture=architecture,
         tags=tags,
         pretrained=pretrained,
+        default_weights=default_weights,
         input_size=input_size,
         parameters=parameters,
         imagenet_top1=imagenet_top1,

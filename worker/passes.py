@@ -13,7 +13,7 @@ from worker.budget import Budget
 from worker.errors import AuditError
 from worker.jackknife import MIN_GROUPS, Sums, pieces_of
 from worker.measure import Measurement, measure
-from worker.report import Frame, Outcome
+from worker.outcome import Frame, Outcome
 from worker.scores import score_all
 from worker.stream import Stream
 from worker.transforms import Rotation, Transform, Views

@@ -1,36 +1,21 @@
-"""Scores to a report: the tables, the intervals, the comparisons that were asked for, and the provenance of it all."""
+"""Scores to a report: the tables, the comparisons that were asked for, and the provenance of it all."""
 
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 import torchvision
 import zooaudit
-from numpy.typing import NDArray
-from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from zooaudit.contract import (
-    BORDERS,
-    PARTS,
     PROTOCOL,
-    Activation,
-    ActivationCheck,
     Aligned,
     AngleRow,
-    AuditRequest,
-    Baseline,
     Block,
-    Border,
     Cosine,
     Environment,
-    Estimate,
     Images,
-    Learned,
-    LearnedPart,
-    LearnedScore,
     Method,
     Model,
     Part,
@@ -46,58 +31,14 @@ from zooaudit.contract import (
 )
 from zooaudit.contract import Score as ScoreOut
 
-from worker.forward import Shape, Subject
-from worker.jackknife import half_width
-from worker.moments import Spread
-from worker.scores import Kind, Results, Scores, tabulate
-from worker.similarity import Score, Similarity, constant
+from worker.activation import activation, over_depth
+from worker.baseline import baseline
+from worker.outcome import Frame, Outcome, intervals
+from worker.scores import Kind, Results, Scores
+from worker.similarity import Score, constant
 from worker.stream import Stream
 from worker.transforms import Rotation, Shift, Transform
 from worker.zoo import LoadedModel
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What measuring one model gave: scores, on which share of the images the top-1 class stayed, the spreads of the
-    reference view's representations, how many images there were in each group, and which could not be decoded."""
-
-    results: Results
-    agreements: Mapping[Transform, float]
-    reference: Sequence[Spread]
-    groups: Sequence[int]
-    skipped: tuple[str, ...]
-
-    @property
-    def images(self) -> int:
-        return sum(self.groups)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What the tables of one audit have in common."""
-
-    request: AuditRequest
-    subject: Subject
-    plan: Sequence[Shape]
-    size: int
-
-    def borders(self) -> tuple[Border, ...]:
-        """The borders asked for; that of ``parts`` and ``blocks`` first."""
-        return BORDERS if self.request.border == "all" else (self.request.border,)
-
-    def similarities(self) -> tuple[Similarity, ...]:
-        """The similarities asked for; that of ``parts`` and ``blocks`` first."""
-        return ("correlation", "cosine") if self.request.similarity == "both" else (self.request.similarity,)
-
-    def table(self, results: Results, similarity: Similarity | None = None, border: Border | None = None) -> Scores:
-        return tabulate(
-            results,
-            self.plan,
-            self.subject.depth,
-            self.size,
-            similarity or self.similarities()[0],
-            border or self.borders()[0],
-        )
 
 
 def build(
@@ -151,10 +92,10 @@ def build(
         borders={b: _parts(frame, frame.table(outcome.results, border=b), outcome) for b in frame.borders()}
         if request.border == "all"
         else None,
-        cosine=Cosine(parts=_parts(frame, cosine, outcome), activation=_over_depth(frame, main, cosine, outcome))
+        cosine=Cosine(parts=_parts(frame, cosine, outcome), activation=over_depth(frame, main, cosine, outcome))
         if cosine
         else None,
-        baseline=_baseline(frame, main, untrained, outcome.groups) if untrained else None,
+        baseline=baseline(frame, main, untrained, outcome.groups) if untrained else None,
         environment=Environment(
             zooaudit=zooaudit.__version__,
             python=platform.python_version(),
@@ -191,7 +132,7 @@ def is_narrow(frame: Frame, results: Results, groups: Sequence[int], tolerance: 
         for border in frame.borders():
             for kinds in frame.table(results, similarity, border).parts.values():
                 for score in (kind.mean for kind in kinds if kind.mean.channel is not None):
-                    for interval in _intervals(score, groups):
+                    for interval in intervals(score, groups):
                         if interval is None or interval[1] - interval[0] > tolerance:
                             return False
     return True
@@ -221,7 +162,7 @@ def _blocks(frame: Frame, scores: Scores, cosine: Scores | None, outcome: Outcom
             dead_channels=int(constant(outcome.reference[index]).sum()),
             translation=_translation(scores.blocks[index][0], outcome, part == "Final"),
             rotation=_rotation(scores.blocks[index][1], outcome, part == "Final"),
-            activation=_activation(
+            activation=activation(
                 outcome.reference[index].mean.abs().cpu().numpy(),
                 [[kind.mean.own for kind in table.blocks[index]] for table in (scores, cosine)],
             )
@@ -266,111 +207,5 @@ def _row(transform: Transform, score: Score, outcome: Outcome, is_final: bool) -
 
 
 def _score(score: Score, groups: Sequence[int]) -> dict[str, Any]:
-    channel, layer = _intervals(score, groups)
+    channel, layer = intervals(score, groups)
     return {**_values(score), "channel_interval": channel, "layer_interval": layer}
-
-
-def _intervals(score: Score, groups: Sequence[int]) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
-    """The 95 % confidence intervals of the channel and the layer score, within [0, 1]."""
-    if score.deviations is None or score.channel is None or score.layer is None:
-        return None, None
-    channel, layer = (
-        _interval(value, deviations, groups, 0.0)
-        for value, deviations in zip((score.channel, score.layer), score.deviations, strict=True)
-    )
-    return channel, layer
-
-
-def _interval(
-    value: float, deviations: NDArray[np.float64], groups: Sequence[int], lowest: float
-) -> tuple[float, float] | None:
-    half = half_width(deviations, groups)
-    return None if half is None else (max(lowest, value - half), min(1.0, value + half))
-
-
-def _activation(
-    magnitude: NDArray[np.float64], scores: Sequence[Sequence[NDArray[np.float64] | None]]
-) -> ActivationCheck:
-    """The rank correlations of ``scores`` (by similarity: of translation, of rotation) with ``magnitude``."""
-    (translation, rotation), (cosine_translation, cosine_rotation) = scores
-    return ActivationCheck(
-        translation=Activation(
-            correlation=_spearman(magnitude, translation), cosine=_spearman(magnitude, cosine_translation)
-        ),
-        rotation=Activation(correlation=_spearman(magnitude, rotation), cosine=_spearman(magnitude, cosine_rotation)),
-    )
-
-
-def _over_depth(frame: Frame, scores: Scores, cosine: Scores, outcome: Outcome) -> ActivationCheck:
-    depth = range(len(frame.subject.depth.blocks))
-    magnitude = np.array([float(outcome.reference[index].mean.abs().mean()) for index in depth])
-    channel = [
-        [np.array([table.blocks[index][kind].mean.channel for index in depth], dtype=np.float64) for kind in (0, 1)]
-        for table in (scores, cosine)
-    ]
-    return _activation(magnitude, channel)
-
-
-def _spearman(x: NDArray[np.float64], y: NDArray[np.float64] | None) -> float | None:
-    """Spearman's rank correlation over the pairs that both have; None for fewer than 3, or where one is constant."""
-    if y is None:
-        return None
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(np.clip(spearmanr(x, y).statistic, -1.0, 1.0))
-
-
-def _baseline(frame: Frame, scores: Scores, untrained: Sequence[Outcome], groups: Sequence[int]) -> Baseline:
-    tables = [frame.table(outcome.results) for outcome in untrained]
-    return Baseline(
-        seeds=tuple(range(len(tables))),
-        parts={
-            name: LearnedPart(
-                **{
-                    transform: LearnedScore(
-                        **{
-                            score: _learned(
-                                scores.parts[name][kind].mean,
-                                [table.parts[name][kind].mean for table in tables],
-                                score,
-                                groups,
-                            )
-                            for score in ("channel", "layer")
-                        }
-                    )
-                    for kind, transform in enumerate(("translation", "rotation"))
-                }
-            )
-            for name in PARTS
-        },
-    )
-
-
-def _learned(trained: Score, untrained: Sequence[Score], kind: str, groups: Sequence[int]) -> Learned:
-    row = ("channel", "layer").index(kind)
-
-    def estimate(
-        value: float | None, scores: Sequence[Score], weights: Sequence[float], lowest: float = 0.0
-    ) -> Estimate:
-        if value is None:
-            return Estimate(value=None, interval=None, reason=next(score.reason for score in scores if score.reason))
-        known = [score.deviations for score in scores if score.deviations is not None]
-        if len(known) < len(scores):
-            return Estimate(value=value, interval=None)
-        deviations = sum(weight * one[row] for weight, one in zip(weights, known, strict=True))
-        return Estimate(value=value, interval=_interval(value, np.asarray(deviations), groups, lowest))
-
-    share = 1 / len(untrained)
-    value: float | None = getattr(trained, kind)
-    by_seed: tuple[float | None, ...] = tuple(getattr(score, kind) for score in untrained)
-    measured = [one for one in by_seed if one is not None]
-    base = sum(measured) * share if len(measured) == len(by_seed) else None
-    difference = None if value is None or base is None else value - base
-    return Learned(
-        pretrained=estimate(value, [trained], [1.0]),
-        untrained=estimate(base, untrained, [share] * len(untrained)),
-        difference=estimate(difference, [trained, *untrained], [1.0, *[-share] * len(untrained)], -1.0),
-        by_seed=by_seed,
-    )

@@ -74,7 +74,8 @@ def pretrained_torchvision(name: str, on_progress: OnProgress) -> tuple[nn.Modul
     """``torchvision.models.get_model(name, weights="DEFAULT")``."""
     published = torchvision.models.get_model_weights(name).DEFAULT
     build = partial(torchvision.models.get_model, name, weights=published)
-    return _pretrained_url(name, published.url, build, on_progress)
+    model, weights = _pretrained_url(name, published.url, build, on_progress)
+    return model, weights.model_copy(update={"origin": f"{published}: {published.url}"})
 
 
 def tensors_sha256(model: nn.Module) -> str:

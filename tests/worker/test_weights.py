@@ -288,7 +288,7 @@ def test_torchvision_loads_what_it_publishes(hub: Hub, zoo: Zoo) -> None:
     body = hub.files[url.removeprefix(hub.url)].body
     assert answer["loaded"]["weights"] == {
         "kind": "pretrained",
-        "origin": url,
+        "origin": f"ResNet18_Weights.IMAGENET1K_V1: {url}",
         "sha256": hashlib.sha256(body).hexdigest(),
     }
     assert answer["loaded"]["top1"] == 69.758

@@ -100,6 +100,7 @@ def test_catalogue_entries_tell_what_can_be_audited() -> None:
         architecture="inception_v3",
         tags=(),
         pretrained=True,
+        default_weights="IMAGENET1K_V1",
         input_size=299,
         parameters=27161264,
         imagenet_top1=77.294,
@@ -114,6 +115,13 @@ def test_catalogue_entries_tell_what_can_be_audited() -> None:
     for entry in by_name.values():
         assert entry.supported == (entry.reason is None)
         assert all(timm.is_model_pretrained(f"{entry.architecture}.{tag}") for tag in entry.tags)
+
+
+def test_the_default_weights_are_those_that_the_zoo_gives_by_default() -> None:
+    known = {(entry.source, entry.architecture): entry.default_weights for entry in zoo.catalogue()}
+    assert known["timm", "resnet50"] == timm.get_pretrained_cfg("resnet50").tag == "a1_in1k"
+    assert known["torchvision", "resnet50"] == torchvision.models.ResNet50_Weights.DEFAULT.name == "IMAGENET1K_V2"
+    assert known["timm", "efficientnet_b7"] is None
 
 
 def test_every_supported_name_resolves_to_the_tag_that_the_catalogue_gives_first() -> None:

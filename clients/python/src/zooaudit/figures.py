@@ -54,7 +54,7 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
                 panels.say(f"{transform.title()}: {', '.join(sorted({score.reason or '' for score in scores}))}.")
         _pairs(panels, names, series)
     else:
-        panels = Panels("")
+        panels = Panels(_title(audits))
         for transform in TRANSFORMS:
             panels.add(f"{transform.title()}; invariance at Pool and Final")
             _pairs(panels, names, [(pen, audit, transform) for pen, audit in zip(_pens(audits), audits, strict=True)])
@@ -213,7 +213,7 @@ def accuracy(comparison: Comparison) -> Figure:
     Figure 13): a row for each part, translation on the left and rotation on the right."""
     with_top1 = [audit for audit in comparison.audits if audit.imagenet_top1 is not None]
     pens = dict(zip((audit.id for audit in comparison.audits), _pens(comparison.audits), strict=True))
-    panels = Panels("Equivariance against ImageNet top-1", columns=2, height=140, gap=66)
+    panels = Panels(f"Equivariance against ImageNet top-1{_shared(comparison.audits)}", columns=2, height=140, gap=66)
     low, high = (end(audit.imagenet_top1 or 0 for audit in with_top1) if with_top1 else 0 for end in (min, max))
     for name, related in comparison.accuracy.items():
         for transform in TRANSFORMS:
@@ -325,7 +325,7 @@ def _pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
     """A pen for each; the labels are empty where there are too many for a legend."""
     if len(audits) > MANY:
         return [Pen("", translucent(COLOURS[0], 0.45))] * len(audits)
-    labels = [short(_name(audit)) for audit in audits]
+    labels = [short(_name(audit, with_weights=not _shared(audits))) for audit in audits]
     return [
         Pen(
             label if labels.count(label) == 1 else f"{short(label, 31)} ({audit.id[:6]})",
@@ -337,14 +337,23 @@ def _pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
     ]
 
 
-def _name(audit: Report | ComparedAudit) -> str:
+def _name(audit: Report | ComparedAudit, with_weights: bool = True) -> str:
     """The model's name, and its weights unless they are the zoo's."""
-    if isinstance(audit, Report):
-        name, weights = audit.model.name, audit.model.weights.kind
-    else:
-        name, weights = audit.model, audit.weights
-    return name if weights == "pretrained" else f"{name} ({weights})"
+    name = audit.model.name if isinstance(audit, Report) else audit.model
+    weights = _weights(audit)
+    return name if weights == "pretrained" or not with_weights else f"{name} ({weights})"
+
+
+def _weights(audit: Report | ComparedAudit) -> str:
+    return audit.model.weights.kind if isinstance(audit, Report) else audit.weights
 
 
 def _title(audits: Sequence[Report | ComparedAudit]) -> str:
-    return _name(audits[0]) if len(audits) == 1 else ""
+    return _name(audits[0]) if len(audits) == 1 else f"{len(audits)} models{_shared(audits)}"
+
+
+def _shared(audits: Sequence[Report | ComparedAudit]) -> str:
+    """The weights of all, where they are not the zoo's: what no label has to repeat."""
+    kinds = {_weights(audit) for audit in audits} - {"pretrained"}
+    alike = len({_weights(audit) for audit in audits}) == 1
+    return f", {kinds.pop()} weights" if kinds and alike else ""

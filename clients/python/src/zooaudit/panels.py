@@ -290,7 +290,7 @@ def _hover(point: Point) -> str:
 def _legend_rows(labels: Sequence[str]) -> int:
     """How many rows a legend takes on a page; on a phone Plotly gives it more."""
     widest = max(map(len, labels), default=0)
-    columns = max(1, int(600 / (7 * widest + 50)))
+    columns = max(1, int(700 / (7 * widest + 50)))
     return -(-len([label for label in labels if label]) // columns)
 
 

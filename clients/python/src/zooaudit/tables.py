@@ -219,7 +219,10 @@ def model_tables(found: ModelDetail) -> list[Table]:
         ("Input side", _number(found.input_size)),
         ("Parameters", _number(found.parameters)),
         ("ImageNet top-1", top1),
-        ("Pretrained", printable(", ".join(found.tags)) or ("yes" if found.pretrained else "no")),
+        (
+            "Pretrained",
+            printable(", ".join(found.tags) or found.default_weights or ("yes" if found.pretrained else "no")),
+        ),
     ]
     if not found.supported:
         facts.append(("Not supported", printable(found.reason or "the service gives no reason")))

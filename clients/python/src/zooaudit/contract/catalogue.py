@@ -24,6 +24,9 @@ class CatalogueEntry(Contract):
     architecture: str
     tags: tuple[str, ...]
     pretrained: bool
+    default_weights: Annotated[str | None, Field(description="What the zoo calls those that it gives by default.")] = (
+        None
+    )
     input_size: int | None
     parameters: int | None = None
     imagenet_top1: float | None = None
