@@ -7,9 +7,10 @@ from dataclasses import astuple
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
+from zooaudit.contract import Sort
 
 from service.errors import invalid
-from service.listing import Place, Sort
+from service.listing import Place
 
 _FINITE = Field(allow_inf_nan=False)
 _PLACE = TypeAdapter(

@@ -8,17 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from zooaudit.contract import Status
+from zooaudit.contract import Sort, Status
 
 from service.queue import AuditQueue, Row
 
 REFRESH_S = 0.5
 """The rows may be as old as this; what this process has changed itself is seen at once."""
-
-Sort = Literal["created", "-created", "model", "-model", "status", "-status", "duration", "-duration"]
-SORTS: tuple[Sort, ...] = get_args(Sort)
 
 Value = float | str | None
 RANK = {status: rank for rank, status in enumerate(Status)}

@@ -4,11 +4,10 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from zooaudit.contract import Audit, AuditList, AuditRequest, Status
+from zooaudit.contract import Audit, AuditList, AuditRequest, Sort, Status
 
 from service import cursors, zoo
 from service.errors import StoreUnavailable, refused, unavailable
-from service.listing import Sort
 from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.routes.answers import UNCHANGED, answers, cached, json_answer, poll

@@ -244,10 +244,11 @@ async def test_audits_are_listed_page_by_page(make):
         return answer(AuditList(audits=chosen, total=len(names), next_cursor=str(end) if end < len(names) else None))
 
     http, sent = make(page)
-    listed = http.audits(status=zooaudit.Status.QUEUED, model="timm/resnet18")
+    listed = http.audits(status=zooaudit.Status.QUEUED, model="timm/resnet18", sort="-model")
     assert [found.id for found in await got(listed)] == names
     assert [dict(request.url.params) for request in sent.requests] == [
-        {"status": "queued", "model": "timm/resnet18", **cursor} for cursor in ({}, {"cursor": "2"}, {"cursor": "4"})
+        {"status": "queued", "model": "timm/resnet18", "sort": "-model", **cursor}
+        for cursor in ({}, {"cursor": "2"}, {"cursor": "4"})
     ]
     sent.requests.clear()
     assert [found.id for found in await got(http.audits(limit=2))] == names[:2]

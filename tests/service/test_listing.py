@@ -2,14 +2,15 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from redis import Redis
 from rq.job import JobStatus
-from zooaudit.contract import AuditRequest, Status, state_key
+from zooaudit.contract import AuditRequest, Sort, Status, state_key
 
 from service import cursors
-from service.listing import SORTS, Listing
+from service.listing import Listing
 from service.queue import AuditQueue
 from tests.fakes import ASK, is_problem, report_of
 
@@ -68,7 +69,7 @@ def walk(listing: Listing, limit: int, **query) -> list[str]:
         after = cursors.read(cursors.write(page.last), query["sort"])
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", get_args(Sort))
 def test_every_order_is_total_and_the_same_by_cursor_and_by_offset(listing, queue, mixed, sort):
     audits = queue.read(mixed)
     whole = [row.id for row in listing.page(sort, limit=100).rows]

@@ -13,7 +13,7 @@ from typing import TypeVar, Unpack
 import httpx
 
 from zooaudit import flows
-from zooaudit.contract import Audit, AuditRequest, Comparison, Health, ModelDetail, ModelList, Report, Status
+from zooaudit.contract import Audit, AuditRequest, Comparison, Health, ModelDetail, ModelList, Report, Sort, Status
 from zooaudit.exchange import Call, Exchange, Flow, Outcome
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
@@ -102,10 +102,15 @@ class AsyncAuditClient:
         return await self._run(flows.cancel(self._service, audit_id))
 
     async def audits(
-        self, *, status: Status | str | None = None, model: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: Status | str | None = None,
+        model: str | None = None,
+        sort: Sort | None = None,
+        limit: int | None = None,
     ) -> AsyncIterator[Audit]:
-        """Audits, newest first, fetched page by page as they are asked for: ``async for audit in client.audits()``."""
-        listing = flows.Listing(self._service, status, model, limit)
+        """Audits, by default newest first, fetched page by page: ``async for audit in client.audits()``."""
+        listing = flows.Listing(self._service, status, model, sort, limit)
         while not listing.done:
             for audit in await self._run(listing.page()):
                 yield audit

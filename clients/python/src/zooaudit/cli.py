@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from zooaudit import __version__, commands, completion
 from zooaudit.commands import Exit, Interrupted
-from zooaudit.contract import AuditRequest, Status
+from zooaudit.contract import AuditRequest, Sort, Status
 from zooaudit.errors import (
     AuditCanceled,
     AuditFailed,
@@ -156,9 +156,15 @@ def make_parser() -> argparse.ArgumentParser:
     replayed.add_argument("file", type=Path, metavar="REPORT.json")
     replayed.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
     _audit_id(verb("cancel", commands.cancel, "cancel a queued or running audit"))
-    listed = verb("list", commands.audits, "list audits, newest first")
+    listed = verb("list", commands.audits, "list audits, by default newest first")
     listed.add_argument("--status", choices=list(map(str, Status)))
     listed.add_argument("--model", help="of this model only")
+    listed.add_argument(
+        "--sort",
+        choices=get_args(Sort),
+        metavar="ORDER",
+        help=f"one of {', '.join(get_args(Sort)[::2])}; with = and a minus, descending: --sort=-duration",
+    )
     listed.add_argument("--limit", type=_positive, default=50, help="at most this many (default 50)")
     models = verb("models", commands.models, "search the models that can be audited")
     models.add_argument("query", nargs="?", metavar="QUERY", help="part of a name")

@@ -12,7 +12,7 @@ from typing import TypeVar, Unpack
 import httpx
 
 from zooaudit import flows
-from zooaudit.contract import Audit, AuditRequest, Comparison, Health, ModelDetail, ModelList, Report, Status
+from zooaudit.contract import Audit, AuditRequest, Comparison, Health, ModelDetail, ModelList, Report, Sort, Status
 from zooaudit.exchange import Call, Exchange, Flow, Outcome
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
@@ -119,13 +119,19 @@ class AuditClient:
         return self._run(flows.cancel(self._service, audit_id))
 
     def audits(
-        self, *, status: Status | str | None = None, model: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: Status | str | None = None,
+        model: str | None = None,
+        sort: Sort | None = None,
+        limit: int | None = None,
     ) -> Iterator[Audit]:
-        """Audits, newest first, fetched page by page as they are asked for; at most ``limit`` of them.
+        """Audits, fetched page by page as they are asked for; at most ``limit`` of them, newest first unless ``sort``
+        says otherwise.
 
-        ``model`` is a part of the full name, in any case.
+        ``status`` is one, or several with commas between them; ``model`` is a part of the full name, in any case.
         """
-        listing = flows.Listing(self._service, status, model, limit)
+        listing = flows.Listing(self._service, status, model, sort, limit)
         while not listing.done:
             yield from self._run(listing.page())
 

@@ -191,7 +191,7 @@ def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    found = list(client.audits(status=args.status, model=args.model, limit=args.limit))
+    found = list(client.audits(status=args.status, model=args.model, sort=args.sort, limit=args.limit))
     if args.json:
         _print_json(found)
     elif found:

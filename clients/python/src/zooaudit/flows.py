@@ -16,6 +16,7 @@ from zooaudit.contract import (
     ModelDetail,
     ModelList,
     Report,
+    Sort,
     Status,
 )
 from zooaudit.errors import Conflict, ConnectionFailed, NotFound, Unavailable, WaitTimeout, raise_unless_succeeded
@@ -73,10 +74,12 @@ def cancel(service: Exchange, audit_id: str) -> Flow[Audit]:
 class Listing:
     """The pages of a list of audits, as far as they have been fetched."""
 
-    def __init__(self, service: Exchange, state: Status | str | None, model: str | None, limit: int | None) -> None:
+    def __init__(
+        self, service: Exchange, state: Status | str | None, model: str | None, sort: Sort | None, limit: int | None
+    ) -> None:
         self._service, self._left = service, math.inf if limit is None else limit
         page = None if limit is None else min(limit, 100)
-        self._query = _query(status=None if state is None else str(state), model=model, limit=page)
+        self._query = _query(status=None if state is None else str(state), model=model, sort=sort, limit=page)
         self.done = self._left <= 0
 
     def page(self) -> Flow[list[Audit]]:

@@ -4,7 +4,17 @@ Scores are similarities in [0, 1], higher is more equivariant; a score that cann
 Every model here is frozen, refuses unknown fields and refuses NaN and infinity.
 """
 
-from zooaudit.contract.audit import Audit, AuditList, Health, Links, Progress, Provisional, ProvisionalPart, Status
+from zooaudit.contract.audit import (
+    Audit,
+    AuditList,
+    Health,
+    Links,
+    Progress,
+    Provisional,
+    ProvisionalPart,
+    Sort,
+    Status,
+)
 from zooaudit.contract.base import Contract, FieldError, Problem, Signed, Unit, problem
 from zooaudit.contract.catalogue import (
     Catalogue,
@@ -134,6 +144,7 @@ __all__ = [
     "SharedMethod",
     "ShiftRow",
     "Signed",
+    "Sort",
     "Source",
     "Status",
     "Timing",

@@ -81,6 +81,10 @@ class Audit(Contract):
         return html([audit_table(self)])
 
 
+Sort = Literal["created", "-created", "model", "-model", "status", "-status", "duration", "-duration"]
+"""The order of a list of audits; with a minus, descending."""
+
+
 class AuditList(Contract):
     """One page of audits, by default newest first, of the ``total`` that match; ``next_cursor`` is null on the last."""
 
