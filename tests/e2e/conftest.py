@@ -39,7 +39,7 @@ def audits(stack) -> Iterator[Audits]:
         yield Audits(http, stack.directory / "runs", seeds=SEEDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory) -> Iterator[Stack]:
     """A stack that asks for a key, with a real worker."""
     env = {"ZOOAUDIT_API_KEYS": KEY, "OMP_NUM_THREADS": "1"}
@@ -47,7 +47,8 @@ def service(tmp_path_factory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while a browser is open, no other test can have an event loop.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser

@@ -9,6 +9,7 @@ from tests.e2e.browser import MODEL_ENTRY, QUICK, body
 def test_a_model_s_depth_from_the_form_and_back(page, service):
     page.goto("/")
     page.get_by_role("combobox", name="Model").fill("timm/test_resnet")
+    page.locator("[role=option]", has_text=QUICK).click()
     page.get_by_role("link", name="What an audit of this model measures").click()
     expect(page.locator("#detail h1")).to_have_text(QUICK)
     table = page.get_by_role("table", name="blocks, in the order in which they run")
