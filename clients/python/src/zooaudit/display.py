@@ -4,11 +4,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from zooaudit.contract import Audit, Problem, Report, Status
 from zooaudit.tables import Table, plain, report_tables
 from zooaudit.words import state, subject
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 Show = Callable[[Audit], None]
 
@@ -82,18 +85,24 @@ def following(audit: Audit) -> Iterator[Show]:
 
 
 @contextmanager
+def _bar(out: TextIO) -> Iterator[tuple["Progress", "TaskID"]]:
+    """A bar with a ``state`` in words behind it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (BarColumn(bar_width=18), TextColumn("{task.fields[state]}", markup=False))
+    with Progress(*columns, console=Console(file=out)) as bars:
+        yield bars, bars.add_task("", total=None, state="")
+
+
+@contextmanager
 def progress(out: TextIO | None = None) -> Iterator[Show]:
     """Gives a function that shows an audit's progress: a bar with the time left, or a line now and then."""
     out = out or sys.stderr
     if not has_rich(out):
         yield _progress_lines(out)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (BarColumn(bar_width=18), TextColumn("{task.fields[state]}", markup=False))
-    with Progress(*columns, console=Console(file=out)) as bars:
-        bar = bars.add_task("", total=None, state="")
+    with _bar(out) as (bars, bar):
         named = ""
 
         def show(audit: Audit) -> None:
@@ -132,12 +141,7 @@ def sweeping(out: TextIO | None = None) -> Iterator[Callable[[Mapping[str, Audit
     if not has_rich(out):
         yield _sweep_lines(out)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (BarColumn(bar_width=18), TextColumn("{task.fields[state]}", markup=False))
-    with Progress(*columns, console=Console(file=out)) as bars:
-        bar = bars.add_task("", total=None, state="")
+    with _bar(out) as (bars, bar):
 
         def show(outcomes: Mapping[str, Audit | Problem]) -> None:
             done, counts = _counted(outcomes)
