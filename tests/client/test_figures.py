@@ -11,13 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from zooaudit import AuditClient, figures
 from zooaudit.cli import make_parser
 from zooaudit.contract import PARTS, AuditRequest, Comparison, Report, ShiftRow, TranslationScore
 
 from service.comparison import compare
 from tests.client.samples import Script, answer
+from tests.e2e.browser import chromium
 from tests.fakes import report_of
 
 HOSTILE = '<b>b</b><a href="//x.org">a</a>$x$&lt;'
@@ -161,12 +162,8 @@ def test_a_browser_shows_a_name_letter_by_letter(page, kind):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # Debian's own where there is one, else the one that playwright installs.
-        found = shutil.which("chromium") or shutil.which("chromium-browser")
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
