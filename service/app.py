@@ -21,6 +21,7 @@ from service.reports import ReportStore
 from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
+from service.versions import Versions
 
 DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
 
@@ -48,6 +49,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.queue = AuditQueue(redis)
     app.state.listing = Listing(app.state.queue)
     app.state.depths = Depths(redis)
+    app.state.versions = Versions(redis)
     app.state.store = ReportStore(settings.store)
     app.state.recovery = Recovery(app.state.queue, app.state.store)
     app.include_router(router)

@@ -146,7 +146,7 @@ def _audit(report: Report, top1: float | None) -> ComparedAudit:
         id=report.id,
         model=model.name,
         family=model.family,
-        weights=model.weights.kind,
+        weights=model.weights.label,
         parameters=model.parameters,
         input_size=model.input_size,
         imagenet_top1=model.imagenet_top1 if top1 is None else top1,

@@ -12,6 +12,8 @@ from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
 
+FORK = multiprocessing.get_context("fork")
+
 
 def main() -> int:
     """Runs until told to stop. Returns 2 when the settings cannot be used, 1 when it had to give up."""
@@ -27,7 +29,7 @@ def main() -> int:
 
     # Imported here, and before the first job: a job's process is a fork of this one and finds torch imported, while
     # the processes that it spawns for decoding, which import this module again, do not pay for it.
-    from worker import audit, depths, jobs, passes
+    from worker import audit, depths, jobs, passes, versions
 
     if not _measures_what_is_known(settings.device):
         log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
@@ -46,12 +48,18 @@ def main() -> int:
 
     catalogue = _catalogue(settings)
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
-    describer = depths.FORK.Process(target=depths.serve, args=(settings.redis_url.get_secret_value(),))
-    describer.start()
+    redis_url = settings.redis_url.get_secret_value()
+    beside = [
+        FORK.Process(target=depths.serve, args=(redis_url,)),
+        FORK.Process(target=versions.serve, args=(redis_url, settings.checkpoints)),
+    ]
+    for process in beside:
+        process.start()
     try:
         return 0 if jobs.work(settings, catalogue, run) else 1
     finally:
-        describer.kill()
+        for process in beside:
+            process.kill()
 
 
 def _measures_what_is_known(device: str | None) -> bool:
@@ -59,7 +67,7 @@ def _measures_what_is_known(device: str | None) -> bool:
     before it forks, or its jobs would wait for threads that they have not inherited."""
     from worker import calibrate
 
-    check = multiprocessing.get_context("fork").Process(target=calibrate.check, args=(device,))
+    check = FORK.Process(target=calibrate.check, args=(device,))
     check.start()
     check.join()
     return check.exitcode == 0

@@ -46,6 +46,12 @@ def run(
     on_progress = on_progress or _ignore
     sample = open_dataset(request.dataset, datasets or {}, request.num_images, request.seed)
     loaded = model or zoo.load(request.model, request.weights, on_progress, checkpoints=checkpoints)
+    if request.checkpoint_version not in (None, loaded.weights.version):
+        now = f"its version is {loaded.weights.version}, not {request.checkpoint_version}"
+        detail = f"{request.weights} has been replaced since the audit was asked for: {now}. Ask for it anew."
+        raise AuditError(problem("checkpoint-replaced", "Checkpoint was replaced", 422, detail))
+    # Completed as the service does it, so that the same question has the same id without one.
+    request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
     if request.baseline and loaded.initialised is None:
         detail = f"{loaded.name} cannot be made anew, untrained: leave the baseline out."
         raise AuditError(problem("no-baseline", "No baseline", 422, detail))

@@ -8,10 +8,20 @@ from pathlib import Path, PurePosixPath
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 from zooaudit.contract import Progress
 
 CHUNK = 8 * 2**20
+
+
+def tags(url: str) -> dict[str, str]:
+    """The files directly at ``url``, and of each the bucket's word for its content (the ETag of HTTP), which another
+    content does not have. OSError when the bucket does not answer."""
+    try:
+        found = obstore.list_with_delimiter(_store(url))["objects"]
+    except BaseError as error:
+        raise _unavailable(error) from error
+    return {PurePosixPath(item["path"]).name: item["e_tag"] or f"{item['last_modified']}" for item in found}
 
 
 @contextmanager
@@ -25,16 +35,12 @@ def fetched(
         try:
             _fetch(url, wanted, on_progress, folder)
         except BaseError as error:
-            raise OSError(str(error).splitlines()[0]) from error
+            raise _unavailable(error) from error
         yield folder
 
 
 def _fetch(url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progress], None], folder: Path) -> None:
-    store = from_url(
-        url,
-        client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": True},  # if AWS_ENDPOINT_URL says so
-        retry_config={"max_retries": 3, "retry_timeout": timedelta(minutes=2)},
-    )
+    store = _store(url)
     found = obstore.list_with_delimiter(store)["objects"]
     total = sum(item["size"] for item in found if wanted(PurePosixPath(item["path"]).name))
     done = 0
@@ -45,3 +51,15 @@ def _fetch(url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progr
                 for chunk in obstore.get(store, item["path"]).stream(min_chunk_size=CHUNK):
                     done += out.write(chunk)
                     on_progress(Progress(phase="downloading", done=done, total=total, unit="bytes"))
+
+
+def _store(url: str) -> ObjectStore:
+    return from_url(
+        url,
+        client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": True},  # if AWS_ENDPOINT_URL says so
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(minutes=2)},
+    )
+
+
+def _unavailable(error: BaseError) -> OSError:
+    return OSError(str(error).splitlines()[0])

@@ -1,5 +1,5 @@
 """The operator's own checkpoints: ``checkpoint:NAME`` is a file NAME.safetensors or NAME.pth in the operator's folder
-or bucket.
+or bucket, which may be replaced: its version says by what content.
 
 Beside it NAME.json may say what the architecture does not: ``{"num_classes": 10, "input_size": 288, "mean": [...],
 "std": [...]}``. Pickles are read with torch's restricted unpickler only, which executes nothing; what is not plain
@@ -10,8 +10,10 @@ import hashlib
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,41 +83,91 @@ class Checkpoint:
         return _wrong(slug, self.name, detail)
 
 
+def version(name: str, where: str | Path | None) -> str:
+    """Which content the files of that checkpoint have now: 16 hex digits. AuditError when there is no such checkpoint.
+
+    In a folder it follows from their bytes, in a bucket from their ETags.
+    """
+    with _answering(name):
+        if _is_bucket(where):
+            # Imported here: who measures from a folder needs no client for buckets.
+            from worker.bucket import tags
+
+            there = tags(str(where))
+            told = [(file, there[file]) for file in _files(name, there, where) if file in there]
+        else:
+            paths = {path.name: path for path in _listed(where)}
+            told = [(file, _sha256(paths[file])) for file in _files(name, paths, where) if file in paths]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
 def open_checkpoint(name: str, where: str | Path | None, on_progress: Callable[[Progress], None]) -> Checkpoint:
     """The checkpoint of that name, the part after ``checkpoint:``, in a folder or at a URL such as
-    ``s3://bucket/prefix``. AuditError when there is none, or it is unsafe or broken."""
-    if "://" not in str(where):
-        return _in_folder(name, Path(where) if where else None)
-    # Imported here: who measures from a folder needs no client for buckets.
-    from worker.bucket import fetched
+    ``s3://bucket/prefix``. AuditError when there is none, it is unsafe or broken, or it is replaced meanwhile."""
+    begun = version(name, where)
+    if _is_bucket(where):
+        from worker.bucket import fetched
 
+        with _answering(name), fetched(str(where), lambda file: Path(file).stem == name, on_progress) as folder:
+            found = _in_folder(name, folder, begun)
+    else:
+        found = _in_folder(name, Path(where or ""), begun)
+    if version(name, where) != begun:
+        raise _wrong("checkpoint-replaced", name, "It was replaced while it was read. Ask for the audit again.")
+    return found
+
+
+def _in_folder(name: str, folder: Path, version: str) -> Checkpoint:
+    weights, options = (folder / file for file in _files(name, [path.name for path in _listed(folder)], folder))
     try:
-        with fetched(str(where), lambda file: Path(file).stem == name, on_progress) as folder:
-            return _in_folder(name, folder)
-    except OSError as error:
-        detail = f"The place of the checkpoints does not answer: {type(error).__name__}. Ask for the audit again."
-        raise _wrong("checkpoints-unavailable", name, detail) from error
-
-
-def _in_folder(name: str, folder: Path | None) -> Checkpoint:
-    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES) if folder and folder.is_dir() else []
-    file = next((path for path in files if path.stem == name), None)
-    if file is None:
-        there = ", ".join(sorted({path.stem for path in files})[:MANY]) or "none"
-        where = "" if folder else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
-        raise _wrong("unknown-checkpoint", name, f"No checkpoint is called so; there are: {there}.{where}")
-    options = _options(name, file.with_suffix(".json"))
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as stream:
-            for part in iter(lambda: stream.read(2**24), b""):
-                digest.update(part)
-        state = _tensors(name, _read(name, file))
+        sha256 = _sha256(weights)
+        state = _tensors(name, _read(name, weights))
     except (AuditError, MemoryError):
         raise
     except Exception as error:  # Whatever a broken file raises, in either format.
         raise _unreadable(name, error) from error
-    return Checkpoint(name, state, options, Weights(kind="checkpoint", origin=name, sha256=digest.hexdigest()))
+    return Checkpoint(
+        name, state, _options(name, options), Weights(kind="checkpoint", origin=name, sha256=sha256, version=version)
+    )
+
+
+def _is_bucket(where: str | Path | None) -> bool:
+    return "://" in str(where)
+
+
+def _listed(folder: str | Path | None) -> list[Path]:
+    return list(Path(folder).iterdir()) if folder and Path(folder).is_dir() else []
+
+
+def _files(name: str, there: Iterable[str], where: str | Path | None) -> tuple[str, str]:
+    """Of the file names ``there`` that of the weights, and what that of their options would be."""
+    weights = sorted(file for file in there if Path(file).suffix in SUFFIXES)
+    file = next((file for file in weights if Path(file).stem == name), None)
+    if file is None:
+        names = ", ".join(sorted({Path(file).stem for file in weights})[:MANY]) or "none"
+        unset = "" if where else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
+        raise _wrong("unknown-checkpoint", name, f"No checkpoint is called so; there are: {names}.{unset}")
+    return file, f"{name}.json"
+
+
+def _sha256(file: Path) -> str:
+    seen = file.stat()
+    return _sha256_of(file, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(1000)
+def _sha256_of(file: Path, _size: int, _mtime_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _answering(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        detail = f"The place of the checkpoints does not answer: {type(error).__name__}. Ask for the audit again."
+        raise _wrong("checkpoints-unavailable", name, detail) from error
 
 
 def _read(name: str, file: Path) -> Any:

@@ -1,5 +1,7 @@
 // A report as comma-separated values, made here: a row for each score of a part or a block, its interval beside it.
 
+import { weightsLabel } from "./format.js";
+
 const COLUMNS = [
   "audit", "model", "weights", "level", "name", "part", "channels", "height", "width", "layout", "dead_channels", "transform", "by",
   "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "top1_agreement", "reason",
@@ -10,7 +12,7 @@ const COLUMNS = [
  * block), or one transform, such as "8 px" or "90 deg".
  */
 export function reportCsv(report) {
-  const shared = { audit: report.id, model: report.model.name, weights: report.model.weights.kind };
+  const shared = { audit: report.id, model: report.model.name, weights: weightsLabel(report.model.weights) };
   const of = (base, one) => [...rowsOf(base, "translation", one.translation), ...rowsOf(base, "rotation", one.rotation)];
   const parts = Object.entries(report.parts).flatMap(([name, part]) => of({ ...shared, level: "part", name, part: name }, part));
   const blocks = report.blocks.flatMap((block) => {

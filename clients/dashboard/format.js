@@ -50,3 +50,7 @@ export function ranges(values) {
   }
   return runs.map((run) => (run.length > 2 ? `${run[0]}–${run.at(-1)}` : run.join(", "))).join(", ") || "none";
 }
+
+/** What tells weights from others of the same model, as the comparison of the service has it. */
+export const weightsLabel = ({ kind, origin, version }) =>
+  kind === "checkpoint" ? `checkpoint:${origin}${version ? `@${version.slice(0, 8)}` : ""}` : kind;

@@ -7,7 +7,8 @@ export function provenance({ id, protocol, repetition, model, images, method, en
   const code = (text) => element("code", {}, text);
   const list = element("dl");
   const add = (term, ...values) => list.append(element("dt", {}, term), element("dd", {}, ...values));
-  add("Weights", element("strong", {}, model.weights.kind), ` · ${model.weights.origin}`);
+  add("Weights", element("strong", {}, model.weights.kind), ` · ${model.weights.origin}`,
+    model.weights.version ? ` · version ${model.weights.version}` : "");
   add("SHA-256 of the weights", code(model.weights.sha256));
   add("Model", `${model.architecture} (${model.family}, ${model.source}) · ${count(model.parameters)} parameters · ${model.input_size} px`);
   const skipped = images.skipped.length ? ` · ${images.skipped.length} could not be decoded` : "";

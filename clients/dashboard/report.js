@@ -10,7 +10,7 @@ import { baselineTable, bordersTable, partsTable, reasons } from "./parts.js";
 import { isFinal, progressView, weightsBadge } from "./progress.js";
 import { provenance } from "./provenance.js";
 import { unusual } from "./row.js";
-import { href, params } from "./url.js";
+import { go, href, params } from "./url.js";
 
 const BUSY_MS = 1000;
 const CAPTION = "Equivariance by depth, from 0 to 1; at Pool and Final, invariance; ± half of a 95 % confidence interval";
@@ -78,7 +78,11 @@ export function reportPage(root, id, { fault }) {
 
   /** An audit that has ended without a report: why, and a way to run it again. */
   function showEnd(audit, why) {
-    actions.replaceChildren(button("Run again", () => change("/audit", { method: "POST", body: audit.request }), "primary"));
+    actions.replaceChildren(button("Run again", async () => {
+      // A checkpoint may have been mended since: that is another audit.
+      const again = await change("/audit", { method: "POST", body: { ...audit.request, checkpoint_version: undefined } });
+      go(href({ audit: again.id }));
+    }, "primary"));
     body.replaceChildren(element("section", { class: "card wide" }, why));
   }
 

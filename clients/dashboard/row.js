@@ -54,6 +54,7 @@ export function auditRow(audit, { onCancel, onTick }) {
 export function unusual(request) {
   const { translations_px: shifts, rotations_deg: angles } = request;
   return [
+    request.checkpoint_version && `version ${request.checkpoint_version}`,
     request.seed !== 0 && `seed ${request.seed}`,
     !(shifts.length === 32 && shifts.at(-1) === 32) && (shifts.length ? `shifts ${ranges(shifts)} px` : "no shifts"),
     angles.length !== 3 && (angles.length ? `rotations ${angles.join(", ")}°` : "no rotations"),

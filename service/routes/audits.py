@@ -11,7 +11,16 @@ from service.errors import StoreUnavailable, refused, unavailable
 from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.routes.answers import UNCHANGED, answers, cached, json_answer, poll
-from service.routes.given import CatalogueDep, Key, ListingDep, QueueDep, RecoveryDep, StoreDep, audit_request
+from service.routes.given import (
+    CatalogueDep,
+    Key,
+    ListingDep,
+    QueueDep,
+    RecoveryDep,
+    StoreDep,
+    VersionsDep,
+    audit_request,
+)
 
 router = APIRouter()
 
@@ -35,9 +44,11 @@ def submit(
     queue: QueueDep,
     store: StoreDep,
     listing: ListingDep,
+    versions: VersionsDep,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. One that failed or was canceled runs again."""
-    audit, created = queue.submit(zoo.complete(asked, catalogue), store.load)
+    request = versions.pinned(zoo.complete(asked, catalogue), queue)
+    audit, created = queue.submit(request, store.load)
     listing.expire()
     return json_answer(audit, 202 if created else 200, {"Location": audit.links.self, **poll(audit)})
 

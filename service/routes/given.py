@@ -13,6 +13,7 @@ from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.reports import ReportStore
 from service.security import json_body, require_key
+from service.versions import Versions
 
 
 def _queue(request: Request) -> AuditQueue:
@@ -33,6 +34,11 @@ def _listing(request: Request) -> Listing:
 def _depths(request: Request) -> Depths:
     depths: Depths = request.app.state.depths
     return depths
+
+
+def _versions(request: Request) -> Versions:
+    versions: Versions = request.app.state.versions
+    return versions
 
 
 def _recovery(request: Request) -> Recovery:
@@ -61,6 +67,7 @@ QueueDep = Annotated[AuditQueue, Depends(_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
 ListingDep = Annotated[Listing, Depends(_listing)]
 DepthsDep = Annotated[Depths, Depends(_depths)]
+VersionsDep = Annotated[Versions, Depends(_versions)]
 RecoveryDep = Annotated[Recovery, Depends(_recovery)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 Key = Depends(require_key)

@@ -24,8 +24,10 @@ LONG = ("timm/resnet18.a1_in1k", "--weights=untrained", "--dataset=synthetic", "
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    env = {"ZOOAUDIT_API_KEYS": "", "OMP_NUM_THREADS": "1"}
-    with stack.running(tmp_path_factory.mktemp("cli-stack"), env=env) as running:
+    directory = tmp_path_factory.mktemp("cli-stack")
+    (directory / "broken.pth").write_text("no checkpoint")
+    env = {"ZOOAUDIT_API_KEYS": "", "ZOOAUDIT_CHECKPOINTS": str(directory), "OMP_NUM_THREADS": "1"}
+    with stack.running(directory, env=env) as running:
         yield running
 
 
@@ -175,11 +177,18 @@ def test_a_sweep_audits_all_that_match_once_and_ends_with_a_table(service, clien
     assert all(audit["status"] == "succeeded" for audit in found.values())
 
 
-def test_a_sweep_names_what_failed_and_what_matches_nothing(service):
-    ran = run(service.url, "sweep", "test_resnet.*", "--weights=checkpoint:absent", "--dataset=synthetic")
+@pytest.mark.parametrize(
+    ("checkpoint", "why"),
+    [("absent", "No checkpoint is called so; there are: broken"), ("broken", "It cannot be read")],
+)
+def test_a_sweep_names_what_was_refused_and_what_failed(service, checkpoint, why):
+    ran = run(service.url, "sweep", "test_resnet.*", f"--weights=checkpoint:{checkpoint}", "--dataset=synthetic")
     assert ran.returncode == 1
     assert "timm/test_resnet.r160_in1k: " in ran.stdout
-    assert "No checkpoint is called so" in ran.stdout
+    assert why in ran.stdout
+
+
+def test_a_sweep_of_nothing_says_so(service):
     nothing = run(service.url, "sweep", "timm/no_such*")
     assert nothing.returncode == 2
     assert "No model that can be audited matches timm/no_such*" in nothing.stderr

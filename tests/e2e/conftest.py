@@ -42,8 +42,14 @@ def audits(stack) -> Iterator[Audits]:
 @pytest.fixture(scope="package")
 def service(tmp_path_factory) -> Iterator[Stack]:
     """A stack that asks for a key, with a real worker."""
-    env = {"ZOOAUDIT_API_KEYS": KEY, "OMP_NUM_THREADS": "1"}
-    with running(tmp_path_factory.mktemp("dashboard-stack"), env=env) as stack:
+    directory = tmp_path_factory.mktemp("dashboard-stack")
+    (directory / "checkpoints").mkdir()
+    env = {
+        "ZOOAUDIT_API_KEYS": KEY,
+        "ZOOAUDIT_CHECKPOINTS": str(directory / "checkpoints"),
+        "OMP_NUM_THREADS": "1",
+    }
+    with running(directory, env=env) as stack:
         yield stack
 
 

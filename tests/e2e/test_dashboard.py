@@ -5,6 +5,8 @@ import json
 import re
 
 import pytest
+import timm
+import torch
 from playwright.sync_api import Page, Route, expect
 
 from service.processes import stop
@@ -92,14 +94,20 @@ def test_scores_so_far_are_shown_while_it_measures(page, client):
     expect(page.locator("#detail table.blocks")).to_be_visible()  # it has ended
 
 
-def test_a_failed_audit_tells_why(page, client):
-    audit = client.submit(QUICK, weights="checkpoint:there-is-none", dataset="synthetic", num_images=4)
+def test_a_failed_audit_tells_why_and_runs_again_when_that_is_mended(page, client, service):
+    file = service.directory / "checkpoints" / "mine.pth"
+    file.write_text("no checkpoint")
+    audit = client.submit(QUICK, weights="checkpoint:mine", dataset="synthetic", num_images=4)
     audit = client.wait(audit.id, LIMIT_MS / 1000, poll_s=0.1)
     assert audit.status == "failed"
     page.goto(f"/?audit={audit.id}")
     expect(page.locator("#detail .notice")).to_contain_text(audit.error.title)
     expect(page.locator("#detail .notice")).to_contain_text(audit.error.detail)
-    expect(page.get_by_role("button", name="Run again")).to_be_enabled()
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    page.get_by_role("button", name="Run again").click()
+    expect(page.locator("#detail table.scores").first.locator("tbody tr")).to_have_count(5)
+    expect(page.locator("#detail .badges")).to_contain_text("version ")
+    assert audit.id not in page.url  # the file's content is part of what was asked
 
 
 def test_mistakes_are_told_with_a_way_out(page):

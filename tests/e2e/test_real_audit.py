@@ -1,5 +1,6 @@
 """Everything as it is in production: the real worker measures real networks."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 import httpx
 import numpy
 import pytest
+import timm
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from zooaudit.contract import PARTS, audit_id, request_of
 
 from service.stack import Stack, running
@@ -25,7 +29,9 @@ def real_stack(tmp_path_factory) -> Iterator[Stack]:
     noise = numpy.random.default_rng(0)
     for n in range(3):
         Image.fromarray(noise.integers(0, 256, (200, 240, 3), dtype=numpy.uint8)).save(photos / f"{n}.png")
+    (directory / "checkpoints").mkdir()
     env = {
+        "ZOOAUDIT_CHECKPOINTS": str(directory / "checkpoints"),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "ZOOAUDIT_API_KEYS": "",
         "ZOOAUDIT_DATASETS": f"photos={photos},gone={directory / 'gone'}",
@@ -113,6 +119,27 @@ def test_a_hub_that_does_not_answer_fails_the_audit_and_says_what_to_do(audits):
     assert audit.status == "failed"
     assert audit.error.type == "urn:zooaudit:problem:hub-unreachable"
     assert audit.error.detail
+
+
+def test_a_checkpoint_that_is_replaced_is_audited_anew(real_stack, audits):
+    file = real_stack.directory / "checkpoints" / "mine.safetensors"
+    asked = audits.ask("test_resnet", weights="checkpoint:mine", num_images=2, translations_px=[8], rotations_deg=[])
+    reports = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), file)
+        identifier = audits.http.post("/audit", json=asked).json()["id"]
+        assert audits.ended(identifier, within_s=120.0).status == "succeeded"
+        reports.append(audits.report(identifier))
+    first, same, second = reports
+    assert (first, first.id) == (same, audit_id(request_of(first)))
+    assert (second.id == first.id, second.model.weights == first.model.weights) == (False, False)
+    assert second.model.weights.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    compared = audits.http.get("/comparison", params={"audits": f"{first.id},{second.id}"}).json()["audits"]
+    assert [one["weights"] for one in compared] == [one.model.weights.label for one in (first, second)]
+    file.unlink()
+    answer = audits.http.post("/audit", json=asked)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:zooaudit:problem:unknown-checkpoint")
 
 
 def test_a_real_audit_is_canceled_within_seconds(audits):

@@ -3,21 +3,26 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import obstore
 import pytest
+import safetensors.torch
 import timm
 import torch
 from moto.server import ThreadedMotoServer
+from obstore.store import from_url
 from safetensors.torch import save_file
-from zooaudit.contract import AuditRequest, Problem, Progress, request_of
+from zooaudit.contract import AuditRequest, Problem, Progress, audit_id, request_of
 
 from worker import zoo
 from worker.audit import run
+from worker.checkpoint import version
 from worker.errors import AuditError
 
 NAME = "timm/test_resnet"
@@ -191,6 +196,53 @@ def test_a_name_that_is_not_there_is_told_what_is(tmp_path: Path) -> None:
     assert refused(tmp_path / "absent").type.endswith("unknown-checkpoint")
 
 
+def test_its_version_follows_what_is_in_its_files_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(network().state_dict(), file)
+    first = version("mine", tmp_path)
+    os.utime(file, (1, 1))
+    save_file(network(8).state_dict(), tmp_path / "mine-2.safetensors")
+    assert version("mine", tmp_path) == first != version("mine-2", tmp_path)
+    (tmp_path / "mine.json").write_text('{"input_size": 192}')
+    with_options = version("mine", tmp_path)
+    save_file(network(8).state_dict(), file)
+    assert len({first, with_options, version("mine", tmp_path)}) == 3
+    assert load(tmp_path).weights.version == version("mine", tmp_path)
+
+
+def test_an_audit_of_what_was_there_before_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(network().state_dict(), file)
+    quick = {"dataset": "synthetic", "num_images": 2, "translations_px": (8,), "rotations_deg": ()}
+    request = AuditRequest(model=NAME, weights="checkpoint:mine", **quick)
+    report = run(request, checkpoints=tmp_path)
+    again = request_of(report)
+    assert again.model == "timm/test_resnet.r160_in1k"
+    assert again.checkpoint_version == report.model.weights.version == version("mine", tmp_path)
+    assert report.id == audit_id(again) == run(again, checkpoints=tmp_path).id
+    save_file(network(8).state_dict(), file)
+    with pytest.raises(AuditError, match="has been replaced") as raised:
+        run(again, checkpoints=tmp_path)
+    assert raised.value.problem.type.endswith("checkpoint-replaced")
+    assert run(request, checkpoints=tmp_path).id != report.id
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(network().state_dict(), file)
+    read = safetensors.torch.load_file
+
+    def read_and_replace(path: Path) -> Any:
+        found = read(path)
+        save_file(network(8).state_dict(), file)
+        return found
+
+    monkeypatch.setattr(safetensors.torch, "load_file", read_and_replace)
+    assert refused(tmp_path).type.endswith("checkpoint-replaced")
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -220,10 +272,13 @@ def test_a_bucket_is_as_good_as_a_folder(bucket: str, tmp_path: Path) -> None:
     image = torch.randn(1, 3, 192, 192)
     assert torch.equal(found.module(image), mine.eval()(image))
     assert found.weights.sha256 == hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    assert found.weights.version == version("mine", "s3://zoo/runs")
+    obstore.put(from_url("s3://zoo/runs", client_options={"allow_http": True}), "mine.json", b'{"input_size": 160}')
+    assert found.weights.version != version("mine", "s3://zoo/runs")
     size = (tmp_path / "mine.safetensors").stat().st_size + len('{"input_size": 192}')
     assert [step.total for step in seen if step.done == size] == [size]
     with pytest.raises(AuditError, match="there are: mine, other"):
         zoo.load("timm/test_vit", "checkpoint:yours", seen.append, checkpoints="s3://zoo/runs")
     with pytest.raises(AuditError, match="does not answer") as raised:
-        zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://no-such-bucket")
+        version("mine", "s3://no-such-bucket")
     assert raised.value.problem.type.endswith("checkpoints-unavailable")

@@ -221,6 +221,7 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", help=f"{text} (default {shown})", **how)
 
     option("weights", "pretrained, untrained or checkpoint:NAME", metavar="KIND")
+    option("checkpoint_version", "which content of the checkpoint", metavar="HEX")
     option("dataset", "one of the service's data sets", metavar="NAME")
     option("num_images", "how many images", type=int, metavar="N")
     option("seed", "chooses the images", type=int, metavar="N")

@@ -345,7 +345,7 @@ def _name(audit: Report | ComparedAudit, with_weights: bool = True) -> str:
 
 
 def _weights(audit: Report | ComparedAudit) -> str:
-    return audit.model.weights.kind if isinstance(audit, Report) else audit.weights
+    return audit.model.weights.label if isinstance(audit, Report) else audit.weights
 
 
 def _title(audits: Sequence[Report | ComparedAudit]) -> str:

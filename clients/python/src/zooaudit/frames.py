@@ -68,7 +68,7 @@ def report_frame(report: Report) -> "pandas.DataFrame":
         rows += _parts(report.cosine.parts, {**main, "similarity": "cosine"})
     if report.baseline:
         rows += _baseline(report.baseline, main)
-    whole = {"id": report.id, "model": model.name, "weights": model.weights.kind}
+    whole = {"id": report.id, "model": model.name, "weights": model.weights.label}
     return _frame([{"quantity": "score", **whole, **row} for row in rows], REPORT_TYPES)
 
 

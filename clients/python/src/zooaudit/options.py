@@ -16,6 +16,7 @@ class Options(TypedDict, total=False):
     """What :meth:`AuditClient.audit` takes beside the model; defaults and limits are those of AuditRequest."""
 
     weights: str
+    checkpoint_version: str
     dataset: str
     num_images: int
     seed: int

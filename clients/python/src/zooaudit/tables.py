@@ -85,8 +85,9 @@ def _html(table: Table) -> str:
 def report_tables(report: Report) -> list[Table]:
     """What was measured and the scores of the five parts; then by border, and beyond untrained, where asked for."""
     model, images = report.model, report.images
-    untrained = model.weights.kind == "untrained"
-    weights = "UNTRAINED weights: the architecture's own equivariance" if untrained else f"{model.weights.kind} weights"
+    weights = f"{printable(model.weights.label)} weights"
+    if model.weights.kind == "untrained":
+        weights = "UNTRAINED weights: the architecture's own equivariance"
     used = f"{images.count} images of {printable(images.dataset)}"
     used += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{used}, seed {images.seed}; {how(report.method)}"]

@@ -19,6 +19,7 @@ from zooaudit.contract.base import Contract, FieldError, Problem, Signed, Unit, 
 from zooaudit.contract.catalogue import (
     Catalogue,
     CatalogueEntry,
+    CheckpointVersion,
     DepthBlock,
     Layout,
     ModelDepth,
@@ -43,8 +44,10 @@ from zooaudit.contract.keys import (
     JOB,
     QUEUE,
     WANTED_DEPTHS_KEY,
+    WANTED_VERSIONS_KEY,
     report_key,
     state_key,
+    version_key,
 )
 from zooaudit.contract.report import (
     BORDERS,
@@ -94,6 +97,7 @@ __all__ = [
     "QUEUE",
     "SCHEMA_VERSION",
     "WANTED_DEPTHS_KEY",
+    "WANTED_VERSIONS_KEY",
     "AccuracyRelation",
     "Activation",
     "ActivationCheck",
@@ -107,6 +111,7 @@ __all__ = [
     "Border",
     "Catalogue",
     "CatalogueEntry",
+    "CheckpointVersion",
     "ComparedAudit",
     "ComparedPart",
     "Comparison",
@@ -156,4 +161,5 @@ __all__ = [
     "report_key",
     "request_of",
     "state_key",
+    "version_key",
 ]

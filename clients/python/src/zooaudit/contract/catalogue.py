@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.base import Contract, Problem, omit_none
 from zooaudit.contract.scores import PartName
 
 Source = Literal["timm", "torchvision", "module"]
@@ -39,6 +39,13 @@ class Catalogue(Contract):
 
     entries: tuple[CatalogueEntry, ...]
     datasets: dict[str, int | None]
+
+
+class CheckpointVersion(Contract):
+    """Which content a checkpoint of the operator's has now, or why there is none."""
+
+    version: str | None = None
+    error: Problem | None = None
 
 
 class ModelList(Contract):

@@ -39,7 +39,7 @@ class ComparedAudit(Contract):
     id: str
     model: str
     family: str
-    weights: Literal["pretrained", "untrained", "checkpoint"]
+    weights: Annotated[str, Field(description="pretrained, untrained, or checkpoint:NAME@VERSION.")]
     parameters: int
     input_size: int
     imagenet_top1: float | None

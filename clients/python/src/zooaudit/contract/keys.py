@@ -18,8 +18,16 @@ DEPTHS_KEY = "zooaudit:depths"
 WANTED_DEPTHS_KEY = "zooaudit:depths:wanted"
 """Redis sorted set: the full names whose depth is asked for, by the time they were, in seconds."""
 
+WANTED_VERSIONS_KEY = "zooaudit:versions:wanted"
+"""Redis list: the checkpoints whose version is asked for, as ``TOKEN NAME``."""
+
 INDEX_KEY = "zooaudit:audits"
 """Redis sorted set: the ids of all audits by the time they were accepted, in seconds."""
+
+
+def version_key(token: str) -> str:
+    """Redis list: the one CheckpointVersion, as JSON, that answers the question with this token."""
+    return f"zooaudit:versions:{token}"
 
 
 def state_key(identifier: str) -> str:

@@ -94,11 +94,24 @@ class Baseline(Contract):
 
 
 class Weights(Contract):
-    """``sha256`` is that of the file that was loaded, or of the tensors in memory when there is no file."""
+    """``sha256`` is that of the file that was loaded, or of the tensors in memory when there is no file. ``version`` is
+    that of an operator's checkpoint, its options included."""
 
     kind: Literal["pretrained", "untrained", "checkpoint"]
     origin: str
     sha256: str
+    version: str | None = Field(default=None, exclude_if=omit_none)
+
+    @property
+    def label(self) -> str:
+        """What tells them from other weights of the same model: as in a request, with a checkpoint's version.
+
+        >>> Weights(kind="checkpoint", origin="run-2", sha256="ab" * 32, version="0f1e2d3c4b5a6978").label
+        'checkpoint:run-2@0f1e2d3c'
+        """
+        if self.kind != "checkpoint":
+            return self.kind
+        return f"checkpoint:{self.origin}" + (f"@{self.version[:8]}" if self.version else "")
 
 
 class Model(Contract):
@@ -233,6 +246,7 @@ def request_of(report: Report) -> AuditRequest:
     return AuditRequest(
         model=report.model.name,
         weights=f"checkpoint:{weights.origin}" if weights.kind == "checkpoint" else weights.kind,
+        checkpoint_version=weights.version,
         dataset=report.images.dataset,
         num_images=report.images.requested or report.images.count + len(report.images.skipped),
         seed=report.images.seed,

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from zooaudit.contract.base import Contract
+from zooaudit.contract.base import Contract, omit_none
 
 PROTOCOL = "1"
 """Version of the measure. It is part of every audit's id: another measure is another audit."""
@@ -52,6 +52,14 @@ class AuditRequest(Contract):
             description="pretrained (what the zoo publishes for that name), untrained (seed 0), or checkpoint:NAME.",
         ),
     ] = "pretrained"
+    checkpoint_version: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            pattern=r"^[0-9a-f]+$",
+            description="Which content of checkpoint:NAME, as reports say; by default that which is there now.",
+        ),
+    ] = Field(default=None, exclude_if=omit_none)
     dataset: Annotated[
         str,
         Field(
@@ -123,6 +131,12 @@ class AuditRequest(Contract):
     def _some_transform(self) -> "AuditRequest":
         if not self.translations_px and not self.rotations_deg:
             raise ValueError("ask for at least one translation or rotation")
+        return self
+
+    @model_validator(mode="after")
+    def _version_of_a_checkpoint(self) -> "AuditRequest":
+        if self.checkpoint_version is not None and not self.weights.startswith("checkpoint:"):
+            raise ValueError("checkpoint_version goes with weights checkpoint:NAME")
         return self
 
     @model_validator(mode="after")
