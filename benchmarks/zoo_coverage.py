@@ -3,7 +3,8 @@
 Audits every architecture with untrained weights on 2 synthetic images, a shift and a rotation, each in a process of its
 own, the smallest first, and adds a line for each to ``benchmarks/zoo_coverage.jsonl``: audited, with its blocks;
 refused, with the reason; too large for the memory of this machine; or failed, which is a bug. Those in the file are not
-run again, so an interrupted run goes on where it was. ``--table`` prints what the file says, by family.
+run again, so an interrupted run goes on where it was. With ``--small`` each is built for the smallest input that it
+works with, which its line names. ``--table`` prints what the file says, by family.
 """
 
 import argparse
@@ -21,10 +22,11 @@ from zooaudit.contract import AuditRequest
 
 from worker import zoo
 from worker.audit import run
-from worker.catalogue import catalogue
+from worker.catalogue import catalogue, catalogue_entry
 from worker.errors import AuditError
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
+SMALL_PX = (112, 128, 160, 192, 224, 256)
 STATES = ("audited", "refused", "too large", "failed")
 
 
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no other model after so many")
     parser.add_argument("--memory-gib", type=float, default=16.0)
     parser.add_argument("--seconds", type=float, default=600.0, help="the most that one model may take")
+    parser.add_argument("--small", action="store_true", help="at a smaller input than a model's own, where it has one")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if options.table:
@@ -51,7 +54,7 @@ def main() -> None:
         if 16 * parameters[entry.name] > options.memory_gib * 2**30:
             result |= {"state": "too large"}
         else:
-            result |= in_process(entry.name, options.seconds)
+            result |= in_process(entry.name, options.seconds, SMALL_PX if options.small else ())
         with RESULTS.open("a") as file:
             file.write(json.dumps(result) + "\n")
         print(json.dumps(result), flush=True)
@@ -73,10 +76,10 @@ def size(name: str) -> tuple[str, int]:
     return name, zoo.parameters(source, architecture)
 
 
-def in_process(name: str, seconds: float) -> dict[str, Any]:
+def in_process(name: str, seconds: float, sizes: Sequence[int]) -> dict[str, Any]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=audit, args=(name, theirs))
+    process = context.Process(target=audit, args=(name, sizes, theirs))
     process.start()
     theirs.close()
     try:
@@ -91,8 +94,20 @@ def in_process(name: str, seconds: float) -> dict[str, Any]:
         process.join()
 
 
-def audit(name: str, answer: Any) -> None:
+def audit(name: str, sizes: Sequence[int], answer: Any) -> None:
+    """Answers for the first of ``sizes`` at which the model is audited, else for its own."""
     warnings.simplefilter("ignore")
+    source, architecture, _ = zoo.resolve(name)
+    own = catalogue_entry(source, architecture).input_size or 0
+    for size in (size for size in sizes if size < own):
+        found = audit_at(name, size)
+        if found["state"] == "audited":
+            answer.send({**found, "input_size": size})
+            return
+    answer.send(audit_at(name, None))
+
+
+def audit_at(name: str, input_size: int | None) -> dict[str, Any]:
     started = time.perf_counter()
     request = AuditRequest(
         model=name,
@@ -103,26 +118,23 @@ def audit(name: str, answer: Any) -> None:
         rotations_deg=(90,),
     )
     try:
-        report = run(request, device="cpu", decode_processes=0, batch_size=2)
+        model = zoo.load(name, "untrained", lambda _progress: None, input_size=input_size)
+        report = run(request, model=model, device="cpu", decode_processes=0, batch_size=2)
     except AuditError as error:
-        answer.send({"state": "refused", "reason": error.problem.detail})
-        return
+        return {"state": "refused", "reason": error.problem.detail}
     except Exception as error:  # Whatever it is, it is what this looks for.
-        answer.send({"state": "failed", "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300]})
-        return
+        return {"state": "failed", "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
     blocks = [block for block in report.blocks if block.part not in ("Pool", "Final")]
     missing = {part: report.parts[part].translation.reason for part in ("Pool", "Final")}
-    answer.send(
-        {
-            "state": "audited",
-            "blocks": len(blocks),
-            "layouts": sorted({block.layout for block in blocks}),
-            "first": blocks[0].name,
-            "last": blocks[-1].name,
-            "without": {part: reason for part, reason in missing.items() if reason},
-            "seconds": round(time.perf_counter() - started, 1),
-        }
-    )
+    return {
+        "state": "audited",
+        "blocks": len(blocks),
+        "layouts": sorted({block.layout for block in blocks}),
+        "first": blocks[0].name,
+        "last": blocks[-1].name,
+        "without": {part: reason for part, reason in missing.items() if reason},
+        "seconds": round(time.perf_counter() - started, 1),
+    }
 
 
 def table(found: list[dict[str, Any]]) -> Iterator[str]:

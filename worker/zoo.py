@@ -53,10 +53,15 @@ class LoadedModel:
 
 
 def load(
-    name: str, weights: str, on_progress: Callable[[Progress], None], checkpoints: str | Path | None = None
+    name: str,
+    weights: str,
+    on_progress: Callable[[Progress], None],
+    checkpoints: str | Path | None = None,
+    input_size: int | None = None,
 ) -> LoadedModel:
     """The model of that name with the weights asked for: "pretrained", "untrained" (initialised from seed 0), or
-    "checkpoint:NAME", a file in the folder or bucket ``checkpoints``.
+    "checkpoint:NAME", a file in the folder or bucket ``checkpoints``. An untrained one may be built for another
+    ``input_size`` than the zoo's.
 
     Raises AuditError, saying what to do, when anything else would be measured than what was asked for.
     """
@@ -71,14 +76,15 @@ def load(
         own = None
         if weights.startswith("checkpoint:"):
             own = open_checkpoint(weights.removeprefix("checkpoint:"), checkpoints, on_progress)
-        options = _size_option(source, architecture, own.options.input_size if own else None)
+            input_size = own.options.input_size
+        options = _size_option(source, architecture, input_size)
         if weights == "pretrained":
             module, provenance = _pretrained(source, full, entry, tag, on_progress)
         else:
             module, provenance = _untrained(source, full, 0, **options)
-        preprocessing = _preprocessing(source, architecture, module)
+        preprocessing = _preprocessing(source, architecture, module).changed(input_size)
         if own:
-            preprocessing = preprocessing.changed(**own.options.model_dump(exclude={"num_classes"}, exclude_none=True))
+            preprocessing = preprocessing.changed(**own.options.model_dump(include={"mean", "std"}, exclude_none=True))
         # Attention that was trained moves what it sees; how outputs are laid out shows before.
         blank = _untrained(source, full, 0, **options)[0] if weights == "pretrained" else module
         depth = find_depth(blank.eval(), preprocessing.input_size)
