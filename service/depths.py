@@ -21,11 +21,13 @@ class Depths:
         self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
         self._places = threading.Semaphore(WAITING)
 
-    def find(self, name: str, wait: bool) -> ModelDepth | None:
-        """The depth of the model of that full name; None while a worker has yet to find it, for which this waits a few
-        seconds if it may."""
-        if found := self._known(name):
-            return found
+    def known(self, name: str) -> ModelDepth | None:
+        """The depth of the model of that full name; None when no worker has found it yet."""
+        content = self._redis.hget(DEPTHS_KEY, name)
+        return ModelDepth.model_validate_json(content) if content else None
+
+    def ask(self, name: str, wait: bool) -> ModelDepth | None:
+        """Has a worker find the depth; None while it has yet to, for which this waits a few seconds if it may."""
         self._redis.zadd(WANTED_DEPTHS_KEY, {name: time.time()}, nx=True)
         if not wait or not self._places.acquire(blocking=False):
             return None
@@ -33,12 +35,8 @@ class Depths:
             end = time.monotonic() + WAIT_S
             while time.monotonic() < end:
                 time.sleep(LOOK_EVERY_S)
-                if found := self._known(name):
+                if found := self.known(name):
                     return found
             return None
         finally:
             self._places.release()
-
-    def _known(self, name: str) -> ModelDepth | None:
-        content = self._redis.hget(DEPTHS_KEY, name)
-        return ModelDepth.model_validate_json(content) if content else None

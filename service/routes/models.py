@@ -34,13 +34,13 @@ def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep
         raise zoo.unknown(name[:128], catalogue, status=404)
     entry, full = found
     headers = {}
-    if not entry.supported:
-        depth = ModelDepth(blocks=None, blocks_reason=entry.reason)
-    else:
+    depth = depths.known(full) if entry.supported else ModelDepth(blocks=None, blocks_reason=entry.reason)
+    if depth is None:
         workers = queue.load().workers
-        if (known := depths.find(full, wait=workers > 0)) is None:
+        depth = depths.ask(full, wait=workers > 0)
+        if depth is None:
             reason = "A worker is finding them; ask again." if workers else "No worker is running that could find them."
+            depth = ModelDepth(blocks=None, blocks_reason=reason)
             headers["Retry-After"] = "2"
-        depth = known or ModelDepth(blocks=None, blocks_reason=reason)
     told = {key: value for key, value in dict(depth).items() if value is not None}
     return json_answer(ModelDetail(**(dict(entry) | {"full_name": full, "blocks": None} | told)), headers=headers)
