@@ -44,7 +44,7 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
     names = [name for name in PARTS if any(name in audit.parts for audit in audits)]
     if len(audits) == 1:
         panels = Panels(_title(audits), height=260)
-        panels.add("Equivariance; invariance at Pool and Final")
+        panels.add("Equivariance", ["invariance at Pool and Final"])
         series = []
         for transform, colour, symbol in zip(TRANSFORMS, COLOURS, ("circle", "diamond"), strict=False):
             scores: list[Score] = [getattr(audits[0].parts[name], transform) for name in names]
@@ -56,7 +56,7 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> Figure:
     else:
         panels = Panels(_title(audits))
         for transform in TRANSFORMS:
-            panels.add(f"{transform.title()}; invariance at Pool and Final")
+            panels.add(transform.title(), ["invariance at Pool and Final"])
             _pairs(panels, names, [(pen, audit, transform) for pen, audit in zip(_pens(audits), audits, strict=True)])
     panels.x = {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.5, len(names) - 0.5], "ticks": ""}
     panels.x |= {"showgrid": False}
