@@ -19,7 +19,7 @@ DESCRIPTIONS = {
     413: "The body is too large",
     415: "The body does not say that it is JSON",
     422: "The request is not valid; errors and suggestions say what would be",
-    503: "Redis, the report store or the catalogue is not there; Retry-After says when to try again",
+    503: "Redis, the report store or what a worker has to say is not there; Retry-After says when to try again",
 }
 UNCHANGED = {"description": "As the ETag in If-None-Match says"}
 
