@@ -18,6 +18,9 @@ REPORTS = (  # newest first
     ("timm/resnet18.tv_in1k", {"num_images": 2000}),
     ("timm/resnet50.a1_in1k", {"num_images": 2000, "weights": "untrained"}),
     ("torchvision/resnet18", {"num_images": 2000}),
+    ("timm/resnet18.a1_in1k", {"weights": "checkpoint:b", "checkpoint_version": "1e"}),
+    ("timm/resnet18.a1_in1k", {"weights": "checkpoint:b", "checkpoint_version": "0f"}),
+    ("timm/resnet18.a1_in1k", {"weights": "checkpoint:a"}),
 )
 
 
@@ -58,6 +61,8 @@ def compare(*arguments: str) -> tuple[int, dict[str, str]]:
         (["resnet18"], [0, 2, 4]),
         (["resnet*", "--num-images=2000"], [1, 2, 3, 4]),
         (["resnet*", "--num-images=2000", "--weights=pretrained"], [1, 2, 4]),
+        (["resnet18", "--weights=checkpoint:*"], [7, 5]),
+        (["resnet18", "--weights=checkpoint:b"], [5]),
         ([identifier(4), "timm/resnet*", "--num-images=2000"], [4, 1, 2, 3]),
     ],
 )

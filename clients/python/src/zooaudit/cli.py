@@ -183,7 +183,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     of = "an audit's id; or a model's name or pattern, for the newest report of each model that matches"
     _completed(compared.add_argument("audits", nargs="+", metavar="AUDIT", help=of), completion.audits)
-    compared.add_argument("--weights", metavar="KIND", help="of models' reports: those of these weights only")
+    compared.add_argument(
+        "--weights", metavar="KIND", help="of models' reports: those of these weights only, such as checkpoint:*"
+    )
     compared.add_argument("--dataset", metavar="NAME", help="of models' reports: those on this data set only")
     compared.add_argument("--num-images", type=_positive, metavar="N", help="of models' reports: those of so many only")
     compared.add_argument("--score", choices=["channel", "layer"], default="channel", help="the one to show")

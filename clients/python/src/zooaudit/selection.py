@@ -25,12 +25,13 @@ def select(
     num_images: int | None = None,
 ) -> list[str]:
     """The ids of ``wanted``, each once and in that order: of an id itself, and of a model's name or a shell pattern of
-    names the newest audit of each model that matches and has a report, with these weights and images where given.
+    names the newest audit of each model that matches and has a report, with these images where given. ``weights`` is a
+    pattern, too: with it, of each model and weights, so that ``checkpoint:*`` sets a model's checkpoints side by side.
 
     A name may leave its zoo and its tag away. Raises ValueError where one matches nothing.
     """
     ids: dict[str, None] = {}
-    newest: dict[str, Audit] | None = None
+    newest: dict[tuple[str, str], Audit] | None = None
     for name in wanted:
         if re.fullmatch(r"[0-9a-f]{32}", name):
             ids[name] = None
@@ -39,11 +40,10 @@ def select(
             newest = {}
             for audit in islice(client.audits(status=Status.SUCCEEDED), MAX_AUDITS):
                 asked = audit.request
-                of = (asked.weights, asked.dataset, asked.num_images)
-                given = (weights, dataset, num_images)
-                if all(limit in (None, value) for limit, value in zip(given, of, strict=True)):
-                    newest.setdefault(asked.model, audit)
-        found = [newest[model].id for model in sorted(newest) if _matches(model, name)]
+                wanted_images = dataset in (None, asked.dataset) and num_images in (None, asked.num_images)
+                if wanted_images and fnmatchcase(asked.weights, weights or "*"):
+                    newest.setdefault((asked.model, asked.weights if weights else ""), audit)
+        found = [newest[key].id for key in sorted(newest) if _matches(key[0], name)]
         if not found:
             raise ValueError(f"No report of {name} matches what was asked for. See: zooaudit list --status succeeded")
         ids |= dict.fromkeys(found)
