@@ -52,7 +52,7 @@ def main() -> None:
         if time.monotonic() - started > 60 * options.minutes:
             break
         result = {"name": entry.name, "family": entry.family, "parameters": parameters[entry.name]}
-        if 4 * parameters[entry.name] > (options.memory_gib - SPARE_GIB) * 2**30:
+        if entry.supported and 4 * parameters[entry.name] > (options.memory_gib - SPARE_GIB) * 2**30:
             result |= {"state": "too large"}
         else:
             result |= in_process(entry.name, options.seconds, SMALL_PX if options.small else ())
