@@ -211,7 +211,7 @@ def test_the_command_line_writes_figures(tmp_path, capsys, comparison):
     page, picture = tmp_path / "figure.html", tmp_path / "figure.png"
     for command, shown in (
         (["report", ids[0], "--figure=depth"], "layer2"),
-        (["compare", *ids], "invariance at Pool and Final"),
+        (["compare", *ids], r"Rotation\u003c\u002fb\u003e\u003cbr\u003einvariance at Pool and Final"),
         (["compare", *ids, "--figure=shifts", "--score=layer"], "Late, translation layer"),
         (["compare", *ids, "--figure=accuracy"], "ImageNet top-1"),
     ):

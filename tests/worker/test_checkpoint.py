@@ -280,5 +280,5 @@ def test_a_bucket_is_as_good_as_a_folder(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="there are: mine, other"):
         zoo.load("timm/test_vit", "checkpoint:yours", seen.append, checkpoints="s3://zoo/runs")
     with pytest.raises(AuditError, match="does not answer") as raised:
-        version("mine", "s3://no-such-bucket")
+        zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://no-such-bucket")
     assert raised.value.problem.type.endswith("checkpoints-unavailable")
