@@ -22,7 +22,7 @@ from zooaudit.contract import AuditRequest
 
 from worker import zoo
 from worker.audit import run
-from worker.catalogue import catalogue, catalogue_entry
+from worker.catalogue import catalogue
 from worker.errors import AuditError
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -55,7 +55,8 @@ def main() -> None:
         if entry.supported and 4 * parameters[entry.name] > (options.memory_gib - SPARE_GIB) * 2**30:
             result |= {"state": "too large"}
         else:
-            result |= in_process(entry.name, options.seconds, SMALL_PX if options.small else ())
+            smaller = [px for px in SMALL_PX if options.small and px < (entry.input_size or 0)]
+            result |= in_process(entry.name, options.seconds, smaller)
         with RESULTS.open("a") as file:
             file.write(json.dumps(result) + "\n")
         print(json.dumps(result), flush=True)
@@ -77,10 +78,10 @@ def size(name: str) -> tuple[str, int]:
     return name, zoo.parameters(source, architecture)
 
 
-def in_process(name: str, seconds: float, sizes: Sequence[int]) -> dict[str, Any]:
+def in_process(name: str, seconds: float, smaller: Sequence[int]) -> dict[str, Any]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=audit, args=(name, sizes, theirs))
+    process = context.Process(target=audit, args=(name, smaller, theirs))
     process.start()
     theirs.close()
     try:
@@ -95,15 +96,13 @@ def in_process(name: str, seconds: float, sizes: Sequence[int]) -> dict[str, Any
         process.join()
 
 
-def audit(name: str, sizes: Sequence[int], answer: Any) -> None:
-    """Answers for the first of ``sizes`` at which the model is audited, else for its own."""
+def audit(name: str, smaller: Sequence[int], answer: Any) -> None:
+    """Answers for the first of these input sizes at which the model is audited, else for its own."""
     warnings.simplefilter("ignore")
-    source, architecture, _ = zoo.resolve(name)
-    own = catalogue_entry(source, architecture).input_size or 0
-    for size in (size for size in sizes if size < own):
-        found = audit_at(name, size)
+    for input_size in smaller:
+        found = audit_at(name, input_size)
         if found["state"] == "audited":
-            answer.send({**found, "input_size": size})
+            answer.send({**found, "input_size": input_size})
             return
     answer.send(audit_at(name, None))
 

@@ -117,7 +117,7 @@ def open_checkpoint(name: str, where: str | Path | None, on_progress: Callable[[
     return found
 
 
-def _in_folder(name: str, folder: Path, version: str) -> Checkpoint:
+def _in_folder(name: str, folder: Path, content: str) -> Checkpoint:
     weights, options = (folder / file for file in _files(name, [path.name for path in _listed(folder)], folder))
     try:
         sha256 = _sha256(weights)
@@ -127,7 +127,7 @@ def _in_folder(name: str, folder: Path, version: str) -> Checkpoint:
     except Exception as error:  # Whatever a broken file raises, in either format.
         raise _unreadable(name, error) from error
     return Checkpoint(
-        name, state, _options(name, options), Weights(kind="checkpoint", origin=name, sha256=sha256, version=version)
+        name, state, _options(name, options), Weights(kind="checkpoint", origin=name, sha256=sha256, version=content)
     )
 
 

@@ -1,7 +1,7 @@
 """Which content the operator's checkpoints have now: the service asks before it accepts an audit of one, so that a file
 that was replaced is never answered with the report of the one before.
 
-It runs beside the audits, in a process of its own, and asks nothing but to read files.
+It runs beside the audits, in a process of its own, and only reads files.
 """
 
 import logging
