@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zooaudit import figures
 from zooaudit.contract import AuditRequest, Report, report_key
+from zooaudit.views import figures
 
 from service.comparison import compare
 from service.reports import ReportStore

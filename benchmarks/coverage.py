@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.jackknife import Sums, half_width, pieces_of
-from worker.moments import Moments, centre
-from worker.scores import mean
-from worker.similarity import Score
+from worker.measure.jackknife import Sums, half_width, pieces_of
+from worker.measure.moments import Moments, centre
+from worker.measure.scores import mean
+from worker.measure.similarity import Score
 
 POPULATION = 50_000
 CHANNELS = 12

@@ -43,10 +43,11 @@ def in_process(kind: str, model: str, images: int) -> float:
 def one(kind: str, name: str, images: int) -> float:
     from zooaudit.contract import AuditRequest
 
-    from worker import jackknife, passes, zoo
+    from worker import zoo
     from worker.audit import run
-    from worker.moments import Moments
-    from worker.similarity import score
+    from worker.measure import jackknife, passes
+    from worker.measure.moments import Moments
+    from worker.measure.similarity import score
 
     model = zoo.load(name, "untrained", lambda _progress: None)
     request = AuditRequest(

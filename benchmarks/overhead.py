@@ -76,7 +76,7 @@ def one(kind: str, name: str, images: int, batch_size: int) -> dict[str, float]:
 
     from worker import zoo
     from worker.audit import choose_device, run
-    from worker.budget import keep_freed_memory
+    from worker.measure.budget import keep_freed_memory
 
     model = zoo.load(name, "untrained", lambda _progress: None)
     if kind == "audit":

@@ -22,8 +22,8 @@ from zooaudit.contract import AuditRequest
 
 from worker import zoo
 from worker.audit import run
-from worker.catalogue import catalogue
 from worker.errors import AuditError
+from worker.zoo.catalogue import catalogue
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SMALL_PX = (112, 128, 160, 192, 224, 256)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from zooaudit import AuditClient, AuditFailed, Report, Status, ZooauditError
-from zooaudit.display import progress, report_text
+from zooaudit.views.terminal import progress, report_text
 
 from service import stack
 

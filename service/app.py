@@ -13,15 +13,15 @@ from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
 
 from service import errors
-from service.depths import Depths
+from service.checkpoint_versions import Versions
 from service.listing import Listing
+from service.model_depths import Depths
 from service.queue import AuditQueue, connect
 from service.recovery import Recovery
 from service.reports import ReportStore
 from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
-from service.versions import Versions
 
 DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
 

@@ -16,7 +16,7 @@ from zooaudit.contract import (
     Score,
     SharedMethod,
 )
-from zooaudit.words import ranges
+from zooaudit.views.text import ranges
 
 from service.errors import invalid, refused
 
@@ -111,8 +111,6 @@ def _same_method(reports: Sequence[Report]) -> None:
         detail = "; ".join(f"{error.field} is {error.message}" for error in errors)
         raise refused(
             "methods-differ",
-            "The methods differ",
-            422,
             f"Scores compare only between audits of one method on the same images: {detail}.",
             errors=tuple(errors),
         )

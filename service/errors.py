@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
-from zooaudit.contract import FieldError, Problem, problem
+from zooaudit.contract import PROBLEM_TYPES, FieldError, Problem, problem
 
 log = logging.getLogger("zooaudit.service")
 
@@ -36,23 +36,21 @@ class StoreUnavailable(Exception):
     """The report store could not be read; the message says why, for the log."""
 
 
-def refused(slug: str, title: str, status: int, detail: str, **extensions: Any) -> Refused:
+def refused(slug: str, detail: str, **extensions: Any) -> Refused:
     """A :class:`Refused` with a problem of this service's own type ``slug``."""
-    return Refused(problem(slug, title, status, detail, **extensions))
+    return Refused(problem(slug, detail, **extensions))
 
 
 def unavailable(detail: str) -> Refused:
     """503, with the advice to try again."""
-    return Refused(
-        problem("unavailable", "Service unavailable", 503, detail), headers={"Retry-After": str(RETRY_AFTER_S)}
-    )
+    return Refused(problem("unavailable", detail), headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def invalid(errors: Iterable[Mapping[str, Any]], where: str) -> Refused:
     """422 from pydantic's error list, one entry for each field."""
     fields = tuple(FieldError(field=_field(error["loc"]) or where, message=str(error["msg"])) for error in errors)
     detail = "; ".join(f"{error.field}: {error.message}" for error in fields[:5])
-    return refused("invalid-request", "The request is not valid", 422, detail, errors=fields)
+    return refused("invalid-request", detail, errors=fields)
 
 
 def _field(location: Sequence[int | str]) -> str:
@@ -80,8 +78,10 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         phrase = HTTPStatus(error.status_code).phrase
         detail = error.detail if error.detail != phrase else DETAILS.get(error.status_code, phrase)
-        answer = problem(phrase.lower().replace(" ", "-"), phrase, error.status_code, detail)
-        return problem_response(answer, error.headers)
+        slug = phrase.lower().replace(" ", "-")
+        # What no type is listed for says no more than its status (RFC 9457, section 4.2.1).
+        bare = Problem(type="about:blank", title=phrase, status=error.status_code, detail=detail)
+        return problem_response(problem(slug, detail) if slug in PROBLEM_TYPES else bare, error.headers)
 
     async def on_redis(request: Request, error: Exception) -> Response:
         log.warning("Redis does not answer: %s", error)
@@ -93,7 +93,7 @@ def install(app: FastAPI) -> None:
 
     async def on_bug(_: Request, error: Exception) -> Response:
         log.error("unexpected error", exc_info=error)
-        return problem_response(problem("internal-error", "Internal error", 500, "The service failed; see its log."))
+        return problem_response(problem("internal-error", "The service failed; see its log."))
 
     app.add_exception_handler(Refused, on_refused)
     app.add_exception_handler(RequestValidationError, on_invalid)

@@ -353,4 +353,4 @@ def _canceled_at(state: dict[bytes, bytes]) -> datetime | None:
 def _error(state: dict[bytes, bytes]) -> Problem:
     if content := state.get(b"error"):
         return Problem.model_validate_json(content)
-    return problem("internal-error", "Internal error", 500, "The worker could not begin this audit; its log says why.")
+    return problem("internal-error", "The worker could not begin this audit; its log says why.")

@@ -48,7 +48,7 @@ def require_key(request: Request) -> None:
     matches = [hmac.compare_digest(given.strip().encode(), key.get_secret_value().encode()) for key in keys]
     if scheme.lower() != "bearer" or not any(matches):
         detail = "This needs an API key: send it as 'Authorization: Bearer KEY'."
-        raise Refused(problem("unauthorized", "API key needed", 401, detail), {"WWW-Authenticate": "Bearer"})
+        raise Refused(problem("unauthorized", detail), {"WWW-Authenticate": "Bearer"})
 
 
 async def json_body(request: Request) -> bytes:
@@ -58,7 +58,7 @@ async def json_body(request: Request) -> bytes:
     # Also what keeps other sites' forms out: a browser asks first before it sends JSON across sites.
     if header.get_content_type() != "application/json":
         detail = "Send the audit as JSON, with 'Content-Type: application/json'."
-        raise refused("unsupported-media-type", "Unsupported media type", 415, detail)
+        raise refused("unsupported-media-type", detail)
     body = bytearray()
     too_large = int(request.headers.get("content-length", "0") or 0) > MAX_BODY_BYTES
     if not too_large:
@@ -69,7 +69,7 @@ async def json_body(request: Request) -> bytes:
                 break
     if too_large:
         detail = f"A request has at most {MAX_BODY_BYTES} bytes."
-        raise refused("body-too-large", "Body too large", 413, detail)
+        raise refused("body-too-large", detail)
     return bytes(body)
 
 
@@ -95,9 +95,7 @@ class Guard:
             await self._app(scope, receive, send)
         elif self._loopback_only and not is_loopback(_host(Headers(scope=scope).get("host", ""))):
             detail = "Without API keys this service answers to loopback addresses and 'localhost' only."
-            await problem_response(problem("foreign-host", "Foreign host", 403, detail))(
-                scope, receive, send_with_headers
-            )
+            await problem_response(problem("foreign-host", detail))(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 

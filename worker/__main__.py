@@ -29,7 +29,9 @@ def main() -> int:
 
     # Imported here, and before the first job: a job's process is a fork of this one and finds torch imported, while
     # the processes that it spawns for decoding, which import this module again, do not pay for it.
-    from worker import audit, depths, jobs, passes, versions
+    from worker import audit
+    from worker.measure import passes
+    from worker.queue import checkpoint_versions, model_depths, worker
 
     if not _measures_what_is_known(settings.device):
         log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
@@ -50,13 +52,13 @@ def main() -> int:
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
     redis_url = settings.redis_url.get_secret_value()
     beside = [
-        FORK.Process(target=depths.serve, args=(redis_url,)),
-        FORK.Process(target=versions.serve, args=(redis_url, settings.checkpoints)),
+        FORK.Process(target=model_depths.serve, args=(redis_url,)),
+        FORK.Process(target=checkpoint_versions.serve, args=(redis_url, settings.checkpoints)),
     ]
     for process in beside:
         process.start()
     try:
-        return 0 if jobs.work(settings, catalogue, run) else 1
+        return 0 if worker.work(settings, catalogue, run) else 1
     finally:
         for process in beside:
             process.kill()
@@ -74,12 +76,13 @@ def _measures_what_is_known(device: str | None) -> bool:
 
 
 def _catalogue(settings: WorkerSettings) -> Catalogue:
-    from worker import images, zoo
+    from worker import zoo
+    from worker.images import dataset
 
     datasets: dict[str, int | None] = {"synthetic": None}
     for name, folder in settings.datasets.items():
         try:
-            datasets[name] = images.count(folder)
+            datasets[name] = dataset.count(folder)
         except OSError as error:
             log.error("data set %s is left out: %s", name, error)
     return Catalogue(entries=zoo.catalogue(), datasets=datasets)

@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from zooaudit.contract import AuditRequest, Progress, Report, Timing, problem
+from zooaudit.contract import AuditRequest, Progress, Report, Timing
 
 from worker import report, zoo
-from worker.budget import keep_freed_memory, plan_budget
 from worker.errors import AuditError
-from worker.fold import Trace
-from worker.forward import Shape, Subject, shapes
-from worker.images import open_dataset
-from worker.outcome import Frame
-from worker.passes import Forwards, OnProgress, measure_in_passes
-from worker.stream import Stream
-from worker.transforms import Rotation, Shift, Transform, Views
+from worker.images.dataset import open_dataset
+from worker.images.stream import Stream
+from worker.measure.budget import keep_freed_memory, plan_budget
+from worker.measure.fold import Trace
+from worker.measure.forward import Shape, Subject, shapes
+from worker.measure.outcome import Frame
+from worker.measure.passes import Forwards, OnProgress, measure_in_passes
+from worker.measure.transforms import Rotation, Shift, Transform, Views
 
 
 def run(
@@ -49,16 +49,16 @@ def run(
     if request.checkpoint_version not in (None, loaded.weights.version):
         now = f"its version is {loaded.weights.version}, not {request.checkpoint_version}"
         detail = f"{request.weights} has been replaced since the audit was asked for: {now}. Ask for it anew."
-        raise AuditError(problem("checkpoint-replaced", "Checkpoint was replaced", 422, detail))
+        raise AuditError("checkpoint-replaced", detail)
     # Completed as the service does it, so that the same question has the same id without one.
     request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
     if request.baseline and loaded.initialised is None:
         detail = f"{loaded.name} cannot be made anew, untrained: leave the baseline out."
-        raise AuditError(problem("no-baseline", "No baseline", 422, detail))
+        raise AuditError("no-baseline", detail)
     views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
     if views.room >= views.size:
         detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."
-        raise AuditError(problem("shift-too-large", "Shift too large", 422, detail))
+        raise AuditError("shift-too-large", detail)
 
     subject, plan = _prepare(loaded, request, views, on_device)
     frame = Frame(request, subject, plan, views.size)
@@ -98,10 +98,10 @@ def choose_device(name: str | None, precision: str) -> torch.device:
     device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda" and not torch.cuda.is_available():
         detail = f"There is no CUDA device for {name!r}; the operator can set ZOOAUDIT_DEVICE=cpu."
-        raise AuditError(problem("no-device", "No such device", 422, detail))
+        raise AuditError("no-device", detail)
     if precision == "tf32" and device.type != "cuda":
         detail = "tf32 is a mode of NVIDIA GPUs and this worker has none; ask for float32 or bfloat16."
-        raise AuditError(problem("unsupported-precision", "Precision not supported", 422, detail))
+        raise AuditError("unsupported-precision", detail)
     return device
 
 

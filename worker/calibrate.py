@@ -19,7 +19,7 @@ from torch.nn import functional
 from zooaudit.contract import AngleRow, AuditRequest, Block, Report, ShiftRow
 
 from worker.audit import run
-from worker.own import from_module
+from worker.zoo.own import from_module
 
 SIZE = 64
 IMAGES = 8

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Torch takes seconds to import; a mistake in the request should not have to wait for it.
     from worker.audit import run
     from worker.errors import AuditError
-    from worker.own import from_module, load_factory
+    from worker.zoo.own import from_module, load_factory
 
     try:
         model = None

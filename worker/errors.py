@@ -1,11 +1,16 @@
 """The one error that an audit ends with when somebody can do something about it."""
 
-from zooaudit.contract import Problem
+from typing import Any
+
+from zooaudit.contract import problem
 
 
 class AuditError(Exception):
-    """Ends an audit. Its ``problem`` is what the user reads, so its detail says what to do."""
+    """Ends an audit. Its ``problem`` is what the user reads, so ``detail`` says what to do.
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
+    ``slug`` is one of :data:`zooaudit.contract.PROBLEM_TYPES`; ``extensions`` are further fields of the problem.
+    """
+
+    def __init__(self, slug: str, detail: str, **extensions: Any) -> None:
+        super().__init__(detail)
+        self.problem = problem(slug, detail, **extensions)

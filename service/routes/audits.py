@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from zooaudit.contract import Audit, AuditList, AuditRequest, Sort, Status
 
-from service import cursors, zoo
+from service import cursors
+from service.catalogue import complete
 from service.errors import StoreUnavailable, refused, unavailable
 from service.queue import AuditQueue
 from service.recovery import Recovery
-from service.routes.answers import UNCHANGED, answers, cached, json_answer, poll
-from service.routes.given import (
+from service.routes.dependencies import (
     CatalogueDep,
     Key,
     ListingDep,
@@ -21,6 +21,7 @@ from service.routes.given import (
     VersionsDep,
     audit_request,
 )
+from service.routes.responses import UNCHANGED, answers, cached, json_answer, poll
 
 router = APIRouter()
 
@@ -47,7 +48,7 @@ def submit(
     versions: VersionsDep,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. One that failed or was canceled runs again."""
-    request = versions.pinned(zoo.complete(asked, catalogue), queue)
+    request = versions.pinned(complete(asked, catalogue), queue)
     audit, created = queue.submit(request, store.load)
     listing.expire()
     return json_answer(audit, 202 if created else 200, {"Location": audit.links.self, **poll(audit)})
@@ -110,7 +111,7 @@ def cancel(identifier: str, queue: QueueDep, listing: ListingDep, recovery: Reco
     audit, canceled = found or (find(identifier, queue, recovery), False)
     if not canceled:
         now = f"has {audit.status}" if audit.status.final else "is storing its report"
-        raise refused("not-cancelable", "Too late to cancel", 409, f"The audit {now}.")
+        raise refused("not-cancelable", f"The audit {now}.")
     return json_answer(audit, 202 if audit.status is Status.RUNNING else 200, poll(audit))
 
 
@@ -123,7 +124,7 @@ def find(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
         except StoreUnavailable:
             raise unavailable("The report store does not answer; try again shortly.") from None
     if audit is None:
-        raise refused("unknown-audit", "Unknown audit", 404, "There is no audit with this id.")
+        raise refused("unknown-audit", "There is no audit with this id.")
     return audit
 
 

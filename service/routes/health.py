@@ -8,8 +8,8 @@ from zooaudit import __version__
 from zooaudit.contract import Health
 
 from service.queue import Load
-from service.routes.answers import json_answer
-from service.routes.given import QueueDep
+from service.routes.dependencies import QueueDep
+from service.routes.responses import json_answer
 
 router = APIRouter()
 

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from zooaudit.contract import ModelDepth, ModelDetail, ModelList, Source
 
-from service import zoo
-from service.routes.answers import answers, json_answer
-from service.routes.given import CatalogueDep, DepthsDep, QueueDep
+from service.catalogue import find, search, unknown
+from service.errors import Refused
+from service.routes.dependencies import CatalogueDep, DepthsDep, QueueDep
+from service.routes.responses import answers, json_answer
 
 router = APIRouter()
 
@@ -21,7 +22,7 @@ def models(
     limit: Annotated[int, Query(ge=1, le=5000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> Response:
-    found = zoo.search(catalogue, q, family, source)
+    found = search(catalogue, q, family, source)
     return json_answer(ModelList(models=tuple(found[offset : offset + limit]), total=len(found)))
 
 
@@ -29,9 +30,10 @@ def models(
 def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep) -> Response:
     """The model of that name, whose zoo and tag may be left out, with the blocks that an audit measures. A worker finds
     them when somebody asks for the first time: Retry-After says when to ask again where that takes long."""
-    found = zoo.find(name, catalogue)
+    found = find(name, catalogue)
     if found is None:
-        raise zoo.unknown(name[:128], catalogue, status=404)
+        refusal = unknown(name[:128], catalogue).problem
+        raise Refused(refusal.model_copy(update={"status": 404}))  # here the name is the address
     entry, full = found
     headers = {}
     depth = depths.known(full) if entry.supported else ModelDepth(blocks=None, blocks_reason=entry.reason)

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from zooaudit import figures
 from zooaudit.contract import Comparison, Figures, Report, Status
+from zooaudit.views import figures
 
 from service.comparison import MAX_AUDITS, MIN_AUDITS, asked, compare
 from service.errors import Refused, refused
 from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.reports import ReportStore
-from service.routes.answers import UNCHANGED, answers, cached
 from service.routes.audits import find, is_id
-from service.routes.given import QueueDep, RecoveryDep, StoreDep
+from service.routes.dependencies import QueueDep, RecoveryDep, StoreDep
+from service.routes.responses import UNCHANGED, answers, cached
 
 router = APIRouter()
 
@@ -102,8 +102,8 @@ def _no_report(identifier: str, queue: AuditQueue, recovery: Recovery) -> Refuse
     """Why an audit has no report."""
     audit = find(identifier, queue, recovery)
     if audit.status is not Status.SUCCEEDED:
-        return refused("not-ready", "No report yet", 409, f"The audit is {audit.status}; only a succeeded has one.")
-    return refused("report-lost", "Report lost", 404, "The store has lost this report; ask for the audit again.")
+        return refused("not-ready", f"The audit is {audit.status}; only a succeeded has one.")
+    return refused("report-lost", "The store has lost this report; ask for the audit again.")
 
 
 def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:

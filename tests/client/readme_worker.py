@@ -6,7 +6,7 @@ import sys
 from zooaudit.contract import Catalogue
 
 from tests.fakes import entry, report_of
-from worker import jobs
+from worker.queue import worker
 from worker.settings import WorkerSettings
 
 CATALOGUE = Catalogue(
@@ -15,4 +15,4 @@ CATALOGUE = Catalogue(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    sys.exit(0 if jobs.work(WorkerSettings(), CATALOGUE, lambda request, _: report_of(request)) else 1)
+    sys.exit(0 if worker.work(WorkerSettings(), CATALOGUE, lambda request, _: report_of(request)) else 1)

@@ -182,9 +182,12 @@ async def got(asked: Any) -> Any:
     return [item async for item in asked] if inspect.isasyncgen(asked) else asked
 
 
-NO_SUCH_MODEL = problem(
-    "unknown-model", "Unknown model", 422, "There is no model 'timm/resnet19'.", suggestions=("timm/resnet18",)
-)
+def foreign_problem(status: int, detail: str, title: str = "Busy", **extensions: Any) -> Problem:
+    """A problem of a type that this project does not list: what a proxy or another version may answer."""
+    return Problem(type="urn:example:some-word", title=title, status=status, detail=detail, **extensions)
+
+
+NO_SUCH_MODEL = problem("unknown-model", "There is no model 'timm/resnet19'.", suggestions=("timm/resnet18",))
 
 
 def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:

@@ -19,6 +19,7 @@ from tests.client.samples import (
     answer,
     audit,
     comparison,
+    foreign_problem,
     got,
     model_detail,
     report,
@@ -143,7 +144,7 @@ async def test_names_are_quoted_in_paths(make):
     ],
 )
 async def test_a_problem_becomes_its_error(make, status, error):
-    told = problem("some-word", "Title", status, "What is wrong", suggestions=("timm/a", "timm/b"))
+    told = foreign_problem(status, "What is wrong", "Title", suggestions=("timm/a", "timm/b"))
     http, _ = make(answer(told, status), retry_s=0)
     with pytest.raises(error) as caught:
         await got(http.status(ID))
@@ -188,7 +189,7 @@ async def test_a_timeout_is_told_with_its_length(make):
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_is_obeyed(make, status):
-    busy = answer(problem("busy", "Busy", status, "Later."), status, Retry_After="0.3")
+    busy = answer(foreign_problem(status, "Later."), status, Retry_After="0.3")
     http, sent = make(busy, answer(audit()))
     started = time.monotonic()
     assert await got(http.status(ID)) == audit()
@@ -199,7 +200,7 @@ async def test_retry_after_is_obeyed(make, status):
 async def test_a_retry_after_beyond_the_patience_is_handed_on(make):
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     for header in ("100", later):
-        busy = answer(problem("busy", "Busy", 429, "Later."), 429, Retry_After=header)
+        busy = answer(foreign_problem(429, "Later."), 429, Retry_After=header)
         http, sent = make(busy)
         with pytest.raises(zooaudit.Unavailable) as caught:
             await got(http.status(ID))
@@ -208,15 +209,15 @@ async def test_a_retry_after_beyond_the_patience_is_handed_on(make):
 
 
 async def test_other_errors_are_not_tried_again(make):
-    http, sent = make(answer(problem("internal", "Internal error", 500, "Oh."), 500))
+    http, sent = make(answer(foreign_problem(500, "Oh.", "Internal error"), 500))
     with pytest.raises(zooaudit.Unavailable):
         await got(http.status(ID))
     assert len(sent.requests) == 1
 
 
 async def test_report_of_an_audit_without_one(make):
-    not_ready = answer(problem("not-ready", "No report", 409, "The audit is running."), 409)
-    told = problem("hub-unreachable", "Hub unreachable", 502, "The hub did not answer")
+    not_ready = answer(problem("not-ready", "The audit is running."), 409)
+    told = problem("hub-unreachable", "The hub did not answer")
     http, _ = make(not_ready, answer(audit("failed", error=told)))
     with pytest.raises(zooaudit.AuditFailed, match=r"timm/resnet18.a1_in1k failed. The hub did not answer\.") as caught:
         await got(http.report(ID))
@@ -257,7 +258,7 @@ async def test_audits_are_listed_page_by_page(make):
 
 @pytest.mark.parametrize("header", ["soon", "nan", "inf", "-1"])
 async def test_a_retry_after_without_sense_leaves_the_backoff(make, header):
-    busy = answer(problem("busy", "Busy", 503, "Later."), 503, Retry_After=header)
+    busy = answer(foreign_problem(503, "Later."), 503, Retry_After=header)
     http, sent = make(busy, answer(audit()))
     assert await got(http.status(ID)) == audit()
     assert len(sent.requests) == 2

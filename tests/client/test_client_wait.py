@@ -7,7 +7,7 @@ import pytest
 import zooaudit
 from zooaudit.contract import problem
 
-from tests.client.samples import ID, answer, audit, got
+from tests.client.samples import ID, answer, audit, foreign_problem, got
 
 
 @pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
@@ -56,7 +56,7 @@ async def test_time_runs_out(make):
 
 
 async def test_a_restart_of_the_service_is_borne(make):
-    away = (httpx.ConnectError("refused"), answer(problem("busy", "Busy", 503, "Starting."), 503, Retry_After="0"))
+    away = (httpx.ConnectError("refused"), answer(foreign_problem(503, "Starting."), 503, Retry_After="0"))
     http, sent = make(answer(audit("running")), *away, answer(audit("succeeded")), retry_s=0)
     assert (await got(http.wait(ID, 10, poll_s=0.01))).status == "succeeded"
     assert len(sent.requests) == 4
@@ -75,7 +75,7 @@ async def test_a_service_that_was_never_there(make):
 
 
 async def test_an_audit_that_is_gone(make):
-    http, _ = make(answer(audit("running")), answer(problem("not-found", "Not found", 404, "No such audit."), 404))
+    http, _ = make(answer(audit("running")), answer(problem("not-found", "No such audit."), 404))
     with pytest.raises(zooaudit.NotFound):
         await got(http.wait(ID, 10, poll_s=0.01))
 

@@ -10,7 +10,7 @@ from zooaudit.contract import Audit, AuditRequest, Problem, audit_id, problem
 from examples import demo
 from tests.client.samples import answer, audit, report
 
-NO_DOWNLOAD = problem("hub-unreachable", "Weights cannot be fetched", 503, "The hub cannot be reached.")
+NO_DOWNLOAD = problem("hub-unreachable", "The hub cannot be reached.")
 
 
 class Service:
@@ -57,7 +57,7 @@ def test_untrained_weights_where_they_cannot_and_it_says_so(tmp_path, monkeypatc
 
 
 def test_any_other_failure_is_one(tmp_path, monkeypatch):
-    broken = problem("weights-corrupt", "Corrupt weights", 502, "Not what was published.")
+    broken = problem("weights-corrupt", "Not what was published.")
     with pytest.raises(AuditFailed, match="Not what was published"):
         run_demo(Service(broken), tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []

@@ -42,7 +42,7 @@ async def test_the_rest_of_a_handle_is_the_client_s(make):
 
 
 async def test_an_audit_that_failed(make, capsys):
-    why = problem("hub-unreachable", "Hub unreachable", 502, "The hub did not answer")
+    why = problem("hub-unreachable", "The hub did not answer")
     http, _ = make(answer(audit(), 202), WORK, answer(audit("failed", error=why)))
     handle = await got(http.audit("timm/resnet18"))
     with pytest.raises(zooaudit.AuditFailed, match=r"failed\. The hub did not answer\.") as caught:

@@ -50,12 +50,12 @@ def test_the_library_works_without_rich():
 import sys
 sys.modules["rich"] = None
 import io, zooaudit, zooaudit.cli
-from zooaudit import display
-from zooaudit.tables import Table
+from zooaudit.views import terminal
+from zooaudit.views.tables import Table
 class Terminal(io.StringIO):
     def isatty(self): return True
 out = Terminal()
-display.draw([Table(["A"], [["x"]])], out)
+terminal.draw([Table(["A"], [["x"]])], out)
 print(repr(out.getvalue()))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zooaudit.contract import AuditRequest, Catalogue, Progress, Report, audit_id, problem, report_key
+from zooaudit.contract import AuditRequest, Catalogue, Progress, Report, audit_id, report_key
 
 from tests.fakes import entry, report_of
-from worker import jobs
 from worker.errors import AuditError
+from worker.queue import worker
 from worker.settings import WorkerSettings
 
 WAYS = ("quick", "slow", "mute", "dies", "dies_once", "dies_stored", "fails", "breaks", "exits")
@@ -35,7 +35,7 @@ def run(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Repor
         stored.write_text(report_of(request).model_dump_json())
         os.kill(os.getpid(), signal.SIGKILL)
     if way == "fails":
-        raise AuditError(problem("hub-unreachable", "Hub unreachable", 502, "Ask for untrained weights."))
+        raise AuditError("hub-unreachable", "Ask for untrained weights.")
     if way == "breaks":
         raise ZeroDivisionError("a bug <b>")
     if way == "exits":
@@ -51,4 +51,4 @@ def run(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Repor
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    sys.exit(0 if jobs.work(WorkerSettings(), CATALOGUE, run) else 1)
+    sys.exit(0 if worker.work(WorkerSettings(), CATALOGUE, run) else 1)

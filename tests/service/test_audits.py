@@ -65,7 +65,7 @@ async def test_a_failed_audit_shows_why(http, redis, set_status):
     identifier = await submit(http)
     set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
     assert (await get(http, identifier)).error.type == "urn:zooaudit:problem:internal-error"
-    why = problem("hub-unreachable", "Hub unreachable", 502, "Try untrained weights.")
+    why = problem("hub-unreachable", "Try untrained weights.")
     redis.hset(state_key(identifier), "error", why.model_dump_json())
     answer = await http.get(f"/audit/{identifier}")
     assert "retry-after" not in answer.headers

@@ -11,7 +11,7 @@ from zooaudit.contract import (
     ModelList,
 )
 
-from service import zoo
+from service.catalogue import search
 from tests.fakes import ASK, entry, is_problem
 
 
@@ -72,7 +72,7 @@ async def test_an_unsupported_model_is_refused_with_the_reason(http):
 
 async def test_a_model_without_weights_names_relatives_that_have_them(http):
     answer = await http.post("/audit", json=ASK | {"model": "efficientnet_b7"})
-    assert is_problem(answer, 422, "no-pretrained-weights")
+    assert is_problem(answer, 422, "weights-not-published")
     assert answer.json()["suggestions"] == ["timm/tf_efficientnet_b7"]
 
 
@@ -155,12 +155,18 @@ async def test_a_model_that_cannot_be_audited_has_no_depth_and_says_why(http, re
 
 def test_what_is_called_so_comes_before_what_has_a_tag_that_is() -> None:
     catalogue = Catalogue(entries=(entry("timm/convnext", "dino_lvd"), entry("timm/vit_dino", "lvd")), datasets={})
-    assert [found.name for found in zoo.search(catalogue, "DINO lvd", None, None)] == ["timm/convnext", "timm/vit_dino"]
-    assert [found.name for found in zoo.search(catalogue, "dino", None, None)] == ["timm/vit_dino", "timm/convnext"]
+    assert [found.name for found in search(catalogue, "DINO lvd", None, None)] == [
+        "timm/convnext",
+        "timm/vit_dino",
+    ]
+    assert [found.name for found in search(catalogue, "dino", None, None)] == [
+        "timm/vit_dino",
+        "timm/convnext",
+    ]
 
 
 def test_what_is_called_so_comes_before_what_only_contains_it() -> None:
     names = ("timm/cspresnet50", "timm/resnet50_gn", "timm/resnet50", "torchvision/resnet50")
     catalogue = Catalogue(entries=tuple(entry(name) for name in names), datasets={})
-    found = [found.name for found in zoo.search(catalogue, "ResNet 50", None, None)]
+    found = [found.name for found in search(catalogue, "ResNet 50", None, None)]
     assert found == ["timm/resnet50", "torchvision/resnet50", "timm/resnet50_gn", "timm/cspresnet50"]

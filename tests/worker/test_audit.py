@@ -13,10 +13,11 @@ import torch
 from zooaudit.contract import AuditRequest, Report, audit_id, request_of
 
 from tests.worker import reference
-from worker import images, zoo
+from worker import zoo
 from worker.audit import run
 from worker.errors import AuditError
-from worker.synthetic import dead_leaves
+from worker.images import dataset
+from worker.images.synthetic import dead_leaves
 
 SMALL = {"weights": "untrained", "dataset": "synthetic", "num_images": 3, "translations_px": [3, 32]}
 
@@ -123,7 +124,7 @@ def test_scores_do_not_depend_on_the_order_of_the_images(monkeypatch: pytest.Mon
     forward = run(request, batch_size=2)
 
     def backwards(*arguments: Any) -> Any:
-        sample = images.open_dataset(*arguments)
+        sample = dataset.open_dataset(*arguments)
         return replace(sample, names=sample.names[::-1])
 
     monkeypatch.setattr("worker.audit.open_dataset", backwards)
@@ -209,9 +210,9 @@ def test_a_shift_that_leaves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    from worker import measure
+    from worker.measure import measurement
 
-    real = measure._Totals.see_reference
+    real = measurement._Totals.see_reference
     refused: list[int] = []
 
     def small_device(self: Any, view: torch.Tensor, piece: int) -> None:
@@ -222,7 +223,7 @@ def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None
 
     request = AuditRequest(model="timm/test_resnet.r160_in1k", **{**SMALL, "num_images": 9})
     whole = run(request)
-    monkeypatch.setattr(measure._Totals, "see_reference", small_device)
+    monkeypatch.setattr(measurement._Totals, "see_reference", small_device)
     report = run(request)
     assert refused == [9, 8, 4]
     assert report.environment.batch_size == 2

@@ -7,7 +7,7 @@ import torch
 
 from worker import calibrate
 from worker.calibrate import NETWORKS, audit, blur_against_max, deviations
-from worker.transforms import Alignment
+from worker.measure.transforms import Alignment
 
 
 @pytest.mark.parametrize("known", NETWORKS, ids=lambda known: known.name)
@@ -42,10 +42,11 @@ def test_a_shift_by_one_cell_too_many_is_found_out(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_worker_that_measures_wrong_takes_no_audit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    from worker import __main__, jobs
+    from worker import __main__
+    from worker.queue import worker
 
     taken: list[str] = []
-    monkeypatch.setattr(jobs, "work", lambda *_arguments: taken.append("job") or True)
+    monkeypatch.setattr(worker, "work", lambda *_arguments: taken.append("job") or True)
     monkeypatch.setenv("ZOOAUDIT_STORE", str(tmp_path))
     monkeypatch.setattr(calibrate, "check", lambda _device: exit(1))
     assert __main__.main() == 1

@@ -8,9 +8,10 @@ import pytest
 from scipy.stats import spearmanr
 from zooaudit.contract import BORDERS, AuditRequest, Progress, Report, request_of
 
-from worker import scores, zoo
+from worker import zoo
 from worker.audit import run
-from worker.passes import GROWTH_WITH_TOLERANCE
+from worker.measure import scores
+from worker.measure.passes import GROWTH_WITH_TOLERANCE
 
 SMALL: dict[str, Any] = {
     "model": "timm/test_resnet.r160_in1k",
@@ -109,7 +110,7 @@ def test_activation_is_a_rank_correlation_with_the_channels(whole: Report) -> No
     scored = [block.rotation.channel for block in blocks]
     model = zoo.load(SMALL["model"], "untrained", lambda _progress: None)
     from tests.worker import reference
-    from worker.synthetic import dead_leaves
+    from worker.images.synthetic import dead_leaves
 
     canvas = reference.canvases([dead_leaves(0, i) for i in range(24)], model.preprocessing, whole.method.canvas_size)
     maps = reference.feature_maps(
@@ -227,7 +228,7 @@ def test_provisional_scores_come_while_it_runs_and_end_near_the_final_ones() -> 
 
 
 def test_images_are_measured_in_random_order() -> None:
-    from worker.images import open_dataset
+    from worker.images.dataset import open_dataset
 
     chosen = open_dataset("synthetic", {}, 100, 7)
     order = chosen.shuffled()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zooaudit.contract import Audit, Report
-from zooaudit.display import Show, following
 from zooaudit.errors import raise_unless_succeeded
-from zooaudit.words import subject
+from zooaudit.views.terminal import Show, following
+from zooaudit.views.text import subject
 
 if TYPE_CHECKING:
     from zooaudit.async_client import AsyncAuditClient

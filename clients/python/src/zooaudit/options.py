@@ -42,7 +42,7 @@ def request_from(model: str, options: Options) -> AuditRequest:
     except ValidationError as invalid:
         errors = tuple(_field_error(error["loc"], error["msg"]) for error in invalid.errors(include_url=False))
         detail = "The request is not valid."
-        raise InvalidRequest(problem("invalid-request", "Invalid request", 422, detail, errors=errors)) from None
+        raise InvalidRequest(problem("invalid-request", detail, errors=errors)) from None
 
 
 def _field_error(where: tuple[int | str, ...], message: str) -> FieldError:

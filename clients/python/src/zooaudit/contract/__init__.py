@@ -15,7 +15,7 @@ from zooaudit.contract.audit import (
     Sort,
     Status,
 )
-from zooaudit.contract.base import Contract, FieldError, Problem, Signed, Unit, problem
+from zooaudit.contract.base import Contract, Signed, Unit
 from zooaudit.contract.catalogue import (
     Catalogue,
     CatalogueEntry,
@@ -40,6 +40,7 @@ from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
     CATALOGUE_KEY,
     DEPTHS_KEY,
+    FORMER_JOBS,
     INDEX_KEY,
     JOB,
     QUEUE,
@@ -49,6 +50,7 @@ from zooaudit.contract.keys import (
     state_key,
     version_key,
 )
+from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
 from zooaudit.contract.report import (
     BORDERS,
     SCHEMA_VERSION,
@@ -88,11 +90,13 @@ __all__ = [
     "BORDERS",
     "CATALOGUE_KEY",
     "DEPTHS_KEY",
+    "FORMER_JOBS",
     "INDEX_KEY",
     "JOB",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
     "PARTS",
+    "PROBLEM_TYPES",
     "PROTOCOL",
     "QUEUE",
     "SCHEMA_VERSION",
@@ -138,6 +142,7 @@ __all__ = [
     "Part",
     "PartName",
     "Problem",
+    "ProblemType",
     "Progress",
     "Provisional",
     "ProvisionalPart",

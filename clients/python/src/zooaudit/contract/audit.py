@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.base import Contract, Problem, omit_none
+from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.problems import Problem
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import PartName, Score
 
@@ -69,14 +70,14 @@ class Audit(Contract):
     links: Links
 
     def __repr__(self) -> str:
-        from zooaudit.words import state, subject
+        from zooaudit.views.text import state, subject
 
         return f"<Audit {self.id} {subject(self.request)}: {state(self)}>"
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        from zooaudit.tables import audit_table, html
+        from zooaudit.views.tables import audit_table, html
 
         return html([audit_table(self)])
 

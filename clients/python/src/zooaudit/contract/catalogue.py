@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.base import Contract, Problem, omit_none
+from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.problems import Problem
 from zooaudit.contract.scores import PartName
 
 Source = Literal["timm", "torchvision", "module"]

@@ -88,34 +88,34 @@ class Comparison(Contract):
 
         ``channel_residual`` and ``layer_residual`` are what a score is above the line over ``imagenet_top1``.
         """
-        from zooaudit.frames import comparison_frame
+        from zooaudit.views.frames import comparison_frame
 
         return comparison_frame(self)
 
     def accuracy_dataframe(self) -> "pandas.DataFrame":
         """How each score goes with accuracy, a row for each ``part``, ``kind`` and ``score`` ("channel" or "layer"):
         ``spearman`` with its interval ``low`` to ``high``, and the line; needs pandas."""
-        from zooaudit.frames import accuracy_frame
+        from zooaudit.views.frames import accuracy_frame
 
         return accuracy_frame(self)
 
     def __repr__(self) -> str:
-        from zooaudit.comparison_tables import comparison_tables
-        from zooaudit.tables import plain
+        from zooaudit.views.comparison_tables import comparison_tables
+        from zooaudit.views.tables import plain
 
         return plain(comparison_tables(self)[:3])
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        from zooaudit.comparison_tables import comparison_tables
-        from zooaudit.tables import html
+        from zooaudit.views.comparison_tables import comparison_tables
+        from zooaudit.views.tables import html
 
         return html(comparison_tables(self))
 
     def plot(self, kind: Literal["accuracy", "parts"] = "accuracy") -> "plotly.graph_objects.Figure":
-        """A figure: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
-        from zooaudit import figures
+        """A figure: see :mod:`zooaudit.views.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit.views import figures
 
         if kind not in ("accuracy", "parts"):
             raise ValueError(f"there is no figure {kind!r} of a comparison: accuracy, or parts")

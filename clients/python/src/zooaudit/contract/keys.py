@@ -8,8 +8,10 @@ def report_key(identifier: str) -> str:
 
 QUEUE = "audits"
 """The one queue, between the service, which adds jobs, and the workers, which take them."""
-JOB = "worker.jobs.audit"
+JOB = "worker.queue.job.audit"
 """The one function that a job may name; its one argument is an AuditRequest as JSON."""
+FORMER_JOBS = ("worker.jobs.audit",)
+"""Names that JOB had before: jobs that an older service has queued still run."""
 CATALOGUE_KEY = "zooaudit:catalogue"
 """Redis hash: ``json`` is the Catalogue that a worker published last, ``version`` its digest."""
 DEPTHS_KEY = "zooaudit:depths"

@@ -215,27 +215,27 @@ class Report(Contract):
         can be concatenated: each row has the audit's ``id``, ``model`` and ``weights``. What cannot be measured is NaN,
         with a ``reason``.
         """
-        from zooaudit.frames import report_frame
+        from zooaudit.views.frames import report_frame
 
         return report_frame(self)
 
     def __repr__(self) -> str:
-        from zooaudit.tables import plain, report_tables
+        from zooaudit.views.tables import plain, report_tables
 
         return plain(report_tables(self)[:1])
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        from zooaudit.tables import html, report_tables
+        from zooaudit.views.tables import html, report_tables
 
         return html(report_tables(self))
 
     def plot(
         self, kind: Literal["parts", "shifts", "depth"] = "parts", *others: "Report"
     ) -> "plotly.graph_objects.Figure":
-        """A figure of this report, and of ``others`` with it: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
-        from zooaudit import figures
+        """Draw this report, with ``others`` beside it: see :mod:`zooaudit.views.figures`. Needs ``zooaudit[plot]``."""
+        from zooaudit.views import figures
 
         return figures.draw(figures.of(kind, [self, *others]))
 

@@ -1,0 +1,7 @@
+"""``python -m zooaudit.cli``."""
+
+import sys
+
+from zooaudit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,64 @@
+"""Completion in the shell, with argcomplete: of commands and options, and of the service's models and audits."""
+
+import argparse
+from collections.abc import Iterable
+
+SHELLS = ("bash", "zsh", "fish")
+ZOOS = ("timm/", "torchvision/")
+PATIENCE_S = 2.0
+"""Nobody waits longer for a completion."""
+
+
+def script(shell: str) -> str:
+    """What the shell has to read so that it completes ``zooaudit``. Raises ImportError without argcomplete."""
+    try:
+        from argcomplete.shell_integration import shellcode
+    except ImportError:
+        raise ImportError(
+            "Completion needs argcomplete: pip install 'zooaudit[cli]', or pip install argcomplete"
+        ) from None
+    return shellcode(["zooaudit"], shell=shell)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answers the shell and ends the process, where it is a shell that asks."""
+    import argcomplete
+
+    argcomplete.autocomplete(parser, always_complete_options=False)
+
+
+def models(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Iterable[str]:
+    """Names of models that can be audited: full ones after a zoo and a slash, else the zoos and timm's bare names."""
+    from zooaudit import AuditClient, ZooauditError
+
+    if len(prefix) < 2:
+        return ZOOS
+    try:
+        with AuditClient(getattr(parsed_args, "url", None), timeout=PATIENCE_S, retry_s=0) as client:
+            found = client.models(prefix, limit=1000).models
+    except (ZooauditError, ValueError):
+        return []
+    names = [
+        name
+        for entry in found
+        if entry.supported
+        for name in (entry.name, *(f"{entry.name}.{tag}" for tag in entry.tags))
+    ]
+    bare = [*ZOOS, *(name.removeprefix("timm/") for name in names)]
+    return [name for name in (names if "/" in prefix else bare) if name.startswith(prefix)]
+
+
+def audits(prefix: str, parsed_args: argparse.Namespace, **_: object) -> dict[str, str]:
+    """Ids of the newest audits, and what they are of."""
+    from zooaudit import AuditClient, ZooauditError
+    from zooaudit.views.text import short_state, subject
+
+    try:
+        with AuditClient(getattr(parsed_args, "url", None), timeout=PATIENCE_S, retry_s=0) as client:
+            return {
+                audit.id: f"{subject(audit.request)}, {short_state(audit)}"
+                for audit in client.audits(limit=100)
+                if audit.id.startswith(prefix)
+            }
+    except (ZooauditError, ValueError):
+        return {}

@@ -1,0 +1,99 @@
+"""The one shape of all that goes wrong, and the one list of what can."""
+
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import Field
+
+from zooaudit.contract.base import Contract, omit_none
+
+URN: Final = "urn:zooaudit:problem:"
+
+
+class FieldError(Contract):
+    """One field of a request that was refused, and why."""
+
+    field: str
+    message: str
+
+
+class Problem(Contract):
+    """An RFC 9457 problem. ``type`` is ``urn:zooaudit:problem:`` and a slug of :data:`PROBLEM_TYPES`, on which scripts
+    can rely; ``detail`` says what happened this time and what to do about it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] | None = Field(default=None, exclude_if=omit_none)
+    suggestions: Annotated[tuple[str, ...] | None, Field(description="Close matches to a name that is not known.")] = (
+        Field(default=None, exclude_if=omit_none)
+    )
+
+
+class ProblemType(NamedTuple):
+    """The title and the HTTP status of all problems of one type."""
+
+    title: str
+    status: int
+
+
+PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
+    # The HTTP request
+    "malformed-json": ProblemType("Malformed JSON", 400),
+    "unauthorized": ProblemType("API key needed", 401),
+    "foreign-host": ProblemType("Foreign host", 403),
+    "not-found": ProblemType("Not Found", 404),
+    "method-not-allowed": ProblemType("Method Not Allowed", 405),
+    "body-too-large": ProblemType("Body too large", 413),
+    "unsupported-media-type": ProblemType("Unsupported media type", 415),
+    "invalid-request": ProblemType("Invalid request", 422),
+    # Audits and their reports
+    "unknown-audit": ProblemType("Unknown audit", 404),
+    "report-lost": ProblemType("Report lost", 404),
+    "not-ready": ProblemType("No report yet", 409),
+    "not-cancelable": ProblemType("Too late to cancel", 409),
+    "methods-differ": ProblemType("Audits of different methods", 422),
+    # The model
+    "unknown-model": ProblemType("Unknown model", 422),
+    "unsupported-model": ProblemType("Unsupported model", 422),
+    "unsuitable-model": ProblemType("This model cannot be audited", 422),
+    "unsuitable-module": ProblemType("This module cannot be audited", 422),
+    "unexpected-output": ProblemType("Unexpected output of a block", 500),
+    "shift-too-large": ProblemType("Shift too large", 422),
+    "no-baseline": ProblemType("No baseline", 422),
+    # The weights
+    "weights-not-published": ProblemType("No published weights", 422),
+    "weights-unsafe": ProblemType("Weights are not plain tensors", 422),
+    "weights-mismatch": ProblemType("Weights of another model", 422),
+    "weights-corrupt": ProblemType("Corrupt weights", 422),
+    "hub-unreachable": ProblemType("Weights cannot be fetched", 503),
+    "unknown-checkpoint": ProblemType("Unknown checkpoint", 422),
+    "checkpoint-options": ProblemType("Wrong options of a checkpoint", 422),
+    "checkpoint-replaced": ProblemType("Checkpoint was replaced", 422),
+    "checkpoints-unavailable": ProblemType("Checkpoints unavailable", 422),
+    # The images
+    "unknown-dataset": ProblemType("Unknown data set", 422),
+    "dataset-unavailable": ProblemType("Data set unavailable", 422),
+    "too-few-images": ProblemType("Too few images", 422),
+    "undecodable-images": ProblemType("Too many images cannot be decoded", 422),
+    "dataset-changed": ProblemType("The data set changed", 409),
+    # The machines
+    "no-device": ProblemType("No such device", 422),
+    "unsupported-precision": ProblemType("Precision not supported", 422),
+    "out-of-memory": ProblemType("Out of memory", 507),
+    "timed-out": ProblemType("Timed out", 500),
+    "worker-died": ProblemType("Worker died", 500),
+    "internal-error": ProblemType("Internal error", 500),
+    "unavailable": ProblemType("Service unavailable", 503),
+}
+"""Every type of problem that a service, a worker or a client of this project can tell of, by its slug."""
+
+
+def problem(slug: str, detail: str, **extensions: Any) -> Problem:
+    """Build a :class:`Problem` of the type ``slug``; ``extensions`` are its fields ``errors`` and ``suggestions``.
+
+    >>> problem("unknown-audit", "There is no audit with this id.").status
+    404
+    """
+    title, status = PROBLEM_TYPES[slug]
+    return Problem(type=URN + slug, title=title, status=status, detail=detail, **extensions)

@@ -1,0 +1,240 @@
+"""Figures show the reports' own numbers, leave gaps where there are none, and take names for text."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page
+from zooaudit import AuditClient
+from zooaudit.cli import make_parser
+from zooaudit.contract import PARTS, AuditRequest, Comparison, Report, ShiftRow, TranslationScore
+from zooaudit.views import figures
+
+from service.comparison import compare
+from tests.client.samples import Script, answer
+from tests.e2e.browser import chromium
+from tests.fakes import report_of
+
+HOSTILE = '<b>b</b><a href="//x.org">a</a>$x$&lt;'
+REPORT_FIGURES = ("parts", "shifts", "depth")
+
+
+def report(model: str = "timm/resnet18.a1_in1k", top1: float | None = None, **request: Any) -> Report:
+    method = {"dataset": "synthetic", "num_images": 8, "translations_px": [1, 2, 3, 4], "rotations_deg": [90]}
+    found = report_of(AuditRequest(model="timm/resnet18", **(method | request)))
+    return found.model_copy(
+        update={
+            "id": hashlib.md5(model.encode()).hexdigest(),
+            "model": found.model.model_copy(update={"name": model, "imagenet_top1": top1}),
+        }
+    )
+
+
+def without(report: Report, part: str, reason: str) -> Report:
+    """The report with that part's translation not measured."""
+    nothing = TranslationScore(channel=None, layer=None, reason=reason, by_transform=())
+    changed = report.parts[part].model_copy(update={"translation": nothing})
+    blocks = tuple(block for block in report.blocks if block.part != part)
+    return report.model_copy(update={"parts": report.parts | {part: changed}, "blocks": blocks})
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compare([report(f"timm/m{n}", 70.0 + n) for n in range(5)])
+
+
+@pytest.mark.parametrize("models", [1, 2, 7, 30])
+@pytest.mark.parametrize("kind", REPORT_FIGURES)
+def test_plotly_takes_every_figure(kind, models):
+    drawn = figures.draw(figures.of(kind, [report(f"timm/m{n}") for n in range(models)]))
+    assert len(drawn.data) >= 2
+    named = {trace.name for trace in drawn.data if trace.showlegend} - {"channel", "layer"}
+    assert len(named) == {1: {"parts": 2, "shifts": 5, "depth": 0}[kind], 2: 2, 7: 7, 30: 0}[models]
+
+
+def test_curves_are_the_rows_of_the_report():
+    rows = tuple(ShiftRow(shift_px=px, channel=px / 10, layer=0.5 + px / 10) for px in (1, 2, 4))
+    source = report(translations_px=[1, 2, 4])
+    early = source.parts["Early"]
+    translation = early.translation.model_copy(update={"by_transform": rows})
+    source = source.model_copy(
+        update={"parts": source.parts | {"Early": early.model_copy(update={"translation": translation})}}
+    )
+    channel, layer = (trace for trace in figures.shifts([source])["data"] if trace["name"] == "Early")
+    assert (channel["x"], channel["y"]) == ([1, 2, 4], [0.1, 0.2, 0.4])
+    assert layer["y"] == [0.6, 0.7, 0.9]
+    panel = figures.shifts([source, report("timm/other", translations_px=[1, 2, 4])], "layer")["data"][0]
+    assert panel["y"] == [0.6, 0.7, 0.9]
+
+
+def test_an_interval_is_an_error_bar():
+    source = report()
+    late = source.parts["Late"]
+    changed = late.rotation.model_copy(update={"channel": 0.3, "channel_interval": (0.2, 0.45)})
+    source = source.model_copy(update={"parts": source.parts | {"Late": late.model_copy(update={"rotation": changed})}})
+    (bars,) = (trace["error_y"] for trace in figures.parts([source])["data"] if "error_y" in trace)
+    assert bars["array"] == [pytest.approx(0.15), None]
+    assert bars["arrayminus"] == [pytest.approx(0.1), None]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("kind", ["parts", "depth"])
+def test_what_is_not_measured_is_a_cross_below_zero_that_says_why(kind, others):
+    source = without(report(), "Pool", "it pools after its classifier")
+    figure = figures.of(kind, [source, *[report("timm/other")] * others])
+    crosses = [trace for trace in figure["data"] if trace["name"] == "not measured"]
+    assert crosses
+    assert all(y < 0 for trace in crosses for y in trace["y"])
+    assert all("it pools after its classifier" in text for trace in crosses for text in trace["hovertext"])
+    lowest = figure["layout"]["yaxis"]["range"][0]
+    assert lowest < crosses[0]["y"][0]
+    drawn = [y for trace in figure["data"] if trace["name"] != "not measured" for y in trace["y"] if y is not None]
+    assert min(drawn) > 0
+
+
+def test_a_transform_that_nobody_asked_for_is_left_out_and_told():
+    nothing = {"channel": None, "layer": None, "reason": "no rotation was asked for", "by_transform": ()}
+    source = report(rotations_deg=[])
+    parts = {
+        name: part.model_copy(update={"rotation": part.rotation.model_copy(update=nothing)})
+        for name, part in source.parts.items()
+    }
+    figure = figures.parts([source.model_copy(update={"parts": parts})])
+    assert "rotation" not in [trace["name"] for trace in figure["data"]]
+    assert "no rotation was asked for" in json.dumps(figure["layout"]["annotations"])
+
+
+def test_accuracy_has_a_panel_for_each_part_and_transform_with_its_rho(comparison):
+    figure = figures.accuracy(comparison)
+    titles = " ".join(note["text"] for note in figure["layout"]["annotations"])
+    assert all(f"<b>{part}, {transform}</b>" in titles for part in PARTS for transform in ("translation", "rotation"))
+    varied = compare([_scaled(report(f"timm/m{n}", 70.0 + n), 0.1 * n) for n in (1, 3, 2, 4, 5)])
+    figure = figures.accuracy(varied)
+    relation = varied.accuracy["Early"].translation.channel
+    assert relation.spearman == 1
+    assert "● ρ 1.00, p .017" in figure["layout"]["annotations"][1]["text"]
+    line = next(trace for trace in figure["data"] if trace["mode"] == "lines")
+    assert line["y"] == [pytest.approx(relation.intercept + relation.slope * x) for x in (71, 75)]
+
+
+def _scaled(source: Report, channel: float) -> Report:
+    early = source.parts["Early"]
+    changed = early.model_copy(update={"translation": early.translation.model_copy(update={"channel": channel})})
+    return source.model_copy(update={"parts": source.parts | {"Early": changed}})
+
+
+def test_models_differ_in_more_than_colour():
+    reports = [report(f"timm/m{n}") for n in range(figures.MANY)]
+    traces = [trace for trace in figures.depth(reports)["data"] if trace["showlegend"]]
+    assert len({(t["line"]["color"], t["line"]["dash"]) for t in traces}) == figures.MANY
+    assert len({(t["marker"]["color"], t["marker"]["symbol"][0]) for t in traces}) == figures.MANY
+    first = [(t["line"]["dash"], t["marker"]["symbol"][0]) for t in traces[:6]]
+    assert len(set(first)) == 6
+
+
+def test_models_of_one_name_are_told_apart():
+    trained, again = report("timm/same"), report("timm/same").model_copy(update={"id": "f" * 32})
+    untrained = trained.model_copy(
+        update={
+            "model": trained.model.model_copy(
+                update={"weights": trained.model.weights.model_copy(update={"kind": "untrained"})}
+            )
+        }
+    )
+    names = {trace["name"] for trace in figures.parts([trained, again, untrained])["data"]} - {"channel", "layer"}
+    assert names == {f"timm/same ({trained.id[:6]})", "timm/same (ffffff)", "timm/same (untrained)"}
+
+
+@pytest.mark.parametrize("kind", REPORT_FIGURES)
+def test_a_browser_shows_a_name_letter_by_letter(page, kind):
+    for reports in ([report(HOSTILE)], [report(HOSTILE), report("timm/other")]):
+        page.evaluate("figure => Plotly.newPlot('figure', figure.data, figure.layout)", figures.of(kind, reports))
+        shown = page.locator("#figure").text_content()
+        assert HOSTILE in shown
+        assert page.locator("#figure a[href*=org]").count() == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    import plotly
+
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    page.set_content("<!doctype html><div id=figure></div>")
+    page.add_script_tag(path=Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def kaleido(browser, monkeypatch) -> None:
+    """Where there is no browser that kaleido finds by itself, it takes the other tests'."""
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        monkeypatch.setenv("BROWSER_PATH", browser.browser_type.executable_path)
+
+
+@pytest.mark.usefixtures("kaleido")
+def test_a_figure_becomes_a_png_and_a_page(tmp_path, comparison):
+    drawn = comparison.plot()
+    drawn.write_image(tmp_path / "figure.png", width=800)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert report().plot("depth", report("timm/other")).layout.height > 300
+    with pytest.raises(ValueError, match="there is no figure 'pars'"):
+        report().plot("pars")
+
+
+def test_without_plotly_it_says_what_to_install():
+    code = "import sys; sys.modules['plotly'] = None; from zooaudit.views import figures; figures.draw({})"
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "ImportError: Figures are drawn with plotly: pip install 'zooaudit[plot]'" in failed.stderr
+
+
+@pytest.mark.usefixtures("kaleido")
+def test_the_command_line_writes_figures(tmp_path, capsys, comparison):
+    reports = {f"/audit/{found.id}/report": found for found in (report(f"timm/m{n}", 70.0 + n) for n in range(5))}
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return answer(comparison if request.url.path == "/comparison" else reports[request.url.path])
+
+    ids = [found.id for found in comparison.audits]
+    page, picture = tmp_path / "figure.html", tmp_path / "figure.png"
+    for command, shown in (
+        (["report", ids[0], "--figure=depth"], "layer2"),
+        (["compare", *ids], r"Rotation\u003c\u002fb\u003e\u003cbr\u003einvariance at Pool and Final"),
+        (["compare", *ids, "--figure=shifts", "--score=layer"], "Late, translation layer"),
+        (["compare", *ids, "--figure=accuracy"], "ImageNet top-1"),
+    ):
+        args = make_parser().parse_args([*command, f"--html={page}"])
+        with AuditClient("http://service.test", transport=Script(serve)) as client:
+            assert args.run(client, args) == 0
+        assert shown in page.read_text("utf-8")
+        assert "src=" not in page.read_text("utf-8").split("plotly.js v")[0]
+        assert capsys.readouterr().err == f"Figure written to {page}\n"
+    args = make_parser().parse_args(["report", ids[0], f"--png={picture}", "--json"])
+    with AuditClient("http://service.test", transport=Script(serve)) as client:
+        assert args.run(client, args) == 0
+    assert Report.model_validate_json(capsys.readouterr().out).id == ids[0]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_name_ends_the_script_of_a_page(tmp_path):
+    figures.save(figures.parts([report("</script><script>alert(1)</script>")]), html=tmp_path / "figure.html")
+    assert "<script>alert" not in (tmp_path / "figure.html").read_text("utf-8")
+
+
+def test_without_a_browser_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    with pytest.raises(RuntimeError, match=r"a Chrome or Chromium of this machine: pip install 'zooaudit\[plot\]'"):
+        figures.save(figures.parts([report()]), png=tmp_path / "figure.png")

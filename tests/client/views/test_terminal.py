@@ -1,0 +1,105 @@
+"""Tables and progress: aligned lines in a pipe, drawn on a terminal, nothing obeyed that a service sent."""
+
+import io
+
+import pytest
+from zooaudit.views import terminal
+from zooaudit.views.tables import Table
+from zooaudit.views.text import duration, printable, state
+
+from tests.client.samples import audit, report
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_report_in_a_pipe():
+    out = io.StringIO()
+    terminal.report_text(report(), out)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "timm/resnet18.a1_in1k (pretrained weights)"
+    assert lines[1].split("  ")[0] == "Part"
+    rows = {line.split()[0]: line.split()[1:] for line in lines[2:7]}
+    assert list(rows) == ["Early", "Middle", "Late", "Pool", "Final"]
+    assert all(row == ["3", "0.910", "0.950", "0.310", "0.520"] for row in rows.values())
+    assert lines[7] == (
+        "8 images of synthetic, seed 0; shifts 1 px, rotations 90 deg; correlation, border crop, float32"
+    )
+
+
+def test_untrained_weights_are_told():
+    out = io.StringIO()
+    terminal.report_text(report("untrained"), out)
+    assert "(UNTRAINED weights: the architecture's own equivariance)" in out.getvalue()
+
+
+def test_a_score_that_cannot_be_measured_has_its_reason():
+    out = io.StringIO()
+    terminal.report_text(report(final_reason="no classifier"), out)
+    assert "Final" in out.getvalue()
+    assert out.getvalue().splitlines()[6].split() == ["Final", "0", "–", "–", "–", "–"]
+    assert out.getvalue().splitlines()[-1] == "Final: no classifier"
+
+
+def test_a_report_on_a_terminal():
+    out = Terminal()
+    terminal.report_text(report("untrained"), out)
+    assert "UNTRAINED" in out.getvalue()
+    assert "0.910" in out.getvalue()
+    assert "─" in out.getvalue()
+
+
+def test_a_table_too_wide_for_the_terminal_is_not_broken_up(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Terminal()
+    terminal.draw([Table(["Id", "Model"], [["0" * 32, "timm/resnet18.a1_in1k"]])], out)
+    assert out.getvalue().splitlines()[1] == f"{'0' * 32}  timm/resnet18.a1_in1k"
+
+
+@pytest.mark.parametrize("out", [io.StringIO(), Terminal()])
+def test_a_table_shows_markup_as_text(out):
+    terminal.draw([Table(["[i]Model"], [["[red]x[/red] <b>"]], title="[bold]t", notes=["[b]n"])], out)
+    assert "[red]x[/red] <b>" in out.getvalue()
+    assert all(text in out.getvalue() for text in ("[bold]t", "[i]Model", "[b]n"))
+
+
+def test_control_characters_are_not_printed():
+    assert printable("a\x1b[31m\nb") == "a [31m b"
+
+
+def test_progress_in_a_pipe_is_a_line_now_and_then():
+    out = io.StringIO()
+    with terminal.progress(out) as show:
+        show(audit())
+        for done in range(101):
+            show(audit("running", phase="measuring", done=done, total=100, eta_s=200 - 2 * done))
+        show(audit("succeeded"))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 13
+    assert lines[0] == "timm/resnet18.a1_in1k: waiting for a worker"
+    assert lines[2] == "timm/resnet18.a1_in1k: measuring 10/100 forward images (10 %), 3 min 00 s left"
+    assert lines[-1] == "timm/resnet18.a1_in1k: succeeded"
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    out = Terminal()
+    with terminal.progress(out) as show:
+        show(audit())
+        show(audit("running", phase="measuring", done=50, total=100, eta_s=7))
+    assert "measuring 50/100 forward images (50 %), 7 s left" in out.getvalue()
+    assert "━" in out.getvalue()
+
+
+def test_a_download_is_counted_in_megabytes():
+    now = audit("running", phase="downloading", done=12_000_000, total=48_000_000, unit="bytes")
+    assert state(now) == "downloading 12/48 MB (25 %)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,284 @@
+"""The operator's own checkpoints: measured as what they are, or refused with what is wrong; nothing is executed."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import obstore
+import pytest
+import safetensors.torch
+import timm
+import torch
+from moto.server import ThreadedMotoServer
+from obstore.store import from_url
+from safetensors.torch import save_file
+from zooaudit.contract import AuditRequest, Problem, Progress, audit_id, request_of
+
+from worker import zoo
+from worker.audit import run
+from worker.errors import AuditError
+from worker.zoo.checkpoints import version
+
+NAME = "timm/test_resnet"
+
+
+def network(classes: int = 7, name: str = "test_resnet", **options: Any) -> torch.nn.Module:
+    torch.manual_seed(3)
+    return timm.create_model(name, num_classes=classes, **options)
+
+
+def load(folder: Path | None, name: str = "mine", model: str = NAME) -> zoo.LoadedModel:
+    return zoo.load(model, f"checkpoint:{name}", lambda _progress: None, checkpoints=folder)
+
+
+def refused(folder: Path | None, name: str = "mine") -> Problem:
+    with pytest.raises(AuditError) as raised:
+        load(folder, name)
+    assert raised.value.problem.detail.startswith(f"checkpoint:{name}: ")
+    return raised.value.problem
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("classes", [7, 1000])
+def test_what_is_measured_is_the_file(tmp_path: Path, suffix: str, classes: int) -> None:
+    mine = network(classes)
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(mine.state_dict(), tmp_path / f"mine{suffix}")
+    found = load(tmp_path)
+    assert found.weights.kind == "checkpoint"
+    assert found.weights.origin == "mine"
+    assert len(found.weights.sha256) == 64
+    image = torch.randn(1, 3, 160, 160)
+    assert torch.equal(found.module(image), mine.eval()(image))
+
+
+def test_an_audit_of_a_checkpoint_is_that_of_its_tensors(tmp_path: Path) -> None:
+    torch.save({"state_dict": {f"module.{key}": value for key, value in network().state_dict().items()}, "epoch": 3},
+               tmp_path / "run-1.pth")  # fmt: skip
+    request = AuditRequest(
+        model=NAME,
+        weights="checkpoint:run-1",
+        dataset="synthetic",
+        num_images=3,
+        translations_px=(4,),
+        rotations_deg=(),
+    )
+    report = run(request, checkpoints=tmp_path)
+    assert request_of(report).weights == request.weights
+    assert report.model.weights.kind == "checkpoint"
+    assert report.model.imagenet_top1 is None
+    assert report.blocks[-1].channels == 7
+
+
+def test_the_baseline_of_a_checkpoint_has_its_classes_and_its_input_size(tmp_path: Path) -> None:
+    save_file(network(7, "test_vit", img_size=192).state_dict(), tmp_path / "mine.safetensors")
+    (tmp_path / "mine.json").write_text('{"input_size": 192}')
+    asked = {"model": "timm/test_vit", "weights": "checkpoint:mine", "dataset": "synthetic", "num_images": 3}
+    request = AuditRequest(**asked, translations_px=(4,), rotations_deg=(), baseline=True)
+    report = run(request, checkpoints=tmp_path)
+    assert (report.model.input_size, report.blocks[-1].channels) == (192, 7)
+    assert report.baseline is not None
+    final = report.baseline.parts["Final"].translation.channel
+    assert final.pretrained.value == report.parts["Final"].translation.channel
+    assert final.untrained.value is not None
+
+
+def test_options_beside_the_file_are_used(tmp_path: Path) -> None:
+    save_file(network(name="test_vit", img_size=192).state_dict(), tmp_path / "big.safetensors")
+    (tmp_path / "big.json").write_text(json.dumps({"input_size": 192, "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}))
+    found = load(tmp_path, "big", "timm/test_vit")
+    assert (found.preprocessing.input_size, found.preprocessing.mean) == (192, (0.1, 0.2, 0.3))
+    assert found.preprocessing.std == (1.0, 2.0, 3.0)
+    assert found.depth.blocks[-1].grid == (12, 12)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"classes": 7}', "classes: Extra inputs"),
+        ('{"mean": [0.5]}', "mean"),
+        ('{"input_size": 100000}', "input_size"),
+        ("{", "Invalid JSON"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path: Path, text: str, told: str) -> None:
+    save_file(network().state_dict(), tmp_path / "mine.safetensors")
+    (tmp_path / "mine.json").write_text(text)
+    problem = refused(tmp_path)
+    assert problem.type.endswith("checkpoint-options")
+    assert told in problem.detail
+
+
+class Trap:
+    """A pickle that leaves a file behind when it is executed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def compressed(state: dict[str, Any]) -> bytes:
+    """What torch saves, packed again with compression, and with zeros that fill gigabytes."""
+    plain, packed = io.BytesIO(), io.BytesIO()
+    torch.save(state, plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.infolist():
+            new.writestr(item.filename, old.read(item))
+        new.writestr("archive/data/99", bytes(50_000_000))
+    return packed.getvalue()
+
+
+def pth(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+WRONG: list[tuple[Callable[[dict[str, Any]], bytes], str, str]] = [
+    (
+        lambda state: pth({key: value for key, value in state.items() if "layer4" not in key}),
+        "mismatch",
+        "missing keys",
+    ),
+    (lambda state: pth(state | {"more": torch.zeros(2)}), "mismatch", "unexpected keys 1: more"),
+    (lambda state: pth(state | {"bn1.weight": torch.zeros(3)}), "mismatch", "bn1.weight is (3,) instead of ("),
+    (lambda _: pth({"epoch": 3, "optimizer": {}}), "mismatch", "epoch, optimizer are no tensors"),
+    (lambda _: pth([1, 2]), "mismatch", "no dictionary of tensors"),
+    (lambda state: pth(state)[:-2000], "corrupt", "cannot be read"),
+    (lambda state: pth(state)[: len(pth(state)) // 2], "corrupt", "cannot be read"),
+    (lambda _: b"", "corrupt", "cannot be read"),
+    (lambda _: b"<html>not found</html>", "corrupt", "cannot be read"),
+    (compressed, "unsafe", "compressed"),
+]
+
+
+@pytest.mark.parametrize(("make", "slug", "told"), WRONG)
+def test_what_is_wrong_with_a_file_is_told(
+    tmp_path: Path, make: Callable[[dict[str, Any]], bytes], slug: str, told: str
+) -> None:
+    (tmp_path / "mine.pth").write_bytes(make(dict(network().state_dict())))
+    problem = refused(tmp_path)
+    assert problem.type.endswith(f"weights-{slug}"), problem.detail
+    assert told in problem.detail
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff" * 100, (2**60).to_bytes(8, "little") + b"{}", b"\x02" + bytes(7) + b"{}"]
+)
+def test_broken_safetensors_are_told(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(body)
+    assert refused(tmp_path).type.endswith(("weights-corrupt", "weights-mismatch"))
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_pickle_is_not_executed(tmp_path: Path, is_zip: bool) -> None:
+    trap = tmp_path / "executed"
+    torch.save({"fc.weight": Trap(trap)}, tmp_path / "mine.pth", _use_new_zipfile_serialization=is_zip)
+    problem = refused(tmp_path)
+    assert problem.type.endswith("weights-unsafe")
+    assert "none of it was executed" in problem.detail
+    assert not trap.exists()
+
+
+def test_a_name_that_is_not_there_is_told_what_is(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "run-1.safetensors")
+    assert "there are: run-1." in refused(tmp_path, "run-2").detail
+    assert "ZOOAUDIT_CHECKPOINTS" in refused(None).detail
+    (tmp_path / "..mine.pth").write_bytes(b"")
+    assert refused(tmp_path / "absent").type.endswith("unknown-checkpoint")
+
+
+def test_its_version_follows_what_is_in_its_files_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(network().state_dict(), file)
+    first = version("mine", tmp_path)
+    os.utime(file, (1, 1))
+    save_file(network(8).state_dict(), tmp_path / "mine-2.safetensors")
+    assert version("mine", tmp_path) == first != version("mine-2", tmp_path)
+    (tmp_path / "mine.json").write_text('{"input_size": 192}')
+    with_options = version("mine", tmp_path)
+    save_file(network(8).state_dict(), file)
+    assert len({first, with_options, version("mine", tmp_path)}) == 3
+    assert load(tmp_path).weights.version == version("mine", tmp_path)
+
+
+def test_an_audit_of_what_was_there_before_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(network().state_dict(), file)
+    quick = {"dataset": "synthetic", "num_images": 2, "translations_px": (8,), "rotations_deg": ()}
+    request = AuditRequest(model=NAME, weights="checkpoint:mine", **quick)
+    report = run(request, checkpoints=tmp_path)
+    again = request_of(report)
+    assert again.model == "timm/test_resnet.r160_in1k"
+    assert again.checkpoint_version == report.model.weights.version == version("mine", tmp_path)
+    assert report.id == audit_id(again) == run(again, checkpoints=tmp_path).id
+    save_file(network(8).state_dict(), file)
+    with pytest.raises(AuditError, match="has been replaced") as raised:
+        run(again, checkpoints=tmp_path)
+    assert raised.value.problem.type.endswith("checkpoint-replaced")
+    assert run(request, checkpoints=tmp_path).id != report.id
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(network().state_dict(), file)
+    read = safetensors.torch.load_file
+
+    def read_and_replace(path: Path) -> Any:
+        found = read(path)
+        save_file(network(8).state_dict(), file)
+        return found
+
+    monkeypatch.setattr(safetensors.torch, "load_file", read_and_replace)
+    assert refused(tmp_path).type.endswith("checkpoint-replaced")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    assert httpx.put(f"{url}/zoo").status_code == 200
+    yield f"{url}/zoo"
+    server.stop()
+
+
+def test_a_bucket_is_as_good_as_a_folder(bucket: str, tmp_path: Path) -> None:
+    mine = network(name="test_vit", img_size=192)
+    save_file(mine.state_dict(), tmp_path / "mine.safetensors")
+    for name, content in {
+        "runs/mine.safetensors": (tmp_path / "mine.safetensors").read_bytes(),
+        "runs/mine.json": b'{"input_size": 192}',
+        "runs/other.pth": b"not read",
+        "runs/deeper/mine.pth": b"not here",
+    }.items():
+        assert httpx.put(f"{bucket}/{name}", content=content).status_code == 200
+    seen: list[Progress] = []
+    found = zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://zoo/runs")
+    image = torch.randn(1, 3, 192, 192)
+    assert torch.equal(found.module(image), mine.eval()(image))
+    assert found.weights.sha256 == hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    assert found.weights.version == version("mine", "s3://zoo/runs")
+    obstore.put(from_url("s3://zoo/runs", client_options={"allow_http": True}), "mine.json", b'{"input_size": 160}')
+    assert found.weights.version != version("mine", "s3://zoo/runs")
+    size = (tmp_path / "mine.safetensors").stat().st_size + len('{"input_size": 192}')
+    assert [step.total for step in seen if step.done == size] == [size]
+    with pytest.raises(AuditError, match="there are: mine, other"):
+        zoo.load("timm/test_vit", "checkpoint:yours", seen.append, checkpoints="s3://zoo/runs")
+    with pytest.raises(AuditError, match="does not answer") as raised:
+        zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://no-such-bucket")
+    assert raised.value.problem.type.endswith("checkpoints-unavailable")

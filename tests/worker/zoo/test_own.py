@@ -1,0 +1,152 @@
+"""Modules of the user's own: their blocks said or found, and audited without a service."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+from zooaudit.contract import AuditRequest, Report, request_of
+
+from worker import zoo
+from worker.audit import run
+from worker.errors import AuditError
+from worker.zoo.own import from_module, load_factory
+
+SMALL = {"dataset": "synthetic", "num_images": 4, "translations_px": [4], "rotations_deg": [90]}
+
+
+def found(module: nn.Module, input_size: int = 64) -> list[str]:
+    return [tap.name for tap in from_module(module, "own", input_size).depth.blocks]
+
+
+def plain() -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 8, 3), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)),
+    )
+
+
+def test_blocks_are_found_as_a_reader_of_the_code_would() -> None:
+    assert found(plain()) == ["2", "4", "7"]
+    resnet = found(torchvision.models.resnet18())
+    assert resnet == ["relu", *(f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1))]
+
+
+def test_a_zoo_model_given_as_a_module_scores_what_it_scores_by_name() -> None:
+    by_name = zoo.load("torchvision/resnet18", "untrained", lambda _progress: None)
+    blocks = [tap.name for tap in by_name.depth.blocks]
+    own = from_module(by_name.module, "own", 224, blocks, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    request = AuditRequest(model="module/own", weights="checkpoint:own", **SMALL)
+    mine = run(request, model=own)
+    theirs = run(AuditRequest(model="torchvision/resnet18", weights="untrained", **SMALL))
+    for one, other in zip(mine.blocks, theirs.blocks, strict=True):
+        assert one.part == other.part
+        # The zoo's own preprocessing resizes to 256, this one to the canvas, 228: other pixels.
+        assert one.rotation.channel == pytest.approx(other.rotation.channel, abs=0.15)
+    assert mine.model.source == "module"
+    assert request_of(mine) == request
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(self.conv(x)).mean((2, 3)))
+
+
+class Idle(Twice):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Conv2d(3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "how", "told"),
+    [
+        (plain, {"blocks": ["2", "nine"]}, "no part nine"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), {}, "say which modules they are"),
+        (lambda: nn.Sequential(nn.AvgPool2d(4), nn.ReLU()), {}, "say which module is"),
+        (Twice, {}, "say which modules they are"),
+        (Twice, {"classifier": "tail"}, "no part tail"),
+        (Idle, {"blocks": ["spare"]}, "spare does not run"),
+        (lambda: nn.Linear(7, 2), {}, "does not run"),
+    ],
+)
+def test_what_cannot_be_audited_says_what_to_do(make, how, told) -> None:
+    with pytest.raises(AuditError, match=told):
+        from_module(make(), "own", 32, **how)
+
+
+def test_volumes_among_the_weights_do_not_hinder() -> None:
+    class Grouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.volume = nn.Parameter(torch.zeros(1, 4, 1, 1, 1))
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head((self.conv(x) + self.volume[..., 0]).mean((2, 3)))
+
+    report = run(
+        AuditRequest(model="module/own", weights="checkpoint:own", **SMALL), model=from_module(Grouped(), "own", 32)
+    )
+    assert report.blocks[0].name == "conv"
+
+
+NETWORK = """
+import torch
+from torch import nn
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+
+def nothing():
+    return 7
+"""
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "mynet.py").write_text(NETWORK)
+    (folder / "request.json").write_text(json.dumps(SMALL))
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli", "request.json", "--quiet", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_line_audits_a_module_of_the_current_folder(tmp_path: Path) -> None:
+    done = command(tmp_path, "--module", "mynet:small", "--input-size", "64", "--blocks", "1", "3")
+    assert done.returncode == 0, done.stderr
+    report = Report.model_validate_json(done.stdout)
+    assert report.model.name == "module/mynet.small"
+    assert [block.name for block in report.blocks] == ["1", "3", "4", "6"]
+    assert report.model.input_size == 64
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [("mynet:absent", "mynet"), ("nowhere:small", "nowhere"), ("mynet:nothing", "gives no torch module, but 'int'")],
+)
+def test_a_factory_that_is_none_is_named(tmp_path: Path, where: str, told: str) -> None:
+    done = command(tmp_path, "--module", where)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_only_modules_come_from_factories() -> None:
+    with pytest.raises(AuditError, match=r"not package.module:function"):
+        load_factory("torch")

@@ -1,0 +1,119 @@
+"""One forward pass: pixels to a normalised canvas, a view through the model, every representation as it arises."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from worker.depth.depth import Depth
+from worker.errors import AuditError
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+Receive = Callable[[int, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model as it is measured: in eval mode, channels_last, on its device; with its depth and normalisation."""
+
+    module: nn.Module
+    depth: Depth
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    precision: Precision
+    device: torch.device
+
+    def canvas(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, side, side, 3) uint8 to a normalised canvas (N, 3, side, side) on the device."""
+        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+        mean = torch.tensor(self.mean, device=self.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=self.device).view(3, 1, 1)
+        return images.sub_(mean).div_(std)
+
+    def forward(self, view: Tensor, receive: Receive) -> Tensor:
+        """The model's output for ``view`` (N, 3, H, H); each representation goes to ``receive`` as it arises."""
+        entering: list[Tensor] = []
+        with forward_precision(self.precision, self.device):
+            with _tapped(self.module, self.depth, receive, entering):
+                output: Tensor = self.module(view.contiguous(memory_format=torch.channels_last))
+            ends = {"Pool": torch.cat(entering, 1) if entering else output, "Final": output}
+            for index, name in enumerate(self.depth.ends(), len(self.depth.blocks)):
+                with full_precision():
+                    receive(index, ends[name].flatten(1)[:, None, None])
+        return output
+
+
+@contextmanager
+def _tapped(module: nn.Module, depth: Depth, receive: Receive, entering: list[Tensor]) -> Iterator[None]:
+    """Within this context a forward pass of ``module`` calls ``receive(index, feature map (N, h, w, K))`` for every
+    block in order, and puts what enters the classifiers, (N, K), into ``entering``."""
+
+    def after_block(index: int, output: object) -> None:
+        with full_precision():
+            receive(index, depth.blocks[index].feature_map(output))
+
+    with ExitStack() as hooks:
+        for index, tap in enumerate(depth.blocks):
+            block = module.get_submodule(tap.name)
+            hook = block.register_forward_hook(lambda _block, _inputs, output, index=index: after_block(index, output))
+            hooks.callback(hook.remove)
+        for name in depth.classifiers:
+            classifier = module.get_submodule(name)
+            hook = classifier.register_forward_pre_hook(
+                lambda _classifier, inputs: entering.append(inputs[0].flatten(1))
+            )
+            hooks.callback(hook.remove)
+        yield
+
+
+@contextmanager
+def forward_precision(precision: Precision, device: torch.device) -> Iterator[None]:
+    """What the model computes in. "float32" means float32: TF32 products only where they were asked for."""
+    conv, matmul = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+    before = conv.fp32_precision, matmul.fp32_precision
+    conv.fp32_precision = matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            yield
+    finally:
+        conv.fp32_precision, matmul.fp32_precision = before
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """What the statistics compute in, although they run within the forward pass: float32 products in full."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "ieee"
+    try:
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        matmul.fp32_precision = before
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A representation's feature map: ``height`` x ``width`` cells of ``channels``."""
+
+    height: int
+    width: int
+    channels: int
+
+
+def shapes(subject: Subject, size: int) -> tuple[Shape, ...]:
+    """The shape of every representation for an input of ``size`` pixels, from one forward pass of a blank image.
+
+    AuditError if the blocks do not run once each, in their order.
+    """
+    found: list[tuple[int, Shape]] = []
+    blank = torch.zeros(1, 3, size, size, device=subject.device)
+    with torch.inference_mode():
+        subject.forward(blank, lambda index, feature_map: found.append((index, Shape(*feature_map.shape[1:]))))
+    if [index for index, _ in found] != list(range(len(subject.depth.parts()))):
+        detail = "the blocks of this model do not run once each, in the order of its layers"
+        raise AuditError("unexpected-output", detail)
+    return tuple(shape for _, shape in found)

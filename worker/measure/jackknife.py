@@ -1,0 +1,234 @@
+"""How sure a score is: the delete-a-group jackknife over groups of images.
+
+The images come in random order, and every so many of them are a group. What a group added to the sums is kept for the
+pairs of channels that make the scores, (k, k) and (k, k's best partner): O(K) numbers instead of (K, K). In the end
+each group is taken out again, and how far the score moves without it tells how far it would move with other images:
+with deviations d_g = score without group g - score, group sizes m_g of n images and h_g = n / m_g, the pseudo-values
+p_g = -(h_g - 1) d_g have the variance of the score, times h_g (Busing, Meijer and van der Leeden 1999)::
+
+    variance = sum over g of (p_g - mean p)^2 / h_g / (G - 1)        interval = score +- t(0.975, G - 1) sqrt(variance)
+
+Deviations of a mean of scores are the means of their deviations, so blocks and parts get theirs by averaging, and what
+transforms and blocks have in common, the images, is accounted for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import t as student  # type: ignore[import-untyped]
+from torch import Tensor
+
+from worker.measure.moments import Moments, Spread
+from worker.measure.similarity import Score, Similarity, alive, paired, score, strongest
+
+MAX_GROUPS = 32
+MIN_GROUPS = 5
+"""Fewer tell too little of a variance: there is no interval then."""
+CONFIDENCE = 0.95
+BYTES_OF_GROUP = 40
+"""Per channel, with two similarities."""
+
+
+def pieces_of(num_images: int, batch_size: int) -> int:
+    """How many images are added to the sums at a time: a batch, or a whole fraction of one where there would be fewer
+    than 8 pieces."""
+    most = max(1, min(batch_size, num_images // 8))
+    return next(size for size in range(most, 0, -1) if batch_size % size == 0)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What each of G groups of images added to the moments of K channels: how many ``images`` (G, 1) and ``positions``
+    (G, 1); mean and sum of squares of a and of b, ``spreads`` (4, G, K) float32; and the centred products of each
+    channel of a with some channels of b, ``cross`` (1 + S, G, K) float32.
+
+    Those are ``partners`` (1 + S, G, K): first the channel itself, then its best partner under each of S similarities,
+    or -1 where that was not known yet, or not the same for all images of the group.
+    """
+
+    images: Tensor
+    positions: Tensor
+    spreads: Tensor
+    cross: Tensor
+    partners: Tensor
+
+    @classmethod
+    def empty(cls, rows: int, channels: int, similarities: int, device: torch.device | str = "cpu") -> "Groups":
+        return cls(
+            torch.zeros(rows, 1, dtype=torch.int64, device=device),
+            torch.zeros(rows, 1, dtype=torch.float64, device=device),
+            torch.zeros(4, rows, channels, device=device),
+            torch.zeros(1 + similarities, rows, channels, device=device),
+            torch.full((1 + similarities, rows, channels), -1, dtype=torch.int32, device=device),
+        )
+
+    def __getitem__(self, rows: slice) -> "Groups":
+        return Groups(*(tensor[..., rows, :] for tensor in self._tensors()))
+
+    def __setitem__(self, rows: slice, others: "Groups") -> None:
+        for mine, theirs in zip(self._tensors(), others._tensors(), strict=True):
+            mine[..., rows, :] = theirs
+
+    def __add__(self, other: "Groups") -> "Groups":
+        """Row by row, by the formula of :class:`worker.measure.moments.Moments`."""
+        positions = self.positions + other.positions
+        share = other.positions / positions
+        weight = self.positions * share
+        step_a, _, step_b, _ = other.spreads - self.spreads
+        spreads = self.spreads + torch.stack(
+            [
+                share * step_a,
+                other.spreads[1] + weight * step_a.square(),
+                share * step_b,
+                other.spreads[3] + weight * step_b.square(),
+            ]
+        )
+        same = (self.partners == other.partners).all(-1, keepdim=True)
+        partners = torch.where(same, self.partners, -1)
+        cross = self.cross + other.cross + weight * step_a * _pick(step_b, partners)
+        return Groups(self.images + other.images, positions, spreads, cross, partners)
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.images, self.positions, self.spreads, self.cross, self.partners
+
+
+def _group(images: int, piece: Moments, partners: Tensor) -> Groups:
+    """The one group of these images. ``partners`` (1 + S, K)."""
+    spreads = torch.stack([piece.a.mean, piece.a.square, piece.b.mean, piece.b.square])
+    cross = piece.cross.T.gather(0, partners.clamp(min=0).long())
+    count = torch.full((1, 1), images, device=partners.device)
+    return Groups(count, torch.full_like(count, piece.a.count), spreads[:, None], cross[:, None], partners[:, None])
+
+
+def _pick(values: Tensor, partners: Tensor) -> Tensor:
+    """``values`` (G, K) of the channels ``partners`` (1 + S, G, K), or of any where there is none."""
+    return values.expand(partners.shape).gather(-1, partners.clamp(min=0).long())
+
+
+class Sums:
+    """The running sums of one representation under one transform: the moments of all images, and the groups.
+
+    There are at most MAX_GROUPS groups of equally many pieces, merged in pairs when there are more; the last may have
+    fewer. Partners are those of the moments so far whenever the number of pieces is a power of two, so that groups
+    which merge have the same, and all groups after the first quarter of the images have partners from an eighth or
+    more.
+
+    All tensors that live as long as the sums are allocated with them, and written in place: small ones that came and
+    went with the pieces would leave holes in the heap between the large ones, which no large one fits into again.
+    """
+
+    def __init__(self, moments: Moments, similarities: Sequence[Similarity], rows: int = MAX_GROUPS) -> None:
+        channels, device = len(moments.cross), moments.cross.device
+        self.moments = moments
+        self.similarities = similarities
+        self._rows = Groups.empty(rows, channels, len(similarities), device)
+        self._used = 0
+        self._pieces = 0
+        self._size = 1
+        self._partners = torch.full((1 + len(similarities), channels), -1, dtype=torch.int32, device=device)
+        self._partners[0] = torch.arange(channels)
+
+    @classmethod
+    def empty(cls, channels: int, similarities: Sequence[Similarity], device: torch.device | str = "cpu") -> "Sums":
+        return cls(Moments.empty(channels, device), similarities)
+
+    @property
+    def groups(self) -> Groups:
+        return self._rows[: self._used]
+
+    def add(self, images: int, piece: Moments) -> None:
+        """Add the moments of so many more images, in place."""
+        self.moments += piece
+        group = _group(images, piece, self._partners)
+        last = slice(self._used - 1, self._used)
+        if self._pieces % self._size:
+            self._rows[last] = self._rows[last] + group
+        else:
+            self._make_room(MAX_GROUPS - 1)
+            self._append(group)
+        self._pieces += 1
+        if self._pieces > 1 and self._pieces.bit_count() == 1:
+            for row, similarity in zip(self._partners[1:], self.similarities, strict=True):
+                row.copy_(strongest(self.moments, similarity)[1])
+
+    def __add__(self, other: "Sums") -> "Sums":
+        total = Sums(self.moments + other.moments, self.similarities, 2 * MAX_GROUPS)
+        total._append(self.groups)
+        total._append(other.groups)
+        total._make_room(MAX_GROUPS)
+        return total
+
+    def _append(self, groups: Groups) -> None:
+        end = self._used + len(groups.images)
+        self._rows[self._used : end] = groups
+        self._used = end
+
+    def _make_room(self, most: int) -> None:
+        while self._used > most:
+            even = self._used // 2 * 2
+            merged, odd = self._rows[0:even:2] + self._rows[1:even:2], self._rows[even : self._used]
+            self._used = 0
+            self._append(merged)
+            self._append(odd)
+            self._size *= 2
+
+    def score(self, similarity: Similarity) -> Score:
+        """The score of all images, with its deviations."""
+        found = score(self.moments, similarity)
+        if found.channel is None:
+            return found
+        slot = self.similarities.index(similarity)
+        return replace(found, deviations=deviations(self.moments, self.groups, similarity, slot))
+
+
+def deviations(moments: Moments, groups: Groups, similarity: Similarity, slot: int) -> NDArray[np.float64]:
+    """By how much the channel and the layer score would differ without each group, (2, G) float64, where the best
+    partners are those of similarity ``slot``. NaN for the layer of groups of the first quarter of the images, whose
+    partners were found too early."""
+    before = groups.images.cumsum(0) - groups.images
+    late = (4 * before >= groups.images.sum()) & (groups.partners[1 + slot] >= 0).all(1, keepdim=True)
+    channel = _mean_without(moments, groups, 0, similarity)
+    layer = torch.where(late[:, 0], _mean_without(moments, groups, 1 + slot, similarity), torch.nan)
+    return torch.stack([channel, layer]).cpu().numpy()
+
+
+def _mean_without(moments: Moments, groups: Groups, partner: int, similarity: Similarity) -> Tensor:
+    """By how much the mean similarity of each channel of a with its partner, (G,), would differ without each group."""
+    measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
+    mean_a, square_a, mean_b, square_b = groups.spreads
+    pairs = groups.partners[partner]
+    a, step_a = _without(moments.a, groups.positions, mean_a, square_a)
+    b, step_b = _without(moments.b, groups.positions, mean_b, square_b)
+    whole = moments.cross.T.gather(0, pairs.clamp(min=0).long())
+    weight = groups.positions * moments.a.count / a.count
+    cross = whole - groups.cross[partner] - weight * step_a * _pick(step_b, pairs)
+    rest = paired(a, Spread(b.count, _pick(b.mean, pairs), _pick(b.square, pairs)), cross, similarity)
+    b = Spread(moments.b.count, _pick(moments.b.mean, pairs), _pick(moments.b.square, pairs))
+    return (rest - paired(moments.a, b, whole, similarity))[:, measurable].mean(1)
+
+
+def _without(whole: Spread, count: Tensor, mean: Tensor, square: Tensor) -> tuple[Spread, Tensor]:
+    """The spreads of what is left of ``whole`` without each of the groups of so many positions, (G, K) and the count
+    (G, 1), by the inverse of ``+``; and how far the mean of each group is from that of the whole."""
+    # A group that is the whole leaves nothing; 1 stands for 0 so that its row, which nobody reads, is finite.
+    rest = (whole.count - count).clamp(min=1.0)
+    step = mean - whole.mean
+    left = whole.square - square - count * whole.count / rest * step.square()
+    return Spread(rest, whole.mean - count / rest * step, left.clamp(min=0.0)), step  # type: ignore[arg-type]
+
+
+def half_width(deviations: NDArray[np.float64], images: Sequence[int]) -> float | None:
+    """Half of the 95 % confidence interval of a score with these deviations, NaN where a group has none, over groups
+    of so many ``images``; None when there are too few."""
+    shares = sum(images) / np.asarray(images, dtype=np.float64)
+    known = np.isfinite(deviations)
+    if known.sum() < MIN_GROUPS:
+        return None
+    values = (-(shares - 1) * deviations)[known]
+    centre = np.average(values, weights=1 / shares[known])
+    freedom = int(known.sum()) - 1
+    variance = np.sum((values - centre) ** 2 / shares[known]) / freedom
+    return float(student.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))

@@ -1,0 +1,151 @@
+"""How audits would split the models that somebody asks about: blocks, channels and map sizes, from untrained weights.
+
+It runs beside the audits, in a process of its own at low priority; each model is built in a child of that process,
+since a large one may take all the memory there is. A worker that has run for a while also counts the parameters of
+those models whose zoo does not state them, and adds them to the catalogue.
+"""
+
+import logging
+import multiprocessing
+import os
+import platform
+import time
+import warnings
+from multiprocessing.context import ForkProcess
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from redis import Redis
+from redis.exceptions import RedisError
+from zooaudit import __version__
+from zooaudit.contract import CATALOGUE_KEY, DEPTHS_KEY, WANTED_DEPTHS_KEY, Catalogue, DepthBlock, ModelDepth
+
+from worker.errors import AuditError
+from worker.measure.forward import Subject, shapes
+from worker.processes import die_with_parent
+from worker.queue.worker import publish
+from worker.zoo import loading
+
+log = logging.getLogger("zooaudit.worker")
+
+FORK = multiprocessing.get_context("fork")
+
+LIMIT_S = 300.0
+"""For one model, whose building takes most of it."""
+KEEP_S = 30 * 86_400
+COUNT_AFTER_S = 60.0
+"""To build all architectures takes minutes of a core, even without memory for their weights: not at every start."""
+PATIENCE_S = 5
+"""Between two looks at a Redis that has nothing to do, or does not answer."""
+
+
+def depth_of(name: str) -> ModelDepth:
+    """The depth of the model of that full name, or why it has none."""
+    parameters = None
+    try:
+        source, architecture, _ = loading.resolve(name)
+        parameters = loading.parameters(source, architecture)
+        if 4 * parameters > _memory() / 4:
+            gib = 4 * parameters / 2**30
+            reason = f"Its weights take {gib:.1f} GiB: too much of this worker's memory for building it on the side."
+            return ModelDepth(parameters=parameters, blocks=None, blocks_reason=reason)
+        model = loading.load(name, "untrained", lambda _progress: None)
+        size = model.preprocessing.input_size
+        subject = Subject(model.module, model.depth, (0.0,) * 3, (1.0,) * 3, "float32", torch.device("cpu"))
+        blocks = tuple(
+            DepthBlock(
+                name=path, part=part, channels=shape.channels, height=shape.height, width=shape.width, layout=layout
+            )
+            for (path, layout), part, shape in zip(
+                model.depth.names(), model.depth.parts(), shapes(subject, size), strict=True
+            )
+        )
+    except AuditError as error:
+        return ModelDepth(parameters=parameters, blocks=None, blocks_reason=error.problem.detail)
+    except Exception as error:
+        log.exception("depth of %s", name)
+        reason = f"It cannot be built and run: {type(error).__name__}: {error}"[:500]
+        return ModelDepth(parameters=parameters, blocks=None, blocks_reason=reason)
+    return ModelDepth(input_size=size, parameters=model.parameters, blocks=blocks)
+
+
+def serve(redis_url: str) -> None:
+    """Finds the depths that are asked for, one at a time, until the process that started this one ends."""
+    die_with_parent(os.getppid())
+    os.nice(10)
+    redis: Any = Redis.from_url(redis_url, socket_timeout=3 * PATIENCE_S)
+    versions = f"{__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}, {platform.machine()}"
+    begun = time.monotonic()
+    counter: ForkProcess | None = None
+    while True:
+        try:
+            if redis.hget(DEPTHS_KEY, "versions") != versions.encode():
+                redis.delete(DEPTHS_KEY)
+                redis.hset(DEPTHS_KEY, "versions", versions)
+                redis.expire(DEPTHS_KEY, KEEP_S)
+                counter = None
+            if counter is None and time.monotonic() > begun + COUNT_AFTER_S:
+                counter = FORK.Process(target=_count, args=(redis_url, os.getpid()))
+                counter.start()
+            if (wanted := redis.bzpopmin(WANTED_DEPTHS_KEY, timeout=PATIENCE_S)) is None:
+                continue
+            name = wanted[1].decode()
+            if not redis.hexists(DEPTHS_KEY, name):
+                redis.hset(DEPTHS_KEY, name, _in_a_child(name).model_dump_json())
+        except RedisError as error:
+            log.warning("depths: Redis: %s", error)
+            time.sleep(PATIENCE_S)
+
+
+def _in_a_child(name: str) -> ModelDepth:
+    ours, theirs = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=_tell, args=(name, theirs, os.getpid()))
+    child.start()
+    theirs.close()
+    try:
+        if ours.poll(LIMIT_S):
+            return ModelDepth.model_validate_json(ours.recv())
+        reason = f"Finding them took longer than {LIMIT_S:.0f} s."
+    except EOFError:
+        reason = "The process that looked for them died; perhaps memory ran out."
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+    log.warning("depth of %s: %s", name, reason)
+    return ModelDepth(blocks=None, blocks_reason=reason)
+
+
+def _tell(name: str, answer: Any, parent: int) -> None:
+    die_with_parent(parent)
+    torch.set_num_threads(1)  # the audits need the cores
+    warnings.simplefilter("ignore")
+    answer.send(depth_of(name).model_dump_json())
+
+
+def _count(redis_url: str, parent: int) -> None:
+    die_with_parent(parent)
+    os.nice(10)
+    count_parameters(Redis.from_url(redis_url))
+
+
+def count_parameters(redis: Any) -> None:
+    """Adds the number of parameters to every entry of the published catalogue. What was counted is kept in Redis."""
+    catalogue = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
+    entries = []
+    for entry in catalogue.entries:
+        if entry.parameters is None:
+            field = f"parameters of {entry.name}"
+            known = redis.hget(DEPTHS_KEY, field)
+            parameters = int(known) if known else loading.parameters(entry.source, entry.architecture)
+            redis.hset(DEPTHS_KEY, field, parameters)
+            entry = entry.model_copy(update={"parameters": parameters})
+        entries.append(entry)
+    publish(catalogue.model_copy(update={"entries": tuple(entries)}), redis)
+
+
+def _memory() -> int:
+    """Of this machine, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

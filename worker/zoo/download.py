@@ -1,0 +1,215 @@
+"""Published files: fetched by the zoos' own hub clients, with progress and a time limit, and checked."""
+
+import contextlib
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+from urllib.parse import urlparse
+from urllib.request import urlopen
+
+import torch
+from zooaudit.contract import Progress
+
+from worker.errors import AuditError
+
+TIMEOUT_S = 10.0
+"""How long a server may stay silent."""
+
+OnProgress = Callable[[Progress], None]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAMED_SHA256 = re.compile(r"-([0-9a-f]{8,64})\.")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in a cache, and the SHA-256 (hex) of its content."""
+
+    path: Path
+    sha256: str
+
+    def remove(self) -> None:
+        """Removes the file and, where it is a link as in the hub's cache, what it points to."""
+        self.path.resolve().unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+class Interrupted(BaseException):
+    """Carries what ``on_progress`` raised (a cancelled audit) through code that catches Exception."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Around downloads: what ``on_progress`` raised comes out as it was."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise interrupted.error from None
+
+
+class HubFiles:
+    """``download`` is timm's ``hf_hub_download`` with progress, a time limit and a check; ``files`` is what it got."""
+
+    def __init__(self, hf_hub_download: Callable[..., str], on_progress: OnProgress) -> None:
+        self.hf_hub_download = hf_hub_download
+        self.on_progress = on_progress
+        self.files: list[File] = []
+
+    def download(self, repo_id: str, filename: str, **options: Any) -> str:
+        # Not at the top: the hub client brings an HTTP library, which an audit of untrained weights does without.
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+
+        fetch = partial(self.hf_hub_download, repo_id, filename, **options)
+        url = hf_hub_url(repo_id, filename, revision=options.get("revision"))
+        etag = None
+        try:
+            # Asked first, because hf_hub_download retries an unreachable hub for minutes.
+            etag = get_hf_file_metadata(url, timeout=TIMEOUT_S).etag
+            path = Path(fetch(tqdm_class=_bar(self.on_progress)))
+        except LocalEntryNotFoundError as error:  # An EntryNotFoundError, but of the cache: the hub did not answer.
+            raise unreachable(url, error) from error
+        except (EntryNotFoundError, AuditError):
+            raise  # Of a file that is not there, timm looks for the next name that it knows.
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            raise not_published(url) from error
+        except Exception as error:  # Whatever the client's HTTP library raises: it differs between versions.
+            path = _cached(fetch, url, error)
+        # The hub's ETag of a large file, and so the name in its cache, is the SHA-256.
+        published = etag if etag and _SHA256.fullmatch(etag) else path.resolve().name
+        self.files.append(_checked(path, published if _SHA256.fullmatch(published) else "", url))
+        return str(path)
+
+
+def fetch_url(url: str, on_progress: OnProgress) -> File:
+    """The file of that URL where torch.hub keeps it; torch.hub downloads it when it is not there.
+
+    A SHA-256 prefix in its name (``resnet18-f37072fd.pth``) must be that of its content, in the cache too.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(url).path).name)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bar = _bar(on_progress)
+        with replaced(torch.hub, "tqdm", bar), replaced(torch.hub, "urlopen", partial(urlopen, timeout=TIMEOUT_S)):
+            try:
+                torch.hub.download_url_to_file(url, str(path), progress=False)
+            except OSError as error:
+                raise unreachable(url, error) from error
+        # torch.hub takes a connection that was cut for the end of the file.
+        if bar.latest and bar.latest.total is not None and bar.latest.n != bar.latest.total:
+            path.unlink()
+            raise corrupt(url, f"{bar.latest.n} of {bar.latest.total} bytes came")
+    named = _NAMED_SHA256.search(path.name)
+    return _checked(path, named.group(1) if named else "", url)
+
+
+def _cached(fetch: Callable[..., str], url: str, error: Exception) -> Path:
+    """The copy in the hub's cache when the hub does not answer. Raises AuditError when there is none."""
+    try:
+        return Path(fetch(local_files_only=True))
+    except Exception:
+        raise unreachable(url, error) from error
+
+
+def _checked(path: Path, sha256_prefix: str, url: str) -> File:
+    """The file with its SHA-256. Raises AuditError, and removes it, when that does not begin as published."""
+    with path.open("rb") as opened:
+        file = File(path, hashlib.file_digest(opened, "sha256").hexdigest())
+    if not file.sha256.startswith(sha256_prefix):
+        file.remove()
+        raise corrupt(url, f"its SHA-256 is {file.sha256}, published is {sha256_prefix}")
+    return file
+
+
+class _Bar:
+    """Stands where a hub client makes a progress bar (a tqdm): it reports instead of drawing. Units: bytes."""
+
+    on_progress: ClassVar[OnProgress]
+    latest: "ClassVar[_Bar | None]" = None
+
+    def __init__(self, *, total: int | None = None, initial: int = 0, **_: Any) -> None:
+        self.total = total
+        self.n = initial
+        self.received = 0
+        self.started = time.monotonic()
+        type(self).latest = self
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+        self.received += max(0, n)
+        total = int(self.total or 0)
+        if total and self.received > 3 * total:  # The hub client asks again, forever, a server that cuts every answer.
+            raise corrupt("the hub", f"after {self.received} bytes it has not sent the whole of a file of {total}")
+        rate = self.received / max(1e-6, time.monotonic() - self.started)
+        eta = max(0.0, total - self.n) / rate if total and rate else None
+        progress = Progress(phase="downloading", done=max(0, self.n), total=total, unit="bytes", eta_s=eta)
+        try:
+            type(self).on_progress(progress)
+        except Exception as error:
+            raise Interrupted(error) from error
+
+    def close(self) -> None: ...
+    def refresh(self) -> None: ...
+    def update_transfer(self, n: int) -> None: ...
+    def set_postfix_str(self, *_: object, **__: object) -> None: ...
+    def set_transfer_postfix_str(self, *_: object, **__: object) -> None: ...
+
+
+def _bar(on_progress: OnProgress) -> type[_Bar]:
+    return type("Bar", (_Bar,), {"on_progress": staticmethod(on_progress)})
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Puts ``value`` in the place of ``owner.name`` for a while."""
+    original = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def unreachable(url: str, error: Exception) -> AuditError:
+    return AuditError(
+        "hub-unreachable",
+        f"{url} cannot be fetched and is not in the cache ({type(error).__name__}: {str(error)[:200]}). "
+        "Check the worker's connection, proxy, HF_ENDPOINT and HF_HUB_OFFLINE, and submit the audit again; "
+        'or ask for weights "untrained".',
+    )
+
+
+def not_published(what: str) -> AuditError:
+    return AuditError(
+        "weights-not-published",
+        f"The hub has no {what}, or it is private. Check the model's tag, and HF_ENDPOINT if a mirror is used; "
+        "a private repository needs HF_TOKEN on the worker.",
+    )
+
+
+def corrupt(what: str, why: str) -> AuditError:
+    return AuditError(
+        "weights-corrupt",
+        f"The weights from {what} are not what was published: {why}. "
+        "They were removed from the cache: submit the audit again to download them anew.",
+    )
