@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.measure.jackknife import Sums, half_width, pieces_of
+from worker.measure.jackknife import Sums, half_width, piece_size
 from worker.measure.moments import Moments, centre
 from worker.measure.scores import mean
-from worker.measure.similarity import Score
+from worker.measure.similarity import Equivariance
 
 POPULATION = 50_000
 CHANNELS = 12
@@ -49,7 +49,7 @@ POPULATIONS: dict[str, Callable[[torch.Generator], Population]] = {
 }
 
 
-def score(population: Population, chosen: Tensor | None, batch: int) -> tuple[Score, list[int]]:
+def score(population: Population, chosen: Tensor | None, batch: int) -> tuple[Equivariance, list[int]]:
     """The mean over the transforms, as a block's, of the chosen images, or of all of them at once."""
     scores = []
     for a, b in population:
@@ -57,7 +57,7 @@ def score(population: Population, chosen: Tensor | None, batch: int) -> tuple[Sc
         if chosen is None:
             sums.add(len(a), Moments.of(centre(a), centre(b)))
         else:
-            piece = pieces_of(len(chosen), batch)
+            piece = piece_size(len(chosen), batch)
             for images in chosen.split(piece):
                 sums.add(len(images), Moments.of(centre(a[images]), centre(b[images])))
         scores.append(sums.score("correlation"))

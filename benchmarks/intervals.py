@@ -46,6 +46,7 @@ def one(kind: str, name: str, images: int) -> float:
     from worker import zoo
     from worker.audit import run
     from worker.measure import jackknife, passes
+    from worker.measure.measurement import Measurement
     from worker.measure.moments import Moments
     from worker.measure.similarity import score
 
@@ -69,9 +70,9 @@ def one(kind: str, name: str, images: int) -> float:
     with (
         mock.patch.object(jackknife.Sums, "add", add),
         mock.patch.object(jackknife.Sums, "score", lambda self, similarity: score(self.moments, similarity)),
-        mock.patch.object(passes, "pieces_of", lambda _images, batch_size: batch_size),
+        mock.patch.object(passes, "piece_size", lambda _images, batch_size: batch_size),
         mock.patch.object(passes, "_watch", return_value=False),
-        mock.patch.object(passes, "_groups", lambda measured: [measured.images]),
+        mock.patch.object(Measurement, "groups", lambda self: [self.images]),
     ):
         run(request, model=model)
     return time.perf_counter() - start

@@ -30,14 +30,14 @@ def main() -> int:
     # Imported here, and before the first job: a job's process is a fork of this one and finds torch imported, while
     # the processes that it spawns for decoding, which import this module again, do not pay for it.
     from worker import audit
-    from worker.measure import passes
+    from worker.measure import progress
     from worker.queue import checkpoint_versions, model_depths, worker
 
     if not _measures_what_is_known(settings.device):
         log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
         return 1
 
-    def run(request: AuditRequest, on_progress: "passes.OnProgress") -> Report:
+    def run(request: AuditRequest, on_progress: "progress.OnProgress") -> Report:
         return audit.run(
             request,
             datasets=settings.datasets,

@@ -2,23 +2,25 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from torch import nn
 from zooaudit.contract import AuditRequest, Progress, Report, Timing
 
 from worker import report, zoo
+from worker.depth import Representation
 from worker.errors import AuditError
 from worker.images.dataset import open_dataset
 from worker.images.stream import Stream
 from worker.measure.budget import keep_freed_memory, plan_budget
+from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
 from worker.measure.fold import Trace
-from worker.measure.forward import Shape, Subject, shapes
-from worker.measure.outcome import Frame
-from worker.measure.passes import Forwards, OnProgress, measure_in_passes
-from worker.measure.transforms import Rotation, Shift, Transform, Views
+from worker.measure.forward import Subject, representations
+from worker.measure.passes import ModelScores, measure_in_passes
+from worker.measure.progress import ForwardCounter, OnProgress
+from worker.measure.transforms import Views
 
 
 def run(
@@ -33,60 +35,56 @@ def run(
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Audit one model: the one that the request names, or ``model`` in its place.
+    """Audit one model: load it, cut views of images, measure it under each transform, score it, report.
 
-    ``datasets`` maps names to image folders, ``checkpoints`` is the folder or bucket of checkpoint:NAME; ``device`` is
-    by default CUDA where there is one, else the CPU. Memory, decoding processes and batch size choose themselves unless
-    given; scores do not depend on them beyond 1e-5.
-    Raises AuditError, with the Problem a user should read, for whatever can be foreseen.
+    ``model``        is audited in place of the one that the request names
+    ``datasets``     maps names to image folders
+    ``checkpoints``  the folder or bucket of the operator's checkpoints
+    ``device``       by default CUDA if there is a GPU, else the CPU
+    ``on_progress``  is called with a Progress a few times for each batch
+
+    ``memory_gib``, ``decode_processes`` and ``batch_size`` are chosen unless they are given; scores do not depend on
+    them beyond 1e-5. Raises AuditError, with the Problem that a user should read, for everything foreseeable.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    on_device = choose_device(device, request.precision)
+    target = choose_device(device, request.precision)
     keep_freed_memory()
     on_progress = on_progress or _ignore
+
     sample = open_dataset(request.dataset, datasets or {}, request.num_images, request.seed)
     loaded = model or zoo.load(request.model, request.weights, on_progress, checkpoints=checkpoints)
-    if request.checkpoint_version not in (None, loaded.weights.version):
-        now = f"its version is {loaded.weights.version}, not {request.checkpoint_version}"
-        detail = f"{request.weights} has been replaced since the audit was asked for: {now}. Ask for it anew."
-        raise AuditError("checkpoint-replaced", detail)
-    # Completed as the service does it, so that the same question has the same id without one.
-    request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
-    if request.baseline and loaded.initialised is None:
-        detail = f"{loaded.name} cannot be made anew, untrained: leave the baseline out."
-        raise AuditError("no-baseline", detail)
     views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
-    if views.room >= views.size:
-        detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."
-        raise AuditError("shift-too-large", detail)
+    refuse_what_cannot_be_measured(request, loaded, views)
+    # Completed as the service does it, so that the same question has the same id without a service.
+    request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
 
-    subject, plan = _prepare(loaded, request, views, on_device)
-    frame = Frame(request, subject, plan, views.size)
-    transforms: list[Transform] = [Shift(px, border) for border in frame.borders() for px in request.translations_px]
-    transforms += map(Rotation, request.rotations_deg)
-    budget = plan_budget(subject, plan, views.size, transforms, memory_gib, batch_size)
-    stream = Stream(sample, loaded.preprocessing, views.size + views.room, budget.batch_size, decode_processes)
+    subject, places = prepare(loaded, loaded.module, request, views, target)
+    transforms = transforms_of(request)
+    budget = plan_budget(subject, places, views.size, transforms, memory_gib, batch_size)
     models = 1 + request.baseline * request.baseline_seeds
     total = models * request.num_images * (len(transforms) + len(budget.passes))
-    forwards = Forwards(total, on_progress)
+    experiment = Experiment(
+        representations=places,
+        absent=dict(loaded.depth.absent),
+        views=views,
+        similarities=similarities_of(request),
+        borders=borders_of(request),
+        budget=budget,
+        stream=Stream(sample, loaded.preprocessing, views.size + views.room, decode_processes),
+        forwards=ForwardCounter(total, on_progress, report.provisional),
+    )
+    scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
+    untrained = measure_untrained(request, loaded, experiment, scores, target)
 
-    outcome = measure_in_passes(frame, views, budget, stream, forwards, request.tolerance)
-    untrained = []
-    for seed in range(models - 1):
-        assert loaded.initialised is not None
-        # The same images in the same pieces, so that what the two have in common cancels in the difference.
-        stream.limit = outcome.images
-        beginner = replace(loaded, module=loaded.initialised(seed))
-        other, _ = _prepare(beginner, request, views, on_device)
-        untrained.append(measure_in_passes(replace(frame, subject=other), views, budget, stream, forwards))
+    done = experiment.forwards.done
     timing = Timing(
         started_at=started,
         finished_at=datetime.now(UTC),
         seconds=(seconds := time.perf_counter() - clock),
-        forward_images=forwards.done,
-        images_per_second=forwards.done / seconds,
+        forward_images=done,
+        images_per_second=done / seconds,
     )
-    return report.build(frame, loaded, stream, outcome, untrained, timing)
+    return report.build(request, loaded, experiment, scores, untrained, target, timing)
 
 
 def _ignore(_progress: Progress) -> None:
@@ -94,22 +92,41 @@ def _ignore(_progress: Progress) -> None:
 
 
 def choose_device(name: str | None, precision: str) -> torch.device:
-    """The device to measure on. AuditError if it is not there or cannot compute in that precision."""
+    """Return the device to measure on. Raises AuditError if it is absent or cannot compute in ``precision``."""
     device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda" and not torch.cuda.is_available():
-        detail = f"There is no CUDA device for {name!r}; the operator can set ZOOAUDIT_DEVICE=cpu."
-        raise AuditError("no-device", detail)
+        raise AuditError(
+            "no-device", f"There is no CUDA device for {name!r}; the operator can set ZOOAUDIT_DEVICE=cpu."
+        )
     if precision == "tf32" and device.type != "cuda":
         detail = "tf32 is a mode of NVIDIA GPUs and this worker has none; ask for float32 or bfloat16."
         raise AuditError("unsupported-precision", detail)
     return device
 
 
-def _prepare(
-    loaded: zoo.LoadedModel, request: AuditRequest, views: Views, device: torch.device
-) -> tuple[Subject, tuple[Shape, ...]]:
-    """The model as it is measured, and the shapes of its representations."""
-    module = loaded.module.to(device)
+def refuse_what_cannot_be_measured(request: AuditRequest, loaded: zoo.LoadedModel, views: Views) -> None:
+    """Raise AuditError for what only the loaded model shows: it was replaced, has no baseline, or is too small."""
+    version = loaded.weights.version
+    if request.checkpoint_version not in (None, version):
+        now = f"its version is {version}, not {request.checkpoint_version}"
+        detail = f"{request.weights} has been replaced since the audit was asked for: {now}. Ask for it anew."
+        raise AuditError("checkpoint-replaced", detail)
+    if request.baseline and loaded.initialised is None:
+        detail = f"{loaded.name} cannot be made anew, untrained: leave the baseline out."
+        raise AuditError("no-baseline", detail)
+    if views.room >= views.size:
+        detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."
+        raise AuditError("shift-too-large", detail)
+
+
+def prepare(
+    loaded: zoo.LoadedModel, module: nn.Module, request: AuditRequest, views: Views, device: torch.device
+) -> tuple[Subject, tuple[Representation, ...]]:
+    """Put ``module`` on the device as it is measured, and find its representations.
+
+    ``module`` is that of ``loaded``, or the same architecture with other weights.
+    """
+    module = module.to(device)
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -122,7 +139,24 @@ def _prepare(
         device=device,
     )
     with Trace() as trace:
-        plan = shapes(subject, views.size)
+        places = representations(subject, views.size)
     if request.precision == "float32":
         trace.fold(subject.module)
-    return subject, plan
+    return subject, places
+
+
+def measure_untrained(
+    request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experiment, scores: ModelScores, device: torch.device
+) -> list[ModelScores]:
+    """Measure the untrained architecture for the baseline, once for each seed that the request asks for.
+
+    It is measured on the images of ``scores`` in the same pieces, so what the two have in common cancels in the
+    difference.
+    """
+    untrained: list[ModelScores] = []
+    for seed in range(request.baseline * request.baseline_seeds):
+        assert loaded.initialised is not None
+        subject, _ = prepare(loaded, loaded.initialised(seed), request, experiment.views, device)
+        batch_size = [scores, *untrained][-1].batch_size
+        untrained.append(measure_in_passes(experiment, subject, batch_size=batch_size, limit=scores.images))
+    return untrained

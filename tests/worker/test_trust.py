@@ -12,6 +12,7 @@ from worker import zoo
 from worker.audit import run
 from worker.measure import scores
 from worker.measure.passes import GROWTH_WITH_TOLERANCE
+from worker.measure.similarity import Equivariance
 
 SMALL: dict[str, Any] = {
     "model": "timm/test_resnet.r160_in1k",
@@ -247,7 +248,7 @@ def test_where_nothing_varies_there_is_neither_score_nor_interval() -> None:
 
 
 def test_means_leave_out_what_could_not_be_measured() -> None:
-    known = scores.Score(0.5, 0.75, deviations=np.ones((2, 5)))
-    found = scores.mean([known, scores.Score(None, None, "dead")], "nothing")
+    known = Equivariance(0.5, 0.75, deviations=np.ones((2, 5)))
+    found = scores.mean([known, Equivariance(None, None, "dead")], "nothing")
     assert (found.channel, found.layer, found.reason) == (0.5, 0.75, None)
     assert scores.mean([], "nothing").reason == "nothing"

@@ -1,7 +1,7 @@
 """Where a model's depth is measured: its blocks in the order in which they run, then Pool and Final.
 
 A block is a whole unit as the next layer sees it: convolution, norm and non-linearity; residual block; transformer
-or mixer block. :mod:`worker.depth.units` says which modules these are, :mod:`worker.depth.layout` how their outputs
+or mixer block. :mod:`worker.depth.units` decides which modules are blocks, :mod:`worker.depth.layout` how their outputs
 are laid out.
 """
 
@@ -14,19 +14,24 @@ import numpy as np
 from torch import Tensor, nn
 from zooaudit.contract import Layout, PartName
 
-from worker.depth import hooks
-from worker.depth.hooks import Call
+from worker.depth.hooks import Call, record_calls
 from worker.depth.layout import Tap, possible, verified
+from worker.depth.representation import Representation
 from worker.depth.units import enclosing, find_units, within
 from worker.errors import AuditError
+
+ENDS: tuple[PartName, ...] = ("Pool", "Final")
 
 
 @dataclass(frozen=True)
 class Depth:
-    """The representations of a model: ``blocks`` from the input on; Pool, what enters ``classifiers``, side by side
-    where there are several, and leaves the module named ``pool``; Final, the model's output.
+    """The representations of a model: its blocks from the input on, then Pool, then Final.
 
-    ``absent`` says why there is no Pool or no Final. Without classifiers Pool is the model's output.
+    ``blocks``       the taps of the blocks, in the order in which they run
+    ``pool``         the module whose output enters the classifiers
+    ``classifiers``  the modules that give the classes; Pool is what enters them, side by side if there are several, and
+                     Final is the model's output. Without classifiers Pool is the model's output.
+    ``absent``       why the model has no Pool or no Final, if it has none
     """
 
     blocks: tuple[Tap, ...]
@@ -35,11 +40,12 @@ class Depth:
     absent: tuple[tuple[PartName, str], ...] = ()
 
     def ends(self) -> tuple[PartName, ...]:
+        """Return those of Pool and Final that the model has."""
         missing = dict(self.absent)
         return tuple(name for name in ENDS if name not in missing)
 
     def parts(self) -> tuple[PartName, ...]:
-        """The part of each representation: Early, Middle and Late are split as ``numpy.array_split`` does.
+        """Return the part of each representation: Early, Middle and Late are split as ``numpy.array_split`` does.
 
         >>> Depth(tuple(map(Tap, "abcd")), "pool", ("fc",)).parts()
         ('Early', 'Early', 'Middle', 'Late', 'Pool', 'Final')
@@ -48,13 +54,15 @@ class Depth:
         chunks = np.array_split(np.arange(len(self.blocks)), 3)
         return (*(name for name, chunk in zip(names, chunks, strict=True) for _ in chunk), *self.ends())
 
-    def names(self) -> list[tuple[str, Layout]]:
-        """The module and the layout of each representation."""
-        ends: dict[PartName, str] = {"Pool": self.pool, "Final": ", ".join(self.classifiers)}
-        return [*((tap.name, tap.layout) for tap in self.blocks), *((ends[name], "NCHW") for name in self.ends())]
-
-
-ENDS: tuple[PartName, ...] = ("Pool", "Final")
+    def representations(self, shapes: Sequence[tuple[int, int, int]]) -> tuple[Representation, ...]:
+        """Return the record of each representation, given the ``shapes`` (height, width, channels) of their maps."""
+        end_names: dict[PartName, str] = {"Pool": self.pool, "Final": ", ".join(self.classifiers)}
+        outputs: list[tuple[str, Layout]] = [(tap.name, tap.layout) for tap in self.blocks]
+        outputs += [(end_names[end], "NCHW") for end in self.ends()]
+        return tuple(
+            Representation(name, part, layout, *shape)
+            for (name, layout), part, shape in zip(outputs, self.parts(), shapes, strict=True)
+        )
 
 
 def find_depth(
@@ -64,113 +72,121 @@ def find_depth(
     layout: Layout | None = None,
     classifier: str | None = None,
 ) -> Depth:
-    """The depth of any image classifier whose input is ``size`` pixels wide: ``blocks`` and ``classifier`` if they are
-    said, else found; of ``layout``, or laid out as it is seen to be when a patch of the input moves.
+    """Find the depth of any image classifier whose input is ``size`` pixels wide, by running it.
 
-    AuditError when it has no blocks that give maps, or one of them gives something else.
+    ``blocks`` and ``classifier`` are dotted paths that the caller knows; what is not given is inferred. ``layout`` is
+    that of the blocks' outputs; without it, it is seen by moving a patch of the input.
+
+    Raises AuditError when no module gives a map that can be measured, or a given block gives something else.
     """
-    ran = hooks.run(module, size)
-    said = (*blocks, *([classifier] if classifier else []))
-    if idle := sorted(set(said) - {call.path for call in ran}):
+    calls = record_calls(module, size)
+    given = (*blocks, *([classifier] if classifier else []))
+    if idle := sorted(set(given) - {call.path for call in calls}):
         raise _unsuitable(f"{', '.join(idle)} does not run when the model does.")
-    heads = (classifier,) if classifier else _classifiers(module, ran)
-    aside = (*heads, *_auxiliary(module))
-    units = [[path] for path in blocks] or find_units(module, ran, aside)
+    classifiers = (classifier,) if classifier else _classifiers(module, calls)
+    aside = (*classifiers, *_auxiliary(module))
+    units = [[path] for path in blocks] or find_units(module, calls, aside)
     if layout:
-        taps = [Tap(unit[0], layout) for unit in units if blocks or _is_map(_last(ran, unit[0]), layout)]
+        taps = [Tap(unit[0], layout) for unit in units if blocks or _is_map(_last(calls, unit[0]), layout)]
     else:
-        taps = _taps(module, size, ran, units, heads, strict=bool(blocks))
+        taps = _taps(module, size, calls, units, classifiers, strict=bool(blocks))
     if not taps:
         raise _unsuitable(
             "No blocks were found that run once and give a map of several cells: say which modules they are."
         )
-    return Depth(tuple(taps), _pool(module, ran, heads), heads, _absent(ran, heads))
+    return Depth(tuple(taps), _pool(module, calls, classifiers), classifiers, _absent(calls, classifiers))
 
 
 def _taps(
     module: nn.Module,
     size: int,
-    ran: Sequence[Call],
+    calls: Sequence[Call],
     units: Sequence[Sequence[str]],
-    heads: Sequence[str],
+    classifiers: Sequence[str],
     strict: bool,
 ) -> list[Tap]:
-    """The units as they are laid out; where a unit's own output is no map, as with windows, what is around it."""
-    order = [call.path for call in ran]
+    """Return the taps of the units, each with its layout. Where a unit's own output is no map, as inside windows, the
+    tap is on the smallest module around it whose output is one; with ``strict`` such a unit is refused."""
+    order = [call.path for call in calls]
     choices: list[tuple[str, list[list[Tap]]]] = []
     for unit in units:
-        if strict or _has_cells(_last(ran, unit[0]).shapes):
-            paths = unit if strict else [*unit, *_around(unit[0], order, heads)]
-            choices.append((unit[0], [possible(_last(ran, path), _order(module, path)) for path in paths]))
-    seen = iter(verified(module, size, [taps for _, options in choices for taps in options]))
-    options_of = {unit: [tap for tap in [next(seen) for _ in options] if tap] for unit, options in choices}
-    own = [unit for (unit, _), taps in zip(choices, options_of.values(), strict=True) if taps and taps[0].name == unit]
-    found: dict[str, Tap] = {}
-    for unit, taps in options_of.items():
-        # What is around other blocks that are maps themselves is no block.
+        if strict or _has_cells(_last(calls, unit[0]).shapes):
+            paths = unit if strict else [*unit, *_around(unit[0], order, classifiers)]
+            choices.append((unit[0], [possible(_last(calls, path), _order(module, path)) for path in paths]))
+    verdicts = iter(verified(module, size, [taps for _, options in choices for taps in options]))
+    taps_of = {unit: [tap for tap in [next(verdicts) for _ in options] if tap] for unit, options in choices}
+    own = [unit for (unit, _), taps in zip(choices, taps_of.values(), strict=True) if taps and taps[0].name == unit]
+    chosen: dict[str, Tap] = {}
+    for unit, taps in taps_of.items():
+        # A module around other blocks that are maps themselves is no block.
         fitting = [tap for tap in taps if not any(other != tap.name and within(other, [tap.name]) for other in own)]
         if not fitting:
-            shapes = ", ".join(map(str, _last(ran, unit).shapes)) or "no tensor"
+            shapes = ", ".join(map(str, _last(calls, unit).shapes)) or "no tensor"
             raise _unsuitable(
                 f"The output of {unit} ({shapes} for one image) cannot be laid out as a map: when a patch of the input "
                 "moves, nothing in it moves along."
             )
-        found[fitting[0].name] = fitting[0]
-    return sorted(found.values(), key=lambda tap: order.index(tap.name))
+        chosen[fitting[0].name] = fitting[0]
+    return sorted(chosen.values(), key=lambda tap: order.index(tap.name))
 
 
-def _around(unit: str, order: Sequence[str], heads: Sequence[str]) -> list[str]:
-    """The modules around a unit that run once and do not hold the classifier."""
+def _around(unit: str, order: Sequence[str], classifiers: Sequence[str]) -> list[str]:
+    """Return the modules around a unit that run once and do not hold a classifier, the nearest first."""
     return [
-        path for path in enclosing(unit) if order.count(path) == 1 and not any(within(head, [path]) for head in heads)
+        path
+        for path in enclosing(unit)
+        if order.count(path) == 1 and not any(within(classifier, [path]) for classifier in classifiers)
     ]
 
 
 def _order(module: nn.Module, path: str) -> Callable[[Tensor], Tensor] | None:
-    """Hiera keeps its tokens in the order in which they will be pooled, and has a function that undoes it."""
+    """Return the function that puts the tokens of a block back into their places, for Hiera: it keeps them in the order
+    in which it will pool them."""
     if type(module).__name__ == "Hiera" and path.startswith("blocks."):
         return partial(_unrolled, module.get_submodule("reroll"), int(path.split(".")[1]))
     return None
 
 
 def _unrolled(reroll: nn.Module, block: int, tokens: Tensor) -> Tensor:
-    found: Tensor = reroll(tokens, block)
-    return found
+    in_place: Tensor = reroll(tokens, block)
+    return in_place
 
 
-def _classifiers(module: nn.Module, ran: Sequence[Call]) -> tuple[str, ...]:
-    """The modules that give the classes: those that timm names, or the linear layer, else the convolution, that runs
-    last; none where timm's is the identity."""
-    order = [call.path for call in ran]
+def _classifiers(module: nn.Module, calls: Sequence[Call]) -> tuple[str, ...]:
+    """Return the modules that give the classes: those that timm names, or else the linear layer or convolution that
+    runs last. There is none where timm's classifier is the identity."""
+    order = [call.path for call in calls]
     if hasattr(module, "get_classifier"):
-        said = module.get_classifier()  # type: ignore[operator]
-        parts = [part for one in (said if isinstance(said, tuple) else [said]) for part in _flat(one)]
-        names = [path for path, part in module.named_modules() if any(part is one for one in parts)]
+        classifier = module.get_classifier()  # type: ignore[operator]
+        members = [
+            member for one in (classifier if isinstance(classifier, tuple) else [classifier]) for member in _flat(one)
+        ]
+        names = [path for path, part in module.named_modules() if any(part is member for member in members)]
         return tuple(
-            _layer(module, ran, path)
+            _layer(module, calls, path)
             for path in names
             if path in order and not isinstance(module.get_submodule(path), nn.Identity)
         )
-    for kind in (nn.Linear, nn.Conv2d):
-        if last := [path for path in order if isinstance(module.get_submodule(path), kind)]:
-            return (last[-1],)
+    for layer_type in (nn.Linear, nn.Conv2d):
+        if layers := [path for path in order if isinstance(module.get_submodule(path), layer_type)]:
+            return (layers[-1],)
     raise _unsuitable("No linear layer or convolution runs that could be the classifier: say which module is.")
 
 
-def _layer(module: nn.Module, ran: Sequence[Call], head: str) -> str:
-    """The layer of ``head`` that gives the classes, where that is a head that pools first; else ``head`` itself."""
+def _layer(module: nn.Module, calls: Sequence[Call], head: str) -> str:
+    """Return the layer of ``head`` that gives the classes if ``head`` pools first, else ``head`` itself."""
     inside = [
         call.path
-        for call in ran
+        for call in calls
         if within(call.path, [head])
         and isinstance(module.get_submodule(call.path), nn.Linear | nn.Conv2d)
         and not _has_cells(call.entering)
     ]
-    return inside[-1] if inside and _has_cells(_last(ran, head).entering) else head
+    return inside[-1] if inside and _has_cells(_last(calls, head).entering) else head
 
 
 def _auxiliary(module: nn.Module) -> tuple[str, ...]:
-    """Classifiers that timm knows of but does not count, such as VOLO's for tokens."""
+    """Return the classifiers that timm's configuration names beyond ``get_classifier``, such as VOLO's for tokens."""
     named = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
     return (named,) if isinstance(named, str) else tuple(named)
 
@@ -179,29 +195,29 @@ def _flat(part: Any) -> list[Any]:
     return [inner for one in part for inner in _flat(one)] if isinstance(part, nn.ModuleList) else [part]
 
 
-def _pool(module: nn.Module, ran: Sequence[Call], heads: Sequence[str]) -> str:
-    """The last module before the classifiers that does more than drop, flatten or pass on."""
-    order = [call.path for call in ran]
-    first = min((order.index(head) for head in heads), default=len(order) - 1)
+def _pool(module: nn.Module, calls: Sequence[Call], classifiers: Sequence[str]) -> str:
+    """Return the last module before the classifiers that does more than drop, flatten or pass on."""
+    order = [call.path for call in calls]
+    first = min((order.index(classifier) for classifier in classifiers), default=len(order) - 1)
     idle = (nn.Identity, nn.Dropout, nn.Flatten)
     before = [
         path
         for path in order[:first]
-        if path and not within(path, heads) and not isinstance(module.get_submodule(path), idle)
+        if path and not within(path, classifiers) and not isinstance(module.get_submodule(path), idle)
     ]
     return before[-1] if before else order[0]
 
 
-def _absent(ran: Sequence[Call], heads: Sequence[str]) -> tuple[tuple[PartName, str], ...]:
+def _absent(calls: Sequence[Call], classifiers: Sequence[str]) -> tuple[tuple[PartName, str], ...]:
+    """Return which of Pool and Final the model has not, each with the reason."""
     missing: list[tuple[PartName, str]] = []
-    output = ran[-1].shapes
+    output = calls[-1].shapes
     whole = "the model gives no vector" if len(output) != 1 or _has_cells(output) else None
-    entering = [_last(ran, head) for head in heads]
-    if any(_has_cells(call.entering) for call in entering):
+    if any(_has_cells(_last(calls, classifier).entering) for classifier in classifiers):
         missing.append(("Pool", "what enters the classifier is a map: the model pools after it"))
-    elif not heads and whole:
+    elif not classifiers and whole:
         missing.append(("Pool", whole))
-    if not heads:
+    if not classifiers:
         missing.append(("Final", "the model has no classifier"))
     elif whole:
         missing.append(("Final", whole))
@@ -209,7 +225,7 @@ def _absent(ran: Sequence[Call], heads: Sequence[str]) -> tuple[tuple[PartName, 
 
 
 def _has_cells(shapes: Sequence[tuple[int, ...]]) -> bool:
-    """Whether some tensor is more than one vector an image."""
+    """Tell whether one of the tensors holds more than one vector an image."""
     return any(len(shape) > 2 and sorted(shape[1:])[-2] > 1 for shape in shapes)
 
 
@@ -217,8 +233,8 @@ def _is_map(call: Call, layout: Layout) -> bool:
     return any(tap.layout == layout for tap in possible(call))
 
 
-def _last(ran: Sequence[Call], path: str) -> Call:
-    return next(call for call in reversed(ran) if call.path == path)
+def _last(calls: Sequence[Call], path: str) -> Call:
+    return next(call for call in reversed(calls) if call.path == path)
 
 
 def _unsuitable(detail: str) -> AuditError:

@@ -1,4 +1,4 @@
-"""What runs in one forward pass of a module, and in which order."""
+"""Hooks on the parts of a module: which of them run in one forward pass, in which order, with which shapes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,16 +12,16 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Call:
-    """That the module at ``path`` ran, and the shapes of the tensors it gave and was given."""
+    """One run of the module at ``path``: the shapes of the tensors that it returned, and of those it was given."""
 
     path: str
     shapes: tuple[tuple[int, ...], ...]
     entering: tuple[tuple[int, ...], ...] = ()
 
 
-def run(module: nn.Module, size: int) -> list[Call]:
-    """Every call of a part of ``module`` on a blank image of ``size`` pixels, in the order in which they end: a part
-    after its own parts, the whole module last."""
+def record_calls(module: nn.Module, size: int) -> list[Call]:
+    """Run ``module`` on a blank image of ``size`` pixels and return the calls of its parts in the order in which they
+    end: a part after its own parts, the whole module last."""
     calls: list[Call] = []
 
     def note(path: str, inputs: Any, output: Any) -> None:
@@ -35,7 +35,7 @@ def run(module: nn.Module, size: int) -> list[Call]:
 
 @contextmanager
 def listening(module: nn.Module, paths: Iterable[str], hear: Callable[[str, Any, Any], None]) -> Iterator[None]:
-    """Within this context ``hear(path, inputs, output)`` is called whenever the part at one of ``paths`` has run."""
+    """Within this context, call ``hear(path, inputs, output)`` whenever the part at one of ``paths`` has run."""
     with ExitStack() as hooks:
         for path in paths:
             hook = module.get_submodule(path).register_forward_hook(
@@ -46,7 +46,7 @@ def listening(module: nn.Module, paths: Iterable[str], hear: Callable[[str, Any,
 
 
 def tensors(output: Any) -> list[Tensor]:
-    """The tensors in what a module gave: itself, or those in its tuples, lists and dicts."""
+    """Return the tensors in a module's output: the output itself, or those in its tuples, lists and dicts."""
     return [item for item in tree_leaves(output) if isinstance(item, Tensor)]
 
 

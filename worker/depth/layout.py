@@ -1,7 +1,7 @@
 """How a block's output is laid out as a feature map: found by moving a patch of the input, never guessed from a shape.
 
-A shape only says which layouts are possible. Which one is true shows when a patch of the input as large as one cell of
-the map is changed: the change must lie where the patch lies, and move to the right and down as the patch does. That
+A shape only says which layouts are possible. To find the true one, a patch of the input as large as one cell of the map
+is changed: the change in the map must lie where the patch lies, and move to the right and down as the patch does. This
 tells NCHW from NHWC, rows from columns, and tokens in their order from tokens that were permuted, for instance
 into windows.
 """
@@ -20,19 +20,20 @@ from worker.errors import AuditError
 
 MAX_PREFIX_TOKENS = 16
 FINEST = 56
-"""The patch is not smaller than this share of the input, because sparse maps hardly see single pixels."""
+"""The patch is at least one 56th of the input's side, because sparse maps hardly see single pixels."""
 DRAWS = 4
-"""One patch may leave few traces in a sparse map; where it says nothing clear, others with other contents are added."""
+"""How many patches of different contents are tried: one may leave too few traces in a sparse map."""
 SPREAD = 100.0
-"""A change whose largest share is not so many times its median is spread over the whole map: it lies nowhere."""
+"""A change whose largest cell is below this multiple of its median cell is spread over the map: it has no place."""
 
 
 @dataclass(frozen=True)
 class Tap:
-    """The module at dotted path ``name``, whose output is one representation.
+    """The module at the dotted path ``name``, and how its output becomes a feature map.
 
-    ``grid`` (rows, columns) is that of the tokens of an NLC output, after its ``prefix_tokens``. Of several tensors the
-    map is that at index ``item``. ``order`` puts permuted tokens back into their places.
+    ``grid``           rows and columns of the tokens of an NLC output, after its ``prefix_tokens``
+    ``item``           the index of the map among the tensors of the output
+    ``order``          a function that puts permuted tokens back into their places
     """
 
     name: str
@@ -43,7 +44,7 @@ class Tap:
     order: Callable[[Tensor], Tensor] | None = None
 
     def feature_map(self, output: Any) -> Tensor:
-        """The module's output as a view (N, h, w, K)."""
+        """Return the module's output as a feature map, a view of shape (N, h, w, K)."""
         found = tensors(output)[self.item]
         if self.order:
             found = self.order(found)
@@ -60,8 +61,8 @@ class Tap:
 
 
 def possible(call: Call, order: Callable[[Tensor], Tensor] | None = None) -> list[Tap]:
-    """Every way to see an output of that shape, for one image, as a square map of more than one cell. Outputs that
-    ``order`` puts in place are NHWC then."""
+    """List every way to read a module's output for one image as a square map of more than one cell. With ``order``, the
+    function that puts permuted tokens back into their places, the output is NHWC afterwards."""
     taps = []
     for item, shape in enumerate(call.shapes):
         if order and len(shape) == 3:
@@ -77,30 +78,30 @@ def possible(call: Call, order: Callable[[Tensor], Tensor] | None = None) -> lis
 
 
 def verified(module: nn.Module, size: int, candidates: Sequence[Sequence[Tap]]) -> list[Tap | None]:
-    """Of each block's candidates the first that moves with the input; None where none does.
+    """Return the first of each block's candidates that moves with the input; None where none does.
 
-    Where the change is spread evenly over all cells (untrained attention may do that), and so contradicts nothing, the
-    layout is that of an earlier block of the model which was verified.
+    Untrained attention may spread the change evenly over all cells, which contradicts no candidate: the block then gets
+    the layout of an earlier block of the model that was verified.
     """
     verdicts = _moves(module, size, [tap for taps in candidates for tap in taps])
     known: set[tuple[Layout, int, int, bool]] = set()
     found: list[Tap | None] = []
     for taps in candidates:
         moving = [tap for tap in taps if verdicts[tap]]
-        like = [tap for tap in taps if verdicts[tap] is None and _kind(tap) in known]
+        like = [tap for tap in taps if verdicts[tap] is None and _arrangement(tap) in known]
         chosen = next(iter(moving + like), None)
         if moving:
-            known.add(_kind(moving[0]))
+            known.add(_arrangement(moving[0]))
         found.append(chosen)
     return found
 
 
-def _kind(tap: Tap) -> tuple[Layout, int, int, bool]:
+def _arrangement(tap: Tap) -> tuple[Layout, int, int, bool]:
     return tap.layout, tap.prefix_tokens, tap.item, tap.order is not None
 
 
 def _moves(module: nn.Module, size: int, taps: Iterable[Tap]) -> Mapping[Tap, bool | None]:
-    """Whether the change of each map moves with a patch of the input; None where it lies nowhere."""
+    """Tell for each map whether its change moves with a patch of the input; None where the change has no place."""
     taps = list(taps)
     generator = torch.Generator().manual_seed(0)
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
@@ -132,9 +133,11 @@ def _moves(module: nn.Module, size: int, taps: Iterable[Tap]) -> Mapping[Tap, bo
 
 
 def _follows(change: Tensor, scale: float, patches: Sequence[tuple[int, int]]) -> bool | None:
-    """``change`` (3, side, side) after each of ``patches``: a place, the one right of it and the one below it, in units
-    of 1 / ``scale`` cells. True if it is largest exactly there (tokens), or if its centroid is near the first and
-    moves as they do (convolutions, which blur it)."""
+    """Tell whether a map's change follows the patch; None where the change has no place.
+
+    ``change`` (3, side, side) is the change after each of the three ``patches``: one place, the place right of it and
+    the place below it, in units of 1 / ``scale`` cells. It follows the patch if it is largest exactly there (tokens),
+    or if its centroid is near the first place and moves as the patch does (convolutions, which blur it)."""
     side = change.shape[1]
     median = change.flatten(1).median(1).values
     peaks = [(int(place // side * scale), int(place % side * scale)) for place in change.flatten(1).argmax(1).tolist()]
@@ -155,7 +158,7 @@ def _follows(change: Tensor, scale: float, patches: Sequence[tuple[int, int]]) -
 
 
 def _maps(module: nn.Module, images: Tensor, taps: Iterable[Tap]) -> dict[Tap, Tensor]:
-    """The map of every tap, (N, h, w, K) float32, apart from what later layers do to it in place."""
+    """Return a copy of the map of every tap, (N, h, w, K) float32: later layers may work on the original in place."""
     by_path: dict[str, list[Tap]] = {}
     for tap in taps:
         by_path.setdefault(tap.name, []).append(tap)

@@ -1,8 +1,8 @@
-"""Which modules are the blocks of a model: those that timm declares, or those that a reader of the code would name.
+"""Which modules are the blocks of a model: those that timm declares, else those that a reader of the code would name.
 
 timm states with every model how its parameters are grouped into layers, for learning rates that decay with depth
 (``group_matcher``). A group is one block: a residual block, a transformer block, or a convolution with its norm.
-torchvision and modules of the user's own state nothing; there the blocks are the children of the model.
+torchvision's models and a user's own modules declare nothing; their blocks are the children of the model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,10 @@ _OWN_GROUP = (MATCH_PREV_GROUP[0] - 1,)
 
 
 def find_units(module: nn.Module, calls: Sequence[Call], aside: Sequence[str] = ()) -> list[list[str]]:
-    """The blocks in the order in which they run: of each the dotted paths of its modules, the one that runs last first.
+    """Return the blocks in the order in which they run, each as the dotted paths of its modules, the last to run first.
 
-    Modules that do not run, or several times, are left out, and so are norms that stand alone and what is in ``aside``.
-    What gives no map is in the list.
+    ``calls`` are those of one forward pass. Modules that do not run exactly once are left out, and so are norms that
+    stand alone and the modules at the paths in ``aside``. Blocks whose output is no map are in the list.
     """
     order = [call.path for call in calls]
     ran_once = {path for path in order if path and order.count(path) == 1 and not within(path, aside)}
@@ -39,8 +39,8 @@ def find_units(module: nn.Module, calls: Sequence[Call], aside: Sequence[str] = 
 
 
 def _declared(module: nn.Module, matcher: dict[str, Any]) -> list[list[str]]:
-    """timm's groups, each as the largest modules that hold nothing of another group."""
-    # What timm adds to the group before it, such as a convolution after the last block, is a group of its own here.
+    """Return timm's groups, each as the largest modules that hold no parameter of another group."""
+    # timm adds some layers, such as a convolution after the last block, to the group before; here each is a group.
     own = {
         name: [(pattern, _OWN_GROUP if suffix == MATCH_PREV_GROUP else suffix) for pattern, suffix in spec]
         if isinstance(spec, tuple | list)
@@ -68,7 +68,8 @@ def _declared(module: nn.Module, matcher: dict[str, Any]) -> list[list[str]]:
 
 
 def _opened(module: nn.Module, path: str) -> list[str]:
-    """The blocks of a stage (timm keeps them in ``blocks``), what a container of one holds, or the module itself."""
+    """Return the blocks of a stage, which timm keeps in ``blocks``; the content of a container of one module; or else
+    the module itself."""
     part = module.get_submodule(path)
     blocks = getattr(part, "blocks", None)
     if isinstance(blocks, CONTAINERS) and len(blocks):
@@ -82,30 +83,31 @@ def _opened(module: nn.Module, path: str) -> list[str]:
 
 
 def _children(module: nn.Module, prefix: str = "") -> list[str]:
-    """The children of ``module`` that have parameters; in the place of containers and of stages, theirs."""
-    found = []
+    """Return the children of ``module`` that have parameters; containers and stages are replaced by their children."""
+    paths = []
     for name, child in module.named_children():
         if _is_stage(child) or (isinstance(child, CONTAINERS) and not _is_unit(child)):
-            found += _children(child, f"{prefix}{name}.")
+            paths += _children(child, f"{prefix}{name}.")
         elif any(True for _ in child.parameters()):
-            found.append(prefix + name)
-    return found
+            paths.append(prefix + name)
+    return paths
 
 
 def _is_stage(part: nn.Module) -> bool:
-    """Whether a module is a row of alike modules, kept under a usual name, and not one itself."""
+    """Tell whether a module is a stage: it keeps a row of blocks of one class under one of the usual names."""
     rows = [getattr(part, name, None) for name in ("blocks", "layers", "stages")]
-    kinds = [{type(inner) for inner in row.children()} for row in rows if isinstance(row, CONTAINERS)]
-    return any(len(kind) == 1 and not kind.pop().__module__.startswith("torch.nn.") for kind in kinds)
+    classes = [{type(block) for block in row.children()} for row in rows if isinstance(row, CONTAINERS)]
+    return any(len(alike) == 1 and not alike.pop().__module__.startswith("torch.nn.") for alike in classes)
 
 
 def _is_unit(container: nn.Module) -> bool:
-    """Whether a container is a unit by itself: a class of its own, such as torchvision's convolution with norm and
-    non-linearity, that holds nothing but torch's own layers."""
+    """Tell whether a container is one block, such as torchvision's convolution with norm and non-linearity: it has a
+    class of its own and holds nothing but torch's own layers."""
     return type(container) not in CONTAINERS and all(_is_layer(child) for child in container.children())
 
 
 def _end(module: nn.Module, order: Sequence[str], path: str) -> str:
+    """Return the last of the norms and non-linearities that directly follow the layer at ``path``, else ``path``."""
     if list(module.get_submodule(path).children()):
         return path
     leaves = [other for other in order if other and not list(module.get_submodule(other).children())]
@@ -119,7 +121,7 @@ def _end(module: nn.Module, order: Sequence[str], path: str) -> str:
 
 
 def enclosing(path: str) -> list[str]:
-    """The modules around the one at ``path``, the nearest first.
+    """Return the paths of the modules around the one at ``path``, the nearest first.
 
     >>> enclosing("layers.0.blocks.1")
     ['layers.0.blocks', 'layers.0', 'layers']
@@ -129,7 +131,7 @@ def enclosing(path: str) -> list[str]:
 
 
 def within(path: str, parts: Sequence[str]) -> bool:
-    """Whether the module at ``path`` is one of ``parts``, or in one.
+    """Tell whether the module at ``path`` is one of ``parts``, or inside one.
 
     >>> within("head.fc", ["head"]), within("header", ["head"])
     (True, False)

@@ -17,26 +17,24 @@ MAX_SKIPPED = 0.01
 
 
 class Stream:
-    """Iterating yields pixels (N, side, side, 3) uint8, N = ``batch_size`` but for the last batch.
+    """The images of ``sample`` as canvases of ``side`` pixels. ``skipped`` names those that the latest pass could not
+    decode."""
 
-    A pass ends after ``limit`` images, if that is set. ``skipped`` names those that could not be decoded, after a pass.
-    AuditError when they are more than 1 in 100, or when a later pass finds others than the first, since then
-    transforms could not be compared.
-    """
-
-    def __init__(
-        self, sample: Sample, preprocessing: Preprocessing, side: int, batch_size: int, processes: int | None = None
-    ) -> None:
+    def __init__(self, sample: Sample, preprocessing: Preprocessing, side: int, processes: int | None = None) -> None:
         self.sample = sample
         self.side = side
-        self.batch_size = batch_size
-        self.limit: int | None = None
         self.skipped: tuple[str, ...] = ()
         self._passed: dict[int | None, tuple[str, ...]] = {}
         processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
         self._decoded = canvases(sample.shuffled(), sample.load, preprocessing, side, processes=processes)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Tensor]:
+        """Pass over the images, or the first ``limit`` of them: yield pixels (N, side, side, 3) uint8, with
+        N = ``batch_size`` except for the last batch.
+
+        Raises AuditError when more than 1 in 100 images cannot be decoded, or when a later pass skips other images than
+        the first, since transforms could not be compared then.
+        """
         self.skipped = ()
         images = 0
         batch: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
@@ -47,11 +45,11 @@ class Stream:
                 continue
             batch.append(canvas)
             images += 1
-            if len(batch) == self.batch_size or images == self.limit:
+            if len(batch) == batch_size or images == limit:
                 self._agree(images)
                 yield torch.from_numpy(np.stack(batch))
                 batch.clear()
-            if images == self.limit:
+            if images == limit:
                 return
         self._agree(None)
         if batch:

@@ -8,22 +8,23 @@ from dataclasses import dataclass
 
 import torch
 
-from worker.measure.forward import Shape, Subject
+from worker.depth import Representation
+from worker.measure.forward import Subject
 from worker.measure.jackknife import BYTES_OF_GROUP, MAX_GROUPS
 from worker.measure.transforms import Transform
 
 GIB = 2**30
 CPU_MEMORY_GIB = 7.0
-"""What an audit on a CPU may use by default, the process with its libraries included."""
+"""Memory that an audit on a CPU may use by default, including the process with its libraries."""
 UNPLANNED_GIB = 1.2
-"""What Python, torch and the zoos take themselves (benchmarks/memory.py)."""
+"""Memory that Python, torch and the zoos take themselves (benchmarks/memory.py)."""
 MAX_BATCH = {"cpu": 16, "cuda": 128}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """``batch_size`` images go through the model at once; each of ``passes`` over the images measures some transforms,
-    since the (K, K) products of all of them may not fit into memory at the same time."""
+    """How many images go through the model at once, and which transforms each pass over the images measures: the (K, K)
+    products of all transforms may not fit into memory at the same time."""
 
     batch_size: int
     passes: tuple[tuple[Transform, ...], ...]
@@ -31,19 +32,22 @@ class Budget:
 
 def plan_budget(
     subject: Subject,
-    plan: Sequence[Shape],
+    representations: Sequence[Representation],
     size: int,
     transforms: Sequence[Transform],
     memory_gib: float | None = None,
     batch_size: int | None = None,
 ) -> Budget:
-    """Split ``memory_gib`` (default: 7 GiB of a CPU's memory, four fifths of a GPU's): at most a third for the maps
-    of a batch, the rest for the moments. Depends on shapes and settings only, so a rerun is split the same way."""
+    """Choose the batch size, unless it is given, and share ``transforms`` out over passes, for an input of ``size`` px.
+
+    At most a third of ``memory_gib`` (by default 7 GiB of a CPU's memory, four fifths of a GPU's) is for the maps of a
+    batch, the rest for the moments. This depends on shapes and settings only, so a rerun is split the same way.
+    """
     device = subject.device
     if memory_gib is None:
         memory_gib = _default_gib(device)
     # Per image: the reference maps and one window of each, and for the forward pass six times its largest map.
-    maps = [4 * shape.height * shape.width * shape.channels for shape in plan]
+    maps = [4 * place.height * place.width * place.channels for place in representations]
     per_image = 2 * sum(maps) + 6 * max(*maps, 4 * 3 * size * size)
     budget = (memory_gib - (UNPLANNED_GIB if device.type == "cpu" else 0)) * GIB
     budget -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
@@ -51,19 +55,19 @@ def plan_budget(
         fitting = max(1, min(MAX_BATCH[device.type], int(budget / 3 / per_image)))
         batch_size = 2 ** int(math.log2(fitting))
 
-    products = [8 * shape.channels**2 + MAX_GROUPS * BYTES_OF_GROUP * shape.channels for shape in plan]
+    products = [8 * place.channels**2 + MAX_GROUPS * BYTES_OF_GROUP * place.channels for place in representations]
     room = budget - batch_size * per_image - 3 * max(products)
     at_once = max(1, min(len(transforms), int(room / sum(products))))
     count = math.ceil(len(transforms) / at_once)
-    # Each pass has some of each kind, so that what the first one says of the parts is of all kinds.
+    # Each pass has shifts and rotations, so the provisional scores of the first pass are of both.
     return Budget(batch_size, tuple(tuple(transforms[first::count]) for first in range(count)))
 
 
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed blocks for the next allocation of their size instead of returning them to the system.
 
-    Feature maps are tens of MB each; by default each is mapped anew and its pages are faulted in one by one, which
-    takes longer than many a layer (benchmarks/overhead.py shows what it gains). Elsewhere this does nothing.
+    Feature maps are tens of MB each. By default each is mapped anew and its pages are faulted in one by one, which
+    takes longer than many a layer (benchmarks/overhead.py shows the gain). Without glibc this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:

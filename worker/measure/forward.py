@@ -1,4 +1,4 @@
-"""One forward pass: pixels to a normalised canvas, a view through the model, every representation as it arises."""
+"""One forward pass: pixels to a normalised canvas, a view through the model, and each feature map as it arises."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from worker.depth.depth import Depth
+from worker.depth import Depth, Representation
 from worker.errors import AuditError
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -17,7 +17,10 @@ Receive = Callable[[int, Tensor], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model as it is measured: in eval mode, channels_last, on its device; with its depth and normalisation."""
+    """A model as it is measured: ``module`` in eval mode, channels_last, on its device, with its depth.
+
+    ``mean`` and ``std`` normalise its input, ``precision`` is that of its forward passes.
+    """
 
     module: nn.Module
     depth: Depth
@@ -27,14 +30,15 @@ class Subject:
     device: torch.device
 
     def canvas(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, side, side, 3) uint8 to a normalised canvas (N, 3, side, side) on the device."""
+        """Turn pixels (N, side, side, 3) uint8 into a normalised canvas (N, 3, side, side) on the device."""
         images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
         mean = torch.tensor(self.mean, device=self.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=self.device).view(3, 1, 1)
         return images.sub_(mean).div_(std)
 
     def forward(self, view: Tensor, receive: Receive) -> Tensor:
-        """The model's output for ``view`` (N, 3, H, H); each representation goes to ``receive`` as it arises."""
+        """Return the model's output for ``view`` (N, 3, H, H), and call ``receive(index, maps (N, h, w, K))`` for each
+        representation as it arises."""
         entering: list[Tensor] = []
         with forward_precision(self.precision, self.device):
             with _tapped(self.module, self.depth, receive, entering):
@@ -48,8 +52,8 @@ class Subject:
 
 @contextmanager
 def _tapped(module: nn.Module, depth: Depth, receive: Receive, entering: list[Tensor]) -> Iterator[None]:
-    """Within this context a forward pass of ``module`` calls ``receive(index, feature map (N, h, w, K))`` for every
-    block in order, and puts what enters the classifiers, (N, K), into ``entering``."""
+    """Within this context, a forward pass of ``module`` calls ``receive`` for each block, and appends the inputs of the
+    classifiers, (N, K), to ``entering``."""
 
     def after_block(index: int, output: object) -> None:
         with full_precision():
@@ -71,7 +75,7 @@ def _tapped(module: nn.Module, depth: Depth, receive: Receive, entering: list[Te
 
 @contextmanager
 def forward_precision(precision: Precision, device: torch.device) -> Iterator[None]:
-    """What the model computes in. "float32" means float32: TF32 products only where they were asked for."""
+    """Within this context the model computes in ``precision``. "float32" means float32, so TF32 products are off."""
     conv, matmul = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
     before = conv.fp32_precision, matmul.fp32_precision
     conv.fp32_precision = matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
@@ -84,7 +88,7 @@ def forward_precision(precision: Precision, device: torch.device) -> Iterator[No
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """What the statistics compute in, although they run within the forward pass: float32 products in full."""
+    """Within this context products are full float32: the statistics run inside forward passes of any precision."""
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "ieee"
@@ -95,25 +99,20 @@ def full_precision() -> Iterator[None]:
         matmul.fp32_precision = before
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A representation's feature map: ``height`` x ``width`` cells of ``channels``."""
+def representations(subject: Subject, size: int) -> tuple[Representation, ...]:
+    """Find the record of each representation for an input of ``size`` pixels, by one forward pass of a blank image.
 
-    height: int
-    width: int
-    channels: int
-
-
-def shapes(subject: Subject, size: int) -> tuple[Shape, ...]:
-    """The shape of every representation for an input of ``size`` pixels, from one forward pass of a blank image.
-
-    AuditError if the blocks do not run once each, in their order.
+    Raises AuditError if the blocks do not run once each, in their order.
     """
-    found: list[tuple[int, Shape]] = []
-    blank = torch.zeros(1, 3, size, size, device=subject.device)
+    shapes: list[tuple[int, tuple[int, int, int]]] = []
+
+    def note_shape(index: int, feature_map: Tensor) -> None:
+        _, height, width, channels = feature_map.shape
+        shapes.append((index, (height, width, channels)))
+
     with torch.inference_mode():
-        subject.forward(blank, lambda index, feature_map: found.append((index, Shape(*feature_map.shape[1:]))))
-    if [index for index, _ in found] != list(range(len(subject.depth.parts()))):
+        subject.forward(torch.zeros(1, 3, size, size, device=subject.device), note_shape)
+    if [index for index, _ in shapes] != list(range(len(subject.depth.parts()))):
         detail = "the blocks of this model do not run once each, in the order of its layers"
         raise AuditError("unexpected-output", detail)
-    return tuple(shape for _, shape in found)
+    return subject.depth.representations([shape for _, shape in shapes])

@@ -1,15 +1,15 @@
 """How sure a score is: the delete-a-group jackknife over groups of images.
 
-The images come in random order, and every so many of them are a group. What a group added to the sums is kept for the
+The images come in random order and are counted off into groups. For each group the sums keep what it added to the
 pairs of channels that make the scores, (k, k) and (k, k's best partner): O(K) numbers instead of (K, K). In the end
-each group is taken out again, and how far the score moves without it tells how far it would move with other images:
-with deviations d_g = score without group g - score, group sizes m_g of n images and h_g = n / m_g, the pseudo-values
+each group is taken out again; how far the score moves without it tells how far it would move with other images. With
+deviations d_g = score without group g - score, group sizes m_g of n images and h_g = n / m_g, the pseudo-values
 p_g = -(h_g - 1) d_g have the variance of the score, times h_g (Busing, Meijer and van der Leeden 1999)::
 
     variance = sum over g of (p_g - mean p)^2 / h_g / (G - 1)        interval = score +- t(0.975, G - 1) sqrt(variance)
 
-Deviations of a mean of scores are the means of their deviations, so blocks and parts get theirs by averaging, and what
-transforms and blocks have in common, the images, is accounted for.
+The deviations of a mean of scores are the means of their deviations. Blocks and parts therefore get theirs by
+averaging, and the correlation between transforms and between blocks, which share their images, is accounted for.
 """
 
 from collections.abc import Sequence
@@ -22,31 +22,33 @@ from scipy.stats import t as student  # type: ignore[import-untyped]
 from torch import Tensor
 
 from worker.measure.moments import Moments, Spread
-from worker.measure.similarity import Score, Similarity, alive, paired, score, strongest
+from worker.measure.similarity import Equivariance, Similarity, alive, paired, score, strongest
 
 MAX_GROUPS = 32
 MIN_GROUPS = 5
-"""Fewer tell too little of a variance: there is no interval then."""
+"""With fewer groups the variance is too uncertain, and there is no interval."""
 CONFIDENCE = 0.95
 BYTES_OF_GROUP = 40
-"""Per channel, with two similarities."""
+"""Memory of one group per channel, with two similarities."""
 
 
-def pieces_of(num_images: int, batch_size: int) -> int:
-    """How many images are added to the sums at a time: a batch, or a whole fraction of one where there would be fewer
-    than 8 pieces."""
+def piece_size(num_images: int, batch_size: int) -> int:
+    """Return how many images are added to the sums at a time: a batch, or a whole fraction of a batch if whole batches
+    would give fewer than 8 pieces."""
     most = max(1, min(batch_size, num_images // 8))
     return next(size for size in range(most, 0, -1) if batch_size % size == 0)
 
 
 @dataclass(frozen=True)
 class Groups:
-    """What each of G groups of images added to the moments of K channels: how many ``images`` (G, 1) and ``positions``
-    (G, 1); mean and sum of squares of a and of b, ``spreads`` (4, G, K) float32; and the centred products of each
-    channel of a with some channels of b, ``cross`` (1 + S, G, K) float32.
+    """What each of G groups of images added to the moments of K channels.
 
-    Those are ``partners`` (1 + S, G, K): first the channel itself, then its best partner under each of S similarities,
-    or -1 where that was not known yet, or not the same for all images of the group.
+    ``images``     (G, 1) int64: how many images
+    ``positions``  (G, 1) float64: how many observations
+    ``spreads``    (4, G, K) float32: mean and sum of squared deviations of a, then of b
+    ``partners``   (1 + S, G, K) int32: for each channel of a, first the channel itself, then its best partner in b
+                   under each of S similarities, or -1 if the partner was not known yet or changed within the group
+    ``cross``      (1 + S, G, K) float32: the centred products of each channel of a with these partners
     """
 
     images: Tensor
@@ -73,7 +75,7 @@ class Groups:
             mine[..., rows, :] = theirs
 
     def __add__(self, other: "Groups") -> "Groups":
-        """Row by row, by the formula of :class:`worker.measure.moments.Moments`."""
+        """Merge row by row, by the formula of :class:`worker.measure.moments.Moments`."""
         positions = self.positions + other.positions
         share = other.positions / positions
         weight = self.positions * share
@@ -96,7 +98,7 @@ class Groups:
 
 
 def _group(images: int, piece: Moments, partners: Tensor) -> Groups:
-    """The one group of these images. ``partners`` (1 + S, K)."""
+    """Build the one group of a ``piece`` of ``images`` images, for the given ``partners`` (1 + S, K)."""
     spreads = torch.stack([piece.a.mean, piece.a.square, piece.b.mean, piece.b.square])
     cross = piece.cross.T.gather(0, partners.clamp(min=0).long())
     count = torch.full((1, 1), images, device=partners.device)
@@ -104,20 +106,20 @@ def _group(images: int, piece: Moments, partners: Tensor) -> Groups:
 
 
 def _pick(values: Tensor, partners: Tensor) -> Tensor:
-    """``values`` (G, K) of the channels ``partners`` (1 + S, G, K), or of any where there is none."""
+    """Gather ``values`` (G, K) of the channels ``partners`` (1 + S, G, K); an unknown partner gives any value."""
     return values.expand(partners.shape).gather(-1, partners.clamp(min=0).long())
 
 
 class Sums:
     """The running sums of one representation under one transform: the moments of all images, and the groups.
 
-    There are at most MAX_GROUPS groups of equally many pieces, merged in pairs when there are more; the last may have
-    fewer. Partners are those of the moments so far whenever the number of pieces is a power of two, so that groups
-    which merge have the same, and all groups after the first quarter of the images have partners from an eighth or
-    more.
+    There are at most MAX_GROUPS groups of equally many pieces, merged in pairs when there would be more; the last may
+    have fewer pieces. The partners are chosen anew from the moments so far whenever the number of pieces is a power of
+    two. Groups that merge thus have the same partners, and the partners of all groups after the first quarter of the
+    images come from an eighth of them or more.
 
-    All tensors that live as long as the sums are allocated with them, and written in place: small ones that came and
-    went with the pieces would leave holes in the heap between the large ones, which no large one fits into again.
+    All tensors that live as long as the sums are allocated with them and written in place. Small ones that came and
+    went with each piece would leave holes in the heap between the large ones, into which no large one fits again.
     """
 
     def __init__(self, moments: Moments, similarities: Sequence[Similarity], rows: int = MAX_GROUPS) -> None:
@@ -140,7 +142,7 @@ class Sums:
         return self._rows[: self._used]
 
     def add(self, images: int, piece: Moments) -> None:
-        """Add the moments of so many more images, in place."""
+        """Add a ``piece``, the moments of ``images`` more images, in place."""
         self.moments += piece
         group = _group(images, piece, self._partners)
         last = slice(self._used - 1, self._used)
@@ -175,19 +177,21 @@ class Sums:
             self._append(odd)
             self._size *= 2
 
-    def score(self, similarity: Similarity) -> Score:
-        """The score of all images, with its deviations."""
-        found = score(self.moments, similarity)
-        if found.channel is None:
-            return found
+    def score(self, similarity: Similarity) -> Equivariance:
+        """Score all images, with the deviations of the score."""
+        whole = score(self.moments, similarity)
+        if whole.channel is None:
+            return whole
         slot = self.similarities.index(similarity)
-        return replace(found, deviations=deviations(self.moments, self.groups, similarity, slot))
+        return replace(whole, deviations=deviations(self.moments, self.groups, similarity, slot))
 
 
 def deviations(moments: Moments, groups: Groups, similarity: Similarity, slot: int) -> NDArray[np.float64]:
-    """By how much the channel and the layer score would differ without each group, (2, G) float64, where the best
-    partners are those of similarity ``slot``. NaN for the layer of groups of the first quarter of the images, whose
-    partners were found too early."""
+    """Compute by how much the channel and the layer score would differ without each group, (2, G) float64.
+
+    ``slot`` is the place of ``similarity`` among those whose best partners the groups keep. The layer's deviation is
+    NaN for groups in the first quarter of the images, whose partners were chosen from too few images.
+    """
     before = groups.images.cumsum(0) - groups.images
     late = (4 * before >= groups.images.sum()) & (groups.partners[1 + slot] >= 0).all(1, keepdim=True)
     channel = _mean_without(moments, groups, 0, similarity)
@@ -196,7 +200,7 @@ def deviations(moments: Moments, groups: Groups, similarity: Similarity, slot: i
 
 
 def _mean_without(moments: Moments, groups: Groups, partner: int, similarity: Similarity) -> Tensor:
-    """By how much the mean similarity of each channel of a with its partner, (G,), would differ without each group."""
+    """Compute by how much the mean similarity of channels with their partners would differ without each group, (G,)."""
     measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
     mean_a, square_a, mean_b, square_b = groups.spreads
     pairs = groups.partners[partner]
@@ -211,8 +215,11 @@ def _mean_without(moments: Moments, groups: Groups, partner: int, similarity: Si
 
 
 def _without(whole: Spread, count: Tensor, mean: Tensor, square: Tensor) -> tuple[Spread, Tensor]:
-    """The spreads of what is left of ``whole`` without each of the groups of so many positions, (G, K) and the count
-    (G, 1), by the inverse of ``+``; and how far the mean of each group is from that of the whole."""
+    """Take each group out of ``whole``, by the inverse of ``+``: return the spreads of the rest, with mean and square
+    (G, K) and count (G, 1), and how far each group's mean is from that of the whole, (G, K).
+
+    The groups have ``count`` (G, 1) positions and the given ``mean`` and ``square`` (G, K).
+    """
     # A group that is the whole leaves nothing; 1 stands for 0 so that its row, which nobody reads, is finite.
     rest = (whole.count - count).clamp(min=1.0)
     step = mean - whole.mean
@@ -221,8 +228,10 @@ def _without(whole: Spread, count: Tensor, mean: Tensor, square: Tensor) -> tupl
 
 
 def half_width(deviations: NDArray[np.float64], images: Sequence[int]) -> float | None:
-    """Half of the 95 % confidence interval of a score with these deviations, NaN where a group has none, over groups
-    of so many ``images``; None when there are too few."""
+    """Compute half of the 95 % confidence interval of a score; None with fewer than MIN_GROUPS known deviations.
+
+    ``deviations`` (G,) are NaN for groups that have none; ``images`` is the number of images in each group.
+    """
     shares = sum(images) / np.asarray(images, dtype=np.float64)
     known = np.isfinite(deviations)
     if known.sum() < MIN_GROUPS:
@@ -232,3 +241,23 @@ def half_width(deviations: NDArray[np.float64], images: Sequence[int]) -> float 
     freedom = int(known.sum()) - 1
     variance = np.sum((values - centre) ** 2 / shares[known]) / freedom
     return float(student.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
+
+
+Interval = tuple[float, float]
+
+
+def intervals(score: Equivariance, groups: Sequence[int]) -> tuple[Interval | None, Interval | None]:
+    """Compute the 95 % confidence intervals of a channel and a layer score over ``groups`` of images, in [0, 1]."""
+    if score.deviations is None or score.channel is None or score.layer is None:
+        return None, None
+    channel, layer = (
+        interval(value, deviations, groups, 0.0)
+        for value, deviations in zip((score.channel, score.layer), score.deviations, strict=True)
+    )
+    return channel, layer
+
+
+def interval(value: float, deviations: NDArray[np.float64], groups: Sequence[int], lowest: float) -> Interval | None:
+    """Compute the 95 % confidence interval of ``value``, cut to [lowest, 1]; None if there are too few groups."""
+    half = half_width(deviations, groups)
+    return None if half is None else (max(lowest, value - half), min(1.0, value + half))

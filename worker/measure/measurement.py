@@ -1,7 +1,7 @@
 """The measuring itself: forward passes of all views, compared representation by representation as they run.
 
-Nothing here knows of queues, files or model names. The maps of the reference view are kept for one batch; those of a
-transformed view are compared within the forward pass that makes them and are gone with it.
+Nothing here knows queues, files or model names. The maps of the reference view are kept for one batch; those of a
+transformed view are compared inside the forward pass that makes them, and are gone with it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,19 +11,22 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from worker.measure.forward import Shape, Subject
+from worker.measure.experiment import Experiment
+from worker.measure.forward import Subject
 from worker.measure.jackknife import Sums
 from worker.measure.moments import Centred, Moments, Spread, centre
-from worker.measure.similarity import Similarity
-from worker.measure.transforms import Alignment, Transform, Views, align
+from worker.measure.scores import Results
+from worker.measure.similarity import Equivariance, Similarity
+from worker.measure.transforms import Alignment, Transform, align
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What ``images`` images gave under each transform; measurements of different images add.
 
-    ``sums``: of every representation, or why its maps cannot be laid upon each other. ``agreements``: on how many
-    images the model's top-1 class stayed. ``reference``: how the reference view's representations are spread.
+    ``sums``        of every representation, or the reason why its maps cannot be laid upon each other
+    ``agreements``  on how many images the model's top-1 class stayed the same
+    ``reference``   the spread of each representation of the reference view
     """
 
     images: int
@@ -42,45 +45,57 @@ class Measurement:
             [mine + theirs for mine, theirs in zip(self.reference, other.reference, strict=True)],
         )
 
+    def scores(self, similarities: Sequence[Similarity]) -> Results:
+        """Score every representation under every transform, by each of ``similarities``."""
+        return {
+            transform: [
+                {
+                    similarity: sums.score(similarity) if isinstance(sums, Sums) else Equivariance(None, None, sums)
+                    for similarity in similarities
+                }
+                for sums in row
+            ]
+            for transform, row in self.sums.items()
+        }
+
+    def groups(self) -> list[int]:
+        """Return how many images are in each group; it is the same at all representations under all transforms."""
+        sums = next(item for row in self.sums.values() for item in row if isinstance(item, Sums))
+        return sums.groups.images.flatten().tolist()
+
 
 def _plus(mine: Sums | str, theirs: Sums | str) -> Sums | str:
     return mine if isinstance(mine, str) or isinstance(theirs, str) else mine + theirs
 
 
 def measure(
+    experiment: Experiment,
     subject: Subject,
-    views: Views,
-    plan: Sequence[Shape],
     transforms: Sequence[Transform],
     batches: Iterable[Tensor],
-    similarities: Sequence[Similarity] = ("correlation",),
-    piece: int | None = None,
-    on_forward: Callable[[int], None] | None = None,
-    enough: Callable[[Measurement], bool] | None = None,
+    piece: int,
+    enough: Callable[[Measurement], bool],
 ) -> Measurement:
-    """Measure all images under ``transforms``: one forward pass of the reference view and one of each transform.
+    """Measure images under ``transforms``: one forward pass of the reference view and one for each transform.
 
-    ``batches`` are pixels (N, side, side, 3) uint8 with side = ``views.size + views.room``; ``plan`` holds the shapes
-    of the representations, from :func:`worker.measure.forward.shapes`. ``similarities`` are those whose intervals will
-    be asked for, ``piece`` is how many images are added to the sums at a time (default: a batch).
-    ``on_forward`` is told after each forward pass how many images went through; ``enough`` sees, after each batch,
-    what there is, and ends the measuring by answering True. Memory does not grow with the number of images.
+    ``batches`` are pixels (N, side, side, 3) uint8, with the side of the experiment's canvases. ``piece`` images are
+    added to the sums at a time. ``enough`` sees after each batch what was measured, and ends the measuring by
+    returning True. Memory does not grow with the number of images.
     """
+    views, forwards = experiment.views, experiment.forwards
     batches = iter(batches)
-    # The first batch first, because decoding begins with a fork: what is allocated before is copied when it is written.
+    # The first batch first: decoding begins with a fork, and memory allocated before it is copied when it is written.
     first = next(batches, None)
-    totals = _Totals(subject, views, plan, transforms, similarities)
+    totals = _Totals(experiment, subject, transforms)
     with torch.inference_mode():
         for pixels in chain([] if first is None else [first], batches):
             canvas = subject.canvas(pixels)
-            totals.see_reference(views.reference(canvas), piece or len(pixels))
-            if on_forward:
-                on_forward(len(pixels))
+            totals.see_reference(views.reference(canvas), piece)
+            forwards.count(len(pixels))
             for transform in transforms:
                 totals.see_transformed(transform, views.transformed(canvas, transform))
-                if on_forward:
-                    on_forward(len(pixels))
-            if enough and enough(totals.measurement()):
+                forwards.count(len(pixels))
+            if enough(totals.measurement()):
                 break
     return totals.measurement()
 
@@ -88,37 +103,29 @@ def measure(
 class _Totals:
     """The running sums of one pass over the images, and the reference maps of the present batch."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        views: Views,
-        plan: Sequence[Shape],
-        transforms: Sequence[Transform],
-        similarities: Sequence[Similarity],
-    ) -> None:
+    def __init__(self, experiment: Experiment, subject: Subject, transforms: Sequence[Transform]) -> None:
+        places, device = experiment.representations, subject.device
         self._subject = subject
         self._alignments = {
-            transform: [align(transform, shape.height, shape.width, views.size) for shape in plan]
+            transform: [align(transform, place.height, place.width, experiment.views.size) for place in places]
             for transform in transforms
         }
         self._sums: dict[Transform, list[Sums | str]] = {
             transform: [
-                alignment if isinstance(alignment, str) else Sums.empty(shape.channels, similarities, subject.device)
-                for alignment, shape in zip(row, plan, strict=True)
+                alignment if isinstance(alignment, str) else Sums.empty(place.channels, experiment.similarities, device)
+                for alignment, place in zip(row, places, strict=True)
             ]
             for transform, row in self._alignments.items()
         }
-        self._agreements = {
-            transform: torch.zeros((), dtype=torch.int64, device=subject.device) for transform in transforms
-        }
-        self._spreads = [Spread.empty(shape.channels, subject.device) for shape in plan]
+        self._agreements = {transform: torch.zeros((), dtype=torch.int64, device=device) for transform in transforms}
+        self._spreads = [Spread.empty(place.channels, device) for place in places]
         self._images = 0
         self._references: list[Reference] = []
         self._classes = torch.zeros(0)
 
     def see_reference(self, view: Tensor, piece: int) -> None:
         self._references = []
-        output = self._subject.forward(view, lambda _index, found: self._references.append(Reference(found, piece)))
+        output = self._subject.forward(view, lambda _index, maps: self._references.append(Reference(maps, piece)))
         self._classes = output.argmax(1)
         for index, reference in enumerate(self._references):
             self._spreads[index] += reference.spread
@@ -127,10 +134,10 @@ class _Totals:
     def see_transformed(self, transform: Transform, view: Tensor) -> None:
         alignments, sums = self._alignments[transform], self._sums[transform]
 
-        def compare(index: int, found: Tensor) -> None:
+        def compare(index: int, maps: Tensor) -> None:
             alignment, total = alignments[index], sums[index]
             if isinstance(alignment, Alignment) and isinstance(total, Sums):
-                for images, moments in self._references[index].compare(found, alignment):
+                for images, moments in self._references[index].compare(maps, alignment):
                     total.add(images, moments)
 
         output = self._subject.forward(view, compare)
@@ -141,24 +148,26 @@ class _Totals:
 
 
 class Reference:
-    """One representation of the reference view for one batch, centred piece by piece; it remembers its latest window,
-    since shifts in ascending order cut the same one several times in a row."""
+    """The maps (N, h, w, K) of one representation of the reference view for one batch, centred piece by piece.
 
-    def __init__(self, found: Tensor, piece: int) -> None:
+    It remembers its latest window, since shifts in ascending order cut the same window several times in a row.
+    """
+
+    def __init__(self, maps: Tensor, piece: int) -> None:
         self._piece = piece
         # A copy, because the layers that follow may work in place.
-        self._map = found.to(torch.float32, copy=True)
-        self._size = (found.shape[1], found.shape[2])
-        self._window = self._centred(self._map)
-        self.spread = sum(map(Spread.of, self._window), Spread.empty(found.shape[3], found.device))
+        self._maps = maps.to(torch.float32, copy=True)
+        self._size = (maps.shape[1], maps.shape[2])
+        self._window = self._centred(self._maps)
+        self.spread = sum(map(Spread.of, self._window), Spread.empty(maps.shape[3], maps.device))
 
-    def compare(self, found: Tensor, alignment: Alignment) -> Iterator[tuple[int, Moments]]:
-        """Of each piece the number of images and the moments: the reference against ``found``, the same representation
-        of a transformed view."""
+    def compare(self, maps: Tensor, alignment: Alignment) -> Iterator[tuple[int, Moments]]:
+        """Compare with ``maps``, the same representation of a transformed view: yield the number of images and the
+        moments of each piece."""
         if self._size != (alignment.height, alignment.width):
             self._size = (alignment.height, alignment.width)
-            self._window = self._centred(alignment.of_reference(self._map))
-        transformed = torch.split(alignment.of_transformed(found), self._piece)
+            self._window = self._centred(alignment.of_reference(self._maps))
+        transformed = torch.split(alignment.of_transformed(maps), self._piece)
         for a, b in zip(self._window, transformed, strict=True):
             yield len(b), Moments.of(a, centre(b))
 

@@ -21,15 +21,15 @@ import torch
 from torch import Tensor
 
 SLICE = 4096
-"""Float32 rounds within so many rows of observations; what these give is added in float64."""
+"""Rows of observations that are summed in float32; the sums of these slices are added in float64."""
 
 NARROW = 16
-"""Products of fewer channels are made in float64: for so few, BLAS adds one row after another, and float32 drifts."""
+"""Products of fewer channels are made in float64: BLAS adds their rows one after another, and float32 would drift."""
 
 
 @dataclass(frozen=True)
 class Centred:
-    """Observations as deviations from a pivot, their mean in float32, so that products lose nothing to the mean.
+    """Observations as deviations from a pivot, which is their mean in float32, so that products lose no digits to it.
 
     ``values`` (n, K) float32, ``pivot`` (K,) float32; ``total`` and ``square`` (K,) float64 are the sums of the
     deviations, nearly zero, and of their squares.
@@ -53,7 +53,7 @@ def centre(observations: Tensor) -> Centred:
 
 @dataclass(frozen=True)
 class Spread:
-    """Of each of K channels over ``count`` observations: mean and sum of squared deviations from it, float64 (K,)."""
+    """Mean of each of K channels over ``count`` observations, and sum of squared deviations from it, float64 (K,)."""
 
     count: int
     mean: Tensor
@@ -97,7 +97,7 @@ class Moments:
         cross = sum over i of (a_i - mean_a)(b_i - mean_b)^T              (K, K)
         cross(x + y) = cross(x) + cross(y) + n_x n_y / (n_x + n_y) (mean_a(y) - mean_a(x))(mean_b(y) - mean_b(x))^T
 
-    Those of few observations are float32, sums of them float64. ``x += y`` adds in place, without a second (K, K) sum.
+    ``cross`` is float32 for one batch and float64 for a sum. ``x += y`` adds in place, without a second (K, K) tensor.
     """
 
     a: Spread

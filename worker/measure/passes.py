@@ -1,110 +1,144 @@
-"""The passes over the images that measure one model: each some of the transforms, all the same images."""
+"""The passes over the images that measure one model: each measures some of the transforms, all the same images."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from zooaudit.contract import Progress, Provisional
 
-from worker import report
 from worker.errors import AuditError
-from worker.images.stream import Stream
-from worker.measure.budget import Budget
-from worker.measure.jackknife import MIN_GROUPS, Sums, pieces_of
+from worker.measure.experiment import Experiment
+from worker.measure.forward import Subject
+from worker.measure.jackknife import MIN_GROUPS, intervals, piece_size
 from worker.measure.measurement import Measurement, measure
-from worker.measure.outcome import Frame, Outcome
-from worker.measure.scores import score_all
-from worker.measure.transforms import Rotation, Transform, Views
-
-OnProgress = Callable[[Progress], None]
+from worker.measure.moments import Spread
+from worker.measure.scores import Results
+from worker.measure.transforms import Rotation, Transform
 
 GROWTH = 2.0
-"""Provisional scores are computed again when there are so many times more images,"""
+"""Provisional scores are computed again when there are this many times more images."""
 GROWTH_WITH_TOLERANCE = 1.1
-"""and more often where they decide when the audit ends."""
+"""The same with a tolerance, where these scores decide when the audit ends."""
 
 
-class Forwards:
-    """Counts the images that went through the model and estimates when the last one will have."""
+@dataclass(frozen=True)
+class ModelScores:
+    """What measuring one model gave.
 
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self.done, self.total = 0, total
-        self.provisional: Provisional | None = None
-        self._on_progress = on_progress
-        self._start = time.perf_counter()
+    ``results``     the scores by transform and representation
+    ``agreements``  the share of the images on which the top-1 class stayed the same, by transform
+    ``reference``   the spread of each representation of the reference view
+    ``groups``      how many images each group has
+    ``skipped``     the images that could not be decoded
+    ``batch_size``  how many images went through the model at once
+    """
 
-    def count(self, images: int) -> None:
-        self.done += images
-        left = max(0, self.total - self.done)
-        eta_s = (time.perf_counter() - self._start) / self.done * left
-        progress = Progress(
-            phase="measuring", done=self.done, total=self.total, eta_s=eta_s, provisional=self.provisional
-        )
-        self._on_progress(progress)
+    results: Results
+    agreements: Mapping[Transform, float]
+    reference: Sequence[Spread]
+    groups: Sequence[int]
+    skipped: tuple[str, ...]
+    batch_size: int
+
+    @property
+    def images(self) -> int:
+        """How many images were measured."""
+        return sum(self.groups)
 
 
 def measure_in_passes(
-    frame: Frame, views: Views, budget: Budget, stream: Stream, forwards: Forwards, tolerance: float | None = None
-) -> Outcome:
-    """Measure all of the stream's images, or, with a ``tolerance``, as many as it takes. Begins again with half the
-    batch size whenever the device runs out of memory."""
+    experiment: Experiment,
+    subject: Subject,
+    *,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    tolerance: float | None = None,
+) -> ModelScores:
+    """Measure the experiment's images: all of them, the first ``limit``, or as many as the ``tolerance`` takes.
+
+    ``batch_size`` is by default that of the budget. Whenever the device runs out of memory, measuring begins again with
+    half of it.
+    """
+    batch_size = batch_size or experiment.budget.batch_size
     while True:
-        done = forwards.done
+        done = experiment.forwards.done
         try:
-            return _all_passes(frame, views, budget, stream, forwards, tolerance)
+            return _all_passes(experiment, subject, batch_size, limit, tolerance)
         except (torch.OutOfMemoryError, MemoryError) as error:
-            if stream.batch_size == 1:
+            if batch_size == 1:
                 detail = "Even one image at a time does not fit into the memory of this worker's device."
                 raise AuditError("out-of-memory", detail) from error
-        stream.batch_size //= 2
-        forwards.done = done
+        batch_size //= 2
+        experiment.forwards.rewind(done)
         torch.cuda.empty_cache()
 
 
 def _all_passes(
-    frame: Frame, views: Views, budget: Budget, stream: Stream, forwards: Forwards, tolerance: float | None
-) -> Outcome:
-    """With a tolerance each pass goes on until the means over its own transforms are known well enough, and so are the
-    means over all; passes that have fewer images than the longest in the end are done again."""
-    piece = pieces_of(stream.limit or frame.request.num_images, stream.batch_size)
-    done: dict[int, Outcome] = {}
+    experiment: Experiment, subject: Subject, batch_size: int, limit: int | None, tolerance: float | None
+) -> ModelScores:
+    """Run every pass. With a tolerance each goes on until the means over its own transforms are known well enough, and
+    so are the means over all; a pass that has fewer images than the longest in the end is run again."""
+    passes = experiment.budget.passes
+    piece = piece_size(limit or len(experiment.stream.sample.names), batch_size)
+    done: dict[int, ModelScores] = {}
     images = 0
-    while behind := [index for index in range(len(budget.passes)) if index not in done or done[index].images < images]:
+    while behind := [index for index in range(len(passes)) if index not in done or done[index].images < images]:
         index = behind[0]
-
         if index in done:
-            enough: Callable[[Measurement], bool] = partial(_at_least, images)
+            enough: Callable[[Measurement], bool] = partial(_has_images, images)
         else:
-            watch = partial(_watch, frame, forwards, images, tolerance)
+            watch = partial(_watch, experiment, images, tolerance)
             growth = GROWTH if tolerance is None else GROWTH_WITH_TOLERANCE
             enough = _now_and_then(watch, MIN_GROUPS * piece, growth)
-        done[index] = _one_pass(frame, views, budget.passes[index], stream, piece, forwards, enough)
+        done[index] = _one_pass(experiment, subject, passes[index], batch_size, limit, piece, enough)
         images = max(images, done[index].images)
-    results = {transform: row for one in done.values() for transform, row in one.results.items()}
-    agreements = {transform: share for one in done.values() for transform, share in one.agreements.items()}
+    results = {transform: row for scores in done.values() for transform, row in scores.results.items()}
+    agreements = {transform: share for scores in done.values() for transform, share in scores.agreements.items()}
     # In ascending order, however they were shared out.
     ordered = {transform: results[transform] for transform in sorted(results, key=_order)}
     return replace(done[0], results=ordered, agreements=agreements)
 
 
-def _watch(frame: Frame, forwards: Forwards, images: int, tolerance: float | None, measured: Measurement) -> bool:
-    """Says in the first pass what is known so far; True when ``images`` or more are enough."""
+def _watch(experiment: Experiment, images: int, tolerance: float | None, measured: Measurement) -> bool:
+    """Show the scores known so far, in the first pass; return whether the images measured, at least ``images``, are
+    enough for the tolerance."""
     if measured.images < images or (images and tolerance is None):
         return False
-    found, groups = score_all(measured, frame.similarities()), _groups(measured)
+    results, groups = measured.scores(experiment.similarities), measured.groups()
     if not images:
-        forwards.provisional = report.provisional(frame, found, groups)
-    return tolerance is not None and report.is_narrow(frame, found, groups, tolerance)
+        experiment.forwards.show(experiment.table(results), groups)
+    return tolerance is not None and _is_narrow(experiment, results, groups, tolerance)
 
 
-def _at_least(images: int, measured: Measurement) -> bool:
+def _is_narrow(experiment: Experiment, results: Results, groups: Sequence[int], tolerance: float) -> bool:
+    """Tell whether the confidence interval of every part's score, under every border and by every similarity, is at
+    most ``tolerance`` wide."""
+    tables = [
+        experiment.table(results, similarity, border)
+        for similarity in experiment.similarities
+        for border in experiment.borders
+    ]
+    means = [
+        curve.mean
+        for table in tables
+        for curves in table.parts.values()
+        for curve in (curves.translation, curves.rotation)
+        if curve.mean.channel is not None
+    ]
+    return all(
+        interval is not None and interval[1] - interval[0] <= tolerance
+        for score in means
+        for interval in intervals(score, groups)
+    )
+
+
+def _has_images(images: int, measured: Measurement) -> bool:
     return measured.images >= images
 
 
 def _now_and_then(watch: Callable[[Measurement], bool], first: int, growth: float) -> Callable[[Measurement], bool]:
-    """``watch``, asked when there are ``first`` images, and then each time there are ``growth`` times as many."""
+    """Return a function that asks ``watch`` when there are ``first`` images, and then each time that there are
+    ``growth`` times as many."""
     due: float = first
 
     def enough(measured: Measurement) -> bool:
@@ -118,32 +152,25 @@ def _now_and_then(watch: Callable[[Measurement], bool], first: int, growth: floa
 
 
 def _one_pass(
-    frame: Frame,
-    views: Views,
+    experiment: Experiment,
+    subject: Subject,
     transforms: Sequence[Transform],
-    stream: Stream,
+    batch_size: int,
+    limit: int | None,
     piece: int,
-    forwards: Forwards,
     enough: Callable[[Measurement], bool],
-) -> Outcome:
-    """What is left of a pass when its sums are gone, which must be before the next one gathers its own."""
-    similarities = frame.similarities()
-    measured = measure(
-        frame.subject, views, frame.plan, transforms, stream, similarities, piece, forwards.count, enough
-    )
-    return Outcome(
-        score_all(measured, similarities),
+) -> ModelScores:
+    """Run one pass and return only its scores, so its (K, K) sums are freed before the next pass allocates."""
+    batches = experiment.stream.batches(batch_size, limit)
+    measured = measure(experiment, subject, transforms, batches, piece, enough)
+    return ModelScores(
+        measured.scores(experiment.similarities),
         {transform: int(count) / measured.images for transform, count in measured.agreements.items()},
         measured.reference,
-        _groups(measured),
-        stream.skipped,
+        measured.groups(),
+        experiment.stream.skipped,
+        batch_size,
     )
-
-
-def _groups(measured: Measurement) -> list[int]:
-    """How many images are in each group, the same at all representations under all transforms."""
-    sums = next(item for row in measured.sums.values() for item in row if isinstance(item, Sums))
-    return sums.groups.images.flatten().tolist()
 
 
 def _order(transform: Transform) -> tuple[bool, int, str]:

@@ -1,4 +1,4 @@
-"""From sums to the scores of a report: by transform, their mean at each block, and the mean of those over each part."""
+"""Scores in a table: by transform, their mean at each block, and the mean of the blocks over each part."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,106 +8,102 @@ import numpy as np
 from numpy.typing import NDArray
 from zooaudit.contract import PARTS, Border, PartName
 
-from worker.depth.depth import Depth
-from worker.measure.forward import Shape
-from worker.measure.jackknife import Sums
-from worker.measure.measurement import Measurement
-from worker.measure.similarity import Score, Similarity
+from worker.depth import Representation
+from worker.measure.similarity import Equivariance, Similarity
 from worker.measure.transforms import Rotation, Shift, Transform, is_whole
 
-Results = Mapping[Transform, Sequence[Mapping[Similarity, Score]]]
-"""The score of every representation under every transform, by every similarity asked for."""
+Results = Mapping[Transform, Sequence[Mapping[Similarity, Equivariance]]]
+"""The scores of every representation under every transform, by every similarity asked for."""
 
 TOO_FEW = "the model has too few blocks"
 
 
-def score_all(measured: Measurement, similarities: Sequence[Similarity]) -> Results:
-    """The scores of all that was measured."""
-    return {
-        transform: [
-            {
-                similarity: sums.score(similarity) if isinstance(sums, Sums) else Score(None, None, sums)
-                for similarity in similarities
-            }
-            for sums in row
-        ]
-        for transform, row in measured.sums.items()
-    }
-
-
 @dataclass(frozen=True)
-class Kind:
-    """The scores of one kind of transform at a block or over a part: by transform, and their ``mean``; that of the
-    ``aligned`` ones, the ``whole`` shifts, by :func:`worker.measure.transforms.is_whole`."""
+class Curve:
+    """The scores of one block or part over the shifts, or over the rotations.
 
-    rows: Mapping[Transform, Score]
-    mean: Score
-    aligned: Score
+    ``rows`` has a score for each transform, ``mean`` is their mean. ``aligned`` is the mean over those ``whole`` shifts
+    that are a whole number of a block's cells (:func:`worker.measure.transforms.is_whole`).
+    """
+
+    rows: Mapping[Transform, Equivariance]
+    mean: Equivariance
+    aligned: Equivariance
     whole: int
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Translation and rotation of every representation, and of every part."""
+class Curves:
+    """The curves of one block or part."""
 
-    blocks: Sequence[tuple[Kind, Kind]]
-    parts: Mapping[PartName, tuple[Kind, Kind]]
+    translation: Curve
+    rotation: Curve
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The curves of every representation, in order, and of every part."""
+
+    blocks: Sequence[Curves]
+    parts: Mapping[PartName, Curves]
 
 
 def tabulate(
     results: Results,
-    plan: Sequence[Shape],
-    depth: Depth,
+    representations: Sequence[Representation],
+    absent: Mapping[PartName, str],
     size: int,
     similarity: Similarity,
     border: Border,
-) -> Scores:
-    """The scores by ``similarity`` with translations under ``border``; representation i, of shape ``plan[i]`` for an
-    input of ``size`` pixels, is the i-th of ``depth``."""
+) -> ScoreTable:
+    """Arrange the scores by ``similarity``, with translations under ``border``, by block and by part.
+
+    ``results`` has the scores of ``representations`` for an input of ``size`` pixels; ``absent`` says why the model has
+    no Pool or no Final.
+    """
     shifts = [transform for transform in results if isinstance(transform, Shift) and transform.border == border]
     rotations = [transform for transform in results if isinstance(transform, Rotation)]
     blocks = []
-    for index, shape in enumerate(plan):
-        whole = {shift for shift in shifts if is_whole(shift.shift_px, shape.height, shape.width, size)}
-        blocks.append(
-            (
-                _of_block({shift: results[shift][index][similarity] for shift in shifts}, "translation", whole),
-                _of_block({angle: results[angle][index][similarity] for angle in rotations}, "rotation", set()),
-            )
-        )
+    for index, place in enumerate(representations):
+        whole = {shift for shift in shifts if is_whole(shift.shift_px, place.height, place.width, size)}
+        translation = _of_block({shift: results[shift][index][similarity] for shift in shifts}, "translation", whole)
+        rotation = _of_block({angle: results[angle][index][similarity] for angle in rotations}, "rotation", set())
+        blocks.append(Curves(translation, rotation))
     parts = {}
     for name in PARTS:
-        mine = [block for block, part in zip(blocks, depth.parts(), strict=True) if part == name]
-        translation, rotation = ([block[kind] for block in mine] for kind in (0, 1))
-        absent = dict(depth.absent).get(name, TOO_FEW)
-        parts[name] = (_over_blocks(translation, shifts, absent), _over_blocks(rotation, rotations, absent))
-    return Scores(blocks, parts)
+        members = [curves for curves, place in zip(blocks, representations, strict=True) if place.part == name]
+        reason = absent.get(name, TOO_FEW)
+        parts[name] = Curves(
+            _over_blocks([curves.translation for curves in members], shifts, reason),
+            _over_blocks([curves.rotation for curves in members], rotations, reason),
+        )
+    return ScoreTable(blocks, parts)
 
 
-def _of_block(rows: Mapping[Transform, Score], kind: str, whole: set[Shift]) -> Kind:
+def _of_block(rows: Mapping[Transform, Equivariance], transform_kind: str, whole: set[Shift]) -> Curve:
     aligned = [score for transform, score in rows.items() if transform in whole]
-    absent = f"no {kind} was asked for"
-    none = absent if not rows else "no shift asked for is a whole number of cells here"
-    return Kind(rows, mean(rows.values(), absent), mean(aligned, none), len(aligned))
+    absent = f"no {transform_kind} was asked for"
+    none_aligned = absent if not rows else "no shift asked for is a whole number of cells here"
+    return Curve(rows, mean(rows.values(), absent), mean(aligned, none_aligned), len(aligned))
 
 
-def _over_blocks(blocks: Sequence[Kind], transforms: Iterable[Transform], absent: str) -> Kind:
-    return Kind(
-        {transform: mean([block.rows[transform] for block in blocks], absent) for transform in transforms},
-        mean([block.mean for block in blocks], absent),
-        mean([block.aligned for block in blocks], absent),
-        sum(block.whole for block in blocks),
+def _over_blocks(curves: Sequence[Curve], transforms: Iterable[Transform], absent: str) -> Curve:
+    return Curve(
+        {transform: mean([curve.rows[transform] for curve in curves], absent) for transform in transforms},
+        mean([curve.mean for curve in curves], absent),
+        mean([curve.aligned for curve in curves], absent),
+        sum(curve.whole for curve in curves),
     )
 
 
-def mean(scores: Iterable[Score], absent: str) -> Score:
-    """The mean of what could be measured; where nothing could, None and the first reason, or ``absent``."""
+def mean(scores: Iterable[Equivariance], absent: str) -> Equivariance:
+    """Average the scores that could be measured; if none could, return None with the first reason, or ``absent``."""
     scores = list(scores)
     channel = [score.channel for score in scores if score.channel is not None]
     layer = [score.layer for score in scores if score.layer is not None]
     if not channel:
-        return Score(None, None, next((score.reason for score in scores if score.reason), absent))
-    return Score(
+        return Equivariance(None, None, next((score.reason for score in scores if score.reason), absent))
+    return Equivariance(
         fmean(channel),
         fmean(layer),
         own=_mean([score.own for score in scores]),
@@ -117,5 +113,5 @@ def mean(scores: Iterable[Score], absent: str) -> Score:
 
 def _mean(arrays: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
     known = [array for array in arrays if array is not None]
-    same = len({array.shape for array in known}) == 1
-    return np.mean(known, axis=0) if same else None
+    same_shape = len({array.shape for array in known}) == 1
+    return np.mean(known, axis=0) if same_shape else None

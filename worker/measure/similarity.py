@@ -23,15 +23,15 @@ CONSTANT = 1e-6
 """A channel whose standard deviation is below this share of its mean is constant: float32 tells no more."""
 
 ROWS_AT_ONCE = 64
-"""So many rows of the (K, K) products stay in a processor's cache from one operation to the next."""
+"""Rows of the (K, K) products that stay in a processor's cache from one operation to the next."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """Both kinds of equivariance, in [0, 1], or None with the reason why they cannot be measured.
+class Equivariance:
+    """Channel and layer equivariance, in [0, 1], or None with the ``reason`` why they cannot be measured.
 
-    ``own``: the similarity of each channel with itself, (K,), NaN where it has none. ``deviations``: what
-    :func:`worker.measure.jackknife.deviations` says, if it was asked.
+    ``own`` (K,) is the similarity of each channel with itself, NaN where it has none. ``deviations`` (2, G) are those
+    of :func:`worker.measure.jackknife.deviations`, if they were computed.
     """
 
     channel: float | None
@@ -41,38 +41,39 @@ class Score:
     deviations: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
 
-def score(moments: Moments, similarity: Similarity) -> Score:
+def score(moments: Moments, similarity: Similarity) -> Equivariance:
     """The mean over channels of ``max(0, s(k, k))`` and of ``max(0, max over k' of s(k, k'))``.
 
     ``s`` is Pearson's correlation of channel k of a with channel k' of b over all observations, or their cosine
-    similarity (the same without centring). A channel that has none with itself, because it is constant (for the cosine:
-    zero) in a or in b, is left out of both means, which are thus over the same channels and layer >= channel; one
-    that is constant in b is no candidate for the maximum either.
+    similarity (the same without centring). A channel counts in both means when it varies in a and in b (for the cosine:
+    when it is not zero in a nor in b), so layer >= channel; it may be the partner k' when it varies in b.
     """
     if not (torch.isfinite(moments.a.square).all() and torch.isfinite(moments.b.square).all()):
-        return Score(None, None, "some activations are not finite")
+        return Equivariance(None, None, "some activations are not finite")
     measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
     if not measurable.any():
-        return Score(None, None, f"no channel varies over the {moments.a.count} positions compared")
+        return Equivariance(None, None, f"no channel varies over the {moments.a.count} positions compared")
     own = paired(moments.a, moments.b, moments.cross.diagonal(), similarity)
     best, _ = strongest(moments, similarity)
     each = torch.where(measurable, own, torch.nan).cpu().numpy()
-    return Score(float(own[measurable].mean()), float(best[measurable].mean()), own=each)
+    return Equivariance(float(own[measurable].mean()), float(best[measurable].mean()), own=each)
 
 
 def alive(spread: Spread, similarity: Similarity) -> Tensor:
-    """Which channels (K,) have a similarity with others."""
+    """Tell which channels (K,) have a similarity with others."""
     return _norm2(spread, similarity) > 0 if similarity == "cosine" else ~constant(spread)
 
 
 def constant(spread: Spread) -> Tensor:
-    """Which channels (K,) do not vary beyond what rounding makes of a constant."""
+    """Tell which channels (K,) vary no more than rounding lets a constant vary."""
     return spread.square <= spread.count * (CONSTANT * spread.mean).square()
 
 
 def paired(a: Spread, b: Spread, cross: Tensor, similarity: Similarity) -> Tensor:
-    """The similarities, in [0, 1], of channels of a with channels of b, pair by pair; ``cross`` are their centred
-    products. Shapes broadcast: (..., K). 0 where there is none."""
+    """Compute the similarities, in [0, 1], of channels of a with channels of b, pair by pair.
+
+    ``cross`` are the centred products of each pair. Shapes broadcast: (..., K). A pair without a similarity has 0.
+    """
     if similarity == "cosine":
         cross = cross + a.count * a.mean * b.mean
     norms = (_norm2(a, similarity) * _norm2(b, similarity)).sqrt()
@@ -80,7 +81,7 @@ def paired(a: Spread, b: Spread, cross: Tensor, similarity: Similarity) -> Tenso
 
 
 def strongest(moments: Moments, similarity: Similarity) -> tuple[Tensor, Tensor]:
-    """For each channel of a the largest similarity with any channel of b, (K,) in [0, 1], and which that is, (K,)."""
+    """Find each channel of a's largest similarity with any channel of b, (K,) in [0, 1], and that channel, (K,)."""
     a, b = moments.a, moments.b
     # Dividing by a's norm after the maximum spares a pass over the (K, K) products; 0 stands for "no similarity".
     weight_b = torch.where(alive(b, similarity), _norm2(b, similarity).rsqrt(), 0.0)
@@ -90,9 +91,9 @@ def strongest(moments: Moments, similarity: Similarity) -> tuple[Tensor, Tensor]
         weighted = rows * weight_b
         if similarity == "cosine":
             weighted.addr_(mean_a, mean_b)
-        found = weighted.max(1)
-        best.append(found.values)
-        partners.append(found.indices)
+        largest = weighted.max(1)
+        best.append(largest.values)
+        partners.append(largest.indices)
     norm_a = _norm2(a, similarity).sqrt()
     return torch.where(norm_a > 0, torch.cat(best) / norm_a, 0.0).clamp(0.0, 1.0), torch.cat(partners)
 

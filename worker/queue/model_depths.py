@@ -11,6 +11,7 @@ import os
 import platform
 import time
 import warnings
+from dataclasses import asdict
 from multiprocessing.context import ForkProcess
 from typing import Any
 
@@ -23,7 +24,7 @@ from zooaudit import __version__
 from zooaudit.contract import CATALOGUE_KEY, DEPTHS_KEY, WANTED_DEPTHS_KEY, Catalogue, DepthBlock, ModelDepth
 
 from worker.errors import AuditError
-from worker.measure.forward import Subject, shapes
+from worker.measure.forward import Subject, representations
 from worker.processes import die_with_parent
 from worker.queue.worker import publish
 from worker.zoo import loading
@@ -54,14 +55,7 @@ def depth_of(name: str) -> ModelDepth:
         model = loading.load(name, "untrained", lambda _progress: None)
         size = model.preprocessing.input_size
         subject = Subject(model.module, model.depth, (0.0,) * 3, (1.0,) * 3, "float32", torch.device("cpu"))
-        blocks = tuple(
-            DepthBlock(
-                name=path, part=part, channels=shape.channels, height=shape.height, width=shape.width, layout=layout
-            )
-            for (path, layout), part, shape in zip(
-                model.depth.names(), model.depth.parts(), shapes(subject, size), strict=True
-            )
-        )
+        blocks = tuple(DepthBlock(**asdict(place)) for place in representations(subject, size))
     except AuditError as error:
         return ModelDepth(parameters=parameters, blocks=None, blocks_reason=error.problem.detail)
     except Exception as error:

@@ -1,5 +1,6 @@
-"""From scores to the report that is stored."""
+"""From scores to the report that is stored, and to what is shown while an audit runs."""
 
-from worker.report.build import build, is_narrow, provisional
+from worker.report.build import build
+from worker.report.provisional import provisional
 
-__all__ = ["build", "is_narrow", "provisional"]
+__all__ = ["build", "provisional"]

@@ -7,36 +7,56 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from zooaudit.contract import Activation, ActivationCheck
 
-from worker.measure.outcome import Frame, Outcome
-from worker.measure.scores import Scores
+from worker.measure.experiment import Experiment
+from worker.measure.moments import Spread
+from worker.measure.scores import Curves, ScoreTable
+
+Array = NDArray[np.float64]
 
 
-def activation(
-    magnitude: NDArray[np.float64], scores: Sequence[Sequence[NDArray[np.float64] | None]]
-) -> ActivationCheck:
-    """The rank correlations of ``scores`` (by similarity: of translation, of rotation) with ``magnitude``."""
-    (translation, rotation), (cosine_translation, cosine_rotation) = scores
-    return ActivationCheck(
-        translation=Activation(
-            correlation=_spearman(magnitude, translation), cosine=_spearman(magnitude, cosine_translation)
-        ),
-        rotation=Activation(correlation=_spearman(magnitude, rotation), cosine=_spearman(magnitude, cosine_rotation)),
+def over_channels(spread: Spread, correlation: Curves, cosine: Curves) -> ActivationCheck:
+    """Correlate a block's scores by channel with the channels' mean activations in the reference view, ``spread``."""
+    return _check(
+        spread.mean.abs().cpu().numpy(),
+        (correlation.translation.mean.own, cosine.translation.mean.own),
+        (correlation.rotation.mean.own, cosine.rotation.mean.own),
     )
 
 
-def over_depth(frame: Frame, scores: Scores, cosine: Scores, outcome: Outcome) -> ActivationCheck:
-    """As :func:`activation`, of the blocks' scores with their mean activations."""
-    depth = range(len(frame.subject.depth.blocks))
-    magnitude = np.array([float(outcome.reference[index].mean.abs().mean()) for index in depth])
-    channel = [
-        [np.array([table.blocks[index][kind].mean.channel for index in depth], dtype=np.float64) for kind in (0, 1)]
-        for table in (scores, cosine)
-    ]
-    return activation(magnitude, channel)
+def over_depth(
+    experiment: Experiment, correlation: ScoreTable, cosine: ScoreTable, reference: Sequence[Spread]
+) -> ActivationCheck:
+    """Correlate the blocks' channel equivariance with their mean activations in the reference view, ``reference``."""
+    blocks = [index for index, place in enumerate(experiment.representations) if place.part not in ("Pool", "Final")]
+
+    def translation(table: ScoreTable) -> Array:
+        return np.array([table.blocks[index].translation.mean.channel for index in blocks], dtype=np.float64)
+
+    def rotation(table: ScoreTable) -> Array:
+        return np.array([table.blocks[index].rotation.mean.channel for index in blocks], dtype=np.float64)
+
+    return _check(
+        np.array([float(reference[index].mean.abs().mean()) for index in blocks]),
+        (translation(correlation), translation(cosine)),
+        (rotation(correlation), rotation(cosine)),
+    )
 
 
-def _spearman(x: NDArray[np.float64], y: NDArray[np.float64] | None) -> float | None:
-    """Spearman's rank correlation over the pairs that both have; None for fewer than 3, or where one is constant."""
+def _check(
+    magnitude: Array, translation: tuple[Array | None, Array | None], rotation: tuple[Array | None, Array | None]
+) -> ActivationCheck:
+    """Correlate scores, by the correlation and by the cosine, with the ``magnitude`` of the activations."""
+
+    def activation(scores: tuple[Array | None, Array | None]) -> Activation:
+        correlation, cosine = scores
+        return Activation(correlation=_spearman(magnitude, correlation), cosine=_spearman(magnitude, cosine))
+
+    return ActivationCheck(translation=activation(translation), rotation=activation(rotation))
+
+
+def _spearman(x: Array, y: Array | None) -> float | None:
+    """Compute Spearman's rank correlation over the pairs that both have; None for fewer than 3, or where one of the two
+    is constant."""
     if y is None:
         return None
     known = np.isfinite(x) & np.isfinite(y)

@@ -1,59 +1,71 @@
 """What is learned: the scores of the weights beyond those of the untrained architecture, on the same images."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from zooaudit.contract import PARTS, Baseline, Estimate, Learned, LearnedPart, LearnedScore
 
-from worker.measure.outcome import Frame, Outcome, interval
-from worker.measure.scores import Scores
-from worker.measure.similarity import Score
+from worker.measure.experiment import Experiment
+from worker.measure.jackknife import interval
+from worker.measure.passes import ModelScores
+from worker.measure.scores import ScoreTable
+from worker.measure.similarity import Equivariance
+
+ScoreName = Literal["channel", "layer"]
+ROW: dict[ScoreName, int] = {"channel": 0, "layer": 1}
+"""Which row of the deviations belongs to which score."""
 
 
-def baseline(frame: Frame, scores: Scores, untrained: Sequence[Outcome], groups: Sequence[int]) -> Baseline:
-    """``scores`` beside those of ``untrained``, the outcomes of the seeds on the same images in the same groups."""
-    tables = [frame.table(outcome.results) for outcome in untrained]
+def baseline(
+    experiment: Experiment, trained: ScoreTable, untrained: Sequence[ModelScores], groups: Sequence[int]
+) -> Baseline:
+    """Set the ``trained`` scores beside those of the ``untrained`` seeds, on the same images in the same ``groups``."""
+    tables = [experiment.table(scores.results) for scores in untrained]
     return Baseline(
         seeds=tuple(range(len(tables))),
         parts={
             name: LearnedPart(
-                **{
-                    transform: LearnedScore(
-                        **{
-                            score: _learned(
-                                scores.parts[name][kind].mean,
-                                [table.parts[name][kind].mean for table in tables],
-                                score,
-                                groups,
-                            )
-                            for score in ("channel", "layer")
-                        }
-                    )
-                    for kind, transform in enumerate(("translation", "rotation"))
-                }
+                translation=_score(
+                    trained.parts[name].translation.mean,
+                    [table.parts[name].translation.mean for table in tables],
+                    groups,
+                ),
+                rotation=_score(
+                    trained.parts[name].rotation.mean, [table.parts[name].rotation.mean for table in tables], groups
+                ),
             )
             for name in PARTS
         },
     )
 
 
-def _learned(trained: Score, untrained: Sequence[Score], kind: str, groups: Sequence[int]) -> Learned:
-    row = ("channel", "layer").index(kind)
+def _score(trained: Equivariance, untrained: Sequence[Equivariance], groups: Sequence[int]) -> LearnedScore:
+    return LearnedScore(
+        channel=_learned(trained, untrained, "channel", groups), layer=_learned(trained, untrained, "layer", groups)
+    )
+
+
+def _learned(
+    trained: Equivariance, untrained: Sequence[Equivariance], name: ScoreName, groups: Sequence[int]
+) -> Learned:
+    """Estimate one score of the trained weights, of the untrained mean over seeds, and the difference of the two."""
 
     def estimate(
-        value: float | None, scores: Sequence[Score], weights: Sequence[float], lowest: float = 0.0
+        value: float | None, scores: Sequence[Equivariance], weights: Sequence[float], lowest: float = 0.0
     ) -> Estimate:
+        """Give ``value``, the sum of ``scores`` times ``weights``, its interval: deviations add like the scores do."""
         if value is None:
             return Estimate(value=None, interval=None, reason=next(score.reason for score in scores if score.reason))
         known = [score.deviations for score in scores if score.deviations is not None]
         if len(known) < len(scores):
             return Estimate(value=value, interval=None)
-        deviations = sum(weight * one[row] for weight, one in zip(weights, known, strict=True))
+        deviations = sum(weight * one[ROW[name]] for weight, one in zip(weights, known, strict=True))
         return Estimate(value=value, interval=interval(value, np.asarray(deviations), groups, lowest))
 
     share = 1 / len(untrained)
-    value: float | None = getattr(trained, kind)
-    by_seed: tuple[float | None, ...] = tuple(getattr(score, kind) for score in untrained)
+    value: float | None = getattr(trained, name)
+    by_seed: tuple[float | None, ...] = tuple(getattr(score, name) for score in untrained)
     measured = [one for one in by_seed if one is not None]
     base = sum(measured) * share if len(measured) == len(by_seed) else None
     difference = None if value is None or base is None else value - base

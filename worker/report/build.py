@@ -1,7 +1,9 @@
-"""Scores to a report: the tables, the comparisons that were asked for, and the provenance of it all."""
+"""From scores to a report: its tables, the comparisons that the request asks for, and the provenance of it all."""
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import timm
@@ -12,6 +14,7 @@ from zooaudit.contract import (
     PROTOCOL,
     Aligned,
     AngleRow,
+    AuditRequest,
     Block,
     Cosine,
     Environment,
@@ -20,8 +23,6 @@ from zooaudit.contract import (
     Model,
     Part,
     PartName,
-    Provisional,
-    ProvisionalPart,
     Report,
     RotationScore,
     ShiftRow,
@@ -29,30 +30,30 @@ from zooaudit.contract import (
     TranslationScore,
     audit_id,
 )
-from zooaudit.contract import Score as ScoreOut
 
-from worker.images.stream import Stream
-from worker.measure.outcome import Frame, Outcome, intervals
-from worker.measure.scores import Kind, Results, Scores
-from worker.measure.similarity import Score, constant
+from worker.measure.experiment import Experiment
+from worker.measure.jackknife import intervals
+from worker.measure.passes import ModelScores
+from worker.measure.scores import Curve, ScoreTable
+from worker.measure.similarity import Equivariance, constant
 from worker.measure.transforms import Rotation, Shift, Transform
-from worker.report.activation import activation, over_depth
+from worker.report.activation import over_channels, over_depth
 from worker.report.baseline import baseline
-from worker.zoo.loading import LoadedModel
+from worker.zoo import LoadedModel
 
 
 def build(
-    frame: Frame,
+    request: AuditRequest,
     model: LoadedModel,
-    stream: Stream,
-    outcome: Outcome,
-    untrained: Sequence[Outcome],
+    experiment: Experiment,
+    scores: ModelScores,
+    untrained: Sequence[ModelScores],
+    device: torch.device,
     timing: Timing,
 ) -> Report:
-    """Put a report together; ``untrained`` are the outcomes of the baseline's seeds."""
-    request = frame.request
-    main = frame.table(outcome.results)
-    cosine = frame.table(outcome.results, "cosine") if request.similarity == "both" else None
+    """Put the report of ``model`` together; ``untrained`` are the scores of the baseline's seeds."""
+    main = experiment.table(scores.results)
+    cosine = experiment.table(scores.results, "cosine") if request.similarity == "both" else None
     return Report(
         id=audit_id(request),
         protocol=PROTOCOL,
@@ -67,145 +68,129 @@ def build(
             weights=model.weights,
             imagenet_top1=model.imagenet_top1,
         ),
-        images=Images(
-            dataset=request.dataset,
-            requested=request.num_images,
-            count=outcome.images,
-            stopped="tolerance" if outcome.images + len(outcome.skipped) < request.num_images else "num_images",
-            groups=len(outcome.groups),
-            seed=request.seed,
-            sha256=stream.sample.sha256,
-            skipped=tuple(sorted(outcome.skipped)),
-        ),
-        method=Method(
-            similarity=request.similarity,
-            border=request.border,
-            resize=max(model.preprocessing.resize, stream.side),
-            canvas_size=stream.side,
-            translations_px=request.translations_px,
-            rotations_deg=request.rotations_deg,
-            precision=request.precision,
-            tolerance=request.tolerance,
-        ),
-        parts=_parts(frame, main, outcome),
-        blocks=_blocks(frame, main, cosine, outcome),
-        borders={b: _parts(frame, frame.table(outcome.results, border=b), outcome) for b in frame.borders()}
+        images=_images(request, experiment, scores),
+        method=_method(request, model, experiment),
+        parts=_parts(experiment, main, scores),
+        blocks=_blocks(experiment, main, cosine, scores),
+        borders={
+            border: _parts(experiment, experiment.table(scores.results, border=border), scores)
+            for border in experiment.borders
+        }
         if request.border == "all"
         else None,
-        cosine=Cosine(parts=_parts(frame, cosine, outcome), activation=over_depth(frame, main, cosine, outcome))
+        cosine=Cosine(
+            parts=_parts(experiment, cosine, scores), activation=over_depth(experiment, main, cosine, scores.reference)
+        )
         if cosine
         else None,
-        baseline=baseline(frame, main, untrained, outcome.groups) if untrained else None,
-        environment=Environment(
-            zooaudit=zooaudit.__version__,
-            python=platform.python_version(),
-            torch=torch.__version__,
-            timm=timm.__version__,
-            torchvision=torchvision.__version__,
-            device=torch.cuda.get_device_name(frame.subject.device) if frame.subject.device.type == "cuda" else "cpu",
-            threads=torch.get_num_threads(),
-            batch_size=stream.batch_size,
-        ),
+        baseline=baseline(experiment, main, untrained, scores.groups) if untrained else None,
+        environment=_environment(device, [scores, *untrained][-1].batch_size),
         timing=timing,
     )
 
 
-def provisional(frame: Frame, results: Results, groups: Sequence[int]) -> Provisional:
-    """What the report would say of its parts if the audit ended now."""
-    table = frame.table(results)
-    return Provisional(
-        images=sum(groups),
-        parts={
-            name: ProvisionalPart(
-                translation=ScoreOut(**_score(translation.mean, groups)),
-                rotation=ScoreOut(**_score(rotation.mean, groups)),
-            )
-            for name, (translation, rotation) in table.parts.items()
-        },
+def _images(request: AuditRequest, experiment: Experiment, scores: ModelScores) -> Images:
+    return Images(
+        dataset=request.dataset,
+        requested=request.num_images,
+        count=scores.images,
+        stopped="tolerance" if scores.images + len(scores.skipped) < request.num_images else "num_images",
+        groups=len(scores.groups),
+        seed=request.seed,
+        sha256=experiment.stream.sample.sha256,
+        skipped=tuple(sorted(scores.skipped)),
     )
 
 
-def is_narrow(frame: Frame, results: Results, groups: Sequence[int], tolerance: float) -> bool:
-    """Whether the confidence interval of every part's score, under every border and by every similarity, is at most
-    ``tolerance`` wide."""
-    for similarity in frame.similarities():
-        for border in frame.borders():
-            for kinds in frame.table(results, similarity, border).parts.values():
-                for score in (kind.mean for kind in kinds if kind.mean.channel is not None):
-                    for interval in intervals(score, groups):
-                        if interval is None or interval[1] - interval[0] > tolerance:
-                            return False
-    return True
+def _method(request: AuditRequest, model: LoadedModel, experiment: Experiment) -> Method:
+    return Method(
+        similarity=request.similarity,
+        border=request.border,
+        resize=max(model.preprocessing.resize, experiment.stream.side),
+        canvas_size=experiment.stream.side,
+        translations_px=request.translations_px,
+        rotations_deg=request.rotations_deg,
+        precision=request.precision,
+        tolerance=request.tolerance,
+    )
 
 
-def _parts(frame: Frame, scores: Scores, outcome: Outcome) -> dict[PartName, Part]:
+def _parts(experiment: Experiment, table: ScoreTable, scores: ModelScores) -> dict[PartName, Part]:
+    sizes = Counter(place.part for place in experiment.representations)
     return {
         name: Part(
-            blocks=frame.subject.depth.parts().count(name),
-            translation=_translation(translation, outcome, name == "Final"),
-            rotation=_rotation(rotation, outcome, name == "Final"),
+            blocks=sizes[name],
+            translation=_translation(curves.translation, scores, name == "Final"),
+            rotation=_rotation(curves.rotation, scores, name == "Final"),
         )
-        for name, (translation, rotation) in scores.parts.items()
+        for name, curves in table.parts.items()
     }
 
 
-def _blocks(frame: Frame, scores: Scores, cosine: Scores | None, outcome: Outcome) -> tuple[Block, ...]:
-    names = frame.subject.depth.names()
+def _blocks(
+    experiment: Experiment, table: ScoreTable, cosine: ScoreTable | None, scores: ModelScores
+) -> tuple[Block, ...]:
     return tuple(
         Block(
-            name=names[index][0],
-            part=part,
-            channels=shape.channels,
-            height=shape.height,
-            width=shape.width,
-            layout=names[index][1],
-            dead_channels=int(constant(outcome.reference[index]).sum()),
-            translation=_translation(scores.blocks[index][0], outcome, part == "Final"),
-            rotation=_rotation(scores.blocks[index][1], outcome, part == "Final"),
-            activation=activation(
-                outcome.reference[index].mean.abs().cpu().numpy(),
-                [[kind.mean.own for kind in table.blocks[index]] for table in (scores, cosine)],
-            )
-            if cosine
-            else None,
+            **asdict(place),
+            dead_channels=int(constant(spread).sum()),
+            translation=_translation(curves.translation, scores, place.part == "Final"),
+            rotation=_rotation(curves.rotation, scores, place.part == "Final"),
+            activation=over_channels(spread, curves, cosine.blocks[index]) if cosine else None,
         )
-        for index, (shape, part) in enumerate(zip(frame.plan, frame.subject.depth.parts(), strict=True))
+        for index, (place, curves, spread) in enumerate(
+            zip(experiment.representations, table.blocks, scores.reference, strict=True)
+        )
     )
 
 
-def _translation(kind: Kind, outcome: Outcome, is_final: bool) -> TranslationScore:
+def _translation(curve: Curve, scores: ModelScores, is_final: bool) -> TranslationScore:
     return TranslationScore(
-        **_score(kind.mean, outcome.groups),
-        aligned=Aligned(**_values(kind.aligned), shifts=kind.whole),
+        **score_fields(curve.mean, scores.groups),
+        aligned=Aligned(**_values(curve.aligned), shifts=curve.whole),
         by_transform=tuple(
-            ShiftRow(shift_px=shift.shift_px, **_row(shift, score, outcome, is_final))
-            for shift, score in kind.rows.items()
+            ShiftRow(shift_px=shift.shift_px, **_row(shift, score, scores, is_final))
+            for shift, score in curve.rows.items()
             if isinstance(shift, Shift)
         ),
     )
 
 
-def _rotation(kind: Kind, outcome: Outcome, is_final: bool) -> RotationScore:
+def _rotation(curve: Curve, scores: ModelScores, is_final: bool) -> RotationScore:
     return RotationScore(
-        **_score(kind.mean, outcome.groups),
+        **score_fields(curve.mean, scores.groups),
         by_transform=tuple(
-            AngleRow(angle_deg=rotation.angle_deg, **_row(rotation, score, outcome, is_final))
-            for rotation, score in kind.rows.items()
+            AngleRow(angle_deg=rotation.angle_deg, **_row(rotation, score, scores, is_final))
+            for rotation, score in curve.rows.items()
             if isinstance(rotation, Rotation)
         ),
     )
 
 
-def _values(score: Score) -> dict[str, Any]:
+def _row(transform: Transform, score: Equivariance, scores: ModelScores, is_final: bool) -> dict[str, Any]:
+    # Logits that never vary decide nothing, so their agreement would say nothing.
+    decides = is_final and score.channel is not None
+    return {**_values(score), "top1_agreement": scores.agreements[transform] if decides else None}
+
+
+def score_fields(score: Equivariance, groups: Sequence[int]) -> dict[str, Any]:
+    """Return the fields of a contract's score: channel and layer with their intervals over ``groups`` of images."""
+    channel, layer = intervals(score, groups)
+    return {**_values(score), "channel_interval": channel, "layer_interval": layer}
+
+
+def _values(score: Equivariance) -> dict[str, Any]:
     return {"channel": score.channel, "layer": score.layer, "reason": score.reason}
 
 
-def _row(transform: Transform, score: Score, outcome: Outcome, is_final: bool) -> dict[str, Any]:
-    # Logits that never vary decide nothing, so it says nothing that the decision stays.
-    decides = is_final and score.channel is not None
-    return {**_values(score), "top1_agreement": outcome.agreements[transform] if decides else None}
-
-
-def _score(score: Score, groups: Sequence[int]) -> dict[str, Any]:
-    channel, layer = intervals(score, groups)
-    return {**_values(score), "channel_interval": channel, "layer_interval": layer}
+def _environment(device: torch.device, batch_size: int) -> Environment:
+    return Environment(
+        zooaudit=zooaudit.__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        timm=timm.__version__,
+        torchvision=torchvision.__version__,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+        batch_size=batch_size,
+    )

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.measure.jackknife import MAX_GROUPS, Sums, half_width, pieces_of
+from worker.measure.jackknife import MAX_GROUPS, Sums, half_width, piece_size
 from worker.measure.moments import Moments, centre
 from worker.measure.similarity import score
 
@@ -131,4 +131,4 @@ def test_unequal_groups_weigh_what_they_hold() -> None:
 
 
 def test_small_samples_are_cut_into_at_least_eight_pieces() -> None:
-    assert [pieces_of(n, 16) for n in (1, 7, 16, 24, 32, 127, 128, 5000)] == [1, 1, 2, 2, 4, 8, 16, 16]
+    assert [piece_size(n, 16) for n in (1, 7, 16, 24, 32, 127, 128, 5000)] == [1, 1, 2, 2, 4, 8, 16, 16]

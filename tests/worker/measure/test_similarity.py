@@ -7,10 +7,10 @@ from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
 from worker.measure.moments import Moments, centre
-from worker.measure.similarity import Score, constant, score
+from worker.measure.similarity import Equivariance, constant, score
 
 
-def scored(a: np.ndarray, b: np.ndarray, similarity: str = "correlation") -> Score:
+def scored(a: np.ndarray, b: np.ndarray, similarity: str = "correlation") -> Equivariance:
     return score(Moments.of(*(centre(torch.tensor(x, dtype=torch.float32)) for x in (a, b))), similarity)
 
 
@@ -39,7 +39,7 @@ def test_cosine_is_scipys(maps) -> None:
 
 def test_negative_correlation_counts_as_none(maps) -> None:
     a, _ = maps
-    assert scored(a[:, :1], -a[:, :1]) == Score(0.0, 0.0)
+    assert scored(a[:, :1], -a[:, :1]) == Equivariance(0.0, 0.0)
 
 
 def test_permuted_channels_are_a_layer_equivariance_of_one() -> None:

@@ -43,7 +43,10 @@ def test_the_parameters_that_no_zoo_states_are_counted(redis) -> None:
     redis.hset(CATALOGUE_KEY, mapping={"version": "1", "json": content})
     model_depths.count_parameters(redis)
     found = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
-    assert [one.parameters for one in found.entries] == [11_689_512, model_depths.loading.parameters("timm", "test_vit")]
+    assert [one.parameters for one in found.entries] == [
+        11_689_512,
+        model_depths.loading.parameters("timm", "test_vit"),
+    ]
     assert found.datasets == {"synthetic": None}
     assert redis.hget(CATALOGUE_KEY, "version") != b"1"
 

@@ -1,0 +1,65 @@
+"""What all passes of one audit have in common: where, on which images and how models are measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from zooaudit.contract import BORDERS, AuditRequest, Border, PartName
+
+from worker.depth import Representation
+from worker.images.stream import Stream
+from worker.measure.budget import Budget
+from worker.measure.progress import ForwardCounter
+from worker.measure.scores import Results, ScoreTable, tabulate
+from worker.measure.similarity import Similarity
+from worker.measure.transforms import Rotation, Shift, Transform, Views
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The set-up of one audit. The model and its untrained baselines are measured in the same one.
+
+    ``representations``  where feature maps are compared, in the order of the depth
+    ``absent``           why the model has no Pool or no Final, if it has none
+    ``views``            how views are cut from a canvas
+    ``similarities``     those asked for; the first is that of the report's parts and blocks
+    ``borders``          those asked for; the first is that of the report's parts and blocks
+    ``budget``           which transforms one pass over the images measures, and how many images go through at once
+    ``stream``           the images
+    ``forwards``         counts the forward passes and tells the progress
+    """
+
+    representations: Sequence[Representation]
+    absent: Mapping[PartName, str]
+    views: Views
+    similarities: tuple[Similarity, ...]
+    borders: tuple[Border, ...]
+    budget: Budget
+    stream: Stream
+    forwards: ForwardCounter
+
+    def table(self, results: Results, similarity: Similarity | None = None, border: Border | None = None) -> ScoreTable:
+        """Tabulate ``results`` by one similarity and under one border, by default the first of those asked for."""
+        return tabulate(
+            results,
+            self.representations,
+            self.absent,
+            self.views.size,
+            similarity or self.similarities[0],
+            border or self.borders[0],
+        )
+
+
+def similarities_of(request: AuditRequest) -> tuple[Similarity, ...]:
+    """Return the similarities that ``request`` asks for, the main one first."""
+    return ("correlation", "cosine") if request.similarity == "both" else (request.similarity,)
+
+
+def borders_of(request: AuditRequest) -> tuple[Border, ...]:
+    """Return the borders that ``request`` asks for, the main one first."""
+    return BORDERS if request.border == "all" else (request.border,)
+
+
+def transforms_of(request: AuditRequest) -> list[Transform]:
+    """Return the transforms that ``request`` asks for: shifts under each border, then rotations."""
+    shifts = [Shift(shift_px, border) for border in borders_of(request) for shift_px in request.translations_px]
+    return [*shifts, *map(Rotation, request.rotations_deg)]
