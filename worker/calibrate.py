@@ -1,8 +1,8 @@
-"""Networks whose scores are known by construction, through the real pipeline: ``python -m worker.calibrate [--quick]``.
+"""Audit networks whose scores are known by construction: ``python -m worker.calibrate [--quick]``.
 
-Each is audited like any other model, from image to report, and its report must say what theory says. The command prints
-the table and ends with status 1 on any deviation. A worker checks the quick ones when it starts and takes no audits if
-they fail.
+Each goes through the real pipeline like any other model, from image to report, and its report must agree with theory.
+The command prints a table and ends with status 1 on any deviation. A worker checks the quick networks when it starts
+and takes no audits if one fails.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from worker.zoo.own import from_module
 SIZE = 64
 IMAGES = 8
 EXACT = 5e-6
-"""What float32 may cost a score that is 1 in theory."""
+"""How far float32 may move a score that is 1 in theory."""
 
 
 class Circular(nn.Conv2d):
@@ -56,8 +56,7 @@ class P4(nn.Module):
 
 
 class PlaceBlind(nn.Module):
-    """Gives every position the value of a fixed pattern times the image's mean: it depends on the image, and moves
-    with nothing."""
+    """Adds the image's mean to a fixed pattern: the output depends on the image, but nothing in it moves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,14 +106,14 @@ class Dead(nn.Module):
 
 
 def gaussian(channels: int, into: int) -> Tensor:
-    """Isotropic kernels, the same seen from all four sides, of several widths and signs, (into, channels, 3, 3)."""
+    """Make isotropic kernels, the same from all four sides, of several widths and signs, (into, channels, 3, 3)."""
     square = torch.tensor([[2.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 2.0]])
     widths = torch.linspace(0.5, 2.0, into * channels).view(into, channels, 1, 1)
     return torch.randn(into, channels, 1, 1).sign() * torch.exp(-square / widths)
 
 
 def rotated_copies(channels: int, into: int) -> Tensor:
-    """One odd kernel, a slope, turned by a quarter from each output channel to the next, (into, channels, 3, 3)."""
+    """Make one odd kernel, a slope, a quarter further turned in each output channel, (into, channels, 3, 3)."""
     slope = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / channels
     return torch.stack([torch.rot90(slope, quarters) for quarters in range(into)])[:, None].repeat(1, channels, 1, 1)
 
@@ -130,7 +129,7 @@ def _unit(layer: nn.Module) -> nn.Sequential:
 
 
 def _network(*blocks: nn.Module) -> nn.Sequential:
-    """``blocks`` "0", "1", ..., then a global pool and a classifier."""
+    """Chain ``blocks``, named "0", "1", ..., with a global pool and a classifier."""
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(10))
 
 
@@ -146,8 +145,15 @@ SHIFTS: dict[str, Any] = {"translations_px": (1, 2, 3, 4, 5, 6), "rotations_deg"
 
 @dataclass(frozen=True)
 class Known:
-    """A network whose rows are known: ``expect`` gives the bounds of channel and layer of a block under an amount, in
-    px or degrees; None stands for a null with a reason."""
+    """A network whose scores are known.
+
+    ``build``    makes it; ``blocks`` are the paths of the blocks that are checked
+    ``request``  the fields of the request that audits it
+    ``expect``   returns the bounds of a block's channel and layer score under a shift in px or a rotation in degrees;
+                 None stands for a null with a reason
+    ``dead``     how many dead channels a block has
+    ``quick``    whether a worker checks it when it starts
+    """
 
     name: str
     build: Callable[[], nn.Module]
@@ -159,7 +165,7 @@ class Known:
 
 
 def _odd(block: str, amount: int) -> tuple[Bound, Bound]:
-    """After a stride of 2: exact at even shifts, and not at odd ones."""
+    """Bounds behind a stride of 2: equivariance is exact at even shifts and lost at odd ones."""
     return (ONE, ONE) if block == "0" or amount % 2 == 0 else ((0.0, 0.97), (0.0, 0.97))
 
 
@@ -229,7 +235,7 @@ NETWORKS = (
 
 
 def audit(known: Known, device: str | None = None) -> Report:
-    """The report of a network of known answers, by way of the whole pipeline."""
+    """Audit a known network through the whole pipeline."""
     torch.manual_seed(0)
     module = known.build()
     model = from_module(module, known.name, SIZE, known.blocks, layout="NCHW")
@@ -240,7 +246,7 @@ def audit(known: Known, device: str | None = None) -> Report:
 
 
 def deviations(known: Known, report: Report) -> list[str]:
-    """What a report says that it must not."""
+    """List every place where ``report`` disagrees with theory, one sentence each."""
     wrong = []
     for block in report.blocks:
         if block.name not in known.blocks or block.part == "Pool":
@@ -262,25 +268,25 @@ def deviations(known: Known, report: Report) -> list[str]:
 
 
 def _rows(block: Block) -> list[tuple[int, ShiftRow | AngleRow]]:
-    """Each row of a block with its amount, in px or degrees."""
+    """List the rows of a block, each with its shift in px or rotation in degrees."""
     shifts = [(row.shift_px, row) for row in block.translation.by_transform]
     return [*shifts, *((row.angle_deg, row) for row in block.rotation.by_transform)]
 
 
 def blur_against_max() -> tuple[float, float]:
-    """Mean channel equivariance at odd circular shifts of max-pooling, and of a blur before subsampling."""
+    """Measure channel equivariance at odd circular shifts, after max-pooling and after a blur before subsampling."""
     known = Known(
         "pools", lambda: _network(_unit(Circular(3, 8)), Pools(8)), ("0", "1.max", "1.blur"), SHIFTS, lambda *_: None
     )
-    found = {block.name: block.translation.by_transform for block in audit(known).blocks}
+    rows = {block.name: block.translation.by_transform for block in audit(known).blocks}
     largest, blurred = (
-        fmean(row.channel or 0.0 for row in found[name] if row.shift_px % 2) for name in ("1.max", "1.blur")
+        fmean(row.channel or 0.0 for row in rows[name] if row.shift_px % 2) for name in ("1.max", "1.blur")
     )
     return largest, blurred
 
 
 def check(device: str | None = None) -> None:
-    """Audit the quick ones; exits with status 1, and says what is wrong on standard error, if a score is."""
+    """Audit the quick networks; exit with status 1 and a message on standard error if a score is wrong."""
     for known in NETWORKS:
         if known.quick and (wrong := deviations(known, audit(known, device))):
             sys.exit("\n".join(f"{known.name}: {item}" for item in wrong))

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class Trace(TorchFunctionMode):
-    """Within this context it is noted what each convolution and each batch norm takes; then :meth:`fold`."""
+    """Within this context, note which tensors each convolution and each batch norm takes; afterwards :meth:`fold`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Trace(TorchFunctionMode):
         return output
 
     def fold(self, module: nn.Module) -> int:
-        """Fold, in place, every batch norm of ``module`` whose input nothing else saw; how many those were."""
+        """Fold, in place, every batch norm of ``module`` whose input nothing else uses; return how many were folded."""
         convolutions = {id(item.weight): item for item in module.modules() if isinstance(item, nn.Conv2d)}
         norms = {id(item.running_mean): (name, item) for name, item in module.named_modules() if type(item) in FOLDED}
         folded = 0
@@ -63,7 +63,7 @@ FOLDED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     nn.BatchNorm2d: lambda _norm: nn.Identity(),
     BatchNormAct2d: lambda norm: nn.Sequential(norm.drop, norm.act),
 }
-"""What is left of each kind of batch norm."""
+"""What remains of each class of batch norm."""
 
 
 def _tensors(tree: Any) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""The transforms T: how they act on an image, and how the feature maps of both are laid upon each other.
+"""The transforms T: how they act on an image, and how the feature maps of both views are laid upon each other.
 
 Images and canvases are (N, 3, height, width), feature maps (N, h, w, K). All shifts are diagonal, down and right;
 rotations are counter-clockwise.
@@ -16,7 +16,8 @@ Border = Literal["crop", "zero", "circular"]
 
 @dataclass(frozen=True)
 class Shift:
-    """By ``shift_px``; ``border`` says what enters: real pixels of the canvas, zeros, or the other side of the view."""
+    """A diagonal shift by ``shift_px``. ``border`` says what enters the view: real pixels of the canvas ("crop"),
+    zeros, or the view's other side ("circular")."""
 
     shift_px: int
     border: Border = "crop"
@@ -24,6 +25,8 @@ class Shift:
 
 @dataclass(frozen=True)
 class Rotation:
+    """A rotation by ``angle_deg``, a multiple of 90."""
+
     angle_deg: int
 
     @property
@@ -36,18 +39,20 @@ Transform = Shift | Rotation
 
 @dataclass(frozen=True)
 class Views:
-    """The views of a canvas whose side is ``size + room``, where ``room`` is the largest shift asked for. The reference
-    view, and with it the rotated ones, is the same for all borders."""
+    """The views, of ``size`` pixels, of a canvas of ``size + room`` pixels; ``room`` is the largest shift asked for.
+
+    The reference view and the rotated views are the same for all borders.
+    """
 
     size: int
     room: int
 
     def reference(self, canvas: Tensor) -> Tensor:
-        """x_0 = canvas[room : room + size] on both axes: the view that every other one is compared with."""
+        """Return x_0 = canvas[room : room + size] on both axes, the view with which every other one is compared."""
         return self._window(canvas, self.room)
 
     def transformed(self, canvas: Tensor, transform: Transform) -> Tensor:
-        """T(x_0). Under border "crop" a shifted view is another window of the canvas, so every pixel is real."""
+        """Return T(x_0). Under border "crop" a shifted view is another window of the canvas, so every pixel is real."""
         match transform:
             case Rotation():
                 return torch.rot90(self.reference(canvas), transform.quarters, (2, 3))
@@ -65,9 +70,9 @@ class Views:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How f(T(x)) is laid upon f(x): both are cut to ``height`` x ``width``, then b undergoes T's inverse.
+    """How b = f(T(x)) is laid upon a = f(x): both are cut to ``height`` x ``width`` cells, and b undergoes T's inverse.
 
-    ``offset`` (rows, columns) is where b's window begins, the shift in cells of the map, rounded down; a's begins at 0.
+    ``offset`` (rows, columns) is where b's window begins: the shift in cells of the map, rounded down. a's begins at 0.
     """
 
     height: int
@@ -87,10 +92,10 @@ class Alignment:
 
 
 def align(transform: Transform, height: int, width: int, size: int) -> Alignment | str:
-    """The alignment of maps of ``height`` x ``width`` cells for an input of ``size`` pixels, or why there is none.
+    """Align maps of ``height`` x ``width`` cells for an input of ``size`` pixels; a string says why that is impossible.
 
-    Comparing a with the inverse of T applied to b pairs the same cells as comparing T(a) with b. A 1x1 map stays as
-    it is: there T is the identity, and the comparison measures invariance.
+    Comparing a with the inverse of T applied to b pairs the same cells as comparing T(a) with b. On a 1x1 map T is the
+    identity, and the comparison measures invariance.
 
     >>> align(Shift(33), 7, 7, 224)
     Alignment(height=6, width=6, offset=(1, 1), roll=False, quarters=0)
@@ -112,7 +117,7 @@ def align(transform: Transform, height: int, width: int, size: int) -> Alignment
 
 
 def is_whole(shift_px: int, height: int, width: int, size: int) -> bool:
-    """Whether a shift is a whole number of cells of a map, so that nothing is rounded when two are compared.
+    """Tell whether a shift is a whole number of cells of a map, so that no rounding enters the comparison.
 
     >>> [shift for shift in range(1, 33) if is_whole(shift, 14, 14, 224)]
     [16, 32]
