@@ -1,7 +1,7 @@
 """One audit, from a request to a report. It needs no queue, no server and no Redis."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from worker.depth import Representation
 from worker.errors import AuditError
 from worker.images.dataset import open_dataset
 from worker.images.stream import Stream
-from worker.measure.budget import keep_freed_memory, plan_budget
+from worker.measure.budget import Budget, keep_freed_memory, plan_budget
 from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
 from worker.measure.fold import Trace
 from worker.measure.forward import Subject, representations
@@ -59,20 +59,9 @@ def run(
     request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
 
     subject, places = prepare(loaded, loaded.module, request, views, target)
-    transforms = transforms_of(request)
-    budget = plan_budget(subject, places, views.size, transforms, memory_gib, batch_size)
-    models = 1 + request.baseline * request.baseline_seeds
-    total = models * request.num_images * (len(transforms) + len(budget.passes))
-    experiment = Experiment(
-        representations=places,
-        absent=dict(loaded.depth.absent),
-        views=views,
-        similarities=similarities_of(request),
-        borders=borders_of(request),
-        budget=budget,
-        stream=Stream(sample, loaded.preprocessing, views.size + views.room, decode_processes),
-        forwards=ForwardCounter(total, on_progress, report.provisional),
-    )
+    budget = plan_budget(subject, places, views.size, transforms_of(request), memory_gib, batch_size)
+    stream = Stream(sample, loaded.preprocessing, views.size + views.room, decode_processes)
+    experiment = set_up(request, loaded, places, views, budget, stream, on_progress)
     scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
     untrained = measure_untrained(request, loaded, experiment, scores, target)
 
@@ -143,6 +132,30 @@ def prepare(
     if request.precision == "float32":
         trace.fold(subject.module)
     return subject, places
+
+
+def set_up(
+    request: AuditRequest,
+    loaded: zoo.LoadedModel,
+    places: Sequence[Representation],
+    views: Views,
+    budget: Budget,
+    stream: Stream,
+    on_progress: OnProgress,
+) -> Experiment:
+    """Put together what all passes have in common, for the model and for its untrained baselines."""
+    models = 1 + request.baseline * request.baseline_seeds
+    views_of_image = len(budget.passes) + sum(map(len, budget.passes))  # each pass sees the reference view, too
+    return Experiment(
+        representations=places,
+        absent=dict(loaded.depth.absent),
+        views=views,
+        similarities=similarities_of(request),
+        borders=borders_of(request),
+        budget=budget,
+        stream=stream,
+        forwards=ForwardCounter(models * request.num_images * views_of_image, on_progress, report.provisional),
+    )
 
 
 def measure_untrained(
