@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from zooaudit import AuditClient, AuditFailed, Report, Status, ZooauditError
-from zooaudit.views.terminal import progress, report_text
+from zooaudit.views.terminal import print_report, progress
 
 from service import stack
 
@@ -67,7 +67,7 @@ def audit_all(client: AuditClient) -> None:
         path = Path(f"demo-report-{model.split('/')[-1]}.json")
         path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         print()
-        report_text(report, sys.stdout)
+        print_report(report, sys.stdout)
         print(f"The whole report: {path}\n", flush=True)
 
 

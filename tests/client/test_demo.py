@@ -27,8 +27,8 @@ class Service:
             made = audit("failed" if failed else "succeeded", audit_id(asked), failed or None)
             self.audits[made.id] = made.model_copy(update={"request": asked})
             return answer(self.audits[made.id], 202)
-        found = self.audits[request.url.path.split("/")[2]]
-        return answer(report(found.request.weights) if request.url.path.endswith("/report") else found)
+        stored = self.audits[request.url.path.split("/")[2]]
+        return answer(report(stored.request.weights) if request.url.path.endswith("/report") else stored)
 
 
 def run_demo(service: Service, folder, monkeypatch) -> dict[str, str]:
@@ -36,8 +36,8 @@ def run_demo(service: Service, folder, monkeypatch) -> dict[str, str]:
     monkeypatch.chdir(folder)
     with AuditClient(transport=httpx.MockTransport(service)) as client:
         demo.audit_all(client)
-    found = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
-    return {name: body["model"]["weights"]["kind"] for name, body in found.items()}
+    reports = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    return {name: body["model"]["weights"]["kind"] for name, body in reports.items()}
 
 
 def test_pretrained_weights_where_they_can_be_had(tmp_path, monkeypatch, capsys):
@@ -50,9 +50,9 @@ def test_untrained_weights_where_they_cannot_and_it_says_so(tmp_path, monkeypatc
     service = Service(NO_DOWNLOAD)
     kinds = run_demo(service, tmp_path, monkeypatch)
     assert list(kinds.values()) == ["untrained"] * len(demo.MODELS)
-    told = capsys.readouterr().out
-    assert "cannot be downloaded from here: The hub cannot be reached." in told
-    assert told.count("UNTRAINED weights: the architecture's own equivariance") == len(demo.MODELS)
+    printed = capsys.readouterr().out
+    assert "cannot be downloaded from here: The hub cannot be reached." in printed
+    assert printed.count("UNTRAINED weights: the architecture's own equivariance") == len(demo.MODELS)
     assert len(service.audits) == len(demo.MODELS) + 1  # one attempt is enough to know
 
 

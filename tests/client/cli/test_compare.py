@@ -40,7 +40,7 @@ def serve(request: httpx.Request) -> httpx.Response:
     if request.url.path == "/audit":
         assert request.url.params["status"] == "succeeded"
         return answer(AuditList(audits=AUDITS, total=len(AUDITS), next_cursor=None))
-    return answer(next(found for found in AUDITS if request.url.path == f"/audit/{found.id}"))
+    return answer(next(listed for listed in AUDITS if request.url.path == f"/audit/{listed.id}"))
 
 
 def compare(*arguments: str) -> tuple[int, dict[str, str]]:
@@ -91,7 +91,7 @@ def test_accuracies_of_a_file_in_the_shape_of_timm_s(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("model,top5\nresnet18,1\n", "there is no column top1"),
         ("", "there is no column model and no column top1"),
@@ -101,11 +101,11 @@ def test_accuracies_of_a_file_in_the_shape_of_timm_s(tmp_path):
         (None, "No such file"),
     ],
 )
-def test_a_file_without_accuracies(tmp_path, content, said):
+def test_a_file_without_accuracies(tmp_path, content, message):
     file = tmp_path / "top1.csv"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         read_top1(Path(file))
     assert str(file) in str(caught.value)
 
