@@ -1,4 +1,4 @@
-"""What the service sends, a transport that plays it in order, and how to ask either client."""
+"""Records that a service may send, a transport that plays answers in order, and a way to call either client."""
 
 import inspect
 import random
@@ -118,7 +118,7 @@ def report(weights: str = "pretrained", final_reason: str | None = None) -> Repo
 
 
 def whole_report() -> Report:
-    """A report with all that can be asked for, and no number twice."""
+    """Make a report with everything that a request can ask for, in which no number occurs twice."""
     numbers = iter(random.Random(0).sample(range(1, 1_000_000), 5_000))
 
     def one() -> float:
@@ -165,7 +165,7 @@ def whole_report() -> Report:
 
 
 def comparison(reason: str | None = None) -> Comparison:
-    """Of two audits. Without accuracies there is a ``reason``."""
+    """Make a comparison of two audits. With a ``reason``, it has no accuracies."""
     score = Score(channel=0.91, channel_interval=(0.9, 0.92), layer=0.95, layer_interval=(0.94, 0.96))
     first, second = ID, "f" * 32
     row = {"family": "resnet", "weights": "pretrained", "parameters": 11_689_512, "input_size": 224, "images": 8}
@@ -222,14 +222,14 @@ def model_detail(blocks_reason: str | None = None) -> ModelDetail:
 
 
 async def got(asked: Any) -> Any:
-    """What a method of either client gives."""
+    """Return what a method of either client gives, awaited where it is a coroutine."""
     if inspect.isawaitable(asked):
         return await asked
     return [item async for item in asked] if inspect.isasyncgen(asked) else asked
 
 
 def foreign_problem(status: int, detail: str, title: str = "Busy", **extensions: Any) -> Problem:
-    """A problem of a type that this project does not list: what a proxy or another version may answer."""
+    """Make a problem of a type that this project does not list, as a proxy or another version may answer."""
     return Problem(type="urn:example:some-word", title=title, status=status, detail=detail, **extensions)
 
 
@@ -237,14 +237,14 @@ NO_SUCH_MODEL = problem("unknown-model", "There is no model 'timm/resnet19'.", s
 
 
 def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
-    """A response with a contract's object; header names are written with underscores."""
+    """Make a response with a record of the contract. Names of headers have underscores for their hyphens."""
     content_type = "application/problem+json" if isinstance(body, Problem) else "application/json"
     fields = {"Content-Type": content_type, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return httpx.Response(status, content=body.model_dump_json(), headers=fields)
 
 
 class Script(httpx.MockTransport):
-    """Plays the given steps in order, the last for ever: responses, exceptions to raise, or functions of a request."""
+    """Plays the given steps in order, and then repeats the last: responses, exceptions, or functions of a request."""
 
     def __init__(self, *steps: httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]) -> None:
         super().__init__(self._play)

@@ -1,4 +1,4 @@
-"""One request of either client: what it sends, how it reads answers and problems, when it tries again."""
+"""One request of either client: what it sends, how it reads answers and problems, when it repeats the request."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""The demo's one decision: where weights cannot be downloaded it says so and audits untrained ones; else it fails."""
+"""The demo's one decision: if weights cannot be downloaded, it says so and audits untrained ones; else it fails."""
 
 import json
 
@@ -14,7 +14,7 @@ NO_DOWNLOAD = problem("hub-unreachable", "The hub cannot be reached.")
 
 
 class Service:
-    """Answers as the service does, with ``pretrained_error`` where pretrained weights are asked for."""
+    """Answers as the service does. Audits of pretrained weights fail with ``pretrained_error``, if there is one."""
 
     def __init__(self, pretrained_error: Problem | None) -> None:
         self.pretrained_error = pretrained_error
@@ -32,7 +32,7 @@ class Service:
 
 
 def run_demo(service: Service, folder, monkeypatch) -> dict[str, str]:
-    """The kinds of weights in the reports that the demo writes."""
+    """Run the demo, and return the kind of weights in each report that it writes."""
     monkeypatch.chdir(folder)
     with AuditClient(transport=httpx.MockTransport(service)) as client:
         demo.audit_all(client)

@@ -1,4 +1,4 @@
-"""Handles: from asking to the report, whatever becomes of the audit, and of the one who waits."""
+"""Handles, from the request to the report, whether the audit succeeds or not and the wait is interrupted or not."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Imports within the client run one way, from the command line down to the contract; those for types do, too."""
+"""Imports within the client run one way, from the command line down to the contract, even those for types only."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zooaudit
 
-LAYERS = (  # each imports only what stands before it
+LAYERS = (  # each imports only from itself and the ones before it
     *("version", "contract", "views", "results", "errors", "options", "exchange", "flows", "handle"),
     *("client", "async_client", "cli"),
 )
@@ -19,7 +19,7 @@ MODULES = {
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of zooaudit that a file imports, wherever in it."""
+    """List the modules of zooaudit that a file imports, at its top or within functions."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):

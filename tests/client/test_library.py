@@ -1,4 +1,4 @@
-"""Both clients on the real service, with a real worker process whose measurements are made up."""
+"""Both clients with the real service, and a real worker process that reports made-up scores."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""What `import zooaudit` gives, and that it costs next to nothing."""
+"""`import zooaudit` gives the public names, and costs next to nothing."""
 
 import subprocess
 import sys

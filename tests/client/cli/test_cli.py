@@ -1,4 +1,4 @@
-"""The command line as a script or a person runs it: real processes, the real service and a real worker."""
+"""The command line as a script or a person runs it, with real processes, the real service and a real worker."""
 
 import json
 import os
@@ -168,7 +168,7 @@ def test_a_sweep_audits_all_that_match_once_and_ends_with_a_table(service, clien
     assert "2 of 2 have ended: 2 succeeded" in ran.stderr
     before = [audit.id for audit in client.audits()]
 
-    # Asked for again, with one more in it: what is done is not done again.
+    # The second sweep has one more model; audits that have ended are not run again.
     again = run(service.url, "sweep", "timm/test_[rnv]*[2t]", *options, "--json")
     assert again.returncode == 0, again.stderr
     entries = json.loads(again.stdout)
@@ -283,7 +283,7 @@ def test_bash_completes_commands_models_and_audits(service, client, tmp_path):
     program = tmp_path / "zooaudit"
     program.write_text(f"#!{sys.executable}\nimport sys\nfrom zooaudit.cli import main\nsys.exit(main())\n")
     program.chmod(0o755)
-    # As readline calls what the script has registered for zooaudit.
+    # Calls the function that the script registered for zooaudit, as readline does.
     script = r"""
     eval "$(zooaudit completion bash)"
     COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; COMP_WORDS=($1)

@@ -1,4 +1,4 @@
-"""``zooaudit compare``: which audits it takes, which accuracies, and what it prints."""
+"""``zooaudit compare``: which audits and accuracies it compares, and what it prints."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def serve(request: httpx.Request) -> httpx.Response:
 
 
 def compare(*arguments: str) -> tuple[int, dict[str, str]]:
-    """The exit code, and what the comparison was asked for with."""
+    """Run the command, and return its exit code and the query for the comparison."""
     script = Script(serve)
     with AuditClient("http://service.test", transport=script) as client:
         code = commands.compare(client, make_parser().parse_args(["compare", *arguments]))

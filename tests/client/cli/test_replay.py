@@ -1,4 +1,4 @@
-"""Replays: what counts as the same, and what the first difference is."""
+"""Replays: which reports count as the same, and what the first difference is."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests.client.samples import report
 
 
 def changed(**changes: Any) -> Report:
-    """The sample report with other values at dotted paths, ``__`` for the dots."""
+    """Make the sample report with other values at dotted paths, written with ``__`` for each dot."""
     body = report().model_dump(mode="json")
     for path, value in changes.items():
         *parents, last = path.split("__")

@@ -1,4 +1,4 @@
-"""Figures show the reports' own numbers, leave gaps where there are none, and take names for text."""
+"""Figures show the reports' own numbers, have gaps for missing ones, and show names as text."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def report(model: str = "timm/resnet18.a1_in1k", top1: float | None = None, **re
 
 
 def without(report: Report, part: str, reason: str) -> Report:
-    """The report with that part's translation not measured."""
+    """Copy a report, without a score for that part's translation."""
     nothing = TranslationScore(channel=None, layer=None, reason=reason, by_transform=())
     changed = report.parts[part].model_copy(update={"translation": nothing})
     blocks = tuple(block for block in report.blocks if block.part != part)
@@ -180,7 +180,7 @@ def page(browser) -> Iterator[Page]:
 
 @pytest.fixture
 def kaleido(browser, monkeypatch) -> None:
-    """Where there is no browser that kaleido finds by itself, it takes the other tests'."""
+    """Give kaleido the browser of the other tests, unless it finds one by itself."""
     if not (shutil.which("chromium") or shutil.which("google-chrome")):
         monkeypatch.setenv("BROWSER_PATH", browser.browser_type.executable_path)
 

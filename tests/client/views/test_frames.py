@@ -12,7 +12,7 @@ SCORES = ["channel", "channel_low", "channel_high", "layer", "layer_low", "layer
 
 
 def numbers_in(value: Any) -> set[float]:
-    """Every number under the names of scores, however deep; no id, count or setting."""
+    """Collect all scores in nested dicts and lists, but no ids, counts or settings."""
     if isinstance(value, dict):
         return set().union(*(numbers_in(inner) for inner in value.values()))
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Tables and progress: aligned lines in a pipe, drawn on a terminal, nothing obeyed that a service sent."""
+"""Tables and progress are aligned lines in a pipe and drawn on a terminal, which obeys nothing that a service sent."""
 
 import io
 

@@ -31,7 +31,7 @@ Query = Mapping[str, str | int]
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """``timeout`` is in seconds."""
+    """A request for a client to make. ``timeout`` is in seconds."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""Reports, audits and comparisons as the clients give them: the contract's records, which show themselves."""
+"""Reports, audits and comparisons as the clients return them: the contract's records, with methods that show them."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EqualByContent:
-    """Makes a record equal to the contract's own record of the same content; pydantic finds their classes different."""
+    """Makes a record equal to the contract's record of the same content; to pydantic, two classes are never equal."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, contract.Contract):
@@ -27,7 +27,7 @@ class EqualByContent:
 
 
 class Report(EqualByContent, contract.Report):
-    """The result of an audit, with a table as its text, a data frame and figures."""
+    """The result of an audit. It prints as a table, and gives a data frame and figures."""
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return every score and interval of the report in long form. Needs pandas.
@@ -65,7 +65,7 @@ class Report(EqualByContent, contract.Report):
 
 
 class Audit(EqualByContent, contract.Audit):
-    """An accepted request, its state and its progress, with a line as its text. Times are UTC."""
+    """An accepted request, its state and its progress. It prints as one line. Times are UTC."""
 
     def __repr__(self) -> str:
         return f"<Audit {self.id} {subject(self.request)}: {state(self)}>"
@@ -83,7 +83,7 @@ class AuditList(EqualByContent, contract.AuditList):
 
 
 class Comparison(EqualByContent, contract.Comparison):
-    """Audits of one method on the same images, with tables as its text, data frames and figures."""
+    """Audits of one method on the same images. It prints as tables, and gives data frames and figures."""
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return every score and interval in long form: a row for each audit, ``part`` and ``kind`` ("translation" or

@@ -1,4 +1,4 @@
-"""Runs one command line: turns every error into one sentence and an exit code."""
+"""Runs one command line, and turns every error into one sentence and an exit code."""
 
 import os
 import sys

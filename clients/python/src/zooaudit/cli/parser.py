@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of all commands; the ``run`` that it parses is the command's function."""
+    """Make the parser of all commands. It stores the function of the command that it parses as ``run``."""
     parser = argparse.ArgumentParser(
         prog="zooaudit",
         description="Audits how equivariant pretrained image models are, and where in their depth.",
@@ -183,7 +183,7 @@ def _command(
     text: str,
     *parents: argparse.ArgumentParser,
 ) -> argparse.ArgumentParser:
-    """Add the parser of a command that asks the service, with the options of ``parents`` and those of all commands."""
+    """Add a command that talks to the service, with the options of ``parents`` and those of all such commands."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--url", help="the service's address")
     shared.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")

@@ -1,4 +1,4 @@
-"""Whether an audit that ran again gave the same report."""
+"""Compares the two reports of an audit that ran again."""
 
 import math
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def read_report(path: Path) -> Report:
 
 
 def compare(before: Report, after: Report) -> Verdict:
-    """Compare all of two reports but what differs in every run: ids, environment and timing."""
+    """Compare two reports, except for what differs in every run: ids, environment and timing."""
     differences = list(_differences("", before.model_dump(exclude=PER_RUN), after.model_dump(exclude=PER_RUN)))
     beyond = [difference for difference in differences if not _is_close(difference.before, difference.after)]
     return Verdict(

@@ -66,8 +66,8 @@ class Estimate(Contract):
 
 
 class Learned(Contract):
-    """One score on the same images, measured three times: of the requested weights, of the untrained architecture
-    (the mean over its seeds), and the first minus the second. ``by_seed`` has the untrained score of each seed."""
+    """One score on the same images: ``pretrained``, of the requested weights; ``untrained``, of the untrained
+    architecture (the mean over its seeds); and their ``difference``. ``by_seed`` has the untrained scores by seed."""
 
     pretrained: Estimate
     untrained: Estimate

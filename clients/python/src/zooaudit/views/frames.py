@@ -141,7 +141,7 @@ def _baseline_rows(baseline: Baseline, shared: Row) -> Iterator[Row]:
 
 
 def _estimate_cells(learned: LearnedScore, name: str) -> Row:
-    """Give the estimate called ``name`` of both scores; a reason of the channel score goes before one of the layer."""
+    """Give the estimate called ``name`` of both scores, with the reason of the channel score, else of the layer."""
     channel, layer = getattr(learned.channel, name), getattr(learned.layer, name)
     return {
         "channel": channel.value,

@@ -1,4 +1,4 @@
-"""What a person sees of tables and progress: drawn by rich on a terminal, plain aligned lines in a pipe."""
+"""Prints tables and shows progress: drawn by rich on a terminal, as plain aligned lines in a pipe."""
 
 import sys
 from collections import Counter
@@ -76,7 +76,7 @@ def spinner(text: str) -> Iterator[None]:
 
 @contextmanager
 def following(audit: Audit) -> Iterator[ShowAudit]:
-    """Show the progress of one audit, and say that it goes on to anyone who stops waiting."""
+    """Show the progress of one audit; if the wait is interrupted, say that the audit goes on."""
     try:
         with progress() as show:
             show(audit)
@@ -138,7 +138,8 @@ def _progress_lines(out: TextIO) -> ShowAudit:
 
 @contextmanager
 def sweep_progress(out: TextIO | None = None) -> Iterator[ShowSweep]:
-    """Give a function that shows how many audits of a sweep are in which state: a bar, or a line for every change."""
+    """Give a function that shows how many audits of a sweep are in which state: a bar, or a line
+    whenever that changes."""
     out = out or sys.stderr
     if not has_rich(out):
         yield _sweep_lines(out)

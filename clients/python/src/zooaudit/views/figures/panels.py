@@ -1,4 +1,4 @@
-"""Panels of scores: what a figure consists of."""
+"""The panels of a figure, and how they are laid out."""
 
 import textwrap
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 @dataclass
 class Panel:
-    """``lines`` are below the title of the panel, ``hover`` is shown over it."""
+    """One panel of a figure. ``lines`` are below its title, ``hover`` is shown over it."""
 
     title: str
     lines: Sequence[str]
@@ -49,7 +49,7 @@ class Panel:
 
 
 class Panels:
-    """Panels in one or more columns, with one legend, one range of scores and one kind of horizontal axis.
+    """Panels in one or more columns, with one legend, one range of scores and one range of the horizontal axis.
 
     ``x`` are the settings of the horizontal axes, ``dividers`` the places of vertical lines in every panel.
     """
@@ -65,7 +65,7 @@ class Panels:
         self._highest = 0.0
 
     def begin(self, title: str, lines: Sequence[str] = (), hover: Sequence[str] = ()) -> None:
-        """Begin a panel, to which all that is added from now on belongs."""
+        """Begin a panel. Everything added from now on belongs to it."""
         self._panels.append(Panel(title, lines, hover))
 
     def add_note(self, note: str) -> None:
