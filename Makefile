@@ -25,7 +25,7 @@ lock: .venv/installed
 	$(BIN)/uv pip compile pyproject.toml --extra service --extra worker --generate-hashes --no-emit-index-url \
 		--no-header --universal --python-version 3.11 --output-file requirements.lock
 
-.venv/installed: pyproject.toml clients/python/src/zooaudit/__init__.py
+.venv/installed: pyproject.toml clients/python/src/zooaudit/version.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@

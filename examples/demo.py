@@ -1,9 +1,9 @@
-"""From nothing to reports: starts the whole service on this machine, audits small models, prints what they score.
+"""Start the whole service on this machine, audit small models, and print their scores.
 
     python examples/demo.py
 
-Leaves demo-report-*.json in the current directory and nothing else. Where the weights cannot be downloaded, untrained
-ones are audited instead: the output and the reports say so.
+It leaves demo-report-*.json in the current directory and nothing else. If the weights cannot be downloaded, it audits
+untrained ones instead; the output and the reports say so.
 """
 
 import sys
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from zooaudit import AuditClient, AuditFailed, Report, Status, ZooauditError
-from zooaudit.views.terminal import progress, report_text
+from zooaudit.views.terminal import print_report, progress
 
 from service import stack
 
@@ -24,14 +24,14 @@ MODELS = (
 NO_DOWNLOAD = "urn:zooaudit:problem:hub-unreachable"
 LIMIT_S = 300
 NUM_IMAGES = 16
-"""Enough to see it work in two minutes on two cores; not enough for a score to quote."""
+"""Enough to see it work in two minutes on two cores; too few for scores to quote."""
 
 
 def main() -> int:
     started = time.monotonic()
     print("Starting Redis, the API and a worker on this machine ...", flush=True)
     try:
-        # Of its own, whatever the environment says: no queue or store of somebody else is touched.
+        # Overrides the environment, so that the demo touches no queue or store but its own.
         own = {"ZOOAUDIT_API_KEYS": "", "ZOOAUDIT_HOST": "127.0.0.1"}
         with (
             tempfile.TemporaryDirectory(prefix="zooaudit-demo-") as folder,
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def audit_all(client: AuditClient) -> None:
-    """Audits every model and writes its report. Raises ZooauditError where one fails."""
+    """Audit every model and write its report. Raises ZooauditError if one fails."""
     weights = "pretrained"
     for model in MODELS:
         try:
@@ -67,12 +67,12 @@ def audit_all(client: AuditClient) -> None:
         path = Path(f"demo-report-{model.split('/')[-1]}.json")
         path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         print()
-        report_text(report, sys.stdout)
+        print_report(report, sys.stdout)
         print(f"The whole report: {path}\n", flush=True)
 
 
 def audit(client: AuditClient, model: str, weights: str) -> Report:
-    """One audit, with its progress on standard error."""
+    """Audit one model, and show the progress on standard error."""
     with progress() as show:
         accepted = client.submit(
             model, weights=weights, dataset="synthetic", num_images=NUM_IMAGES, translations_px=(1, 8, 32)

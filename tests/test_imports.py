@@ -17,6 +17,18 @@ CASES = {
     "zooaudit.views.figures": ["fastapi", "torch", "rq", "redis", "numpy", "plotly", "httpx", "service", "worker"],
     "zooaudit.client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
     "zooaudit.async_client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
+    "zooaudit.results": [
+        "fastapi",
+        "torch",
+        "rq",
+        "redis",
+        "numpy",
+        "pandas",
+        "rich",
+        "httpx",
+        "service",
+        "worker",
+    ],
     "zooaudit.views.tables": [
         "fastapi",
         "torch",

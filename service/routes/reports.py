@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from zooaudit.contract import Comparison, Figures, Report, Status
+from zooaudit.contract import Comparison, Figures, Report, ScoreName, Status
 from zooaudit.views import figures
 
 from service.comparison import MAX_AUDITS, MIN_AUDITS, asked, compare
@@ -120,6 +120,6 @@ def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Rec
         raise Refused(told, error.headers) from None
 
 
-def _figures(reports: Sequence[Report], score: figures.Kind = "channel", **more: dict[str, Any]) -> bytes:
+def _figures(reports: Sequence[Report], score: ScoreName = "channel", **more: dict[str, Any]) -> bytes:
     drawn = {kind: figures.of(kind, reports, score) for kind in ("parts", "shifts", "depth")} | more
     return json.dumps(drawn, allow_nan=False).encode()

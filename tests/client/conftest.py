@@ -1,4 +1,4 @@
-"""Either client on a transport that plays answers."""
+"""Either client, with a transport that plays answers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from tests.client.samples import CLIENTS, Script
 
 @pytest.fixture(params=CLIENTS)
 def make(request) -> Callable[..., tuple[AuditClient | AsyncAuditClient, Script]]:
-    """Makes a client, and the transport that plays the given steps to it."""
+    """Return a function that makes a client and the transport that plays the given steps to it."""
 
     def made(*steps: Any, **options: Any) -> tuple[AuditClient | AsyncAuditClient, Script]:
         transport = Script(*steps)

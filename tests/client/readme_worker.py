@@ -1,4 +1,4 @@
-"""A real worker process that knows the models of the client's README and makes its measurements up."""
+"""A real worker process that knows the models of the client's README and reports made-up scores."""
 
 import logging
 import sys

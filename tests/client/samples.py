@@ -1,21 +1,21 @@
-"""What the service sends, a transport that plays it in order, and how to ask either client."""
+"""Records that a service may send, a transport that plays answers in order, and a way to call either client."""
 
 import inspect
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from zooaudit import AsyncAuditClient, AuditClient
+from zooaudit import AsyncAuditClient, Audit, AuditClient, Comparison, Report
 from zooaudit.contract import (
     PARTS,
+    TRANSFORMS,
     AccuracyRelation,
     AngleRow,
-    Audit,
     AuditRequest,
     ComparedAudit,
     ComparedPart,
-    Comparison,
     DepthBlock,
     Links,
     ModelDetail,
@@ -24,7 +24,6 @@ from zooaudit.contract import (
     Progress,
     RelatedPart,
     RelatedScores,
-    Report,
     RotationScore,
     Score,
     SharedMethod,
@@ -71,7 +70,7 @@ def report(weights: str = "pretrained", final_reason: str | None = None) -> Repo
             translation=TranslationScore(**nothing, by_transform=()),
             rotation=RotationScore(**nothing, by_transform=()),
         )
-    kind = {"kind": weights, "origin": "timm/resnet18.a1_in1k on the hub", "sha256": "ab" * 32}
+    weights_body = {"kind": weights, "origin": "timm/resnet18.a1_in1k on the hub", "sha256": "ab" * 32}
     body = {
         "id": ID,
         "protocol": "1",
@@ -82,7 +81,7 @@ def report(weights: str = "pretrained", final_reason: str | None = None) -> Repo
             "architecture": "resnet18",
             "parameters": 11_689_512,
             "input_size": 224,
-            "weights": kind,
+            "weights": weights_body,
             "imagenet_top1": 71.5,
         },
         "images": {"dataset": "synthetic", "count": 8, "seed": 0, "sha256": "cd" * 32, "skipped": []},
@@ -118,8 +117,55 @@ def report(weights: str = "pretrained", final_reason: str | None = None) -> Repo
     return Report.model_validate(body)
 
 
+def whole_report() -> Report:
+    """Make a report with everything that a request can ask for, in which no number occurs twice."""
+    numbers = iter(random.Random(0).sample(range(1, 1_000_000), 5_000))
+
+    def one() -> float:
+        return next(numbers) / 1e6
+
+    def pair() -> dict[str, Any]:
+        return {"channel": one(), "layer": one()}
+
+    def score() -> dict[str, Any]:
+        return {**pair(), "channel_interval": (one(), one()), "layer_interval": (one(), one())}
+
+    def both() -> dict[str, Any]:
+        shifts = [{"shift_px": px, **pair(), "top1_agreement": one()} for px in (1, 8)]
+        return {
+            "translation": {**score(), "aligned": {**pair(), "shifts": 1}, "by_transform": shifts},
+            "rotation": {**score(), "by_transform": [{"angle_deg": 90, **pair()}]},
+        }
+
+    def parts() -> dict[str, Any]:
+        return {name: {"blocks": 1, **both()} for name in PARTS}
+
+    def learned() -> dict[str, Any]:
+        estimates = {key: {"value": one(), "interval": (one(), one())} for key in ("untrained", "difference")}
+        return {**estimates, "pretrained": {"value": 0.5, "interval": None}, "by_seed": (one(), one())}
+
+    main = parts()
+    block = {"channels": 4, "height": 2, "width": 2, "layout": "NCHW", "dead_channels": 0}
+    activation = {"correlation": 0.5, "cosine": 0.5}
+    body = report().model_dump() | {
+        "parts": main,
+        "blocks": [{"name": f"layer{place}", "part": name, **block, **both()} for place, name in enumerate(PARTS)],
+        "borders": {"crop": main, "zero": parts(), "circular": parts()},
+        "cosine": {"parts": parts(), "activation": {"translation": activation, "rotation": activation}},
+        "baseline": {
+            "seeds": (0, 1),
+            "parts": {
+                name: {transform: {"channel": learned(), "layer": learned()} for transform in TRANSFORMS}
+                for name in PARTS
+            },
+        },
+    }
+    body["method"] |= {"similarity": "both", "border": "all", "translations_px": (1, 8)}
+    return Report.model_validate(body)
+
+
 def comparison(reason: str | None = None) -> Comparison:
-    """Of two audits. Without accuracies there is a ``reason``."""
+    """Make a comparison of two audits. With a ``reason``, it has no accuracies."""
     score = Score(channel=0.91, channel_interval=(0.9, 0.92), layer=0.95, layer_interval=(0.94, 0.96))
     first, second = ID, "f" * 32
     row = {"family": "resnet", "weights": "pretrained", "parameters": 11_689_512, "input_size": 224, "images": 8}
@@ -176,14 +222,14 @@ def model_detail(blocks_reason: str | None = None) -> ModelDetail:
 
 
 async def got(asked: Any) -> Any:
-    """What a method of either client gives."""
+    """Return what a method of either client gives, awaited where it is a coroutine."""
     if inspect.isawaitable(asked):
         return await asked
     return [item async for item in asked] if inspect.isasyncgen(asked) else asked
 
 
 def foreign_problem(status: int, detail: str, title: str = "Busy", **extensions: Any) -> Problem:
-    """A problem of a type that this project does not list: what a proxy or another version may answer."""
+    """Make a problem of a type that this project does not list, as a proxy or another version may answer."""
     return Problem(type="urn:example:some-word", title=title, status=status, detail=detail, **extensions)
 
 
@@ -191,14 +237,14 @@ NO_SUCH_MODEL = problem("unknown-model", "There is no model 'timm/resnet19'.", s
 
 
 def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
-    """A response with a contract's object; header names are written with underscores."""
-    kind = "application/problem+json" if isinstance(body, Problem) else "application/json"
-    fields = {"Content-Type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    """Make a response with a record of the contract. Names of headers have underscores for their hyphens."""
+    content_type = "application/problem+json" if isinstance(body, Problem) else "application/json"
+    fields = {"Content-Type": content_type, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return httpx.Response(status, content=body.model_dump_json(), headers=fields)
 
 
 class Script(httpx.MockTransport):
-    """Plays the given steps in order, the last for ever: responses, exceptions to raise, or functions of a request."""
+    """Plays the given steps in order, and then repeats the last: responses, exceptions, or functions of a request."""
 
     def __init__(self, *steps: httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]) -> None:
         super().__init__(self._play)

@@ -1,4 +1,4 @@
-"""One request of either client: what it sends, how it reads answers and problems, when it tries again."""
+"""One request of either client: what it sends, how it reads answers and problems, when it repeats the request."""
 
 import inspect
 import json
@@ -49,7 +49,7 @@ async def test_submit_takes_a_ready_request(make):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"num_images": 0}, "num_images: Input should be greater than or equal to 1."),
         ({"translations_px": [1, 1]}, "translations_px: each value may be given only once."),
@@ -58,32 +58,32 @@ async def test_submit_takes_a_ready_request(make):
         ({"number": 1}, "number: Extra inputs are not permitted."),
     ],
 )
-async def test_a_wrong_request_is_told_without_sending_it(make, options, said):
+async def test_a_wrong_request_is_told_without_sending_it(make, options, message):
     http, sent = make(answer(audit()))
     with pytest.raises(zooaudit.InvalidRequest) as caught:
         await got(http.submit("timm/resnet18", **options))
-    assert str(caught.value).endswith(said)
+    assert str(caught.value).endswith(message)
     assert caught.value.problem.errors
     assert sent.requests == []
 
 
-@pytest.mark.parametrize("kind", CLIENTS)
-async def test_address_and_key_come_from_the_environment(kind, monkeypatch):
+@pytest.mark.parametrize("client_type", CLIENTS)
+async def test_address_and_key_come_from_the_environment(client_type, monkeypatch):
     monkeypatch.setenv("ZOOAUDIT_URL", "http://elsewhere.test:81/prefix")
     monkeypatch.setenv("ZOOAUDIT_API_KEY", "from-environment")
     transport = Script(answer(audit()))
-    http = kind(transport=transport)
+    http = client_type(transport=transport)
     await got(http.status(ID))
-    assert repr(http) == f"{kind.__name__}('http://elsewhere.test:81/prefix')"
+    assert repr(http) == f"{client_type.__name__}('http://elsewhere.test:81/prefix')"
     assert transport.requests[0].url == f"http://elsewhere.test:81/prefix/audit/{ID}"
     assert transport.requests[0].headers["Authorization"] == "Bearer from-environment"
 
 
-@pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.parametrize("client_type", CLIENTS)
 @pytest.mark.parametrize("url", ["service:8000", "ftp://service", "http://", "http://[::1"])
-def test_a_wrong_address_is_a_value_error(kind, url):
+def test_a_wrong_address_is_a_value_error(client_type, url):
     with pytest.raises(ValueError, match="is not a"):
-        kind(url)
+        client_type(url)
 
 
 @pytest.mark.parametrize("key", ["line\nbreak", "two words", "schlüssel"])
@@ -105,10 +105,10 @@ async def test_both_clients_are_context_managers():
 
 
 def test_the_clients_have_the_same_methods():
-    def shape(kind: type) -> dict[str, list[tuple[str, object, object]]]:
+    def shape(owner: type) -> dict[str, list[tuple[str, object, object]]]:
         return {
             name: [(p.name, p.kind, p.default) for p in inspect.signature(method).parameters.values()]
-            for name, method in vars(kind).items()
+            for name, method in vars(owner).items()
             if inspect.isfunction(method) and not name.startswith("_")
         }
 
@@ -144,12 +144,12 @@ async def test_names_are_quoted_in_paths(make):
     ],
 )
 async def test_a_problem_becomes_its_error(make, status, error):
-    told = foreign_problem(status, "What is wrong", "Title", suggestions=("timm/a", "timm/b"))
-    http, _ = make(answer(told, status), retry_s=0)
+    refusal = foreign_problem(status, "What is wrong", "Title", suggestions=("timm/a", "timm/b"))
+    http, _ = make(answer(refusal, status), retry_s=0)
     with pytest.raises(error) as caught:
         await got(http.status(ID))
     assert type(caught.value) is error
-    assert caught.value.problem == told
+    assert caught.value.problem == refusal
     assert str(caught.value) == "What is wrong. Did you mean timm/a or timm/b?"
 
 
@@ -217,11 +217,11 @@ async def test_other_errors_are_not_tried_again(make):
 
 async def test_report_of_an_audit_without_one(make):
     not_ready = answer(problem("not-ready", "The audit is running."), 409)
-    told = problem("hub-unreachable", "The hub did not answer")
-    http, _ = make(not_ready, answer(audit("failed", error=told)))
+    failure = problem("hub-unreachable", "The hub did not answer")
+    http, _ = make(not_ready, answer(audit("failed", error=failure)))
     with pytest.raises(zooaudit.AuditFailed, match=r"timm/resnet18.a1_in1k failed. The hub did not answer\.") as caught:
         await got(http.report(ID))
-    assert caught.value.audit.error == told
+    assert caught.value.audit.error == failure
     http, _ = make(not_ready, answer(audit("canceled")))
     with pytest.raises(zooaudit.AuditCanceled, match="was canceled"):
         await got(http.report(ID))
@@ -246,13 +246,13 @@ async def test_audits_are_listed_page_by_page(make):
 
     http, sent = make(page)
     listed = http.audits(status=zooaudit.Status.QUEUED, model="timm/resnet18", sort="-model")
-    assert [found.id for found in await got(listed)] == names
+    assert [item.id for item in await got(listed)] == names
     assert [dict(request.url.params) for request in sent.requests] == [
         {"status": "queued", "model": "timm/resnet18", "sort": "-model", **cursor}
         for cursor in ({}, {"cursor": "2"}, {"cursor": "4"})
     ]
     sent.requests.clear()
-    assert [found.id for found in await got(http.audits(limit=2))] == names[:2]
+    assert [item.id for item in await got(http.audits(limit=2))] == names[:2]
     assert len(sent.requests) == 1
 
 
@@ -306,8 +306,8 @@ async def test_one_id_is_not_several(make):
 async def test_a_model_s_depth_is_waited_for(make):
     finding = answer(model_detail("A worker is finding them."), Retry_After="0.1")
     http, sent = make(finding, finding, answer(model_detail()))
-    found = await got(http.model("timm/resnet18"))
-    assert [block.part for block in found.blocks or ()] == ["Early"]
+    detail = await got(http.model("timm/resnet18"))
+    assert [block.part for block in detail.blocks or ()] == ["Early"]
     assert [request.url.path for request in sent.requests] == ["/models/timm/resnet18"] * 3
 
 

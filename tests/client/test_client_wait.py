@@ -1,4 +1,4 @@
-"""Waiting with either client: it ends when the audit does, in any way, or when its time is up, and polls politely."""
+"""Waiting with either client ends when the audit has ended, or when its time is up, and polls as the service asks."""
 
 import time
 

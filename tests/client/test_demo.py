@@ -1,4 +1,4 @@
-"""The demo's one decision: where weights cannot be downloaded it says so and audits untrained ones; else it fails."""
+"""The demo's one decision: if weights cannot be downloaded, it says so and audits untrained ones; else it fails."""
 
 import json
 
@@ -14,7 +14,7 @@ NO_DOWNLOAD = problem("hub-unreachable", "The hub cannot be reached.")
 
 
 class Service:
-    """Answers as the service does, with ``pretrained_error`` where pretrained weights are asked for."""
+    """Answers as the service does. Audits of pretrained weights fail with ``pretrained_error``, if there is one."""
 
     def __init__(self, pretrained_error: Problem | None) -> None:
         self.pretrained_error = pretrained_error
@@ -27,17 +27,17 @@ class Service:
             made = audit("failed" if failed else "succeeded", audit_id(asked), failed or None)
             self.audits[made.id] = made.model_copy(update={"request": asked})
             return answer(self.audits[made.id], 202)
-        found = self.audits[request.url.path.split("/")[2]]
-        return answer(report(found.request.weights) if request.url.path.endswith("/report") else found)
+        stored = self.audits[request.url.path.split("/")[2]]
+        return answer(report(stored.request.weights) if request.url.path.endswith("/report") else stored)
 
 
 def run_demo(service: Service, folder, monkeypatch) -> dict[str, str]:
-    """The kinds of weights in the reports that the demo writes."""
+    """Run the demo, and return the kind of weights in each report that it writes."""
     monkeypatch.chdir(folder)
     with AuditClient(transport=httpx.MockTransport(service)) as client:
         demo.audit_all(client)
-    found = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
-    return {name: body["model"]["weights"]["kind"] for name, body in found.items()}
+    reports = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    return {name: body["model"]["weights"]["kind"] for name, body in reports.items()}
 
 
 def test_pretrained_weights_where_they_can_be_had(tmp_path, monkeypatch, capsys):
@@ -50,9 +50,9 @@ def test_untrained_weights_where_they_cannot_and_it_says_so(tmp_path, monkeypatc
     service = Service(NO_DOWNLOAD)
     kinds = run_demo(service, tmp_path, monkeypatch)
     assert list(kinds.values()) == ["untrained"] * len(demo.MODELS)
-    told = capsys.readouterr().out
-    assert "cannot be downloaded from here: The hub cannot be reached." in told
-    assert told.count("UNTRAINED weights: the architecture's own equivariance") == len(demo.MODELS)
+    printed = capsys.readouterr().out
+    assert "cannot be downloaded from here: The hub cannot be reached." in printed
+    assert printed.count("UNTRAINED weights: the architecture's own equivariance") == len(demo.MODELS)
     assert len(service.audits) == len(demo.MODELS) + 1  # one attempt is enough to know
 
 

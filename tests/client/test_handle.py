@@ -1,4 +1,4 @@
-"""Handles: from asking to the report, whatever becomes of the audit, and of the one who waits."""
+"""Handles, from the request to the report, whether the audit succeeds or not and the wait is interrupted or not."""
 
 import asyncio
 
@@ -23,9 +23,9 @@ async def test_from_asking_to_the_report(make, capsys):
         ("GET", f"/audit/{ID}"),
         ("GET", f"/audit/{ID}/report"),
     ]
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.splitlines() == [
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
         "timm/resnet18.a1_in1k: waiting for a worker",
         "timm/resnet18.a1_in1k: measuring 1/4 forward images (25 %)",
         "timm/resnet18.a1_in1k: succeeded",

@@ -1,4 +1,4 @@
-"""Both clients on the real service, with a real worker process whose measurements are made up."""
+"""Both clients with the real service, and a real worker process that reports made-up scores."""
 
 import asyncio
 import itertools
@@ -67,15 +67,15 @@ async def test_audits_are_compared(client):
     options = {**ask("quick"), "weights": "pretrained"}
     handles = [await got(client.audit(**options, repetition=number)) for number in range(4)]
     reports = [await got(handle.wait(timeout=LIMIT_S, progress=False)) for handle in handles]
-    found = await got(client.compare([handles[0], reports[1], await got(handles[2].status()), handles[3].id]))
-    assert [audit.id for audit in found.audits] == [handle.id for handle in handles]
-    assert {audit.imagenet_top1 for audit in found.audits} == {None}
-    assert found.accuracy["Early"].rotation.layer.reason
-    assert "timm/quick.v1" in repr(found)
+    comparison = await got(client.compare([handles[0], reports[1], await got(handles[2].status()), handles[3].id]))
+    assert [audit.id for audit in comparison.audits] == [handle.id for handle in handles]
+    assert {audit.imagenet_top1 for audit in comparison.audits} == {None}
+    assert comparison.accuracy["Early"].rotation.layer.reason
+    assert "timm/quick.v1" in repr(comparison)
 
     given = {"quick.v1": 71.5, handles[1].id: 1 / 3}
-    found = await got(client.compare(handles, top1=given))
-    assert [audit.imagenet_top1 for audit in found.audits] == [71.5, 0.333333, 71.5, 71.5]
+    comparison = await got(client.compare(handles, top1=given))
+    assert [audit.imagenet_top1 for audit in comparison.audits] == [71.5, 0.333333, 71.5, 71.5]
 
     other = await got(client.audit(**{**options, "num_images": 3}))
     await got(other.wait(timeout=LIMIT_S, progress=False))

@@ -1,4 +1,4 @@
-"""What `import zooaudit` gives, and that it costs next to nothing."""
+"""`import zooaudit` gives the public names, and costs next to nothing."""
 
 import subprocess
 import sys
@@ -6,6 +6,8 @@ import sys
 import pytest
 import zooaudit
 from zooaudit import errors
+
+from tests.client.samples import report
 
 
 def test_the_public_names():
@@ -30,13 +32,15 @@ def test_other_names_are_refused():
 
 
 def test_the_drawn_tree_is_the_tree():
-    kinds = [
-        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ZooauditError)
+    error_types = [
+        error_type
+        for error_type in vars(errors).values()
+        if isinstance(error_type, type) and issubclass(error_type, errors.ZooauditError)
     ]
-    assert len(kinds) == 12
-    for kind in kinds:
-        assert kind.__name__ in (errors.__doc__ or "")
-        assert kind.__name__ in zooaudit.__all__
+    assert len(error_types) == 12
+    for error_type in error_types:
+        assert error_type.__name__ in (errors.__doc__ or "")
+        assert error_type.__name__ in zooaudit.__all__
 
 
 def test_importing_is_light():
@@ -55,8 +59,15 @@ from zooaudit.views.tables import Table
 class Terminal(io.StringIO):
     def isatty(self): return True
 out = Terminal()
-terminal.draw([Table(["A"], [["x"]])], out)
+terminal.print_tables([Table(["A"], [["x"]])], out)
 print(repr(out.getvalue()))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ran.stdout.strip(), ran.stderr) == (repr("A\nx\n"), "")
+
+
+def test_figures_are_a_module_of_the_package():
+    from zooaudit import figures
+
+    assert figures is zooaudit.figures
+    assert figures.parts([report()])["data"]

@@ -28,8 +28,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
-@pytest.mark.parametrize(("example", "said"), list(zip(blocks("python"), ("Early", "Spearman"), strict=True)))
-def test_python(service, tmp_path, example, said):
+@pytest.mark.parametrize(("example", "output"), list(zip(blocks("python"), ("Early", "Spearman"), strict=True)))
+def test_python(service, tmp_path, example, output):
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
         cwd=tmp_path,
@@ -40,7 +40,7 @@ def test_python(service, tmp_path, example, said):
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert said in ran.stdout
+    assert output in ran.stdout
 
 
 def test_shell():

@@ -1,4 +1,4 @@
-"""What a user's ``mypy --strict`` makes of the library."""
+"""A user's ``mypy --strict`` accepts right uses of the library and finds wrong ones."""
 
 import subprocess
 import sys
@@ -6,9 +6,10 @@ from pathlib import Path
 
 SCRIPT = """
 import asyncio
-from typing import assert_type
+from typing import Any, assert_type
 
-from zooaudit import AsyncAuditClient, Audit, AuditClient, AuditHandle, Comparison, ModelDetail, Report
+from zooaudit import AsyncAuditClient, Audit, AuditClient, AuditFailed, AuditHandle
+from zooaudit import Comparison, ModelDetail, Report, figures
 
 
 def blocking() -> float | None:
@@ -18,6 +19,10 @@ def blocking() -> float | None:
         assert_type(client.wait(handle.id, on_progress=print), Audit)
         assert_type(client.compare([handle, report, "0" * 32, handle.status()], top1={"resnet18": 71.5}), Comparison)
         assert_type(client.model("timm/resnet18"), ModelDetail)
+        report.plot("depth", report).show()
+        report.to_dataframe().to_csv("scores.csv")
+        assert_type(figures.parts([report])["data"], Any)
+        assert_type(AuditFailed(handle.status()).audit, Audit)
         assert_type([audit.id for audit in client.audits(status="succeeded")], list[str])
         return report.parts["Early"].translation.channel
 
@@ -60,7 +65,7 @@ def check(script: str, folder: Path) -> list[str]:
     source = {"MYPYPATH": str(root / "clients/python/src"), "PATH": ""}
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300, env=source, cwd=folder)
     assert ran.returncode in (0, 1), ran.stderr
-    # What it says of the library's own files, a user of an installed one does not see.
+    # A user of an installed library does not see what mypy says of the library's own files.
     return [line for line in ran.stdout.splitlines() if line.startswith("script.py:") and "error:" in line]
 
 

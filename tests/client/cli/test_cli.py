@@ -1,4 +1,4 @@
-"""The command line as a script or a person runs it: real processes, the real service and a real worker."""
+"""The command line as a script or a person runs it, with real processes, the real service and a real worker."""
 
 import json
 import os
@@ -90,9 +90,9 @@ def test_cancel(service, client):
     assert (canceled.returncode, canceled.stderr) == (0, "")
     assert client.wait(identifier, LIMIT_S, poll_s=0.1).status == "canceled"
     assert time.monotonic() - started < 60
-    told = run(service.url, "report", identifier, "--wait")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr.splitlines()[-1] == "The audit of timm/resnet18.a1_in1k was canceled."
+    reported = run(service.url, "report", identifier, "--wait")
+    assert (reported.returncode, reported.stdout) == (1, "")
+    assert reported.stderr.splitlines()[-1] == "The audit of timm/resnet18.a1_in1k was canceled."
     assert run(service.url, "status", identifier).returncode == 1
 
 
@@ -100,7 +100,7 @@ def test_a_time_limit_leaves_the_audit_going(service, client):
     ran = run(service.url, "audit", *LONG, "--seed=1", "--wait", "--timeout=0.5")
     assert (ran.returncode, ran.stdout) == (5, "")
     assert "after 0.5 s; it goes on." in ran.stderr
-    (audit,) = (found for found in client.audits() if found.request.seed == 1)
+    (audit,) = (listed for listed in client.audits() if listed.request.seed == 1)
     assert not audit.status.final
 
 
@@ -118,7 +118,7 @@ def test_ctrl_c_leaves_the_audit_going(service, client):
         assert first == "timm/resnet18.a1_in1k (untrained): waiting for a worker\n"
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=LIMIT_S)
-    (audit,) = (found for found in client.audits() if found.request.seed == 2)
+    (audit,) = (listed for listed in client.audits() if listed.request.seed == 2)
     assert not audit.status.final
     assert (process.returncode, out) == (130, "")
     assert error.splitlines()[-3:] == [
@@ -168,13 +168,13 @@ def test_a_sweep_audits_all_that_match_once_and_ends_with_a_table(service, clien
     assert "2 of 2 have ended: 2 succeeded" in ran.stderr
     before = [audit.id for audit in client.audits()]
 
-    # Asked for again, with one more in it: what is done is not done again.
+    # The second sweep has one more model; audits that have ended are not run again.
     again = run(service.url, "sweep", "timm/test_[rnv]*[2t]", *options, "--json")
     assert again.returncode == 0, again.stderr
-    found = json.loads(again.stdout)
-    assert set(found) >= set(models)
-    assert {found[model]["id"] for model in models} <= set(before)
-    assert all(audit["status"] == "succeeded" for audit in found.values())
+    entries = json.loads(again.stdout)
+    assert set(entries) >= set(models)
+    assert {entries[model]["id"] for model in models} <= set(before)
+    assert all(audit["status"] == "succeeded" for audit in entries.values())
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,11 @@ def test_ctrl_c_leaves_a_sweep_going(service, client):
 
 
 def test_models_and_health(service):
-    found = run(service.url, "models", "test_resnet")
-    assert found.returncode == 0
+    searched = run(service.url, "models", "test_resnet")
+    assert searched.returncode == 0
     assert any(
-        re.fullmatch(r"timm/test_resnet +resnet +160 +(–|[\d,]+) +yes +yes", line) for line in found.stdout.splitlines()
+        re.fullmatch(r"timm/test_resnet +resnet +160 +(–|[\d,]+) +yes +yes", line)
+        for line in searched.stdout.splitlines()
     )
     assert run(service.url, "models", "no-such-name").stderr == "0 of 0 models that match.\n"
     named = json.loads(run(service.url, "models", "test_resnet", "--json").stdout)
@@ -226,7 +227,7 @@ def test_models_and_health(service):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("audit", "timm/resnet19", "--dataset=synthetic"), 2, "timm/resnet18"),
         (("audit", "timm/resnet18", "--dataset=nowhere"), 2, "nowhere"),
@@ -243,10 +244,10 @@ def test_models_and_health(service):
         (("health", "--url=service"), 2, "'service' is not an http:// or https:// URL."),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(service, arguments, code, said):
+def test_mistakes_are_told_in_a_sentence(service, arguments, code, message):
     ran = run(service.url, *arguments)
     assert (ran.returncode, ran.stdout) == (code, "")
-    assert said in ran.stderr
+    assert message in ran.stderr
 
 
 def test_a_service_that_is_not_there():
@@ -282,7 +283,7 @@ def test_bash_completes_commands_models_and_audits(service, client, tmp_path):
     program = tmp_path / "zooaudit"
     program.write_text(f"#!{sys.executable}\nimport sys\nfrom zooaudit.cli import main\nsys.exit(main())\n")
     program.chmod(0o755)
-    # As readline calls what the script has registered for zooaudit.
+    # Calls the function that the script registered for zooaudit, as readline does.
     script = r"""
     eval "$(zooaudit completion bash)"
     COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; COMP_WORDS=($1)

@@ -1,4 +1,4 @@
-"""``zooaudit compare``: which audits it takes, which accuracies, and what it prints."""
+"""``zooaudit compare``: which audits and accuracies it compares, and what it prints."""
 
 import json
 from pathlib import Path
@@ -40,11 +40,11 @@ def serve(request: httpx.Request) -> httpx.Response:
     if request.url.path == "/audit":
         assert request.url.params["status"] == "succeeded"
         return answer(AuditList(audits=AUDITS, total=len(AUDITS), next_cursor=None))
-    return answer(next(found for found in AUDITS if request.url.path == f"/audit/{found.id}"))
+    return answer(next(listed for listed in AUDITS if request.url.path == f"/audit/{listed.id}"))
 
 
 def compare(*arguments: str) -> tuple[int, dict[str, str]]:
-    """The exit code, and what the comparison was asked for with."""
+    """Run the command, and return its exit code and the query for the comparison."""
     script = Script(serve)
     with AuditClient("http://service.test", transport=script) as client:
         code = commands.compare(client, make_parser().parse_args(["compare", *arguments]))
@@ -91,7 +91,7 @@ def test_accuracies_of_a_file_in_the_shape_of_timm_s(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("model,top5\nresnet18,1\n", "there is no column top1"),
         ("", "there is no column model and no column top1"),
@@ -101,11 +101,11 @@ def test_accuracies_of_a_file_in_the_shape_of_timm_s(tmp_path):
         (None, "No such file"),
     ],
 )
-def test_a_file_without_accuracies(tmp_path, content, said):
+def test_a_file_without_accuracies(tmp_path, content, message):
     file = tmp_path / "top1.csv"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         read_top1(Path(file))
     assert str(file) in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Figures show the reports' own numbers, leave gaps where there are none, and take names for text."""
+"""Figures show the reports' own numbers, have gaps for missing ones, and show names as text."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page
-from zooaudit import AuditClient
+from zooaudit import AuditClient, Comparison, Report
 from zooaudit.cli import make_parser
-from zooaudit.contract import PARTS, AuditRequest, Comparison, Report, ShiftRow, TranslationScore
+from zooaudit.contract import PARTS, AuditRequest, ShiftRow, TranslationScore
 from zooaudit.views import figures
 
 from service.comparison import compare
@@ -28,17 +28,17 @@ REPORT_FIGURES = ("parts", "shifts", "depth")
 
 def report(model: str = "timm/resnet18.a1_in1k", top1: float | None = None, **request: Any) -> Report:
     method = {"dataset": "synthetic", "num_images": 8, "translations_px": [1, 2, 3, 4], "rotations_deg": [90]}
-    found = report_of(AuditRequest(model="timm/resnet18", **(method | request)))
-    return found.model_copy(
+    made = Report.model_validate(report_of(AuditRequest(model="timm/resnet18", **(method | request))).model_dump())
+    return made.model_copy(
         update={
             "id": hashlib.md5(model.encode()).hexdigest(),
-            "model": found.model.model_copy(update={"name": model, "imagenet_top1": top1}),
+            "model": made.model.model_copy(update={"name": model, "imagenet_top1": top1}),
         }
     )
 
 
 def without(report: Report, part: str, reason: str) -> Report:
-    """The report with that part's translation not measured."""
+    """Copy a report, without a score for that part's translation."""
     nothing = TranslationScore(channel=None, layer=None, reason=reason, by_transform=())
     changed = report.parts[part].model_copy(update={"translation": nothing})
     blocks = tuple(block for block in report.blocks if block.part != part)
@@ -47,16 +47,16 @@ def without(report: Report, part: str, reason: str) -> Report:
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    return compare([report(f"timm/m{n}", 70.0 + n) for n in range(5)])
+    return Comparison.model_validate(compare([report(f"timm/m{n}", 70.0 + n) for n in range(5)]).model_dump())
 
 
 @pytest.mark.parametrize("models", [1, 2, 7, 30])
-@pytest.mark.parametrize("kind", REPORT_FIGURES)
-def test_plotly_takes_every_figure(kind, models):
-    drawn = figures.draw(figures.of(kind, [report(f"timm/m{n}") for n in range(models)]))
+@pytest.mark.parametrize("name", REPORT_FIGURES)
+def test_plotly_takes_every_figure(name, models):
+    drawn = figures.draw(figures.of(name, [report(f"timm/m{n}") for n in range(models)]))
     assert len(drawn.data) >= 2
     named = {trace.name for trace in drawn.data if trace.showlegend} - {"channel", "layer"}
-    assert len(named) == {1: {"parts": 2, "shifts": 5, "depth": 0}[kind], 2: 2, 7: 7, 30: 0}[models]
+    assert len(named) == {1: {"parts": 2, "shifts": 5, "depth": 0}[name], 2: 2, 7: 7, 30: 0}[models]
 
 
 def test_curves_are_the_rows_of_the_report():
@@ -85,10 +85,10 @@ def test_an_interval_is_an_error_bar():
 
 
 @pytest.mark.parametrize("others", [0, 1])
-@pytest.mark.parametrize("kind", ["parts", "depth"])
-def test_what_is_not_measured_is_a_cross_below_zero_that_says_why(kind, others):
+@pytest.mark.parametrize("name", ["parts", "depth"])
+def test_what_is_not_measured_is_a_cross_below_zero_that_says_why(name, others):
     source = without(report(), "Pool", "it pools after its classifier")
-    figure = figures.of(kind, [source, *[report("timm/other")] * others])
+    figure = figures.of(name, [source, *[report("timm/other")] * others])
     crosses = [trace for trace in figure["data"] if trace["name"] == "not measured"]
     assert crosses
     assert all(y < 0 for trace in crosses for y in trace["y"])
@@ -152,10 +152,10 @@ def test_models_of_one_name_are_told_apart():
     assert names == {f"timm/same ({trained.id[:6]})", "timm/same (ffffff)", "timm/same (untrained)"}
 
 
-@pytest.mark.parametrize("kind", REPORT_FIGURES)
-def test_a_browser_shows_a_name_letter_by_letter(page, kind):
+@pytest.mark.parametrize("name", REPORT_FIGURES)
+def test_a_browser_shows_a_name_letter_by_letter(page, name):
     for reports in ([report(HOSTILE)], [report(HOSTILE), report("timm/other")]):
-        page.evaluate("figure => Plotly.newPlot('figure', figure.data, figure.layout)", figures.of(kind, reports))
+        page.evaluate("figure => Plotly.newPlot('figure', figure.data, figure.layout)", figures.of(name, reports))
         shown = page.locator("#figure").text_content()
         assert HOSTILE in shown
         assert page.locator("#figure a[href*=org]").count() == 0
@@ -180,7 +180,7 @@ def page(browser) -> Iterator[Page]:
 
 @pytest.fixture
 def kaleido(browser, monkeypatch) -> None:
-    """Where there is no browser that kaleido finds by itself, it takes the other tests'."""
+    """Give kaleido the browser of the other tests, unless it finds one by itself."""
     if not (shutil.which("chromium") or shutil.which("google-chrome")):
         monkeypatch.setenv("BROWSER_PATH", browser.browser_type.executable_path)
 
@@ -203,12 +203,12 @@ def test_without_plotly_it_says_what_to_install():
 
 @pytest.mark.usefixtures("kaleido")
 def test_the_command_line_writes_figures(tmp_path, capsys, comparison):
-    reports = {f"/audit/{found.id}/report": found for found in (report(f"timm/m{n}", 70.0 + n) for n in range(5))}
+    reports = {f"/audit/{source.id}/report": source for source in (report(f"timm/m{n}", 70.0 + n) for n in range(5))}
 
     def serve(request: httpx.Request) -> httpx.Response:
         return answer(comparison if request.url.path == "/comparison" else reports[request.url.path])
 
-    ids = [found.id for found in comparison.audits]
+    ids = [audit.id for audit in comparison.audits]
     page, picture = tmp_path / "figure.html", tmp_path / "figure.png"
     for command, shown in (
         (["report", ids[0], "--figure=depth"], "layer2"),

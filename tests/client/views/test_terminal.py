@@ -1,4 +1,4 @@
-"""Tables and progress: aligned lines in a pipe, drawn on a terminal, nothing obeyed that a service sent."""
+"""Tables and progress are aligned lines in a pipe and drawn on a terminal, which obeys nothing that a service sent."""
 
 import io
 
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 def test_a_report_in_a_pipe():
     out = io.StringIO()
-    terminal.report_text(report(), out)
+    terminal.print_report(report(), out)
     lines = out.getvalue().splitlines()
     assert lines[0] == "timm/resnet18.a1_in1k (pretrained weights)"
     assert lines[1].split("  ")[0] == "Part"
@@ -31,13 +31,13 @@ def test_a_report_in_a_pipe():
 
 def test_untrained_weights_are_told():
     out = io.StringIO()
-    terminal.report_text(report("untrained"), out)
+    terminal.print_report(report("untrained"), out)
     assert "(UNTRAINED weights: the architecture's own equivariance)" in out.getvalue()
 
 
 def test_a_score_that_cannot_be_measured_has_its_reason():
     out = io.StringIO()
-    terminal.report_text(report(final_reason="no classifier"), out)
+    terminal.print_report(report(final_reason="no classifier"), out)
     assert "Final" in out.getvalue()
     assert out.getvalue().splitlines()[6].split() == ["Final", "0", "–", "–", "–", "–"]
     assert out.getvalue().splitlines()[-1] == "Final: no classifier"
@@ -45,7 +45,7 @@ def test_a_score_that_cannot_be_measured_has_its_reason():
 
 def test_a_report_on_a_terminal():
     out = Terminal()
-    terminal.report_text(report("untrained"), out)
+    terminal.print_report(report("untrained"), out)
     assert "UNTRAINED" in out.getvalue()
     assert "0.910" in out.getvalue()
     assert "─" in out.getvalue()
@@ -54,13 +54,13 @@ def test_a_report_on_a_terminal():
 def test_a_table_too_wide_for_the_terminal_is_not_broken_up(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     out = Terminal()
-    terminal.draw([Table(["Id", "Model"], [["0" * 32, "timm/resnet18.a1_in1k"]])], out)
+    terminal.print_tables([Table(["Id", "Model"], [["0" * 32, "timm/resnet18.a1_in1k"]])], out)
     assert out.getvalue().splitlines()[1] == f"{'0' * 32}  timm/resnet18.a1_in1k"
 
 
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal()])
 def test_a_table_shows_markup_as_text(out):
-    terminal.draw([Table(["[i]Model"], [["[red]x[/red] <b>"]], title="[bold]t", notes=["[b]n"])], out)
+    terminal.print_tables([Table(["[i]Model"], [["[red]x[/red] <b>"]], title="[bold]t", notes=["[b]n"])], out)
     assert "[red]x[/red] <b>" in out.getvalue()
     assert all(text in out.getvalue() for text in ("[bold]t", "[i]Model", "[b]n"))
 

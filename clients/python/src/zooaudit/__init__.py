@@ -10,22 +10,21 @@ with zooaudit.AuditClient("http://127.0.0.1:8000") as client:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zooaudit.version import __version__
+
 if TYPE_CHECKING:
     from zooaudit.async_client import AsyncAuditClient
     from zooaudit.client import AuditClient
     from zooaudit.contract import (
         PARTS,
-        Audit,
         AuditRequest,
         CatalogueEntry,
-        Comparison,
         Health,
         ModelDetail,
         ModelList,
         Part,
         Problem,
         Progress,
-        Report,
         Status,
     )
     from zooaudit.errors import (
@@ -44,8 +43,8 @@ if TYPE_CHECKING:
     )
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
-
-__version__ = "0.1.0"
+    from zooaudit.results import Audit, Comparison, Report
+    from zooaudit.views import figures as figures
 
 __all__ = [
     "PARTS",
@@ -81,17 +80,18 @@ __all__ = [
     "__version__",
 ]
 
-# Looked up on first use: `import zooaudit` costs nothing, and the service and the worker, which need the
-# contract alone, never import httpx.
-_MODULES = ("contract", "errors", "options", "handle", "client", "async_client")
+# Imported on first use: `import zooaudit` costs nothing, and the service and the worker, which need only the contract,
+# never import httpx. The first module that has a name gives it: `results` comes before the contract that it extends.
+_MODULES = ("results", "contract", "errors", "options", "handle", "client", "async_client")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "figures":
+        return import_module("zooaudit.views.figures")
     if name in __all__:
-        for module in _MODULES:
-            found = import_module(f"zooaudit.{module}")
-            if hasattr(found, name):
-                globals()[name] = getattr(found, name)
+        for module in (import_module(f"zooaudit.{module_name}") for module_name in _MODULES):
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
                 return globals()[name]
     raise AttributeError(f"module 'zooaudit' has no attribute {name!r}")
 

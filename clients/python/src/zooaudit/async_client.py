@@ -1,4 +1,4 @@
-"""A client of the audit service for asyncio; its methods are those of :class:`zooaudit.AuditClient`::
+"""The client of the audit service for asyncio; its methods are those of :class:`zooaudit.AuditClient`::
 
 async with AsyncAuditClient("http://127.0.0.1:8000") as client:
     handle = await client.audit("timm/resnet18.a1_in1k", dataset="synthetic", num_images=64)
@@ -12,20 +12,21 @@ from typing import TypeVar, Unpack
 
 import httpx
 
-from zooaudit import flows
-from zooaudit.contract import Audit, AuditRequest, Comparison, Health, ModelDetail, ModelList, Report, Sort, Status
-from zooaudit.exchange import Call, Exchange, Flow, Outcome
+from zooaudit import contract, flows
+from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort, Status
+from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
 from zooaudit.options import Options
+from zooaudit.results import Audit, Comparison, Report
 
 T = TypeVar("T")
 
 
 class AsyncAuditClient:
-    """Talks to one audit service without blocking the event loop. Usable as an async context manager.
+    """A client of one audit service that does not block the event loop. It is an async context manager.
 
-    What it is made with, and what each method takes, does and raises, is as in :class:`zooaudit.AuditClient`.
+    All arguments and methods are those of :class:`zooaudit.AuditClient`.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class AsyncAuditClient:
         await self._http.aclose()
 
     async def audit(self, model: str | AuditRequest, **options: Unpack[Options]) -> AsyncAuditHandle:
-        """Ask for an audit, and get a handle to wait for it::
+        """Ask for an audit, and return a handle to wait for it::
 
         report = await (await client.audit("timm/resnet18", num_images=64)).wait()
         """
@@ -74,12 +75,12 @@ class AsyncAuditClient:
         """Ask for an audit."""
         return await self._run(flows.submit(self._service, model, options))
 
-    async def repeat(self, report: Report) -> Audit:
+    async def repeat(self, report: contract.Report) -> Audit:
         """Ask for the audit of ``report`` once more."""
         return await self._run(flows.repeat(self._service, report))
 
     async def status(self, audit_id: str) -> Audit:
-        """The audit as it is now."""
+        """Fetch the audit as it is now."""
         return await self._run(flows.status(self._service, audit_id))
 
     async def wait(
@@ -90,11 +91,11 @@ class AsyncAuditClient:
         poll_s: float | None = None,
         on_progress: Callable[[Audit], object] | None = None,
     ) -> Audit:
-        """The audit once it has ended, in whatever way: look at its ``status``."""
+        """Wait until the audit has ended in any way, and return it: its ``status`` says how."""
         return await self._run(flows.wait(self._service, audit_id, timeout, poll_s, on_progress))
 
     async def report(self, audit_id: str) -> Report:
-        """The report of an audit that succeeded."""
+        """Fetch the report of an audit."""
         return await self._run(flows.report(self._service, audit_id))
 
     async def cancel(self, audit_id: str) -> Audit:
@@ -109,14 +110,14 @@ class AsyncAuditClient:
         sort: Sort | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[Audit]:
-        """Audits, by default newest first, fetched page by page: ``async for audit in client.audits()``."""
-        listing = flows.Listing(self._service, status, model, sort, limit)
-        while not listing.done:
-            for audit in await self._run(listing.page()):
+        """Iterate over audits, fetched page by page: ``async for audit in client.audits()``."""
+        pages = flows.AuditPages(self._service, status, model, sort, limit)
+        while not pages.done:
+            for audit in await self._run(pages.next_page()):
                 yield audit
 
     async def compare(self, audits: Iterable[str | HasId], top1: Mapping[str, float] | None = None) -> Comparison:
-        """Several audits side by side, and how their scores go with ImageNet accuracy."""
+        """Compare audits side by side, and relate their scores to ImageNet accuracy."""
         return await self._run(flows.compare(self._service, audits, top1))
 
     async def models(
@@ -128,29 +129,29 @@ class AsyncAuditClient:
         limit: int = 100,
         offset: int = 0,
     ) -> ModelList:
-        """Architectures that match all of the given."""
+        """List the architectures that match all arguments."""
         return await self._run(flows.models(self._service, q, family, source, limit, offset))
 
     async def model(self, name: str, wait_s: float = 30.0) -> ModelDetail:
-        """One model with its depth, the ``blocks`` that an audit measures."""
+        """Fetch one model with its depth: the ``blocks`` that an audit measures."""
         return await self._run(flows.model(self._service, name, wait_s))
 
     async def health(self) -> Health:
-        """How the service is."""
+        """Fetch the state of the service."""
         return await self._run(flows.health(self._service))
 
     async def _run(self, flow: Flow[T]) -> T:
-        outcome: Outcome = None
+        reply: Reply = None
         while True:
             try:
-                step = flow.send(outcome)
+                step = flow.send(reply)
             except StopIteration as done:
                 result: T = done.value
                 return result
-            outcome = await self._do(step)
+            reply = await self._perform(step)
 
-    async def _do(self, step: Call | float) -> Outcome:
-        if not isinstance(step, Call):
+    async def _perform(self, step: HttpRequest | float) -> Reply:
+        if not isinstance(step, HttpRequest):
             await asyncio.sleep(step)
             return None
         try:
@@ -162,5 +163,5 @@ class AsyncAuditClient:
                 headers=step.headers,
                 timeout=step.timeout,
             )
-        except httpx.RequestError as failure:
-            return failure
+        except httpx.RequestError as error:
+            return error

@@ -1,4 +1,4 @@
-"""A client of the audit service that blocks::
+"""The client of the audit service that blocks::
 
 with AuditClient("http://127.0.0.1:8000") as client:
     report = client.audit("timm/resnet18.a1_in1k", dataset="synthetic", num_images=64).wait(progress=True)
@@ -11,24 +11,25 @@ from typing import TypeVar, Unpack
 
 import httpx
 
-from zooaudit import flows
-from zooaudit.contract import Audit, AuditRequest, Comparison, Health, ModelDetail, ModelList, Report, Sort, Status
-from zooaudit.exchange import Call, Exchange, Flow, Outcome
+from zooaudit import contract, flows
+from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort, Status
+from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
+from zooaudit.results import Audit, Comparison, Report
 
 T = TypeVar("T")
 
 
 class AuditClient:
-    """Talks to one audit service. Usable as a context manager; may be shared by threads.
+    """A client of one audit service. It is a context manager, and threads may share it.
 
-    ``base_url``   else the environment's ZOOAUDIT_URL, else http://127.0.0.1:8000
-    ``api_key``    else the environment's ZOOAUDIT_API_KEY, else none
+    ``base_url``   the service's address; by default the environment's ZOOAUDIT_URL, else http://127.0.0.1:8000
+    ``api_key``    by default the environment's ZOOAUDIT_API_KEY, else none
     ``timeout``    seconds for the service to accept a connection, and to send the next piece of its answer
-    ``retry_s``    seconds for which connection errors, 429 and 503 are tried again, with backoff or as Retry-After
-                   asks. Every request may be repeated: an audit's id is made from its request.
+    ``retry_s``    seconds for which a request is repeated after connection errors, 429 and 503, with pauses that grow
+                   or that Retry-After asks for. Every request may be repeated: an audit's id is made from its request.
     ``transport``  an httpx transport to use instead of the network
     """
 
@@ -68,7 +69,7 @@ class AuditClient:
         self._http.close()
 
     def audit(self, model: str | AuditRequest, **options: Unpack[Options]) -> AuditHandle:
-        """Ask for an audit, and get a handle to wait for it::
+        """Ask for an audit, and return a handle to wait for it::
 
         report = client.audit("timm/resnet18", num_images=64).wait()
         """
@@ -77,16 +78,16 @@ class AuditClient:
     def submit(self, model: str | AuditRequest, **options: Unpack[Options]) -> Audit:
         """Ask for an audit.
 
-        The same request gives the audit that exists; one that failed or was canceled runs again.
+        The same request returns the audit that exists already; one that failed or was canceled runs again.
         """
         return self._run(flows.submit(self._service, model, options))
 
-    def repeat(self, report: Report) -> Audit:
-        """Ask for the audit of ``report`` once more: measured again, under the next repetition not yet taken."""
+    def repeat(self, report: contract.Report) -> Audit:
+        """Ask for the audit of ``report`` once more, under the next repetition that has no audit yet."""
         return self._run(flows.repeat(self._service, report))
 
     def status(self, audit_id: str) -> Audit:
-        """The audit as it is now."""
+        """Fetch the audit as it is now."""
         return self._run(flows.status(self._service, audit_id))
 
     def wait(
@@ -97,20 +98,21 @@ class AuditClient:
         poll_s: float | None = None,
         on_progress: Callable[[Audit], object] | None = None,
     ) -> Audit:
-        """The audit once it has ended, in whatever way: look at its ``status``.
+        """Wait until the audit has ended in any way, and return it: its ``status`` says how.
 
-        ``timeout``      seconds; then :class:`WaitTimeout`, and the audit goes on. None waits for as long as it takes.
-        ``poll_s``       seconds between polls, instead of what the service asks for
+        ``timeout``      seconds, after which :class:`WaitTimeout` is raised; the audit goes on. None sets no limit.
+        ``poll_s``       seconds between two polls, instead of what the service asks for
         ``on_progress``  called with the audit whenever it has changed
 
-        A service that is away for up to a minute, such as for a restart, does not end the wait.
+        The wait survives a service that is away for up to a minute, such as for a restart.
         """
         return self._run(flows.wait(self._service, audit_id, timeout, poll_s, on_progress))
 
     def report(self, audit_id: str) -> Report:
-        """The report of an audit that succeeded.
+        """Fetch the report of an audit.
 
-        Raises :class:`AuditFailed` or :class:`AuditCanceled` when there will be none, :class:`Conflict` when not yet.
+        Raises :class:`AuditFailed` or :class:`AuditCanceled` if there will be none, :class:`Conflict` if there is none
+        yet.
         """
         return self._run(flows.report(self._service, audit_id))
 
@@ -126,22 +128,23 @@ class AuditClient:
         sort: Sort | None = None,
         limit: int | None = None,
     ) -> Iterator[Audit]:
-        """Audits, fetched page by page as they are asked for; at most ``limit`` of them, newest first unless ``sort``
-        says otherwise.
+        """Iterate over audits, fetched page by page: at most ``limit`` of them, newest first unless ``sort`` says
+        otherwise.
 
-        ``status`` is one, or several with commas between them; ``model`` is a part of the full name, in any case.
+        ``status`` is one status, or several separated by commas. ``model`` is a part of the full name, in upper or
+        lower case.
         """
-        listing = flows.Listing(self._service, status, model, sort, limit)
-        while not listing.done:
-            yield from self._run(listing.page())
+        pages = flows.AuditPages(self._service, status, model, sort, limit)
+        while not pages.done:
+            yield from self._run(pages.next_page())
 
     def compare(self, audits: Iterable[str | HasId], top1: Mapping[str, float] | None = None) -> Comparison:
-        """Several audits side by side, and how their scores go with ImageNet accuracy.
+        """Compare audits side by side, and relate their scores to ImageNet accuracy.
 
-        ``audits``  ids, or what has one: :class:`Audit`, :class:`Report`, :class:`AuditHandle`
-        ``top1``    accuracies in per cent that the zoo does not state, by the model's full name, by what follows
-                    "timm/" in it, as in timm's results-imagenet.csv, or by the audit's id. A name stands for its
-                    pretrained weights; others have an accuracy by their audit's id only.
+        ``audits``  ids, or objects with an id: :class:`Audit`, :class:`Report`, :class:`AuditHandle`
+        ``top1``    accuracies in per cent that the zoo does not state. Keys are a model's full name, the name after
+                    "timm/", as in timm's results-imagenet.csv, or an audit's id. A name stands for the model's
+                    pretrained weights; for other weights use the audit's id.
 
         Audits of different methods or images cannot be compared: :class:`InvalidRequest` says what differs.
         """
@@ -156,33 +159,33 @@ class AuditClient:
         limit: int = 100,
         offset: int = 0,
     ) -> ModelList:
-        """Architectures that match all of the given: ``limit`` of them, after the first ``offset``."""
+        """List the architectures that match all arguments: at most ``limit`` of them, after the first ``offset``."""
         return self._run(flows.models(self._service, q, family, source, limit, offset))
 
     def model(self, name: str, wait_s: float = 30.0) -> ModelDetail:
-        """One model with its depth, the ``blocks`` that an audit measures.
+        """Fetch one model with its depth: the ``blocks`` that an audit measures.
 
-        The first time a worker has to find them, for which this waits up to ``wait_s`` seconds; where that is not
+        The first time, a worker has to find the blocks; this waits up to ``wait_s`` seconds for it. If that is not
         enough, ``blocks`` is None and ``blocks_reason`` says why.
         """
         return self._run(flows.model(self._service, name, wait_s))
 
     def health(self) -> Health:
-        """How the service is; ``status`` is "degraded" when Redis or every worker is missing."""
+        """Fetch the state of the service; ``status`` is "degraded" if Redis or every worker is missing."""
         return self._run(flows.health(self._service))
 
     def _run(self, flow: Flow[T]) -> T:
-        outcome: Outcome = None
+        reply: Reply = None
         while True:
             try:
-                step = flow.send(outcome)
+                step = flow.send(reply)
             except StopIteration as done:
                 result: T = done.value
                 return result
-            outcome = self._do(step)
+            reply = self._perform(step)
 
-    def _do(self, step: Call | float) -> Outcome:
-        if not isinstance(step, Call):
+    def _perform(self, step: HttpRequest | float) -> Reply:
+        if not isinstance(step, HttpRequest):
             time.sleep(step)
             return None
         try:
@@ -194,5 +197,5 @@ class AuditClient:
                 headers=step.headers,
                 timeout=step.timeout,
             )
-        except httpx.RequestError as failure:
-            return failure
+        except httpx.RequestError as error:
+            return error

@@ -1,14 +1,14 @@
-"""Everything that can go wrong, as one tree; ``str(error)`` is one sentence for a person.
+"""All errors of this library, as one tree. ``str(error)`` is one sentence for a person.
 
 ZooauditError
 ├── ConnectionFailed      nothing answered in time, after retries
 ├── UnexpectedAnswer      something answered, but not a zooaudit service of this version
 ├── ApiError              the service refused; .problem is what it said
-│   ├── InvalidRequest    400, 413, 422: the request itself is wrong (also found before sending)
+│   ├── InvalidRequest    400, 413, 422: the request itself is wrong (the client may find this before sending it)
 │   ├── Unauthorized      401, 403: an API key is missing or wrong
 │   ├── NotFound          404: no such audit or model
 │   ├── Conflict          409: not now, such as the report of an audit that still runs
-│   └── Unavailable       429, 5xx: the service cannot serve now; after retries, where they may help
+│   └── Unavailable       429, 5xx: the service cannot serve now, even after retries where they may help
 ├── WaitTimeout           wait() ran out of time; the audit goes on (also a TimeoutError)
 ├── AuditFailed           there is no report: the audit failed; .audit.error says why
 └── AuditCanceled         there is no report: the audit was canceled
@@ -16,7 +16,9 @@ ZooauditError
 
 from http import HTTPStatus
 
-from zooaudit.contract import Audit, Problem, Status
+from zooaudit.contract import Problem, Status
+from zooaudit.results import Audit
+from zooaudit.views.text import sentence
 
 
 class ZooauditError(Exception):
@@ -28,11 +30,11 @@ class ConnectionFailed(ZooauditError):
 
 
 class UnexpectedAnswer(ZooauditError):
-    """Something answered, but not in the words of the wire contract."""
+    """Something answered, but not with a record of the wire contract."""
 
 
 class ApiError(ZooauditError):
-    """The service refused. ``retry_after_s`` is what its Retry-After header asked for, in seconds."""
+    """The service refused. ``retry_after_s`` are the seconds that its Retry-After header asks for."""
 
     def __init__(self, problem: Problem, retry_after_s: float | None = None) -> None:
         super().__init__(sentence(problem))
@@ -87,40 +89,24 @@ class AuditCanceled(ZooauditError):
 
 
 def raise_unless_succeeded(audit: Audit) -> None:
-    """Raises :class:`AuditFailed` or :class:`AuditCanceled` where the audit has ended without a report."""
+    """Raise :class:`AuditFailed` or :class:`AuditCanceled` if the audit has ended without a report."""
     if audit.status is Status.FAILED:
         raise AuditFailed(audit)
     if audit.status is Status.CANCELED:
         raise AuditCanceled(audit)
 
 
-def sentence(problem: Problem) -> str:
-    """What a problem says, for a person: its detail, the fields at fault that it does not name, and close matches."""
-    text = _stopped(problem.detail or problem.title)
-    for error in problem.errors or ():
-        if error.message not in text:
-            text += f" {_stopped(f'{error.field}: {error.message}')}"
-    unnamed = [name for name in problem.suggestions or () if name not in text]
-    if unnamed:
-        text += f" Did you mean {' or '.join(unnamed)}?"
-    return text
-
-
-def _stopped(text: str) -> str:
-    return text if text.endswith((".", "?", "!")) else f"{text}."
-
-
 def api_error(problem: Problem, retry_after_s: float | None = None) -> ApiError:
-    """The error of the tree for a problem."""
-    kind: type[ApiError] = ApiError
+    """Make the error of the tree that fits the problem's HTTP status."""
+    error_type: type[ApiError] = ApiError
     if problem.status >= 500 or problem.status == HTTPStatus.TOO_MANY_REQUESTS:
-        kind = Unavailable
+        error_type = Unavailable
     elif problem.status in (400, 413, 422):
-        kind = InvalidRequest
+        error_type = InvalidRequest
     elif problem.status in (401, 403):
-        kind = Unauthorized
+        error_type = Unauthorized
     elif problem.status == HTTPStatus.NOT_FOUND:
-        kind = NotFound
+        error_type = NotFound
     elif problem.status == HTTPStatus.CONFLICT:
-        kind = Conflict
-    return kind(problem, retry_after_s)
+        error_type = Conflict
+    return error_type(problem, retry_after_s)

@@ -1,7 +1,7 @@
-"""One exchange with the service, without I/O: what is sent, what an answer means, when to try again and after how long.
+"""One exchange with the service, without I/O: what to send, what an answer means, when to try again.
 
-A :data:`Flow` is a generator that yields the :class:`Call` it wants made, or the seconds it wants to pause, and is sent
-what came of it. A client is whatever runs flows: one that blocks and one that awaits differ in nothing else.
+A :data:`Flow` is a generator: it yields an :class:`HttpRequest` to make, or the seconds to pause, and receives the
+:data:`Reply`. A client is whatever runs flows; the blocking and the asyncio client differ in nothing else.
 """
 
 import math
@@ -16,22 +16,22 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from zooaudit import __version__
 from zooaudit.contract import Problem
 from zooaudit.errors import ApiError, ConnectionFailed, UnexpectedAnswer, api_error
 from zooaudit.options import DEFAULT_URL
+from zooaudit.version import __version__
 
 BACKOFF_S, BACKOFF_CAP_S = 0.1, 5.0
-"""Pauses double from the first to the second."""
+"""Pauses between attempts double from the first to the second."""
 
 T = TypeVar("T")
-Answer = TypeVar("Answer", bound=BaseModel)
+Record = TypeVar("Record", bound=BaseModel)
 Query = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
-class Call:
-    """One HTTP request. ``timeout`` is in seconds."""
+class HttpRequest:
+    """A request for a client to make. ``timeout`` is in seconds."""
 
     method: str
     path: str
@@ -41,13 +41,13 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Outcome = httpx.Response | httpx.RequestError | None
-"""What comes of a call, and None of a pause."""
-Flow = Generator[Call | float, Outcome, T]
+Reply = httpx.Response | httpx.RequestError | None
+"""What a flow receives: the response to its request, or why there is none; None after a pause."""
+Flow = Generator[HttpRequest | float, Reply, T]
 
 
 class Exchange:
-    """Where the service is and how it is spoken to: what a client is made with, checked.
+    """The service's address, and the settings of all requests to it. The arguments are those of a client.
 
     Raises ValueError for a ``base_url`` that is no address, or an ``api_key`` that no header can carry.
     """
@@ -75,44 +75,45 @@ class Exchange:
         retry_s: float | None = None,
         timeout: float | None = None,
     ) -> Flow[httpx.Response]:
-        """One request, repeated for up to ``retry_s`` seconds while nothing answers or the service is busy (429, 503);
-        with backoff, and never sooner than Retry-After asks."""
+        """Send one request. Repeat it for up to ``retry_s`` seconds while nothing answers or the service is busy (429,
+        503), after pauses that grow and are never shorter than Retry-After asks."""
         patience = self.retry_s if retry_s is None else retry_s
         limit = self.timeout if timeout is None else min(self.timeout, timeout)
-        kind = {"Content-Type": "application/json"} if content is not None else {}
-        call = Call(method, path, limit, params, content, {**kind, **(headers or {})})
+        content_type = {"Content-Type": "application/json"} if content is not None else {}
+        request = HttpRequest(method, path, limit, params, content, {**content_type, **(headers or {})})
         started, backoff = time.monotonic(), BACKOFF_S
         while True:
             error: ConnectionFailed | ApiError
-            outcome = yield call
-            if isinstance(outcome, httpx.Response):
-                if outcome.status_code < 400:
-                    return outcome
-                error = api_error(_problem(outcome), retry_after_s(outcome))
-                if outcome.status_code not in (429, 503):
+            reply = yield request
+            if isinstance(reply, httpx.Response):
+                if reply.status_code < 400:
+                    return reply
+                error = api_error(_problem(reply), retry_after_s(reply))
+                if reply.status_code not in (429, 503):
                     raise error
             else:
-                error = ConnectionFailed(f"Cannot reach {self.base_url}: {_cause(outcome, limit)}.")
-            asked = error.retry_after_s if isinstance(error, ApiError) else None
-            pause = max(backoff * random.uniform(0.5, 1.0), asked or 0.0)
+                error = ConnectionFailed(f"Cannot reach {self.base_url}: {_cause(reply, limit)}.")
+            retry_after = error.retry_after_s if isinstance(error, ApiError) else None
+            pause = max(backoff * random.uniform(0.5, 1.0), retry_after or 0.0)
             if time.monotonic() - started + pause > patience:
                 raise error
             yield pause
             backoff = min(2 * backoff, BACKOFF_CAP_S)
 
 
-def parse(kind: type[Answer], response: httpx.Response) -> Answer:
-    """The contract's object in a response."""
+def parse(record: type[Record], response: httpx.Response) -> Record:
+    """Read a response as a record of that type."""
     try:
-        return kind.model_validate_json(response.content)
+        return record.model_validate_json(response.content)
     except ValidationError:
         raise UnexpectedAnswer(
-            f"{response.url} did not answer with a zooaudit {kind.__name__}: another service, or another version of it."
+            f"{response.url} did not answer with a zooaudit {record.__name__}: "
+            "another service, or another version of it."
         ) from None
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """The Retry-After header in seconds from now; it may be a number or a date."""
+    """Read the Retry-After header, a number or a date, as seconds from now."""
     value = response.headers.get("Retry-After")
     if value is None:
         return None
@@ -127,7 +128,7 @@ def retry_after_s(response: httpx.Response) -> float | None:
 
 
 def _problem(response: httpx.Response) -> Problem:
-    """The problem in a response that is an error."""
+    """Read the problem in a response with an error status."""
     try:
         return Problem.model_validate_json(response.content)
     except ValidationError:  # something before the service, such as a proxy, answered
@@ -136,7 +137,7 @@ def _problem(response: httpx.Response) -> Problem:
 
 
 def _cause(error: httpx.RequestError | None, timeout: float) -> str:
-    """Why nothing answered, for a person."""
+    """Say why nothing answered."""
     if isinstance(error, httpx.TimeoutException):
         return f"no answer within {timeout:g} s"
     return str(error).rstrip(".") or type(error).__name__

@@ -1,48 +1,74 @@
-"""An audit that was asked for, and what can be done with it.
+"""Handles: an audit that a client asked for, and what can be done with it.
 
-A handle is made by ``client.audit(...)``; for an audit of which only the id is known, by
+``client.audit(...)`` makes a handle. If you only know the id of an audit, use
 ``AuditHandle(client, client.status(audit_id))``.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from zooaudit.contract import Audit, Report
 from zooaudit.errors import raise_unless_succeeded
-from zooaudit.views.terminal import Show, following
+from zooaudit.results import Audit, Report
+from zooaudit.views.terminal import ShowAudit, following
 from zooaudit.views.text import subject
 
-if TYPE_CHECKING:
-    from zooaudit.async_client import AsyncAuditClient
-    from zooaudit.client import AuditClient
+
+class BlockingClient(Protocol):
+    """What :class:`AuditHandle` needs of a client."""
+
+    def status(self, audit_id: str) -> Audit: ...
+
+    def wait(
+        self, audit_id: str, timeout: float | None = None, *, on_progress: Callable[[Audit], object] | None = None
+    ) -> Audit: ...
+
+    def report(self, audit_id: str) -> Report: ...
+
+    def cancel(self, audit_id: str) -> Audit: ...
+
+
+class AwaitedClient(Protocol):
+    """What :class:`AsyncAuditHandle` needs of a client."""
+
+    async def status(self, audit_id: str) -> Audit: ...
+
+    async def wait(
+        self, audit_id: str, timeout: float | None = None, *, on_progress: Callable[[Audit], object] | None = None
+    ) -> Audit: ...
+
+    async def report(self, audit_id: str) -> Report: ...
+
+    async def cancel(self, audit_id: str) -> Audit: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditHandle:
-    """One audit of a service. ``audit`` is what was known of it when it was asked for."""
+    """One audit of a service. ``audit`` is its state when the handle was made."""
 
-    _client: "AuditClient"
+    _client: BlockingClient
     audit: Audit
 
     @property
     def id(self) -> str:
-        """By which any client finds the audit."""
+        """The id by which any client finds the audit."""
         return self.audit.id
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return _handle_repr(self)
 
     def status(self) -> Audit:
-        """The audit as it is now."""
+        """Fetch the audit as it is now."""
         return self._client.status(self.id)
 
     def wait(self, timeout: float | None = None, progress: bool = True) -> Report:
-        """The report, once the audit has succeeded.
+        """Wait until the audit has succeeded, and return its report.
 
         Raises :class:`AuditFailed` or :class:`AuditCanceled` when it ends without one, and :class:`WaitTimeout` after
-        ``timeout`` seconds; the audit then goes on. ``progress`` shows how far it is on standard error: as a bar where
-        that is a terminal and rich is installed, else as a line now and then. Ctrl-C ends the wait, not the audit.
+        ``timeout`` seconds; the audit then goes on. ``progress`` shows on standard error how far the audit is: as a
+        bar if that is a terminal and rich is installed, else as a line now and then. Ctrl-C ends the wait, not the
+        audit.
         """
         with _progress(self.audit, progress) as show:
             ended = self._client.wait(self.id, timeout, on_progress=show)
@@ -50,7 +76,7 @@ class AuditHandle:
         return self._client.report(self.id)
 
     def report(self) -> Report:
-        """The report of an audit that has succeeded; :class:`Conflict` when it has not yet."""
+        """Fetch the report. Raises :class:`Conflict` if the audit has not succeeded yet."""
         return self._client.report(self.id)
 
     def cancel(self) -> Audit:
@@ -62,30 +88,30 @@ class AuditHandle:
 class AsyncAuditHandle:
     """One audit of a service, for asyncio: see :class:`AuditHandle`."""
 
-    _client: "AsyncAuditClient"
+    _client: AwaitedClient
     audit: Audit
 
     @property
     def id(self) -> str:
-        """By which any client finds the audit."""
+        """The id by which any client finds the audit."""
         return self.audit.id
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return _handle_repr(self)
 
     async def status(self) -> Audit:
-        """The audit as it is now."""
+        """Fetch the audit as it is now."""
         return await self._client.status(self.id)
 
     async def wait(self, timeout: float | None = None, progress: bool = True) -> Report:
-        """The report, once the audit has succeeded; as :meth:`AuditHandle.wait`."""
+        """Wait until the audit has succeeded, and return its report; see :meth:`AuditHandle.wait`."""
         with _progress(self.audit, progress) as show:
             ended = await self._client.wait(self.id, timeout, on_progress=show)
         raise_unless_succeeded(ended)
         return await self._client.report(self.id)
 
     async def report(self) -> Report:
-        """The report of an audit that has succeeded; :class:`Conflict` when it has not yet."""
+        """Fetch the report. Raises :class:`Conflict` if the audit has not succeeded yet."""
         return await self._client.report(self.id)
 
     async def cancel(self) -> Audit:
@@ -93,9 +119,9 @@ class AsyncAuditHandle:
         return await self._client.cancel(self.id)
 
 
-def _shown(handle: AuditHandle | AsyncAuditHandle) -> str:
+def _handle_repr(handle: AuditHandle | AsyncAuditHandle) -> str:
     return f"<{type(handle).__name__} {handle.id} {subject(handle.audit.request)}>"
 
 
-def _progress(audit: Audit, wanted: bool) -> AbstractContextManager[Show | None]:
-    return following(audit) if wanted else nullcontext()
+def _progress(audit: Audit, is_shown: bool) -> AbstractContextManager[ShowAudit | None]:
+    return following(audit) if is_shown else nullcontext()

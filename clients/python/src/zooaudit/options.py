@@ -1,4 +1,4 @@
-"""What a caller may ask for, as keywords, made into the contract's request."""
+"""The keywords of a request for an audit, and the contract's request made from them."""
 
 from collections.abc import Iterable
 from typing import Any, Literal, TypedDict
@@ -9,11 +9,11 @@ from zooaudit.contract import AuditRequest, FieldError, problem
 from zooaudit.errors import InvalidRequest
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-"""Where the service is, unless something says otherwise."""
+"""The address of the service, unless an argument or the environment gives another."""
 
 
 class Options(TypedDict, total=False):
-    """What :meth:`AuditClient.audit` takes beside the model; defaults and limits are those of AuditRequest."""
+    """What :meth:`AuditClient.audit` takes besides the model. Defaults and limits are those of AuditRequest."""
 
     weights: str
     checkpoint_version: str
@@ -32,7 +32,7 @@ class Options(TypedDict, total=False):
 
 
 def request_from(model: str, options: Options) -> AuditRequest:
-    """The request, checked before it is sent, so that a mistake is told without a service."""
+    """Make the request, and raise :class:`InvalidRequest` for a mistake before anything is sent."""
     values: dict[str, Any] = {"model": model, **options}
     for transforms in ("translations_px", "rotations_deg"):
         if transforms in values:
@@ -45,5 +45,5 @@ def request_from(model: str, options: Options) -> AuditRequest:
         raise InvalidRequest(problem("invalid-request", detail, errors=errors)) from None
 
 
-def _field_error(where: tuple[int | str, ...], message: str) -> FieldError:
-    return FieldError(field=".".join(map(str, where)) or "body", message=message.removeprefix("Value error, "))
+def _field_error(path: tuple[int | str, ...], message: str) -> FieldError:
+    return FieldError(field=".".join(map(str, path)) or "body", message=message.removeprefix("Value error, "))

@@ -5,47 +5,36 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from zooaudit.cli import completion as shells
+from zooaudit.cli import completion as shell_completion
+from zooaudit.cli.exit_codes import Exit
+from zooaudit.cli.replay import compare as compare_reports
+from zooaudit.cli.replay import read_report
 from zooaudit.cli.selection import read_top1, select
-from zooaudit.contract import Audit, Report, Status
-from zooaudit.errors import sentence
+from zooaudit.cli.sweep import matching
+from zooaudit.cli.sweep import sweep as sweep_models
+from zooaudit.contract import Status
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
-from zooaudit.replay import compare as compare_reports
-from zooaudit.sweep import matching
-from zooaudit.sweep import sweep as sweep_models
+from zooaudit.results import Audit, Report
 from zooaudit.views import figures
+from zooaudit.views.audit_tables import audits_table
 from zooaudit.views.comparison_tables import comparison_tables
-from zooaudit.views.panels import Figure
-from zooaudit.views.tables import audits_table, model_tables, models_table, sweep_tables
-from zooaudit.views.terminal import draw, report_text, sweeping, waiting
-from zooaudit.views.text import printable, state
+from zooaudit.views.model_tables import model_tables, models_table
+from zooaudit.views.report_tables import sweep_tables
+from zooaudit.views.terminal import print_report, print_tables, spinner, sweep_progress
+from zooaudit.views.text import printable, sentence, state
 
 if TYPE_CHECKING:
     from zooaudit.client import AuditClient
 
 
-class Exit(IntEnum):
-    """What the shell is told."""
-
-    OK = 0
-    AUDIT_FAILED = 1
-    USAGE = 2
-    UNREACHABLE = 3
-    REFUSED = 4
-    TIMEOUT = 5
-    DIFFERENT = 6
-    INTERRUPTED = 130
-
-
-class Interrupted(Exception):
-    """Ctrl-C while waiting for an audit, which goes on; what can be done about that."""
+class WaitInterrupted(Exception):
+    """Ctrl-C while waiting for an audit, which goes on. The message says how to resume the wait or cancel the audit."""
 
     def __init__(self, audit: Audit) -> None:
         super().__init__(f"Take it up again: zooaudit report {audit.id} --wait\nCancel it: zooaudit cancel {audit.id}")
@@ -60,52 +49,63 @@ def audit(client: "AuditClient", args: argparse.Namespace) -> Exit:
     else:
         print(f"{accepted.id}  {state(accepted)}")
         print(f"Follow it: zooaudit report {accepted.id} --wait", file=sys.stderr)
-    return _exit_of(accepted)
+    return _exit_of_audit(accepted)
 
 
 def sweep(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    options = _options(args)
     names = matching(client, args.pattern, args.weights or "pretrained")
     if not names:
         print(f"No model that can be audited matches {printable(args.pattern)}.", file=sys.stderr)
         return Exit.USAGE
     try:
-        with sweeping() as show:
-            outcomes = sweep_models(client, names, options, show)
+        with sweep_progress() as show:
+            entries = sweep_models(client, names, _options(args), show)
     except KeyboardInterrupt:
         print("Stopped waiting; the audits go on. The same command takes the sweep up again.", file=sys.stderr)
         return Exit.INTERRUPTED
     reports = {
-        model: client.report(found.id)
-        for model, found in outcomes.items()
-        if isinstance(found, Audit) and found.status is Status.SUCCEEDED
+        model: client.report(entry.id)
+        for model, entry in entries.items()
+        if isinstance(entry, Audit) and entry.status is Status.SUCCEEDED
     }
     if args.json:
-        print(json.dumps({model: found.model_dump(mode="json") for model, found in outcomes.items()}, indent=2))
+        print(json.dumps({model: entry.model_dump(mode="json") for model, entry in entries.items()}, indent=2))
     else:
-        draw(sweep_tables(reports) if reports else [], sys.stdout)
-        for model, found in outcomes.items():
+        print_tables(sweep_tables(reports) if reports else [], sys.stdout)
+        for model, entry in entries.items():
             if model not in reports:
-                why = found if not isinstance(found, Audit) else found.error
-                print(f"{printable(model)}: {printable(sentence(why)) if why else 'canceled'}")
-    return Exit.OK if len(reports) == len(outcomes) else Exit.AUDIT_FAILED
+                problem = entry.error if isinstance(entry, Audit) else entry
+                print(f"{printable(model)}: {printable(sentence(problem)) if problem else 'canceled'}")
+    return Exit.OK if len(reports) == len(entries) else Exit.AUDIT_FAILED
 
 
 def _options(args: argparse.Namespace) -> Options:
-    """What was said of the audit: only that is sent."""
+    """Take the options of an audit from ``args``: only those that were given are sent."""
     return {key: value for key, value in vars(args).items() if key in Options.__annotations__ and value is not None}  # type: ignore[return-value]
 
 
 def report(client: "AuditClient", args: argparse.Namespace) -> Exit:
     if not _can_draw(args):
         return Exit.USAGE
-    found = _wait(client, client.status(args.id), args) if args.wait else client.report(args.id)
-    shown = _show_report(found, args)
-    return shown if _draw(lambda: figures.of(args.figure, [found]), args) else Exit.USAGE
+    report = _wait(client, client.status(args.id), args) if args.wait else client.report(args.id)
+    code = _show_report(report, args)
+    return code if _save_figure(lambda: figures.of(args.figure, [report]), args) else Exit.USAGE
+
+
+def _show_report(report: Report, args: argparse.Namespace) -> Exit:
+    if args.output:
+        args.output.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        _print_json(report)
+    else:
+        print_report(report, sys.stdout)
+        if args.output:
+            print(f"Report written to {args.output}", file=sys.stderr)
+    return Exit.OK
 
 
 def _can_draw(args: argparse.Namespace) -> bool:
-    """Whether plotly is there if a figure is wanted, asked before hours of waiting."""
+    """Check before hours of waiting that plotly is installed if a figure is to be written."""
     if args.html or args.png:
         try:
             import plotly  # noqa: F401
@@ -115,8 +115,8 @@ def _can_draw(args: argparse.Namespace) -> bool:
     return True
 
 
-def _draw(make: Callable[[], Figure], args: argparse.Namespace) -> bool:
-    """Writes the figure where it is wanted."""
+def _save_figure(make: Callable[[], figures.FigureDict], args: argparse.Namespace) -> bool:
+    """Write the figure to the files of --html and --png; ``make`` is called only if there are any."""
     files = [file for file in (args.html, args.png) if file]
     if files:
         try:
@@ -130,13 +130,9 @@ def _draw(make: Callable[[], Figure], args: argparse.Namespace) -> bool:
 
 def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
     try:
-        before = Report.model_validate_json(args.file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        why = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_input=False)[0]
-            why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
-        print(f"{args.file} is not a report: {printable(why)}.", file=sys.stderr)
+        before = read_report(args.file)
+    except ValueError as error:
+        print(printable(str(error)), file=sys.stderr)
         return Exit.USAGE
     after = _wait(client, client.repeat(before), args)
     verdict = compare_reports(before, after)
@@ -144,8 +140,8 @@ def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
         print(json.dumps({"id": after.id, **asdict(verdict)}, indent=2, default=str))
     else:
         print(printable(str(verdict)))
-        for item in verdict.circumstances:
-            print(printable(str(item)))
+        for difference in verdict.circumstances:
+            print(printable(str(difference)))
         print(f"The second report: zooaudit report {after.id}", file=sys.stderr)
     return Exit.OK if verdict.equal else Exit.DIFFERENT
 
@@ -154,48 +150,36 @@ def _wait(client: "AuditClient", accepted: Audit, args: argparse.Namespace) -> R
     try:
         return AuditHandle(client, accepted).wait(args.timeout)
     except KeyboardInterrupt:
-        raise Interrupted(accepted) from None
-
-
-def _show_report(found: Report, args: argparse.Namespace) -> Exit:
-    if args.output:
-        args.output.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    if args.json:
-        _print_json(found)
-    else:
-        report_text(found, sys.stdout)
-        if args.output:
-            print(f"Report written to {args.output}", file=sys.stderr)
-    return Exit.OK
+        raise WaitInterrupted(accepted) from None
 
 
 def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    found = client.status(args.id)
+    audit = client.status(args.id)
     if args.json:
-        _print_json(found)
+        _print_json(audit)
     else:
-        print(f"{printable(found.request.model)} ({found.request.weights}): {printable(state(found))}")
-        if found.error:
-            print(printable(sentence(found.error)))
-    return _exit_of(found)
+        print(f"{printable(audit.request.model)} ({audit.request.weights}): {printable(state(audit))}")
+        if audit.error:
+            print(printable(sentence(audit.error)))
+    return _exit_of_audit(audit)
 
 
 def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    found = client.cancel(args.id)
+    audit = client.cancel(args.id)
     if args.json:
-        _print_json(found)
+        _print_json(audit)
     else:
-        stopping = found.status is Status.RUNNING  # its worker has been told
-        print(f"Audit {found.id}: {'stops within seconds' if stopping else printable(state(found))}")
+        is_stopping = audit.status is Status.RUNNING  # its worker has been told
+        print(f"Audit {audit.id}: {'stops within seconds' if is_stopping else printable(state(audit))}")
     return Exit.OK
 
 
 def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    found = list(client.audits(status=args.status, model=args.model, sort=args.sort, limit=args.limit))
+    listed = list(client.audits(status=args.status, model=args.model, sort=args.sort, limit=args.limit))
     if args.json:
-        _print_json(found)
-    elif found:
-        draw([audits_table(found)], sys.stdout)
+        _print_json(listed)
+    elif listed:
+        print_tables([audits_table(listed)], sys.stdout)
     else:
         print("No audits.", file=sys.stderr)
     return Exit.OK
@@ -206,75 +190,75 @@ def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
         return Exit.USAGE
     try:
         top1 = read_top1(args.top1) if args.top1 else None
-        ids = select(client, args.audits, args.weights, args.dataset, args.num_images)
+        identifiers = select(client, args.audits, args.weights, args.dataset, args.num_images)
     except ValueError as error:
         print(printable(str(error)), file=sys.stderr)
         return Exit.USAGE
-    found = client.compare(ids, top1)
+    comparison = client.compare(identifiers, top1)
     if args.json:
-        _print_json(found)
+        _print_json(comparison)
     else:
-        draw(comparison_tables(found, args.score), sys.stdout)
+        print_tables(comparison_tables(comparison, args.score), sys.stdout)
 
-    def figure() -> Figure:
+    def figure() -> figures.FigureDict:
         if args.figure == "accuracy":
-            return figures.accuracy(found)
+            return figures.accuracy(comparison)
         if args.figure == "parts":
-            return figures.parts(found.audits)
-        return figures.of(args.figure, [client.report(audit.id) for audit in found.audits], args.score)
+            return figures.parts(comparison.audits)
+        return figures.of(args.figure, [client.report(audit.id) for audit in comparison.audits], args.score)
 
-    return Exit.OK if _draw(figure, args) else Exit.USAGE
+    return Exit.OK if _save_figure(figure, args) else Exit.USAGE
 
 
 def models(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    found = client.models(args.query, family=args.family, source=args.source, limit=args.limit)
+    listed = client.models(args.query, family=args.family, source=args.source, limit=args.limit)
     if args.json:
-        _print_json(found)
+        _print_json(listed)
         return Exit.OK
-    if found.models:
-        draw([models_table(found)], sys.stdout)
-    if found.total > len(found.models) or not found.models:
-        print(f"{len(found.models)} of {found.total} models that match.", file=sys.stderr)
+    if listed.models:
+        print_tables([models_table(listed)], sys.stdout)
+    if listed.total > len(listed.models) or not listed.models:
+        print(f"{len(listed.models)} of {listed.total} models that match.", file=sys.stderr)
     return Exit.OK
 
 
 def model(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    with waiting(f"A worker finds the blocks of {printable(args.name)}, unless that has been done"):
-        found = client.model(args.name, args.timeout)
+    with spinner(f"A worker finds the blocks of {printable(args.name)}, unless that has been done"):
+        detail = client.model(args.name, args.timeout)
     if args.json:
-        _print_json(found)
+        _print_json(detail)
     else:
-        draw(model_tables(found), sys.stdout)
+        print_tables(model_tables(detail), sys.stdout)
     return Exit.OK
 
 
 def health(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    found = client.health()
+    health = client.health()
     if args.json:
-        _print_json(found)
+        _print_json(health)
     else:
         print(
-            f"{client.base_url}: {found.status}, version {printable(found.version)}, "
-            f"Redis {'answers' if found.redis else 'does not answer'}, "
-            f"{found.workers} {'worker' if found.workers == 1 else 'workers'}, "
-            f"{found.running} running, {found.queued} queued"
+            f"{client.base_url}: {health.status}, version {printable(health.version)}, "
+            f"Redis {'answers' if health.redis else 'does not answer'}, "
+            f"{health.workers} {'worker' if health.workers == 1 else 'workers'}, "
+            f"{health.running} running, {health.queued} queued"
         )
-        counts = (f"{printable(name)} ({'any number' if n is None else n})" for name, n in found.datasets.items())
+        counts = (f"{printable(name)} ({'any number' if n is None else n})" for name, n in health.datasets.items())
         print(f"Data sets: {', '.join(counts)}")
-    return Exit.OK if found.status == "ok" else Exit.UNREACHABLE
+    return Exit.OK if health.status == "ok" else Exit.UNREACHABLE
 
 
 def completion(shell: str) -> Exit:
     try:
-        print(shells.script(shell))
+        print(shell_completion.script(shell))
     except ImportError as error:
         print(error, file=sys.stderr)
         return Exit.USAGE
     return Exit.OK
 
 
-def _exit_of(found: Audit) -> Exit:
-    return Exit.AUDIT_FAILED if found.status in (Status.FAILED, Status.CANCELED) else Exit.OK
+def _exit_of_audit(audit: Audit) -> Exit:
+    return Exit.AUDIT_FAILED if audit.status in (Status.FAILED, Status.CANCELED) else Exit.OK
 
 
 def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
@@ -285,7 +269,7 @@ def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
 
 
 def output_file(text: str) -> Path:
-    """A path that can be written, checked before hours of measuring."""
+    """Parse the path of a file to write, and check before hours of measuring that it can be written."""
     path = Path(text)
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise argparse.ArgumentTypeError(f"cannot write to {text}: not a file in a folder that exists")

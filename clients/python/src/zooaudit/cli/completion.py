@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Iterable
 
+from zooaudit.errors import ZooauditError
+from zooaudit.views.text import short_state, subject
+
 SHELLS = ("bash", "zsh", "fish")
 ZOOS = ("timm/", "torchvision/")
 PATIENCE_S = 2.0
@@ -10,7 +13,7 @@ PATIENCE_S = 2.0
 
 
 def script(shell: str) -> str:
-    """What the shell has to read so that it completes ``zooaudit``. Raises ImportError without argcomplete."""
+    """Return the code that makes a shell complete ``zooaudit``. Raises ImportError without argcomplete."""
     try:
         from argcomplete.shell_integration import shellcode
     except ImportError:
@@ -21,26 +24,26 @@ def script(shell: str) -> str:
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
-    """Answers the shell and ends the process, where it is a shell that asks."""
+    """Answer a shell that asks for completions, and end the process."""
     import argcomplete
 
     argcomplete.autocomplete(parser, always_complete_options=False)
 
 
 def models(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Iterable[str]:
-    """Names of models that can be audited: full ones after a zoo and a slash, else the zoos and timm's bare names."""
-    from zooaudit import AuditClient, ZooauditError
+    """Complete names of models: full names after a zoo and a slash, else the zoos and timm's bare names."""
+    from zooaudit.client import AuditClient
 
     if len(prefix) < 2:
         return ZOOS
     try:
         with AuditClient(getattr(parsed_args, "url", None), timeout=PATIENCE_S, retry_s=0) as client:
-            found = client.models(prefix, limit=1000).models
+            entries = client.models(prefix, limit=1000).models
     except (ZooauditError, ValueError):
         return []
     names = [
         name
-        for entry in found
+        for entry in entries
         if entry.supported
         for name in (entry.name, *(f"{entry.name}.{tag}" for tag in entry.tags))
     ]
@@ -49,9 +52,8 @@ def models(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Iterabl
 
 
 def audits(prefix: str, parsed_args: argparse.Namespace, **_: object) -> dict[str, str]:
-    """Ids of the newest audits, and what they are of."""
-    from zooaudit import AuditClient, ZooauditError
-    from zooaudit.views.text import short_state, subject
+    """Complete ids of the newest audits, each with a description."""
+    from zooaudit.client import AuditClient
 
     try:
         with AuditClient(getattr(parsed_args, "url", None), timeout=PATIENCE_S, retry_s=0) as client:

@@ -1,35 +1,22 @@
-"""The command line ``zooaudit``: parses arguments, runs a command, turns errors into one sentence and an exit code."""
+"""The commands and options of the command line ``zooaudit``, and how their values are parsed."""
 
 import argparse
 import math
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from zooaudit import __version__
 from zooaudit.cli import commands, completion
-from zooaudit.cli.commands import Exit, Interrupted
-from zooaudit.contract import AuditRequest, Sort, Status
-from zooaudit.errors import (
-    AuditCanceled,
-    AuditFailed,
-    ConnectionFailed,
-    InvalidRequest,
-    Unauthorized,
-    Unavailable,
-    UnexpectedAnswer,
-    WaitTimeout,
-    ZooauditError,
-)
+from zooaudit.cli.exit_codes import Exit
+from zooaudit.contract import SCORES, AuditRequest, Sort, Status
 from zooaudit.options import DEFAULT_URL
-from zooaudit.views.text import printable, ranges
+from zooaudit.version import __version__
+from zooaudit.views.text import ranges
 
 EPILOG = f"""\
 environment:
   ZOOAUDIT_URL      the service's address, unless --url is given (default {DEFAULT_URL})
-  ZOOAUDIT_API_KEY  the API key, where the service asks for one
+  ZOOAUDIT_API_KEY  the API key, if the service asks for one
 
 exit codes:
   0    done
@@ -48,66 +35,15 @@ bash  echo 'eval "$(zooaudit completion bash)"' >> ~/.bashrc
 zsh   echo 'eval "$(zooaudit completion zsh)"' >> ~/.zshrc     # after compinit
 fish  zooaudit completion fish > ~/.config/fish/completions/zooaudit.fish"""
 
+MODEL_HELP = "timm/NAME[.TAG] or torchvision/NAME"
+TIMEOUT_HELP = "wait no longer than this"
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = make_parser()
-    if "_ARGCOMPLETE" in os.environ:
-        completion.complete(parser)
-    args = parser.parse_args(argv)
-    if "shell" in args:
-        return commands.completion(args.shell)
-    from zooaudit.client import AuditClient  # imports httpx, which takes longer than all the rest
-
-    try:
-        client = AuditClient(args.url)
-    except ValueError as error:
-        return _fail(f"{error}.", Exit.USAGE)
-    try:
-        with client:
-            return int(args.run(client, args))
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except Interrupted as stopped:
-        return _fail(str(stopped), Exit.INTERRUPTED)
-    except ZooauditError as error:
-        return _fail(str(error) + _hint(error), _exit_code(error))
-    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
-    except OSError as error:  # of --output
-        return _fail(f"{error}.", Exit.USAGE)
-
-
-def _exit_code(error: ZooauditError) -> Exit:
-    match error:
-        case AuditFailed() | AuditCanceled():
-            return Exit.AUDIT_FAILED
-        case InvalidRequest():
-            return Exit.USAGE
-        case ConnectionFailed() | Unavailable() | UnexpectedAnswer():
-            return Exit.UNREACHABLE
-        case WaitTimeout():
-            return Exit.TIMEOUT
-    return Exit.REFUSED
-
-
-def _hint(error: ZooauditError) -> str:
-    match error:
-        case ConnectionFailed():
-            return " Is the service running there? --url or ZOOAUDIT_URL say where it is."
-        case Unauthorized() if error.problem.status == 401:
-            return " The environment's ZOOAUDIT_API_KEY is sent as the key."
-    return ""
-
-
-def _fail(message: str, code: Exit) -> Exit:
-    for line in message.splitlines():
-        print(printable(line), file=sys.stderr)
-    return code
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The commands and options of ``zooaudit``."""
+    """Make the parser of all commands. It stores the function of the command that it parses as ``run``."""
     parser = argparse.ArgumentParser(
         prog="zooaudit",
         description="Audits how equivariant pretrained image models are, and where in their depth.",
@@ -115,133 +51,207 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--url", help="the service's address")
-    common.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
-    waiting = argparse.ArgumentParser(add_help=False)
-    waiting.add_argument("--wait", action="store_true", help="show progress, then the report")
-    waiting.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
-    waiting.add_argument("--output", type=commands.output_file, metavar="FILE", help="write the report there as JSON")
-    plotting = argparse.ArgumentParser(add_help=False)
-    plotting.add_argument("--html", type=commands.output_file, metavar="FILE", help="write a figure there as a page")
-    plotting.add_argument("--png", type=commands.output_file, metavar="FILE", help="write a figure there as a picture")
-    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
+        add(subparsers)
+    _completion(subparsers)
+    return parser
 
-    def verb(name: str, run: object, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        added = verbs.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            parents=[*parents, common],
-            epilog=EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.set_defaults(run=run)
-        return added
 
-    one = verb("audit", commands.audit, "ask for an audit of a model", waiting)
-    _completed(
-        one.add_argument("model", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME"), completion.models
+def _audit(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "audit", commands.audit, "ask for an audit of a model", _waiting())
+    _complete(parser.add_argument("model", metavar="MODEL", help=MODEL_HELP), completion.models)
+    _audit_options(parser)
+
+
+def _sweep(subparsers: "Subparsers") -> None:
+    text = "ask for audits of all models that match, and wait for them"
+    parser = _command(subparsers, "sweep", commands.sweep, text)
+    parser.add_argument(
+        "pattern", metavar="PATTERN", help="matches full names, such as 'timm/*in1k' or 'torchvision/resnet*'"
     )
-    _audit_arguments(one)
-    many = verb("sweep", commands.sweep, "ask for audits of all models that match, and wait for them")
-    many.add_argument("pattern", metavar="PATTERN", help="of full names, such as 'timm/*in1k' or 'torchvision/resnet*'")
-    _audit_arguments(many)
-    _audit_id(verb("status", commands.status, "show how an audit is doing"))
-    reported = verb("report", commands.report, "show the report of an audit", waiting, plotting)
-    _audit_id(reported)
-    reported.add_argument(
-        "--figure", choices=["parts", "shifts", "depth"], default="parts", help="to write (default parts)"
-    )
-    replayed = verb("replay", commands.replay, "run the audit of a report again and compare; 6 when numbers differ")
-    replayed.add_argument("file", type=Path, metavar="REPORT.json")
-    replayed.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer than this")
-    _audit_id(verb("cancel", commands.cancel, "cancel a queued or running audit"))
-    listed = verb("list", commands.audits, "list audits, by default newest first")
-    listed.add_argument("--status", choices=list(map(str, Status)))
-    listed.add_argument("--model", help="of this model only")
-    listed.add_argument(
+    _audit_options(parser)
+
+
+def _status(subparsers: "Subparsers") -> None:
+    _audit_id(_command(subparsers, "status", commands.status, "show the state of an audit"))
+
+
+def _report(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "report", commands.report, "show the report of an audit", _waiting(), _plotting())
+    _audit_id(parser)
+    choices = ["parts", "shifts", "depth"]
+    parser.add_argument("--figure", choices=choices, default="parts", help="the figure to write (default parts)")
+
+
+def _replay(subparsers: "Subparsers") -> None:
+    text = "run the audit of a report again and compare; 6 when numbers differ"
+    parser = _command(subparsers, "replay", commands.replay, text)
+    parser.add_argument("file", type=Path, metavar="REPORT.json")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
+
+
+def _cancel(subparsers: "Subparsers") -> None:
+    _audit_id(_command(subparsers, "cancel", commands.cancel, "cancel a queued or running audit"))
+
+
+def _list(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "list", commands.audits, "list audits, by default newest first")
+    parser.add_argument("--status", choices=list(map(str, Status)))
+    parser.add_argument("--model", help="only audits of models with this in their name")
+    orders = get_args(Sort)
+    parser.add_argument(
         "--sort",
-        choices=get_args(Sort),
+        choices=orders,
         metavar="ORDER",
-        help=f"one of {', '.join(get_args(Sort)[::2])}; with = and a minus, descending: --sort=-duration",
+        help=f"one of {', '.join(orders[::2])}; with = and a minus sign, descending: --sort=-duration",
     )
-    listed.add_argument("--limit", type=_positive, default=50, help="at most this many (default 50)")
-    models = verb("models", commands.models, "search the models that can be audited")
-    models.add_argument("query", nargs="?", metavar="QUERY", help="part of a name")
-    models.add_argument("--family")
-    models.add_argument("--source", choices=["timm", "torchvision"])
-    models.add_argument("--limit", type=_positive, default=100, help="at most this many (default 100)")
-    model = verb("model", commands.model, "show one model and its depth, the blocks that an audit measures")
-    _completed(
-        model.add_argument("name", metavar="MODEL", help="timm/NAME[.TAG] or torchvision/NAME"), completion.models
+    parser.add_argument("--limit", type=_positive, default=50, help="at most this many (default 50)")
+
+
+def _models(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "models", commands.models, "search the models that can be audited")
+    parser.add_argument("query", nargs="?", metavar="QUERY", help="part of a name")
+    parser.add_argument("--family")
+    parser.add_argument("--source", choices=["timm", "torchvision"])
+    parser.add_argument("--limit", type=_positive, default=100, help="at most this many (default 100)")
+
+
+def _model(subparsers: "Subparsers") -> None:
+    text = "show one model and its depth, the blocks that an audit measures"
+    parser = _command(subparsers, "model", commands.model, text)
+    _complete(parser.add_argument("name", metavar="MODEL", help=MODEL_HELP), completion.models)
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="wait no longer than this for a worker to find the blocks (default 30)",
     )
-    model.add_argument(
-        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for a worker to find the blocks (default 30)"
+
+
+def _compare(subparsers: "Subparsers") -> None:
+    text = "compare audits by part, and their scores with ImageNet accuracy"
+    parser = _command(subparsers, "compare", commands.compare, text, _plotting())
+    audits = parser.add_argument(
+        "audits",
+        nargs="+",
+        metavar="AUDIT",
+        help="an audit's id; or a model's name or pattern, for the newest report of each model that matches",
     )
-    compared = verb(
-        "compare", commands.compare, "compare audits by part, and their scores with ImageNet accuracy", plotting
+    _complete(audits, completion.audits)
+    parser.add_argument(
+        "--weights", metavar="KIND", help="of models' reports, only those of these weights, such as checkpoint:*"
     )
-    of = "an audit's id; or a model's name or pattern, for the newest report of each model that matches"
-    _completed(compared.add_argument("audits", nargs="+", metavar="AUDIT", help=of), completion.audits)
-    compared.add_argument(
-        "--weights", metavar="KIND", help="of models' reports: those of these weights only, such as checkpoint:*"
+    parser.add_argument("--dataset", metavar="NAME", help="of models' reports, only those on this data set")
+    parser.add_argument(
+        "--num-images", type=_positive, metavar="N", help="of models' reports, only those of this many images"
     )
-    compared.add_argument("--dataset", metavar="NAME", help="of models' reports: those on this data set only")
-    compared.add_argument("--num-images", type=_positive, metavar="N", help="of models' reports: those of so many only")
-    compared.add_argument("--score", choices=["channel", "layer"], default="channel", help="the one to show")
-    compared.add_argument(
-        "--top1", type=Path, metavar="FILE.csv", help="accuracies in per cent: columns model and top1, as timm's lists"
+    parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
+    parser.add_argument(
+        "--top1",
+        type=Path,
+        metavar="FILE.csv",
+        help="accuracies in per cent: columns model and top1, as in timm's lists",
     )
-    compared.add_argument(
-        "--figure", choices=["parts", "shifts", "depth", "accuracy"], default="parts", help="to write (default parts)"
+    parser.add_argument(
+        "--figure",
+        choices=["parts", "shifts", "depth", "accuracy"],
+        default="parts",
+        help="the figure to write (default parts)",
     )
-    verb("health", commands.health, "show how the service is; 3 when it is not well")
-    shell = verbs.add_parser(
+
+
+def _health(subparsers: "Subparsers") -> None:
+    _command(subparsers, "health", commands.health, "show the state of the service; 3 unless all is well")
+
+
+def _completion(subparsers: "Subparsers") -> None:
+    parser = subparsers.add_parser(
         "completion",
         help="print what makes a shell complete zooaudit",
         description="Prints what makes a shell complete commands, options, models and audits.\n\n" + COMPLETION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    shell.add_argument("shell", choices=completion.SHELLS)
+    parser.add_argument("shell", choices=completion.SHELLS)
+
+
+def _command(
+    subparsers: "Subparsers",
+    name: str,
+    run: Callable[..., Exit],
+    text: str,
+    *parents: argparse.ArgumentParser,
+) -> argparse.ArgumentParser:
+    """Add a command that talks to the service, with the options of ``parents`` and those of all such commands."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--url", help="the service's address")
+    shared.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
+    parser = subparsers.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        parents=[*parents, shared],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _waiting() -> argparse.ArgumentParser:
+    """Make the options of the commands that may wait for a report."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--wait", action="store_true", help="show progress, then the report")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
+    parser.add_argument("--output", type=commands.output_file, metavar="FILE", help="write the report there as JSON")
+    return parser
+
+
+def _plotting() -> argparse.ArgumentParser:
+    """Make the options of the commands that may write a figure."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--html", type=commands.output_file, metavar="FILE", help="write a figure there as a page")
+    parser.add_argument("--png", type=commands.output_file, metavar="FILE", help="write a figure there as a picture")
     return parser
 
 
 def _audit_id(parser: argparse.ArgumentParser) -> None:
-    _completed(parser.add_argument("id", metavar="ID", help="of the audit"), completion.audits)
+    _complete(parser.add_argument("id", metavar="ID", help="the audit's id"), completion.audits)
 
 
-def _completed(argument: argparse.Action, completer: Callable[..., object]) -> None:
+def _complete(argument: argparse.Action, completer: Callable[..., object]) -> None:
     argument.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
 
 
-def _audit_arguments(parser: argparse.ArgumentParser) -> None:
+def _audit_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each field of an audit's request, with the field's default in its help."""
     fields = AuditRequest.model_fields
 
-    def option(name: str, text: str, **how: Any) -> None:
+    def option(name: str, text: str, **settings: Any) -> None:
         default = fields[name].default
-        shown = ranges(default) if isinstance(default, tuple) else default
-        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{text} (default {shown})", **how)
+        default_text = ranges(default) if isinstance(default, tuple) else default
+        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{text} (default {default_text})", **settings)
 
     option("weights", "pretrained, untrained or checkpoint:NAME", metavar="KIND")
-    option("checkpoint_version", "which content of the checkpoint", metavar="HEX")
+    option("checkpoint_version", "version of the checkpoint's content", metavar="HEX")
     option("dataset", "one of the service's data sets", metavar="NAME")
     option("num_images", "how many images", type=int, metavar="N")
     option("seed", "chooses the images", type=int, metavar="N")
     option("translations_px", "diagonal shifts in pixels: 1,2,8 or 1-32 or none", type=_numbers, metavar="LIST")
     option("rotations_deg", "rotations in degrees, or none", type=_numbers, metavar="LIST")
-    option("similarity", "of feature maps", choices=["correlation", "cosine", "both"])
-    option("border", "what enters a shifted image", choices=["crop", "zero", "circular", "all"])
-    option("precision", "of the forward passes", choices=["float32", "tf32", "bfloat16"])
-    option("tolerance", "end when every part's interval is this narrow", type=float, metavar="WIDTH")
-    # None, not False, where it is not given: only what was said is sent.
-    option("baseline", "measure the untrained architecture, too", action="store_true", default=None)
-    option("baseline_seeds", "from how many initialisations", type=int, metavar="N")
+    option("similarity", "how feature maps are compared", choices=["correlation", "cosine", "both"])
+    option("border", "what fills the border of a shifted image", choices=["crop", "zero", "circular", "all"])
+    option("precision", "precision of the forward passes", choices=["float32", "tf32", "bfloat16"])
+    option("tolerance", "stop when every part's interval is this narrow", type=float, metavar="WIDTH")
+    # None, not False, unless it is given: only options that were given are sent.
+    option("baseline", "also measure the untrained architecture", action="store_true", default=None)
+    option("baseline_seeds", "number of untrained initialisations", type=int, metavar="N")
     option("repetition", "another number runs the same audit again", type=int, metavar="N")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """ "1,2,8", "1-32", "1-4,8" or "none".
+    """Parse a list such as "1,2,8", "1-32", "1-4,8" or "none".
 
     >>> _numbers("1-3,8")
     (1, 2, 3, 8)

@@ -1,4 +1,4 @@
-"""Which audits a comparison takes, and which accuracies."""
+"""What ``zooaudit compare`` compares: which audits, and with which accuracies."""
 
 import csv
 import re
@@ -8,46 +8,59 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zooaudit.contract import Audit, Status
+from zooaudit.contract import Status
 
 if TYPE_CHECKING:
     from zooaudit.client import AuditClient
 
 MAX_AUDITS = 10_000
-"""So many audits, the newest, are looked through for those of a model."""
+"""How many audits, newest first, are searched for those of a model."""
 
 
 def select(
     client: "AuditClient",
-    wanted: Sequence[str],
+    arguments: Sequence[str],
     weights: str | None = None,
     dataset: str | None = None,
     num_images: int | None = None,
 ) -> list[str]:
-    """The ids of ``wanted``, each once and in that order: of an id itself, and of a model's name or a shell pattern of
-    names the newest audit of each model that matches and has a report, with these images where given. ``weights`` is a
-    pattern, too: with it, of each model and weights, so that ``checkpoint:*`` sets a model's checkpoints side by side.
+    """Return the ids of the audits that ``arguments`` stand for, each once and in their order.
 
-    A name may leave its zoo and its tag away. Raises ValueError where one matches nothing.
+    An id stands for itself. A model's name, or a shell pattern of names, stands for the newest audit with a report of
+    each model that matches; a name may leave out its zoo and its tag. ``dataset`` and ``num_images`` restrict these
+    audits. ``weights``, a pattern too, does so as well, and gives the newest audit of each model and weights:
+    ``checkpoint:*`` sets the checkpoints of a model side by side.
+
+    Raises ValueError if a name matches nothing.
     """
-    ids: dict[str, None] = {}
-    newest: dict[tuple[str, str], Audit] | None = None
-    for name in wanted:
-        if re.fullmatch(r"[0-9a-f]{32}", name):
-            ids[name] = None
+    identifiers: dict[str, None] = {}
+    newest: dict[tuple[str, str], str] | None = None
+    for argument in arguments:
+        if re.fullmatch(r"[0-9a-f]{32}", argument):
+            identifiers[argument] = None
             continue
         if newest is None:
-            newest = {}
-            for audit in islice(client.audits(status=Status.SUCCEEDED), MAX_AUDITS):
-                asked = audit.request
-                wanted_images = dataset in (None, asked.dataset) and num_images in (None, asked.num_images)
-                if wanted_images and fnmatchcase(asked.weights, weights or "*"):
-                    newest.setdefault((asked.model, asked.weights if weights else ""), audit)
-        found = [newest[key].id for key in sorted(newest) if _matches(key[0], name)]
-        if not found:
-            raise ValueError(f"No report of {name} matches what was asked for. See: zooaudit list --status succeeded")
-        ids |= dict.fromkeys(found)
-    return list(ids)
+            newest = _newest_audits(client, weights, dataset, num_images)
+        matches = [newest[key] for key in sorted(newest) if _matches(key[0], argument)]
+        if not matches:
+            raise ValueError(
+                f"No report of {argument} matches what was asked for. See: zooaudit list --status succeeded"
+            )
+        identifiers |= dict.fromkeys(matches)
+    return list(identifiers)
+
+
+def _newest_audits(
+    client: "AuditClient", weights: str | None, dataset: str | None, num_images: int | None
+) -> dict[tuple[str, str], str]:
+    """Find the newest audit with a report of each model, or of each model and weights if ``weights`` is given."""
+    newest: dict[tuple[str, str], str] = {}
+    for audit in islice(client.audits(status=Status.SUCCEEDED), MAX_AUDITS):
+        request = audit.request
+        has_images = dataset in (None, request.dataset) and num_images in (None, request.num_images)
+        if has_images and fnmatchcase(request.weights, weights or "*"):
+            newest.setdefault((request.model, request.weights if weights else ""), audit.id)
+    return newest
 
 
 def _matches(model: str, name: str) -> bool:
@@ -60,9 +73,9 @@ def _matches(model: str, name: str) -> bool:
 
 
 def read_top1(path: Path) -> dict[str, float]:
-    """Accuracies in per cent by model, from the columns ``model`` and ``top1`` of a CSV file, such as timm's
-    results-imagenet.csv. Raises ValueError where it is no such file."""
-    found: dict[str, float] = {}
+    """Read accuracies in per cent by model, from the columns ``model`` and ``top1`` of a CSV file, such as timm's
+    results-imagenet.csv. Raises ValueError if the file has none."""
+    accuracies: dict[str, float] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)
@@ -70,12 +83,12 @@ def read_top1(path: Path) -> dict[str, float]:
                 raise ValueError(f"there is no column {' and no column '.join(sorted(missing))}")
             for row in rows:
                 try:
-                    value = float(row["top1"])
+                    top1 = float(row["top1"])
                 except (TypeError, ValueError):
                     raise ValueError(f"line {rows.line_num}: top1 is not a number") from None
-                if not 0 <= value <= 100:
+                if not 0 <= top1 <= 100:
                     raise ValueError(f"line {rows.line_num}: top1 is not a per cent")
-                found[row["model"]] = value
+                accuracies[row["model"]] = top1
     except (OSError, ValueError, csv.Error) as error:
         raise ValueError(f"{path} has no accuracies: {error}") from None
-    return found
+    return accuracies

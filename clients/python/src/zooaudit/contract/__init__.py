@@ -1,7 +1,7 @@
 """The wire contract: everything that crosses HTTP, the queue and the report store, defined once.
 
-Scores are similarities in [0, 1], higher is more equivariant; a score that cannot be measured is null, with a reason.
-Every model here is frozen, refuses unknown fields and refuses NaN and infinity.
+Scores are similarities from 0 to 1; higher is more equivariant. A score that cannot be measured is null and has a
+reason. Every record is frozen and refuses unknown fields, NaN and infinity. Nothing here imports the rest of zooaudit.
 """
 
 from zooaudit.contract.audit import (
@@ -76,13 +76,17 @@ from zooaudit.contract.report import (
 from zooaudit.contract.request import MAX_IMAGES, MAX_SHIFT_PX, PROTOCOL, AuditRequest, audit_id
 from zooaudit.contract.scores import (
     PARTS,
+    SCORES,
+    TRANSFORMS,
     Aligned,
     AngleRow,
     Part,
     PartName,
     RotationScore,
     Score,
+    ScoreName,
     ShiftRow,
+    TransformName,
     TranslationScore,
 )
 
@@ -100,6 +104,8 @@ __all__ = [
     "PROTOCOL",
     "QUEUE",
     "SCHEMA_VERSION",
+    "SCORES",
+    "TRANSFORMS",
     "WANTED_DEPTHS_KEY",
     "WANTED_VERSIONS_KEY",
     "AccuracyRelation",
@@ -151,6 +157,7 @@ __all__ = [
     "Report",
     "RotationScore",
     "Score",
+    "ScoreName",
     "SharedMethod",
     "ShiftRow",
     "Signed",
@@ -158,6 +165,7 @@ __all__ = [
     "Source",
     "Status",
     "Timing",
+    "TransformName",
     "TranslationScore",
     "Unit",
     "Weights",

@@ -1,4 +1,4 @@
-"""An accepted request and what becomes of it, and how the service is."""
+"""An audit from acceptance to its end, and the health of the service."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from zooaudit.contract.scores import PartName, Score
 
 
 class Status(StrEnum):
-    """Where an audit is in its life; the last three are final."""
+    """The state of an audit; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -32,14 +32,14 @@ class ProvisionalPart(Contract):
 
 
 class Provisional(Contract):
-    """The scores of the parts after the first ``images`` images, and maybe not all of the transforms."""
+    """The scores of the parts so far: over the first ``images`` images, and possibly only some of the transforms."""
 
     images: int
     parts: dict[PartName, ProvisionalPart]
 
 
 class Progress(Contract):
-    """How far a running audit is: ``done`` of ``total`` units of the present phase."""
+    """How far a running audit has come: ``done`` of ``total`` units of its present phase."""
 
     phase: Literal["queued", "loading", "downloading", "measuring", "storing", "done"] = "queued"
     done: Annotated[int, Field(ge=0)] = 0
@@ -57,7 +57,7 @@ class Links(Contract):
 
 
 class Audit(Contract):
-    """An accepted request and what has become of it. Times are UTC."""
+    """An accepted request, its state and its progress. Times are UTC."""
 
     id: str
     status: Status
@@ -69,25 +69,13 @@ class Audit(Contract):
     error: Problem | None
     links: Links
 
-    def __repr__(self) -> str:
-        from zooaudit.views.text import state, subject
-
-        return f"<Audit {self.id} {subject(self.request)}: {state(self)}>"
-
-    __str__ = __repr__
-
-    def _repr_html_(self) -> str:
-        from zooaudit.views.tables import audit_table, html
-
-        return html([audit_table(self)])
-
 
 Sort = Literal["created", "-created", "model", "-model", "status", "-status", "duration", "-duration"]
-"""The order of a list of audits; with a minus, descending."""
+"""How a list of audits is sorted; a minus sign means descending."""
 
 
 class AuditList(Contract):
-    """One page of audits, by default newest first, of the ``total`` that match; ``next_cursor`` is null on the last."""
+    """One page of the ``total`` audits that match, newest first by default. The last page has no ``next_cursor``."""
 
     audits: tuple[Audit, ...]
     total: Annotated[int, Field(ge=0)]
@@ -95,7 +83,7 @@ class AuditList(Contract):
 
 
 class Health(Contract):
-    """``ok`` when Redis answers and a worker is alive."""
+    """The state of the service: ``ok`` when Redis answers and at least one worker is alive."""
 
     status: Literal["ok", "degraded"]
     version: str

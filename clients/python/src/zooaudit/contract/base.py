@@ -1,4 +1,4 @@
-"""What every part of the contract is made of."""
+"""The base class of all records of the contract, and the numbers that they share."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Figures, as Plotly takes them."""
+"""Figures in Plotly's JSON form."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from zooaudit.contract.base import Contract, omit_none
 
 
 class Figure(Contract):
-    """What ``Plotly.newPlot`` and ``plotly.graph_objects.Figure`` take."""
+    """A figure as ``Plotly.newPlot`` and ``plotly.graph_objects.Figure`` accept it."""
 
     data: tuple[dict[str, Any], ...]
     layout: dict[str, Any]
 
 
 class Figures(Contract):
-    """The figures of one audit or of several; ``accuracy`` of a comparison only."""
+    """The figures of one audit or of a comparison; only a comparison has ``accuracy``."""
 
     parts: Figure
     shifts: Figure

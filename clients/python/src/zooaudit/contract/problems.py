@@ -1,4 +1,4 @@
-"""The one shape of all that goes wrong, and the one list of what can."""
+"""The one record that describes an error, and the list of all types of error."""
 
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -10,28 +10,28 @@ URN: Final = "urn:zooaudit:problem:"
 
 
 class FieldError(Contract):
-    """One field of a request that was refused, and why."""
+    """A field of a refused request, and what is wrong with it."""
 
     field: str
     message: str
 
 
 class Problem(Contract):
-    """An RFC 9457 problem. ``type`` is ``urn:zooaudit:problem:`` and a slug of :data:`PROBLEM_TYPES`, on which scripts
-    can rely; ``detail`` says what happened this time and what to do about it."""
+    """An RFC 9457 problem. ``type`` is ``urn:zooaudit:problem:`` followed by a slug of :data:`PROBLEM_TYPES`; scripts
+    can rely on it. ``detail`` says what happened this time and what to do about it."""
 
     type: str
     title: str
     status: int
     detail: str
     errors: tuple[FieldError, ...] | None = Field(default=None, exclude_if=omit_none)
-    suggestions: Annotated[tuple[str, ...] | None, Field(description="Close matches to a name that is not known.")] = (
+    suggestions: Annotated[tuple[str, ...] | None, Field(description="Known names close to one that is not known.")] = (
         Field(default=None, exclude_if=omit_none)
     )
 
 
 class ProblemType(NamedTuple):
-    """The title and the HTTP status of all problems of one type."""
+    """The title and the HTTP status that all problems of one type share."""
 
     title: str
     status: int
@@ -86,11 +86,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "internal-error": ProblemType("Internal error", 500),
     "unavailable": ProblemType("Service unavailable", 503),
 }
-"""Every type of problem that a service, a worker or a client of this project can tell of, by its slug."""
+"""Every type of problem that the service, a worker or the client reports, by its slug."""
 
 
 def problem(slug: str, detail: str, **extensions: Any) -> Problem:
-    """Build a :class:`Problem` of the type ``slug``; ``extensions`` are its fields ``errors`` and ``suggestions``.
+    """Build a :class:`Problem` of the type ``slug``. ``extensions`` are its fields ``errors`` and ``suggestions``.
 
     >>> problem("unknown-audit", "There is no audit with this id.").status
     404

@@ -1,7 +1,7 @@
 """The result of an audit."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,33 +10,29 @@ from zooaudit.contract.catalogue import Layout, Source
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationScore
 
-if TYPE_CHECKING:
-    import pandas
-    import plotly.graph_objects
-
 SCHEMA_VERSION: Literal[1] = 1
-"""Version of the report's shape."""
+"""Version of the report's fields."""
 Border = Literal["crop", "zero", "circular"]
 BORDERS: tuple[Border, ...] = ("crop", "zero", "circular")
 
 
 class Activation(Contract):
-    """Spearman's rank correlation of the channel equivariance with the mean activation, by similarity; null where one
-    of them does not vary."""
+    """Spearman's rank correlation between channel equivariance and mean activation, by similarity; null where one of
+    the two does not vary."""
 
     correlation: Signed | None
     cosine: Signed | None
 
 
 class ActivationCheck(Contract):
-    """How much a score follows the magnitude of the activations (the thesis's Figure 5)."""
+    """How closely the scores follow the magnitude of the activations (the thesis's Figure 5)."""
 
     translation: Activation
     rotation: Activation
 
 
 class Block(Contract):
-    """One measured representation. ``name`` is the dotted path of the module whose output it is."""
+    """One measured representation. ``name`` is the dotted path of the module that outputs it."""
 
     name: str
     part: PartName
@@ -44,17 +40,18 @@ class Block(Contract):
     height: int
     width: int
     layout: Layout
-    dead_channels: Annotated[int, Field(description="Channels that are constant over all the reference views.")]
+    dead_channels: Annotated[int, Field(description="How many channels are constant over all reference views.")]
     translation: TranslationScore
     rotation: RotationScore
     activation: Annotated[
-        ActivationCheck | None, Field(description="Over the block's channels, where both similarities were asked for.")
+        ActivationCheck | None,
+        Field(description="Over the block's channels; only where the request asks for both similarities."),
     ] = Field(default=None, exclude_if=omit_none)
 
 
 class Cosine(Contract):
-    """The scores by cosine similarity, where both were asked for. ``activation`` is over the blocks: of a block's score
-    with its mean activation."""
+    """The scores by cosine similarity, where the request asks for both. ``activation`` is over the blocks: it relates
+    each block's score to the block's mean activation."""
 
     parts: dict[PartName, Part]
     activation: ActivationCheck
@@ -69,8 +66,8 @@ class Estimate(Contract):
 
 
 class Learned(Contract):
-    """A score of the weights that were asked for, of the untrained architecture (the mean over its seeds), and what the
-    first has beyond the second, on the same images."""
+    """One score on the same images: ``pretrained``, of the requested weights; ``untrained``, of the untrained
+    architecture (the mean over its seeds); and their ``difference``. ``by_seed`` has the untrained scores by seed."""
 
     pretrained: Estimate
     untrained: Estimate
@@ -94,8 +91,8 @@ class Baseline(Contract):
 
 
 class Weights(Contract):
-    """``sha256`` is that of the file that was loaded, or of the tensors in memory when there is no file. ``version`` is
-    that of an operator's checkpoint, its options included."""
+    """The weights that were loaded. ``sha256`` is the hash of their file, or of the tensors in memory where there is no
+    file. ``version`` identifies the content of an operator's checkpoint, including its options."""
 
     kind: Literal["pretrained", "untrained", "checkpoint"]
     origin: str
@@ -104,7 +101,7 @@ class Weights(Contract):
 
     @property
     def label(self) -> str:
-        """What tells them from other weights of the same model: as in a request, with a checkpoint's version.
+        """Name these weights among others of the same model: as a request does, with a checkpoint's version.
 
         >>> Weights(kind="checkpoint", origin="run-2", sha256="ab" * 32, version="0f1e2d3c4b5a6978").label
         'checkpoint:run-2@0f1e2d3c'
@@ -123,20 +120,24 @@ class Model(Contract):
     input_size: int
     weights: Weights
     imagenet_top1: Annotated[
-        float | None, Field(description="Per cent, as the zoo states it for these weights; null where it does not.")
+        float | None, Field(description="Per cent, as the zoo states it for these weights; null where it states none.")
     ]
 
 
 class Images(Contract):
-    """``count`` images of the ``requested`` were measured, in random order, until the audit ``stopped``, in so many
-    ``groups`` for the intervals; ``skipped`` could not be decoded. ``sha256`` is that of the chosen list, one
-    relative path a line, skipped ones and those not needed included."""
+    """The images that were measured: ``count`` of the ``requested``, in random order, until the audit ``stopped``.
+
+    ``groups`` is the number of groups from which the intervals are computed. The images in ``skipped`` could not be
+    decoded. ``sha256`` is the hash of the list of all chosen images, one relative path a line, whether or not the
+    audit measured them.
+    """
 
     dataset: str
     requested: int | None = None
     count: int
     stopped: Annotated[
-        Literal["num_images", "tolerance"], Field(description="Because all were measured, or enough for the tolerance.")
+        Literal["num_images", "tolerance"],
+        Field(description="After num_images, or as soon as the tolerance was reached."),
     ] = "num_images"
     groups: int = 0
     seed: int
@@ -175,12 +176,12 @@ class Timing(Contract):
 
 
 class Report(Contract):
-    """The result of an audit. All but ``environment`` and ``timing`` is the same to the last digit
-    when the same audit runs again on the same machine.
+    """The result of an audit. Everything but ``environment`` and ``timing`` is the same to the last digit when the same
+    audit runs again on the same machine.
 
-    ``parts`` and ``blocks`` are by the correlation where both similarities were asked for, and under border "crop"
-    where all were; ``borders`` has the parts under each border, ``cosine`` those by the cosine, ``baseline`` those of
-    the untrained architecture. These three are left out where they were not asked for.
+    ``parts`` and ``blocks`` are by correlation where the request asks for both similarities, and under border "crop"
+    where it asks for all borders. ``borders`` has the parts under each border, ``cosine`` the parts by cosine
+    similarity, and ``baseline`` the parts of the untrained architecture; each is absent unless requested.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -198,50 +199,9 @@ class Report(Contract):
     environment: Environment
     timing: Timing
 
-    def to_dataframe(self) -> "pandas.DataFrame":
-        """Every score and interval of the report, in long form; needs pandas.
-
-        A row is a pair of scores, ``channel`` and ``layer``, with their intervals ``channel_low`` to ``layer_high``:
-
-        ``level``, ``part``, ``block``  of a "part", or of a "block" with its name
-        ``kind``                        "translation" or "rotation"
-        ``statistic``, ``amount``       "mean" over so many ``transforms``; "aligned", the mean over those shifts that
-                                        are whole at the block; or one "transform" of that many pixels or degrees
-        ``similarity``, ``border``      under which it was measured
-        ``quantity``, ``seed``          "score" of the weights asked for; with a baseline "untrained", the mean, and by
-                                        seed, and "learned", the score beyond the untrained mean
-
-        ``df.query("level == 'part' and statistic == 'mean'")`` is the table of the parts, and frames of several reports
-        can be concatenated: each row has the audit's ``id``, ``model`` and ``weights``. What cannot be measured is NaN,
-        with a ``reason``.
-        """
-        from zooaudit.views.frames import report_frame
-
-        return report_frame(self)
-
-    def __repr__(self) -> str:
-        from zooaudit.views.tables import plain, report_tables
-
-        return plain(report_tables(self)[:1])
-
-    __str__ = __repr__
-
-    def _repr_html_(self) -> str:
-        from zooaudit.views.tables import html, report_tables
-
-        return html(report_tables(self))
-
-    def plot(
-        self, kind: Literal["parts", "shifts", "depth"] = "parts", *others: "Report"
-    ) -> "plotly.graph_objects.Figure":
-        """Draw this report, with ``others`` beside it: see :mod:`zooaudit.views.figures`. Needs ``zooaudit[plot]``."""
-        from zooaudit.views import figures
-
-        return figures.draw(figures.of(kind, [self, *others]))
-
 
 def request_of(report: Report) -> AuditRequest:
-    """The request that a report answers: what is needed to take up an audit whose queue entry was lost."""
+    """Return the request that ``report`` answers, to restore an audit whose queue entry was lost."""
     weights = report.model.weights
     return AuditRequest(
         model=report.model.name,

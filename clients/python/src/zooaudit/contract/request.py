@@ -1,4 +1,4 @@
-"""What is asked for, and the id that follows from it.
+"""The request for an audit, and the id that follows from it.
 
 >>> request = AuditRequest(model="timm/resnet50.a1_in1k", num_images=100)
 >>> request.rotations_deg
@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from zooaudit.contract.base import Contract, omit_none
 
 PROTOCOL = "1"
-"""Version of the measure. It is part of every audit's id: another measure is another audit."""
+"""Version of the measure. It enters every audit's id: another measure is another audit."""
 MAX_SHIFT_PX = 128
 MAX_IMAGES = 100_000
 
@@ -24,7 +24,7 @@ MAX_IMAGES = 100_000
 class AuditRequest(Contract):
     """What to audit and how. Only ``model`` is required.
 
-    Transforms are sets: they are kept in ascending order, so the same question always gets the same id.
+    Transforms are sets, kept in ascending order, so that the same question always has the same id.
     """
 
     model_config = ConfigDict(
@@ -49,7 +49,7 @@ class AuditRequest(Contract):
         Field(
             max_length=128,
             pattern=r"^(pretrained|untrained|checkpoint:[A-Za-z0-9][A-Za-z0-9._-]*)$",
-            description="pretrained (what the zoo publishes for that name), untrained (seed 0), or checkpoint:NAME.",
+            description="pretrained (the weights that the zoo publishes), untrained (seed 0), or checkpoint:NAME.",
         ),
     ] = "pretrained"
     checkpoint_version: Annotated[
@@ -57,7 +57,7 @@ class AuditRequest(Contract):
         Field(
             max_length=64,
             pattern=r"^[0-9a-f]+$",
-            description="Which content of checkpoint:NAME, as reports say; by default that which is there now.",
+            description="Version of the content of checkpoint:NAME, as in reports; by default the present one.",
         ),
     ] = Field(default=None, exclude_if=omit_none)
     dataset: Annotated[
@@ -88,36 +88,36 @@ class AuditRequest(Contract):
     ] = (90, 180, 270)
     similarity: Annotated[
         Literal["correlation", "cosine", "both"],
-        Field(description='Of feature maps; "both" gives the cosine beside the correlation, at the price of one.'),
+        Field(description='How feature maps are compared; "both" adds the cosine to the correlation at no extra cost.'),
     ] = "correlation"
     border: Annotated[
         Literal["crop", "zero", "circular", "all"],
         Field(
-            description="What enters at the border of a shifted image: real pixels, zeros, or the other side; "
-            '"all" gives the parts under each, side by side.'
+            description="What fills the border of a shifted image: real pixels, zeros, or the opposite side; "
+            '"all" gives the scores of the parts under each.'
         ),
     ] = "crop"
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16"],
-        Field(description="Of the forward passes; statistics are kept in float32 or better."),
+        Field(description="Precision of the forward passes; statistics are kept in float32 or better."),
     ] = "float32"
     tolerance: Annotated[
         float | None,
         Field(
             gt=0,
             le=1,
-            description="End as soon as the 95 % confidence interval of every part's score is at most this wide; "
-            "num_images is then the most to be measured.",
+            description="Stop as soon as the 95 % confidence interval of every part's score is at most this wide; "
+            "num_images is then an upper limit.",
         ),
     ] = None
     baseline: Annotated[
-        bool, Field(strict=True, description="Measure the untrained architecture on the same images, too.")
+        bool, Field(strict=True, description="Also measure the untrained architecture on the same images.")
     ] = False
     baseline_seeds: Annotated[
-        int, Field(ge=1, le=10, strict=True, description="From so many initialisations, seeds 0, 1, ...")
+        int, Field(ge=1, le=10, strict=True, description="Number of untrained initialisations, with seeds 0, 1, ...")
     ] = 1
     repetition: Annotated[
-        int, Field(ge=0, le=9999, strict=True, description="The same audit under another number is run again.")
+        int, Field(ge=0, le=9999, strict=True, description="Another number runs the same audit once more.")
     ] = 0
 
     @field_validator("translations_px", "rotations_deg")
@@ -128,19 +128,19 @@ class AuditRequest(Contract):
         return tuple(sorted(values))
 
     @model_validator(mode="after")
-    def _some_transform(self) -> "AuditRequest":
+    def _at_least_one_transform(self) -> "AuditRequest":
         if not self.translations_px and not self.rotations_deg:
             raise ValueError("ask for at least one translation or rotation")
         return self
 
     @model_validator(mode="after")
-    def _version_of_a_checkpoint(self) -> "AuditRequest":
+    def _version_needs_a_checkpoint(self) -> "AuditRequest":
         if self.checkpoint_version is not None and not self.weights.startswith("checkpoint:"):
             raise ValueError("checkpoint_version goes with weights checkpoint:NAME")
         return self
 
     @model_validator(mode="after")
-    def _baseline_of_something_else(self) -> "AuditRequest":
+    def _baseline_needs_other_weights(self) -> "AuditRequest":
         if self.baseline and self.weights == "untrained":
             raise ValueError("the untrained architecture is its own baseline: ask for other weights, or for none")
         if self.baseline_seeds > 1 and not self.baseline:
@@ -149,6 +149,6 @@ class AuditRequest(Contract):
 
 
 def audit_id(request: AuditRequest) -> str:
-    """The audit's content address: first 32 hex digits of SHA-256 over the protocol and the canonical request."""
+    """Return the content address of an audit: 32 hex digits of SHA-256 over the protocol and the canonical request."""
     canonical = f"{PROTOCOL}\n{request.model_dump_json()}"
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Scores: of a transform, of a representation, of a part of the depth."""
+"""The scores of one transform, of one block, and of one part of the depth."""
 
 from typing import Literal
 
@@ -8,11 +8,15 @@ from zooaudit.contract.base import Contract, Unit, omit_none
 
 PartName = Literal["Early", "Middle", "Late", "Pool", "Final"]
 PARTS: tuple[PartName, ...] = ("Early", "Middle", "Late", "Pool", "Final")
+TransformName = Literal["translation", "rotation"]
+TRANSFORMS: tuple[TransformName, ...] = ("translation", "rotation")
+ScoreName = Literal["channel", "layer"]
+SCORES: tuple[ScoreName, ...] = ("channel", "layer")
 
 
 class Score(Contract):
     """Channel and layer equivariance, each with its 95 % confidence interval over images; an interval is null where
-    there are too few images for one."""
+    the images are too few for one."""
 
     channel: Unit | None
     channel_interval: tuple[Unit, Unit] | None = None
@@ -22,7 +26,7 @@ class Score(Contract):
 
 
 class ShiftRow(Contract):
-    """Scores under one diagonal shift. ``top1_agreement`` is given at Final only."""
+    """The scores under one diagonal shift. Only Final has ``top1_agreement``."""
 
     shift_px: int
     channel: Unit | None
@@ -32,7 +36,7 @@ class ShiftRow(Contract):
 
 
 class AngleRow(Contract):
-    """Scores under one counter-clockwise rotation. ``top1_agreement`` is given at Final only."""
+    """The scores under one counter-clockwise rotation. Only Final has ``top1_agreement``."""
 
     angle_deg: int
     channel: Unit | None
@@ -42,8 +46,8 @@ class AngleRow(Contract):
 
 
 class Aligned(Contract):
-    """Mean over those shifts that are a whole number of a block's cells. ``shifts`` is how many there were: at a block
-    of the shifts asked for, at a part over all of its blocks."""
+    """The mean over those shifts that are a whole number of a block's cells. ``shifts`` counts them: for a block among
+    the requested shifts, for a part over all of its blocks."""
 
     channel: Unit | None
     layer: Unit | None
@@ -61,7 +65,7 @@ class RotationScore(Score):
 
 
 class Part(Contract):
-    """A fifth of the report: mean over the part's blocks."""
+    """The scores of one of the five parts of the depth: the mean over its blocks."""
 
     blocks: int
     translation: TranslationScore

@@ -1,68 +1,83 @@
-"""A comparison as tables of text."""
+"""The tables of a comparison."""
 
 from collections.abc import Mapping, Sequence
 
-from zooaudit.contract import PARTS, AccuracyRelation, ComparedAudit, Comparison, PartName
-from zooaudit.views.tables import HALF_WIDTH, KINDS, Kind, ScoreName, Table, cell, how, in_order
-from zooaudit.views.text import printable, score, signed
+from zooaudit.contract import (
+    PARTS,
+    TRANSFORMS,
+    AccuracyRelation,
+    ComparedAudit,
+    Comparison,
+    PartName,
+    ScoreName,
+    TransformName,
+)
+from zooaudit.views.report_tables import HALF_WIDTH, method_line, score_cell
+from zooaudit.views.tables import Table, in_depth_order
+from zooaudit.views.text import printable, signed, three_decimals
 
-Relations = Mapping[PartName, Mapping[Kind, AccuracyRelation]]
+Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
 
-def comparison_tables(comparison: Comparison, name: ScoreName = "channel") -> list[Table]:
-    """One score of each audit by part, for translation and for rotation; how it goes with accuracy; and what it is
-    above what accuracy predicts."""
+def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel") -> list[Table]:
+    """Show one score of all audits by part, for translation and for rotation; how it relates to accuracy; and how far
+    each audit's score lies above what its accuracy predicts."""
     notes = _notes(comparison)
     relations: Relations = {
-        part: {kind: getattr(getattr(related, kind), name) for kind in KINDS}
-        for part, related in in_order(comparison.accuracy)
+        part_name: {transform: getattr(getattr(part, transform), score_name) for transform in TRANSFORMS}
+        for part_name, part in in_depth_order(comparison.accuracy)
     }
-    residuals = [_residuals(comparison, relations, kind, name) for kind in KINDS]
+    residuals = [_residual_table(comparison, relations, transform, score_name) for transform in TRANSFORMS]
     return [
-        *(_scores(comparison, kind, name, notes if kind == KINDS[-1] else ()) for kind in KINDS),
-        _spearman(relations, name),
+        *(
+            _score_table(comparison, transform, score_name, notes if transform == TRANSFORMS[-1] else ())
+            for transform in TRANSFORMS
+        ),
+        _spearman_table(relations, score_name),
         *(table for table in residuals if table.rows),
     ]
 
 
 def _notes(comparison: Comparison) -> list[str]:
     method = comparison.method
-    notes = [f"{method.num_images} images of {printable(method.dataset)}, seed {method.seed}; {how(method)}"]
+    notes = [f"{method.num_images} images of {printable(method.dataset)}, seed {method.seed}; {method_line(method)}"]
     scores = [
-        (audit, part, kind, getattr(both, kind))
+        (audit, part_name, transform, getattr(part, transform))
         for audit in comparison.audits
-        for part, both in in_order(audit.parts)
-        for kind in KINDS
+        for part_name, part in in_depth_order(audit.parts)
+        for transform in TRANSFORMS
     ]
-    if any(found.channel_interval for *_, found in scores):
+    if any(score.channel_interval for *_, score in scores):
         notes.append(HALF_WIDTH)
     reasons = {
-        f"{printable(audit.model)}, {part} {kind}: {printable(found.reason)}"
-        for audit, part, kind, found in scores
-        if found.reason
+        f"{printable(audit.model)}, {part_name} {transform}: {printable(score.reason)}"
+        for audit, part_name, transform, score in scores
+        if score.reason
     }
     return notes + sorted(reasons)
 
 
-def _scores(comparison: Comparison, kind: Kind, name: ScoreName, notes: Sequence[str]) -> Table:
+def _score_table(
+    comparison: Comparison, transform: TransformName, score_name: ScoreName, notes: Sequence[str]
+) -> Table:
     audits = comparison.audits
-    known = any(audit.imagenet_top1 is not None for audit in audits)
+    has_top1 = any(audit.imagenet_top1 is not None for audit in audits)
     rows = [
         [
             _model(comparison, audit),
-            *([_top1(audit.imagenet_top1)] if known else []),
-            *(cell(audit.parts, part, kind, name) for part in PARTS),
+            *([_top1(audit.imagenet_top1)] if has_top1 else []),
+            *(score_cell(audit.parts, part_name, transform, score_name) for part_name in PARTS),
         ]
         for audit in audits
     ]
     weights = {audit.weights for audit in audits}
-    of = f", {weights.pop()} weights" if len(weights) == 1 else ""
-    title = f"{kind.capitalize()}: {name} equivariance{of}"
-    return Table(("Model", *(["Top-1 %"] if known else []), *PARTS), rows, title, numbers_from=1, notes=notes)
+    shared_weights = f", {weights.pop()} weights" if len(weights) == 1 else ""
+    title = f"{transform.capitalize()}: {score_name} equivariance{shared_weights}"
+    return Table(("Model", *(["Top-1 %"] if has_top1 else []), *PARTS), rows, title, numbers_from=1, notes=notes)
 
 
 def _model(comparison: Comparison, audit: ComparedAudit) -> str:
-    """The model, and its weights where they are not those of all."""
+    """Name the model, with its weights where the audits differ in them."""
     mixed = len({one.weights for one in comparison.audits}) > 1 and audit.weights != "pretrained"
     return printable(audit.model) + (f" ({audit.weights})" if mixed else "")
 
@@ -71,34 +86,42 @@ def _top1(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _spearman(relations: Relations, name: ScoreName) -> Table:
-    title = f"Spearman's rho of {name} equivariance with ImageNet top-1, and its 95 % interval"
+def _spearman_table(relations: Relations, score_name: ScoreName) -> Table:
+    title = f"Spearman's rho of {score_name} equivariance with ImageNet top-1, and its 95 % interval"
     columns = ("Part", "Models", "Translation", "p", "Rotation", "p")
     rows = []
-    where: dict[str, list[str]] = {}
-    for part, kinds in relations.items():
-        models = dict.fromkeys(str(relation.models) for relation in kinds.values())
-        row = [part, ", ".join(models)]
-        for kind, relation in kinds.items():
-            row += [signed(relation.spearman, relation.interval), score(relation.p_value)]
+    places_by_reason: dict[str, list[str]] = {}
+    for part_name, by_transform in relations.items():
+        model_counts = dict.fromkeys(str(relation.models) for relation in by_transform.values())
+        row = [part_name, ", ".join(model_counts)]
+        for transform, relation in by_transform.items():
+            row += [signed(relation.spearman, relation.interval), three_decimals(relation.p_value)]
             if relation.reason:
-                where.setdefault(printable(relation.reason), []).append(f"{part} {kind}")
+                places_by_reason.setdefault(printable(relation.reason), []).append(f"{part_name} {transform}")
         rows.append(row)
-    every = len(KINDS) * len(relations)
-    notes = [reason if len(places) == every else f"{', '.join(places)}: {reason}" for reason, places in where.items()]
-    if all(relation.spearman is None for kinds in relations.values() for relation in kinds.values()):
+    everywhere = len(TRANSFORMS) * len(relations)
+    notes = [
+        reason if len(places) == everywhere else f"{', '.join(places)}: {reason}"
+        for reason, places in places_by_reason.items()
+    ]
+    if all(relation.spearman is None for by_transform in relations.values() for relation in by_transform.values()):
         return Table((), (), title, notes=notes)
     return Table(columns, rows, title, numbers_from=1, notes=notes)
 
 
-def _residuals(comparison: Comparison, relations: Relations, kind: Kind, name: ScoreName) -> Table:
-    above = {part: kinds[kind].residuals for part, kinds in relations.items()}
+def _residual_table(
+    comparison: Comparison, relations: Relations, transform: TransformName, score_name: ScoreName
+) -> Table:
+    residuals = {part_name: by_transform[transform].residuals for part_name, by_transform in relations.items()}
     rows = [
-        [_model(comparison, audit), *(_residual(above.get(part, {}).get(audit.id)) for part in PARTS)]
+        [
+            _model(comparison, audit),
+            *(_residual(residuals.get(part_name, {}).get(audit.id)) for part_name in PARTS),
+        ]
         for audit in comparison.audits
-        if any(audit.id in found for found in above.values())
+        if any(audit.id in by_audit for by_audit in residuals.values())
     ]
-    title = f"{kind.capitalize()} given accuracy: {name} equivariance above the line over top-1"
+    title = f"{transform.capitalize()} given accuracy: {score_name} equivariance above the line over top-1"
     return Table(("Model", *PARTS), rows, title, numbers_from=1)
 
 

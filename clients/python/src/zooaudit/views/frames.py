@@ -1,28 +1,30 @@
-"""Reports and comparisons as pandas data frames in long form, a row for each pair of a channel and a layer score."""
+"""Reports and comparisons as pandas data frames in long form: a row for each pair of a channel and a layer score."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zooaudit.contract import (
-    PARTS,
+    SCORES,
+    TRANSFORMS,
     Baseline,
     Comparison,
-    Learned,
+    LearnedScore,
     Part,
     PartName,
     Report,
     RotationScore,
     Score,
+    ScoreName,
     TranslationScore,
 )
+from zooaudit.views.tables import in_depth_order
 
 if TYPE_CHECKING:
     import pandas
 
 Row = dict[str, Any]
-KINDS = ("translation", "rotation")
-SCORES = ("channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high")
 STR, INT, FLOAT = "str", "Int64", "float64"
+SCORE_COLUMNS = ("channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high")
 REPORT_TYPES = {
     **dict.fromkeys(("id", "model", "weights", "similarity", "border", "level", "part", "block", "kind"), STR),
     "statistic": STR,
@@ -30,7 +32,7 @@ REPORT_TYPES = {
     "transforms": INT,
     "quantity": STR,
     "seed": INT,
-    **dict.fromkeys((*SCORES, "top1_agreement"), FLOAT),
+    **dict.fromkeys((*SCORE_COLUMNS, "top1_agreement"), FLOAT),
     "reason": STR,
 }
 COMPARISON_TYPES = {
@@ -39,7 +41,7 @@ COMPARISON_TYPES = {
     "imagenet_top1": FLOAT,
     "images": INT,
     **dict.fromkeys(("part", "kind"), STR),
-    **dict.fromkeys((*SCORES, "channel_residual", "layer_residual"), FLOAT),
+    **dict.fromkeys((*SCORE_COLUMNS, "channel_residual", "layer_residual"), FLOAT),
     "reason": STR,
 }
 ACCURACY_TYPES = {
@@ -51,120 +53,126 @@ ACCURACY_TYPES = {
 
 
 def report_frame(report: Report) -> "pandas.DataFrame":
-    """See :meth:`zooaudit.Report.to_dataframe`."""
+    """Make the data frame of :meth:`zooaudit.Report.to_dataframe`."""
     method, model = report.method, report.model
-    main = {
+    measured_by = {
         "similarity": "correlation" if method.similarity == "both" else method.similarity,
         "border": "crop" if method.border == "all" else method.border,
     }
-    rows = list(_parts(report.parts, main))
+    rows = list(_part_rows(report.parts, measured_by))
     for block in report.blocks:
-        where = {**main, "level": "block", "part": block.part, "block": block.name}
-        rows += _part(block.translation, block.rotation, where)
+        shared = {**measured_by, "level": "block", "part": block.part, "block": block.name}
+        rows += _score_rows(block.translation, block.rotation, shared)
     for border, parts in (report.borders or {}).items():
-        if border != main["border"]:
-            rows += _parts(parts, {**main, "border": border})
+        if border != measured_by["border"]:
+            rows += _part_rows(parts, {**measured_by, "border": border})
     if report.cosine:
-        rows += _parts(report.cosine.parts, {**main, "similarity": "cosine"})
+        rows += _part_rows(report.cosine.parts, {**measured_by, "similarity": "cosine"})
     if report.baseline:
-        rows += _baseline(report.baseline, main)
-    whole = {"id": report.id, "model": model.name, "weights": model.weights.label}
-    return _frame([{"quantity": "score", **whole, **row} for row in rows], REPORT_TYPES)
+        rows += _baseline_rows(report.baseline, measured_by)
+    audit = {"id": report.id, "model": model.name, "weights": model.weights.label}
+    return _frame([{"quantity": "score", **audit, **row} for row in rows], REPORT_TYPES)
 
 
 def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
-    """See :meth:`zooaudit.Comparison.to_dataframe`."""
+    """Make the data frame of :meth:`zooaudit.Comparison.to_dataframe`."""
     rows = []
     for audit in comparison.audits:
-        whole = audit.model_dump(exclude={"parts"})
-        for name in _in_order(audit.parts):
-            for kind in KINDS:
-                related = getattr(comparison.accuracy.get(name), kind, None)
-                above = {
-                    f"{score}_residual": getattr(related, score).residuals.get(audit.id) if related else None
-                    for score in ("channel", "layer")
+        shared = audit.model_dump(exclude={"parts"})
+        for part_name, part in in_depth_order(audit.parts):
+            for transform in TRANSFORMS:
+                related = getattr(comparison.accuracy.get(part_name), transform, None)
+                residuals = {
+                    f"{score_name}_residual": getattr(related, score_name).residuals.get(audit.id) if related else None
+                    for score_name in SCORES
                 }
-                row = _scores(getattr(audit.parts[name], kind))
-                rows.append({**whole, "part": name, "kind": kind, **row, **above})
+                scores = _score_cells(getattr(part, transform))
+                rows.append({**shared, "part": part_name, "kind": transform, **scores, **residuals})
     return _frame(rows, COMPARISON_TYPES)
 
 
 def accuracy_frame(comparison: Comparison) -> "pandas.DataFrame":
-    """See :meth:`zooaudit.Comparison.accuracy_dataframe`."""
+    """Make the data frame of :meth:`zooaudit.Comparison.accuracy_dataframe`."""
     rows = []
-    for name in _in_order(comparison.accuracy):
-        for kind in KINDS:
-            for score in ("channel", "layer"):
-                relation = getattr(getattr(comparison.accuracy[name], kind), score)
+    for part_name, part in in_depth_order(comparison.accuracy):
+        for transform in TRANSFORMS:
+            for score_name in SCORES:
+                relation = getattr(getattr(part, transform), score_name)
                 low, high = relation.interval or (None, None)
-                known = relation.model_dump(exclude={"interval", "residuals"})
-                rows.append({"part": name, "kind": kind, "score": score, **known, "low": low, "high": high})
+                numbers = relation.model_dump(exclude={"interval", "residuals"})
+                shared = {"part": part_name, "kind": transform, "score": score_name}
+                rows.append({**shared, **numbers, "low": low, "high": high})
     return _frame(rows, ACCURACY_TYPES)
 
 
-def _in_order(parts: Container[PartName]) -> list[PartName]:
-    return [name for name in PARTS if name in parts]
+def _part_rows(parts: Mapping[PartName, Part], shared: Row) -> Iterator[Row]:
+    for part_name, part in in_depth_order(parts):
+        yield from _score_rows(part.translation, part.rotation, {**shared, "level": "part", "part": part_name})
 
 
-def _parts(parts: Mapping[PartName, Part], where: Row) -> Iterator[Row]:
-    for name in _in_order(parts):
-        yield from _part(parts[name].translation, parts[name].rotation, {**where, "level": "part", "part": name})
+def _score_rows(translation: TranslationScore, rotation: RotationScore, shared: Row) -> Iterator[Row]:
+    """Yield the mean over all transforms, the mean over the shifts that are whole at the block, and each transform.
 
-
-def _part(translation: TranslationScore, rotation: RotationScore, where: Row) -> Iterator[Row]:
-    """The mean over transforms, over those shifts that are whole at the block, and each transform's own."""
-    shifted, turned = {**where, "kind": "translation"}, {**where, "kind": "rotation"}
-    mean, one = {"statistic": "mean"}, {"statistic": "transform", "transforms": 1}
-    yield {**shifted, **mean, "transforms": len(translation.by_transform), **_scores(translation)}
+    ``shared`` are the cells that all these rows have in common.
+    """
+    shifted, rotated = {**shared, "kind": "translation"}, {**shared, "kind": "rotation"}
+    mean, single = {"statistic": "mean"}, {"statistic": "transform", "transforms": 1}
+    yield {**shifted, **mean, "transforms": len(translation.by_transform), **_score_cells(translation)}
     if aligned := translation.aligned:
-        yield {
-            **shifted,
-            "statistic": "aligned",
-            "transforms": aligned.shifts,
-            **aligned.model_dump(exclude={"shifts"}),
-        }
+        cells = aligned.model_dump(exclude={"shifts"})
+        yield {**shifted, "statistic": "aligned", "transforms": aligned.shifts, **cells}
     for shift in translation.by_transform:
-        yield {**shifted, **one, "amount": shift.shift_px, **shift.model_dump(exclude={"shift_px"})}
-    yield {**turned, **mean, "transforms": len(rotation.by_transform), **_scores(rotation)}
+        yield {**shifted, **single, "amount": shift.shift_px, **shift.model_dump(exclude={"shift_px"})}
+    yield {**rotated, **mean, "transforms": len(rotation.by_transform), **_score_cells(rotation)}
     for angle in rotation.by_transform:
-        yield {**turned, **one, "amount": angle.angle_deg, **angle.model_dump(exclude={"angle_deg"})}
+        yield {**rotated, **single, "amount": angle.angle_deg, **angle.model_dump(exclude={"angle_deg"})}
 
 
-def _baseline(baseline: Baseline, where: Row) -> Iterator[Row]:
-    for name in _in_order(baseline.parts):
-        for kind in KINDS:
-            both = getattr(baseline.parts[name], kind)
-            place = {**where, "level": "part", "part": name, "kind": kind, "statistic": "mean"}
-            for quantity, of in (("untrained", "untrained"), ("learned", "difference")):
-                yield {**place, "quantity": quantity, **_estimates(both.channel, both.layer, of)}
-            for seed, channel, layer in zip(baseline.seeds, both.channel.by_seed, both.layer.by_seed, strict=True):
-                yield {**place, "quantity": "untrained", "seed": seed, "channel": channel, "layer": layer}
+def _baseline_rows(baseline: Baseline, shared: Row) -> Iterator[Row]:
+    for part_name, part in in_depth_order(baseline.parts):
+        for transform in TRANSFORMS:
+            learned: LearnedScore = getattr(part, transform)
+            cells = {**shared, "level": "part", "part": part_name, "kind": transform, "statistic": "mean"}
+            for quantity, estimate in (("untrained", "untrained"), ("learned", "difference")):
+                yield {**cells, "quantity": quantity, **_estimate_cells(learned, estimate)}
+            by_seed = zip(baseline.seeds, learned.channel.by_seed, learned.layer.by_seed, strict=True)
+            for seed, channel, layer in by_seed:
+                yield {**cells, "quantity": "untrained", "seed": seed, "channel": channel, "layer": layer}
 
 
-def _estimates(channel: Learned, layer: Learned, of: str) -> Row:
-    row: Row = {}
-    for name, learned in (("channel", channel), ("layer", layer)):
-        estimate = getattr(learned, of)
-        row |= {name: estimate.value, **_interval(name, estimate.interval)}
-        row["reason"] = row.get("reason") or estimate.reason
-    return row
+def _estimate_cells(learned: LearnedScore, name: str) -> Row:
+    """Give the estimate called ``name`` of both scores, with the reason of the channel score, else of the layer."""
+    channel, layer = getattr(learned.channel, name), getattr(learned.layer, name)
+    return {
+        "channel": channel.value,
+        "layer": layer.value,
+        **_interval_cells("channel", channel.interval),
+        **_interval_cells("layer", layer.interval),
+        "reason": channel.reason or layer.reason,
+    }
 
 
-def _scores(found: Score) -> Row:
-    intervals = _interval("channel", found.channel_interval) | _interval("layer", found.layer_interval)
-    return {"channel": found.channel, "layer": found.layer, **intervals, "reason": found.reason}
+def _score_cells(score: Score) -> Row:
+    return {
+        "channel": score.channel,
+        "layer": score.layer,
+        **_interval_cells("channel", score.channel_interval),
+        **_interval_cells("layer", score.layer_interval),
+        "reason": score.reason,
+    }
 
 
-def _interval(name: str, interval: tuple[float, float] | None) -> Row:
+def _interval_cells(score_name: ScoreName, interval: tuple[float, float] | None) -> Row:
     low, high = interval or (None, None)
-    return {f"{name}_low": low, f"{name}_high": high}
+    return {f"{score_name}_low": low, f"{score_name}_high": high}
 
 
 def _frame(rows: list[Row], types: Mapping[str, str]) -> "pandas.DataFrame":
+    """Make a data frame with the columns of ``types`` and their data types."""
     try:
         import pandas
     except ImportError:
         raise ImportError("Data frames need pandas: pip install 'zooaudit[pandas]', or pip install pandas") from None
     return pandas.DataFrame(
-        {name: pandas.Series([row.get(name) for row in rows], dtype=kind) for name, kind in types.items()}
+        {column: pandas.Series([row.get(column) for row in rows], dtype=dtype) for column, dtype in types.items()}
     )

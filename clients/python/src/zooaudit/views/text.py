@@ -1,43 +1,60 @@
-"""Numbers, requests and states in words, for a person to read."""
+"""Numbers, requests, states and problems in words, for a person to read."""
 
 from collections.abc import Sequence
 
-from zooaudit.contract import Audit, AuditRequest, Status
+from zooaudit.contract import Audit, AuditRequest, Problem, Status
 
 
 def subject(request: AuditRequest) -> str:
-    """What is audited: "timm/resnet18.a1_in1k (untrained)"."""
+    """Name what is audited: "timm/resnet18.a1_in1k (untrained)"."""
     weights = "" if request.weights == "pretrained" else f" ({request.weights})"
     return printable(request.model + weights)
 
 
 def state(audit: Audit) -> str:
-    """An audit's state in a few words, such as "measuring 640/2560 forward images (25 %), 40 s left"."""
-    now = audit.progress
+    """Describe an audit's state in a few words, such as "measuring 640/2560 forward images (25 %), 40 s left"."""
+    progress = audit.progress
     if audit.status is not Status.RUNNING:
         return "waiting for a worker" if audit.status is Status.QUEUED else str(audit.status)
-    text: str = now.phase
-    if now.total:
-        done, total = now.done, now.total
-        if now.unit == "bytes":
+    text: str = progress.phase
+    if progress.total:
+        done, total = progress.done, progress.total
+        if progress.unit == "bytes":
             text += f" {done / 1e6:.0f}/{total / 1e6:.0f} MB"
         else:
-            text += f" {done}/{total} {now.unit}"
+            text += f" {done}/{total} {progress.unit}"
         text += f" ({100 * done // total} %)"
-    if now.eta_s is not None:
-        text += f", {duration(now.eta_s)} left"
+    if progress.eta_s is not None:
+        text += f", {duration(progress.eta_s)} left"
     return text
 
 
 def short_state(audit: Audit) -> str:
-    """As :func:`state`, in a word and a number: "running 25 %"."""
-    now = audit.progress
-    known = audit.status is Status.RUNNING and now.total
-    return f"{audit.status} {100 * now.done // now.total} %" if known else str(audit.status)
+    """Describe an audit's state in a word and a number, such as "running 25 %"."""
+    progress = audit.progress
+    if audit.status is Status.RUNNING and progress.total:
+        return f"{audit.status} {100 * progress.done // progress.total} %"
+    return str(audit.status)
+
+
+def sentence(problem: Problem) -> str:
+    """Say what a problem is: its detail, then the fields at fault and close matches that the detail does not name."""
+    text = _full_stop(problem.detail or problem.title)
+    for error in problem.errors or ():
+        if error.message not in text:
+            text += f" {_full_stop(f'{error.field}: {error.message}')}"
+    unnamed = [name for name in problem.suggestions or () if name not in text]
+    if unnamed:
+        text += f" Did you mean {' or '.join(unnamed)}?"
+    return text
+
+
+def _full_stop(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def duration(seconds: float) -> str:
-    """Seconds, for a person: "42 s", "3 min 20 s", "2 h 05 min"."""
+    """Write seconds for a person: "42 s", "3 min 20 s", "2 h 05 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -46,21 +63,23 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def score(value: float | None) -> str:
+def three_decimals(value: float | None) -> str:
+    """Write a score or a p-value; a dash stands for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
-def sure(value: float | None, interval: tuple[float, float] | None) -> str:
-    """A score and half of its interval.
+def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
+    """Write a score and half the width of its interval.
 
-    >>> sure(0.8112, (0.80, 0.82))
+    >>> with_half_width(0.8112, (0.80, 0.82))
     '0.811 ±0.010'
     """
-    return score(value) if interval is None else f"{score(value)} ±{(interval[1] - interval[0]) / 2:.3f}"
+    score = three_decimals(value)
+    return score if interval is None else f"{score} ±{(interval[1] - interval[0]) / 2:.3f}"
 
 
 def signed(value: float | None, interval: tuple[float, float] | None = None) -> str:
-    """A number that may be negative, and its interval.
+    """Write a number that may be negative, and its interval.
 
     >>> signed(-0.5, (-0.81, 0.02))
     '-0.50 [-0.81, +0.02]'
@@ -71,7 +90,7 @@ def signed(value: float | None, interval: tuple[float, float] | None = None) -> 
 
 
 def ranges(values: Sequence[int]) -> str:
-    """Ascending numbers, runs of three and more joined: "1-8,16".
+    """Write ascending numbers with runs of three or more joined.
 
     >>> ranges([1, 2, 3, 8, 16, 17])
     '1-3,8,16,17'
@@ -87,5 +106,5 @@ def ranges(values: Sequence[int]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
+    """Replace control characters, which a terminal would obey, by spaces."""
     return "".join(character if character.isprintable() else " " for character in text)

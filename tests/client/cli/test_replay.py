@@ -1,18 +1,19 @@
-"""Replays: what counts as the same, and what the first difference is."""
+"""Replays: which reports count as the same, and what the first difference is."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 from zooaudit.cli import main
+from zooaudit.cli.replay import compare
 from zooaudit.contract import Report, audit_id, request_of
-from zooaudit.replay import compare, next_repetition
+from zooaudit.flows import next_repetition
 
 from tests.client.samples import report
 
 
 def changed(**changes: Any) -> Report:
-    """The sample report with other values at dotted paths, ``__`` for the dots."""
+    """Make the sample report with other values at dotted paths, written with ``__`` for each dot."""
     body = report().model_dump(mode="json")
     for path, value in changes.items():
         *parents, last = path.split("__")
@@ -66,12 +67,12 @@ def test_repetitions_are_other_audits_of_the_same_question() -> None:
 
 
 def _take(count: int) -> list[Any]:
-    found = next_repetition(report())
-    return [next(found) for _ in range(count)]
+    repetitions = next_repetition(report())
+    return [next(repetitions) for _ in range(count)]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("[]", "Input should be an object."),
         ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1."),
@@ -79,11 +80,11 @@ def _take(count: int) -> list[Any]:
         (None, "No such file or directory"),
     ],
 )
-def test_what_is_no_report_is_told_in_a_line(tmp_path: Path, capsys: Any, content: str | None, said: str) -> None:
+def test_what_is_no_report_is_told_in_a_line(tmp_path: Path, capsys: Any, content: str | None, message: str) -> None:
     file = tmp_path / "report.json"
     if content is not None:
         file.write_text(content)
     assert main(["replay", str(file), "--url", "http://127.0.0.1:9"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{file} is not a report: ")
-    assert said in line
+    assert message in line

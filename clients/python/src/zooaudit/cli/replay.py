@@ -1,0 +1,98 @@
+"""Compares the two reports of an audit that ran again."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zooaudit.contract import Report
+
+TOLERANCE = 1e-5
+"""Numbers closer than this are equal: float32 forward passes differ by this much between machines."""
+
+PER_RUN = {"id", "repetition", "environment", "timing"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place where two reports differ, such as ``blocks[3].rotation.layer``, and the value in each."""
+
+    where: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.where}: {_value_text(self.before)} before, {_value_text(self.after)} now"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How two reports compare.
+
+    ``identical``      every number, name and hash is the same
+    ``equal``          as above, but numbers may differ by up to :data:`TOLERANCE`
+    ``first``          the first difference beyond that, else the first difference at all
+    ``circumstances``  differences between the environments, which may explain the others
+    """
+
+    identical: bool
+    equal: bool
+    first: Difference | None
+    circumstances: tuple[Difference, ...]
+
+    def __str__(self) -> str:
+        if self.identical:
+            return "Identical: every number is the same to the last digit."
+        if self.equal:
+            return f"Equal: no number differs by more than {TOLERANCE:g}; the first that does at all is {self.first}"
+        return f"DIFFERENT: {self.first}"
+
+
+def read_report(path: Path) -> Report:
+    """Read a report from its JSON file. Raises ValueError if the file is no report."""
+    try:
+        return Report.model_validate_json(path.read_text("utf-8"))
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False)[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+    except (OSError, UnicodeDecodeError) as error:
+        why = str(error)
+    raise ValueError(f"{path} is not a report: {why}.")
+
+
+def compare(before: Report, after: Report) -> Verdict:
+    """Compare two reports, except for what differs in every run: ids, environment and timing."""
+    differences = list(_differences("", before.model_dump(exclude=PER_RUN), after.model_dump(exclude=PER_RUN)))
+    beyond = [difference for difference in differences if not _is_close(difference.before, difference.after)]
+    return Verdict(
+        identical=not differences,
+        equal=not beyond,
+        first=next(iter(beyond or differences), None),
+        circumstances=tuple(_differences("environment", dict(before.environment), dict(after.environment))),
+    )
+
+
+def _differences(where: str, before: Any, after: Any) -> Iterator[Difference]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(key for key in after if key not in before)]:
+            yield from _differences(f"{where}.{key}".lstrip("."), before.get(key), after.get(key))
+    elif isinstance(before, list | tuple) and isinstance(after, list | tuple) and len(before) == len(after):
+        for index, (item_before, item_after) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(f"{where}[{index}]", item_before, item_after)
+    elif before != after:
+        yield Difference(where, before, after)
+
+
+def _is_close(before: Any, after: Any) -> bool:
+    return (
+        isinstance(before, float)
+        and isinstance(after, float)
+        and math.isclose(before, after, rel_tol=0, abs_tol=TOLERANCE)
+    )
+
+
+def _value_text(value: Any) -> str:
+    return str(value) if isinstance(value, float | int | str | None) else f"{type(value).__name__} of {len(value)}"

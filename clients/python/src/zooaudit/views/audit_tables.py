@@ -1,0 +1,33 @@
+"""The tables of one audit and of a list of audits."""
+
+from collections.abc import Sequence
+
+from zooaudit.contract import Audit
+from zooaudit.views.tables import Table
+from zooaudit.views.text import printable, sentence, short_state, state, subject
+
+
+def audit_table(audit: Audit) -> Table:
+    """Show one audit, a fact a row."""
+    request = audit.request
+    facts = {
+        "Audit": audit.id,
+        "Model": subject(request),
+        "Status": state(audit),
+        "Images": f"{request.num_images} of {printable(request.dataset)}",
+        "Created (UTC)": f"{audit.created_at:%Y-%m-%d %H:%M}",
+    }
+    if audit.error:
+        facts["Error"] = printable(sentence(audit.error))
+    head, *rows = facts.items()
+    return Table(head, rows)
+
+
+def audits_table(audits: Sequence[Audit]) -> Table:
+    """Show audits, one a row."""
+    rows = []
+    for audit in audits:
+        request = audit.request
+        measured = (printable(request.model), request.weights, printable(request.dataset), str(request.num_images))
+        rows.append([audit.id, short_state(audit), *measured, f"{audit.created_at:%Y-%m-%d %H:%M}"])
+    return Table(("Id", "Status", "Model", "Weights", "Data set", "Images", "Created (UTC)"), rows)

@@ -1,0 +1,56 @@
+"""How figures name models, and tell them apart."""
+
+from collections.abc import Sequence
+
+from zooaudit.contract import ComparedAudit, Report, Score, ScoreName
+from zooaudit.views.figures.panels import Pen, Point
+from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS, short, translucent
+
+FEW = 6
+"""Up to this many models have their intervals drawn; of more models the hover has them."""
+MANY = 24
+"""More models than this all have one colour; the hover has their names."""
+
+
+def pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
+    """Choose a pen for each audit; of more than :data:`MANY`, none has a label for the legend."""
+    if len(audits) > MANY:
+        return [Pen("", translucent(COLOURS[0], 0.45))] * len(audits)
+    labels = [short(model_name(audit, with_weights=not shared_weights(audits))) for audit in audits]
+    return [
+        Pen(
+            label if labels.count(label) == 1 else f"{short(label, 31)} ({audit.id[:6]})",
+            COLOURS[index % len(COLOURS)],
+            SYMBOLS[index % len(SYMBOLS)],
+            DASHES[index % len(DASHES)],
+        )
+        for index, (label, audit) in enumerate(zip(labels, audits, strict=True))
+    ]
+
+
+def title(audits: Sequence[Report | ComparedAudit]) -> str:
+    return model_name(audits[0]) if len(audits) == 1 else f"{len(audits)} models{shared_weights(audits)}"
+
+
+def model_name(audit: Report | ComparedAudit, with_weights: bool = True) -> str:
+    """Name an audit's model, and its weights unless they are pretrained."""
+    name = audit.model.name if isinstance(audit, Report) else audit.model
+    weights = _weights(audit)
+    return name if weights == "pretrained" or not with_weights else f"{name} ({weights})"
+
+
+def shared_weights(audits: Sequence[Report | ComparedAudit]) -> str:
+    """Name the weights that all audits share, for the title, so that no label repeats them; pretrained ones are not
+    named."""
+    weights = {_weights(audit) for audit in audits}
+    return f", {weights.pop()} weights" if len(weights) == 1 and weights != {"pretrained"} else ""
+
+
+def _weights(audit: Report | ComparedAudit) -> str:
+    return audit.model.weights.label if isinstance(audit, Report) else audit.weights
+
+
+def score_point(x: float, score: Score, score_name: ScoreName, hover: tuple[str, ...]) -> Point:
+    """Make the point of one of the two scores; the mark of a layer score is open."""
+    interval = score.channel_interval if score_name == "channel" else score.layer_interval
+    return Point(x, getattr(score, score_name), interval, score.reason, hover, is_open=score_name == "layer")

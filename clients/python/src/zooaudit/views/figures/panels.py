@@ -1,0 +1,304 @@
+"""The panels of a figure, and how they are laid out."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from zooaudit.views.figures.style import ANNOTATION, GREY, TEMPLATE, literal, short, translucent
+
+FigureDict = dict[str, Any]
+"""A figure as Plotly takes it, with ``data`` and ``layout``."""
+Trace = dict[str, Any]
+PANEL_PX, GAP_PX, AXIS_PX, LINE_PX = 190, 44, 36, 20
+COLUMN_GAP = 0.08
+"""Share of the figure's width between two columns."""
+CROSS_LABEL = "not measured"
+
+
+class Pen(NamedTuple):
+    """How one model, or one part, is drawn. ``label`` is text, not markup; without one the legend leaves it out."""
+
+    label: str
+    colour: str
+    symbol: str = "circle"
+    dash: str = "solid"
+
+
+class Point(NamedTuple):
+    """One score of a figure. ``hover`` are lines of text that say what was measured."""
+
+    x: float
+    value: float | None
+    interval: tuple[float, float] | None
+    reason: str | None
+    hover: tuple[str, ...]
+    is_open: bool = False
+
+
+@dataclass
+class Panel:
+    """One panel of a figure. ``lines`` are below its title, ``hover`` is shown over it."""
+
+    title: str
+    lines: Sequence[str]
+    hover: Sequence[str]
+    traces: list[Trace] = field(default_factory=list)
+    unmeasured: list[Point] = field(default_factory=list)
+    has_scores: bool = False
+
+
+class Panels:
+    """Panels in one or more columns, with one legend, one range of scores and one range of the horizontal axis.
+
+    ``x`` are the settings of the horizontal axes, ``dividers`` the places of vertical lines in every panel.
+    """
+
+    def __init__(self, title: str, columns: int = 1, height: int = PANEL_PX, gap: int = GAP_PX) -> None:
+        self.x: dict[str, Any] = {}
+        self.dividers: list[float] = []
+        self._title, self._columns, self._height, self._gap = title, columns, height, gap
+        self._panels: list[Panel] = []
+        self._legend_traces: list[Trace] = []
+        self._labels: dict[str, None] = {}
+        self._notes: list[str] = []
+        self._highest = 0.0
+
+    def begin(self, title: str, lines: Sequence[str] = (), hover: Sequence[str] = ()) -> None:
+        """Begin a panel. Everything added from now on belongs to it."""
+        self._panels.append(Panel(title, lines, hover))
+
+    def add_note(self, note: str) -> None:
+        """Add a line below the title of the figure."""
+        self._notes.append(note)
+
+    def add_points(
+        self,
+        pen: Pen,
+        points: Sequence[Point],
+        line: float,
+        *,
+        intervals: bool = False,
+        band: bool = False,
+        marks: bool = True,
+        small: bool = False,
+    ) -> None:
+        """Add points of one pen. A line of the width ``line`` joins them unless it is 0; a point without a value is a
+        gap in it. ``intervals`` are drawn as bars, a ``band`` is the area between them."""
+        panel = self._panels[-1]
+        panel.unmeasured += [point for point in points if point.value is None]
+        measured = [point for point in points if point.value is not None]
+        if not measured:
+            return
+        panel.has_scores = True
+        self._highest = max([self._highest, *(point.value or 0 for point in measured)])
+        if band:
+            self._add_band(pen, points)
+        trace: Trace = {
+            "type": "scatter",
+            "mode": "+".join(mode for mode, is_drawn in (("lines", line), ("markers", marks)) if is_drawn),
+            "name": literal(pen.label),
+            "legendgroup": pen.label,
+            "showlegend": bool(pen.label) and pen.label not in self._labels,
+            "x": [point.x for point in points],
+            "y": [point.value for point in points],
+            "hoverinfo": "text",
+            "hovertext": [_hover_text(point) for point in points],
+            "cliponaxis": False,
+        }
+        if line:
+            trace["line"] = {"color": pen.colour, "width": line, "dash": pen.dash}
+        if marks:
+            symbols = [f"{pen.symbol}-open" if point.is_open else pen.symbol for point in points]
+            trace["marker"] = {"color": pen.colour, "symbol": symbols, "size": 6 if small else 8}
+            trace["marker"]["line"] = {"color": pen.colour, "width": 1.5}
+        if intervals and any(point.interval for point in measured):
+            trace["error_y"] = _error_bars(pen, points)
+            self._highest = max(self._highest, *(point.interval[1] for point in measured if point.interval))
+        self._labels.setdefault(pen.label)
+        panel.traces.append(trace)
+
+    def _add_band(self, pen: Pen, points: Sequence[Point]) -> None:
+        """Add the intervals of neighbouring points as an area; a gap in the points is a gap in the area."""
+        runs: list[list[Point]] = [[]]
+        for point in points:
+            if point.value is None or point.interval is None:
+                runs.append([])
+            else:
+                runs[-1].append(point)
+        for run in runs:
+            if len(run) < 2:
+                continue
+            edge = [(point.x, point.interval[1]) for point in run if point.interval]
+            edge += [(point.x, point.interval[0]) for point in reversed(run) if point.interval]
+            self._highest = max(self._highest, *(y for _, y in edge))
+            trace = {"type": "scatter", "mode": "lines", "fill": "toself", "showlegend": False, "hoverinfo": "skip"}
+            trace |= {"x": [x for x, _ in edge], "y": [y for _, y in edge], "line": {"width": 0}}
+            trace |= {"fillcolor": translucent(pen.colour, 0.2), "legendgroup": pen.label}
+            self._panels[-1].traces.append(trace)
+
+    def add_line(self, ends: Sequence[tuple[float, float]], dash: str) -> None:
+        """Add a straight grey line that belongs to no pen."""
+        trace = {"type": "scatter", "mode": "lines", "showlegend": False, "hoverinfo": "skip"}
+        trace |= {"x": [x for x, _ in ends], "y": [y for _, y in ends]}
+        trace |= {"line": {"color": GREY, "width": 1.5, "dash": dash}}
+        self._panels[-1].traces.append(trace)
+
+    def add_score_legend(self, mode: str) -> None:
+        """Say in the legend what filled and open marks, solid and dotted lines mean."""
+        for score_name, symbol, dash in (("channel", "circle", "solid"), ("layer", "circle-open", "dot")):
+            trace: Trace = {"type": "scatter", "x": [None], "y": [None], "name": score_name, "hoverinfo": "skip"}
+            trace |= {"mode": mode, "showlegend": True, "legendgroup": f"kind {score_name}"}
+            trace |= {"marker": {"color": GREY, "symbol": symbol, "size": 8, "line": {"color": GREY, "width": 1.5}}}
+            trace |= {"line": {"color": GREY, "dash": dash, "width": 1.5}}
+            self._labels.setdefault(score_name)
+            self._legend_traces.append(trace)
+
+    def figure(self) -> FigureDict:
+        """Lay the panels out. Panels without any score are left out, and a note says why."""
+        shown = [panel for panel in self._panels if panel.has_scores]
+        notes = self._notes + [
+            f"{panel.title}: {', '.join(sorted({point.reason or CROSS_LABEL for point in panel.unmeasured}))}."
+            for panel in self._panels
+            if panel.unmeasured and not panel.has_scores
+        ]
+        lines = [line for note in notes for line in textwrap.wrap(note, 54)]
+        above = 16 + (24 if self._title else 0) + LINE_PX * len(lines)
+        if not shown:
+            hidden = {"visible": False}
+            margin = {"l": 14, "r": 14, "t": above, "b": 14}
+            layout = {"template": TEMPLATE, "height": above + 40, "margin": margin, "xaxis": hidden, "yaxis": hidden}
+            return {"data": [], "layout": layout | self._heading(lines, 0)}
+
+        step = next((step for step in (0.02, 0.05, 0.1) if self._highest <= 5 * step), 0.25)
+        top = max(5 * step if step < 0.25 else 1.0, self._highest)
+        crosses = _crosses(shown, -0.045 * top)
+        score_range = [-0.09 * top if crosses else 0, 1.03 * top]
+        score_axis = {"tick0": 0, "dtick": step, "tickformat": ".2f", "range": score_range}
+        layout = self._frame(shown, lines, above, has_crosses=bool(crosses))
+        for index, panel in enumerate(shown):
+            self._place(layout, panel, index, len(shown), score_axis)
+        traces = [(index, trace) for index, panel in enumerate(shown) for trace in panel.traces]
+        traces += [(0, trace) for trace in self._legend_traces]
+        data = [
+            trace | dict(zip(("xaxis", "yaxis"), _axis_names(index), strict=True)) for index, trace in traces + crosses
+        ]
+        return {"data": data, "layout": layout}
+
+    def _frame(self, shown: Sequence[Panel], lines: Sequence[str], above: int, has_crosses: bool) -> dict[str, Any]:
+        """Lay out what surrounds the panels: margins, the legend below and, ``above`` pixels high, the heading."""
+        inside = self._inside_px(len(shown))
+        panel_heads = 18 * (1 + max(len(panel.lines) for panel in shown))
+        below = 2 * AXIS_PX + LINE_PX * _legend_rows([*self._labels, *([CROSS_LABEL] if has_crosses else [])])
+        return {
+            "template": TEMPLATE,
+            "height": above + panel_heads + inside + below,
+            "margin": {"l": 44, "r": 14, "t": above + panel_heads, "b": below},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": -(AXIS_PX + (18 if "title" in self.x else 0)) / inside,
+                "yanchor": "top",
+                "itemsizing": "constant",
+                "traceorder": "normal",
+            },
+            "shapes": [],
+            **self._heading(lines, panel_heads),
+        }
+
+    def _inside_px(self, count: int) -> int:
+        """Return the height of ``count`` panels with the gaps between them."""
+        rows = -(-count // self._columns)
+        return rows * (self._height + self._gap) - self._gap
+
+    def _heading(self, lines: Sequence[str], px: int) -> dict[str, Any]:
+        """Write the title and ``lines`` below it, ``px`` pixels above the panels."""
+        heading = [f"<b>{literal(short(self._title))}</b>"] if self._title else []
+        heading += [f'<span style="font-size:12px">{literal(line)}</span>' for line in lines]
+        place = {"x": 0, "xref": "paper", "y": 1, "yref": "paper", "yshift": px + 2, "font": {"size": 13.5}}
+        return {"annotations": [{**ANNOTATION, "text": "<br>".join(heading), **place}] if heading else []}
+
+    def _place(self, layout: dict[str, Any], panel: Panel, index: int, count: int, score_axis: dict[str, Any]) -> None:
+        """Add to ``layout`` the axes, the title and the dividers of the panel at ``index`` of ``count``."""
+        row, column = divmod(index, self._columns)
+        inside = self._inside_px(count)
+        width = (1 - COLUMN_GAP * (self._columns - 1)) / self._columns
+        left = column * (width + COLUMN_GAP)
+        upper = 1 - row * (self._height + self._gap) / inside
+        is_lowest = index + self._columns >= count
+        x, y = _axis_names(index)
+        layout[f"xaxis{x[1:]}"] = {
+            **{key: value for key, value in self.x.items() if is_lowest or key != "title"},
+            "anchor": y,
+            "domain": [left, left + width],
+            "showticklabels": is_lowest,
+            **({"matches": "x"} if index else {}),
+        }
+        layout[f"yaxis{y[1:]}"] = {
+            **score_axis,
+            "anchor": x,
+            "domain": [max(0.0, upper - self._height / inside), upper],
+            "showticklabels": column == 0,
+            **({"matches": "y"} if index else {}),
+        }
+        text = {"text": "<br>".join([f"<b>{literal(panel.title)}</b>", *map(literal, panel.lines)])}
+        place = {"x": 0, "xref": f"{x} domain", "y": 1, "yref": f"{y} domain", "yshift": 2}
+        hover = {"hovertext": "<br>".join(map(literal, panel.hover))} if panel.hover else {}
+        font = {"font": {"size": 10 if panel.lines else 12}}
+        layout["annotations"].append({**ANNOTATION, **text, **place, **hover, **font})
+        layout["shapes"] += [
+            {"type": "line", "xref": x, "x0": divider, "x1": divider, "yref": f"{y} domain", "y0": 0, "y1": 1}
+            | {"layer": "below", "line": {"color": "#c4c9d0", "width": 1, "dash": "dot"}}
+            for divider in self.dividers
+        ]
+
+
+def _error_bars(pen: Pen, points: Sequence[Point]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [point.interval[1] - (point.value or 0) if point.interval else None for point in points],
+        "arrayminus": [(point.value or 0) - point.interval[0] if point.interval else None for point in points],
+        "color": pen.colour,
+        "thickness": 1,
+        "width": 3,
+    }
+
+
+def _crosses(shown: Sequence[Panel], y: float) -> list[tuple[int, Trace]]:
+    """Draw a cross at ``y`` for each score that could not be measured, by the index of its panel."""
+    crosses: list[tuple[int, Trace]] = []
+    for index, panel in enumerate(shown):
+        if points := panel.unmeasured:
+            trace: Trace = {"type": "scatter", "mode": "markers", "name": CROSS_LABEL}
+            trace |= {"legendgroup": CROSS_LABEL, "showlegend": not crosses, "cliponaxis": False}
+            trace |= {"x": [point.x for point in points], "y": [y] * len(points)}
+            trace |= {"hoverinfo": "text", "hovertext": [_hover_text(point) for point in points]}
+            trace |= {"marker": {"color": GREY, "symbol": "x-thin", "size": 6, "line": {"color": GREY, "width": 1.5}}}
+            crosses.append((index, trace))
+    return crosses
+
+
+def _axis_names(index: int) -> tuple[str, str]:
+    number = str(index + 1) if index else ""
+    return f"x{number}", f"y{number}"
+
+
+def _hover_text(point: Point) -> str:
+    if point.value is None:
+        score = f"not measured: {point.reason or 'no reason is given'}"
+    else:
+        score = f"{point.value:.3f}"
+        if point.interval:
+            score += f" (95 % {point.interval[0]:.3f} to {point.interval[1]:.3f})"
+    texts = (*point.hover, score)
+    lines = [line for text in texts for line in ([text] if len(text) <= 60 else textwrap.wrap(text, 60))]
+    return "<br>".join(map(literal, lines))
+
+
+def _legend_rows(labels: Sequence[str]) -> int:
+    """Estimate how many rows a legend takes on a page; on a phone Plotly gives it more."""
+    widest = max(map(len, labels), default=0)
+    columns = max(1, int(700 / (7 * widest + 50)))
+    return -(-len([label for label in labels if label]) // columns)
