@@ -1,8 +1,11 @@
-"""Imports go one way: service, worker and client share the contract and nothing else."""
+"""Imports run one way, down the layers and never in a circle; service and worker share little but the contract."""
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
+import grimp
 import pytest
 
 CASES = {
@@ -67,8 +70,6 @@ def test_a_module_needs_nothing_from_across_the_border(module):
 
 
 def test_rq_is_known_to_one_place_on_each_side():
-    from pathlib import Path
-
     root = Path(__file__).parent.parent
     users = {
         str(path.relative_to(root))
@@ -78,3 +79,63 @@ def test_rq_is_known_to_one_place_on_each_side():
         if line.strip().startswith(("import rq", "from rq"))
     }
     assert {user for user in users if not user.startswith("worker/queue/")} == {"service/queue.py"}
+
+
+# Each layer imports only from those below it, be it for types only or within a function. Names in a set are neighbours,
+# which import nothing of each other.
+LAYERS: dict[str, list[str | set[str]]] = {
+    "worker": [
+        *("__main__", {"cli", "calibrate"}, "audit", {"queue", "report"}, "measure", "zoo", {"images", "depth"}),
+        {"settings", "processes", "errors"},
+    ],
+    "worker.measure": [
+        *("passes", "measurement", "experiment", "progress", "scores", "budget", "jackknife", "similarity", "moments"),
+        *("forward", {"fold", "transforms"}),
+    ],
+    "service": [
+        *({"__main__", "stack"}, "app", "routes"),
+        {"security", "audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions"},
+        *({"queue", "reports"}, "errors", {"settings", "processes", "redis_server"}),
+    ],
+    "zooaudit": [
+        *("cli", {"client", "async_client"}, "handle", "flows", "exchange", "options", "errors", "results", "views"),
+        *("contract", "version"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("service", "worker", "zooaudit", cache_dir=None)
+
+
+def test_there_are_no_circles(graph):
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(list(TopologicalSorter(imports).static_order())) == len(graph.modules) > 100
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_run_down(graph, package):
+    upward = graph.find_illegal_dependencies_for_layers(layers=LAYERS[package], containers={package})
+    assert [f"{dependency.importer} -> {dependency.imported}" for dependency in upward] == []
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_module_has_its_layer(graph, package):
+    children = {module.removeprefix(f"{package}.") for module in graph.find_children(package)}
+    assert children == set().union(*({layer} if isinstance(layer, str) else layer for layer in LAYERS[package]))
+
+
+def test_the_service_and_the_worker_share_the_contract_only(graph):
+    across = {
+        (importer, imported)
+        for importer in graph.find_descendants("service") | graph.find_descendants("worker")
+        for imported in graph.find_modules_directly_imported_by(importer)
+        if imported.split(".")[0] != importer.split(".")[0] and not imported.startswith("zooaudit.contract")
+    }
+    # Besides the contract: the version, and for the service the figures and the texts that it has in common with
+    # the client.
+    assert {imported for _, imported in across} <= {"zooaudit", "zooaudit.views.figures", "zooaudit.views.text"}
+    assert {importer.split(".")[0] for importer, imported in across if imported.startswith("zooaudit.views")} == {
+        "service"
+    }
