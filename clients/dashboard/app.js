@@ -1,16 +1,16 @@
 // The dashboard: the address says which page there is, one poll at a time feeds it, and the page shows what came.
 
-import { auditsPage, showUnlisted } from "./audits.js";
-import { comparePage } from "./compare.js";
-import { byId, setText } from "./dom.js";
-import { forgetFigures } from "./figures.js";
-import { showDatasets } from "./form.js";
-import { duration } from "./format.js";
-import { request } from "./api.js";
-import { modelPage } from "./model.js";
-import { poll } from "./poll.js";
-import { reportPage } from "./report.js";
-import { onNavigate, params } from "./url.js";
+import { auditsPage, showUnlisted } from "./pages/audits.js";
+import { comparePage } from "./pages/comparison.js";
+import { byId, setText } from "./lib/dom.js";
+import { forgetFigures } from "./widgets/figures.js";
+import { showDatasets } from "./widgets/audit-form.js";
+import { duration } from "./lib/format.js";
+import { request } from "./lib/api.js";
+import { modelPage } from "./pages/model.js";
+import { poll } from "./lib/poll.js";
+import { reportPage } from "./pages/report.js";
+import { onNavigate, params } from "./lib/url.js";
 
 const HEALTH_MS = 15_000;
 const PAGES = { audit: reportPage, compare: comparePage, model: modelPage };

@@ -1,7 +1,7 @@
 // Status and progress of one audit, in a row of the table and on its own page.
 
-import { element, setText } from "./dom.js";
-import { count, duration } from "./format.js";
+import { element, setText } from "../lib/dom.js";
+import { count, duration } from "../lib/format.js";
 
 export const STATUSES = ["queued", "running", "succeeded", "failed", "canceled"];
 

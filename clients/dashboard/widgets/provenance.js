@@ -1,7 +1,7 @@
 // Where a report's numbers come from: what it takes to get them again.
 
-import { element } from "./dom.js";
-import { count, duration, instant, plural, ranges } from "./format.js";
+import { element } from "../lib/dom.js";
+import { count, duration, instant, plural, ranges } from "../lib/format.js";
 
 export function provenance({ id, protocol, repetition, model, images, method, environment, timing }) {
   const code = (text) => element("code", {}, text);

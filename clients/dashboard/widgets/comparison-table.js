@@ -1,11 +1,11 @@
 // The table of compared audits: a row each, a column for each part under translation and rotation, shaded by the score.
 
-import { toCsv } from "./csv.js";
-import { breakable, element, keepFocus } from "./dom.js";
-import { fixed, halfWidth, millions } from "./format.js";
+import { toCsv } from "../lib/csv.js";
+import { breakable, element, keepFocus } from "../lib/dom.js";
+import { fixed, halfWidth, millions } from "../lib/format.js";
 import { weightsBadge } from "./progress.js";
 import { replaceHeads, sorted, sortHeader } from "./sorting.js";
-import { href, params } from "./url.js";
+import { href, params } from "../lib/url.js";
 
 export const TRANSFORMS = ["translation", "rotation"];
 

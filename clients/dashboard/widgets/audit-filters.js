@@ -1,8 +1,8 @@
 // What the list is narrowed to, above the table; all of it is in the address.
 
-import { byId, element } from "./dom.js";
+import { byId, element } from "../lib/dom.js";
 import { STATUSES } from "./progress.js";
-import { changed, go } from "./url.js";
+import { changed, go } from "../lib/url.js";
 
 const boxes = STATUSES.map((status) =>
   element("label", { class: "chip", "data-status": status },

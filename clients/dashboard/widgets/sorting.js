@@ -1,7 +1,7 @@
 // Columns that sort. The order is a parameter of the address: a column's name, with a minus for descending.
 
-import { element, keepFocus } from "./dom.js";
-import { changed } from "./url.js";
+import { element, keepFocus } from "../lib/dom.js";
+import { changed } from "../lib/url.js";
 
 /**
  * The head of a column that sorts by `name`. `sort` is the present order, kept in the address under `param`;

@@ -1,9 +1,9 @@
 // One audit as a row of the table: made once, changed in place, so that focus and selection survive a poll.
 
-import { breakable, element, setText } from "./dom.js";
-import { count, duration, instant, moment, ranges } from "./format.js";
+import { breakable, element, setText } from "../lib/dom.js";
+import { count, duration, instant, moment, ranges } from "../lib/format.js";
 import { elapsed, isFinal, progressView, weightsBadge } from "./progress.js";
-import { href } from "./url.js";
+import { href } from "../lib/url.js";
 
 /** { node, update(audit, ticked) }; `onCancel(audit, button)` and `onTick(id, ticked)` are what the user asks for. */
 export function auditRow(audit, { onCancel, onTick }) {

@@ -1,7 +1,7 @@
 // Tables of scores by part: those of the report, of the cosine, under each border, and beside the untrained architecture.
 
-import { element } from "./dom.js";
-import { fixed, halfWidth } from "./format.js";
+import { element } from "../lib/dom.js";
+import { fixed, halfWidth } from "../lib/format.js";
 
 /** A score, and half of its confidence interval beside it. */
 export function scoreCell({ value, interval, reason }) {

@@ -1,16 +1,16 @@
 // The page of one audit: its report when it has succeeded, otherwise what becomes of it.
 
-import { change, fresh, sentence } from "./api.js";
-import { blocksTable } from "./blocks.js";
-import { download, reportCsv } from "./csv.js";
-import { announceChanges, breakable, element, scrollable } from "./dom.js";
-import { figurePanels } from "./figures.js";
-import { count, duration, fixed, millions } from "./format.js";
-import { baselineTable, bordersTable, partsTable, reasons } from "./parts.js";
-import { isFinal, progressView, weightsBadge } from "./progress.js";
-import { provenance } from "./provenance.js";
-import { unusual } from "./row.js";
-import { go, href, params } from "./url.js";
+import { change, fresh, sentence } from "../lib/api.js";
+import { blocksTable } from "../widgets/block-table.js";
+import { download, reportCsv } from "../lib/csv.js";
+import { announceChanges, breakable, element, scrollable } from "../lib/dom.js";
+import { figurePanels } from "../widgets/figures.js";
+import { count, duration, fixed, millions } from "../lib/format.js";
+import { baselineTable, bordersTable, partsTable, reasons } from "../widgets/part-tables.js";
+import { isFinal, progressView, weightsBadge } from "../widgets/progress.js";
+import { provenance } from "../widgets/provenance.js";
+import { unusual } from "../widgets/audit-row.js";
+import { go, href, params } from "../lib/url.js";
 
 const BUSY_MS = 1000;
 const CAPTION = "Equivariance by depth, from 0 to 1; at Pool and Final, invariance; ± half of a 95 % confidence interval";

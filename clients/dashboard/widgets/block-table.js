@@ -1,8 +1,8 @@
 // The scores block by block, sortable by any column.
 
-import { arrange, breakable, element, scrollable } from "./dom.js";
-import { count, plural } from "./format.js";
-import { scoreCell } from "./parts.js";
+import { arrange, breakable, element, scrollable } from "../lib/dom.js";
+import { count, plural } from "../lib/format.js";
+import { scoreCell } from "./part-tables.js";
 import { replaceHeads, sorted, sortHeader } from "./sorting.js";
 
 const SCORES = ["translation", "rotation"].flatMap((transform) => ["channel", "layer"].map((kind) => [transform, kind]));

@@ -1,7 +1,7 @@
 // Figures that the service has made, as Plotly takes them: here they only get the page's colours and width.
 
-import { fresh } from "./api.js";
-import { element, setText } from "./dom.js";
+import { fresh } from "../lib/api.js";
+import { element, setText } from "../lib/dom.js";
 
 const drawn = new Map(); // node -> figure, of what the page shows
 

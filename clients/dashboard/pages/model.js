@@ -1,11 +1,11 @@
 // The page of one model: what an audit of it would measure.
 
-import { request } from "./api.js";
-import { blocksTable } from "./blocks.js";
-import { breakable, element, setText } from "./dom.js";
-import { millions, plural } from "./format.js";
+import { request } from "../lib/api.js";
+import { blocksTable } from "../widgets/block-table.js";
+import { breakable, element, setText } from "../lib/dom.js";
+import { millions, plural } from "../lib/format.js";
 import { facts } from "./report.js";
-import { href, params } from "./url.js";
+import { href, params } from "../lib/url.js";
 
 export function modelPage(root, name) {
   const heading = element("h1", { tabindex: -1 }, breakable(name));

@@ -1,14 +1,14 @@
 // The page of several audits side by side, and of how their scores go with accuracy.
 
-import { fresh } from "./api.js";
-import { download } from "./csv.js";
-import { element, scrollable, setText } from "./dom.js";
-import { figurePanels } from "./figures.js";
-import { count, ranges } from "./format.js";
-import { comparisonCsv, comparisonTable } from "./compared.js";
-import { relationsTable, residualsTable } from "./relations.js";
-import { unusual } from "./row.js";
-import { changed, go, href, params } from "./url.js";
+import { fresh } from "../lib/api.js";
+import { download } from "../lib/csv.js";
+import { element, scrollable, setText } from "../lib/dom.js";
+import { figurePanels } from "../widgets/figures.js";
+import { count, ranges } from "../lib/format.js";
+import { comparisonCsv, comparisonTable } from "../widgets/comparison-table.js";
+import { relationsTable, residualsTable } from "../widgets/accuracy-tables.js";
+import { unusual } from "../widgets/audit-row.js";
+import { changed, go, href, params } from "../lib/url.js";
 
 const FIGURES = [
   ["parts", "By part", "channel and layer equivariance of the five parts of each model, as in the table"],

@@ -1,10 +1,10 @@
 // How scores go with accuracy: Spearman's rank correlation for each part, and what is left given accuracy.
 
-import { partsOf, TRANSFORMS } from "./compared.js";
-import { breakable, element, setText } from "./dom.js";
-import { fixed, plural } from "./format.js";
+import { partsOf, TRANSFORMS } from "./comparison-table.js";
+import { breakable, element, setText } from "../lib/dom.js";
+import { fixed, plural } from "../lib/format.js";
 import { replaceHeads, sorted, sortHeader } from "./sorting.js";
-import { href } from "./url.js";
+import { href } from "../lib/url.js";
 
 const title = (transform) => (transform === "translation" ? "Translation" : "Rotation");
 

@@ -1,10 +1,10 @@
 // The form: what the service offers, sending a request, telling what is wrong with it.
 
-import { ApiError, change } from "./api.js";
-import { byId, element, setText } from "./dom.js";
-import { count } from "./format.js";
-import { setUpModels } from "./models.js";
-import { href } from "./url.js";
+import { ApiError, change } from "../lib/api.js";
+import { byId, element, setText } from "../lib/dom.js";
+import { count } from "../lib/format.js";
+import { setUpModels } from "./model-search.js";
+import { href } from "../lib/url.js";
 
 const form = byId("submit");
 const failure = byId("submit-error");

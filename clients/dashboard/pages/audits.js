@@ -1,14 +1,14 @@
 // The page of all audits: the form, and the table that is sorted, filtered and paged by the service.
 
-import { ApiError, change, fresh } from "./api.js";
-import { announceChanges, arrange, byId, element, setText } from "./dom.js";
-import { showFilters } from "./filters.js";
-import { setUpForm, suggest } from "./form.js";
-import { count, plural } from "./format.js";
-import { isFinal } from "./progress.js";
-import { auditRow } from "./row.js";
-import { replaceHeads, sortHeader } from "./sorting.js";
-import { changed, go, href, params } from "./url.js";
+import { ApiError, change, fresh } from "../lib/api.js";
+import { announceChanges, arrange, byId, element, setText } from "../lib/dom.js";
+import { showFilters } from "../widgets/audit-filters.js";
+import { setUpForm, suggest } from "../widgets/audit-form.js";
+import { count, plural } from "../lib/format.js";
+import { isFinal } from "../widgets/progress.js";
+import { auditRow } from "../widgets/audit-row.js";
+import { replaceHeads, sortHeader } from "../widgets/sorting.js";
+import { changed, go, href, params } from "../lib/url.js";
 
 const PAGE = 50, BUSY_MS = 1500, IDLE_MS = 5000, MOST_COMPARED = 200;
 const rows = new Map();

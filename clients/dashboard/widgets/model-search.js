@@ -1,9 +1,9 @@
 // The combobox of models: what matches what is typed, with family, input size, weights, and why one cannot be audited.
 // It follows the ARIA pattern "editable combobox with list autocomplete".
 
-import { request } from "./api.js";
-import { breakable, byId, element, setText } from "./dom.js";
-import { plural } from "./format.js";
+import { request } from "../lib/api.js";
+import { breakable, byId, element, setText } from "../lib/dom.js";
+import { plural } from "../lib/format.js";
 
 const SHOWN = 60;
 
