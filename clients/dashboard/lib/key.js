@@ -2,28 +2,28 @@
 
 import { byId, setText } from "./dom.js";
 
-const KEPT = "zooaudit-api-key";
+const STORAGE_NAME = "zooaudit-api-key";
 const dialog = byId("key-dialog");
 const input = byId("key");
-let asking;
+let answer; // the promise of the open dialog
 
-export const key = () => sessionStorage.getItem(KEPT);
+export const key = () => sessionStorage.getItem(STORAGE_NAME);
 
-/** Asks for a key, saying why; whether one was given. Several who ask at once get the same answer. */
+/** Asks the user for a key and says why; resolves to whether there is one now. Callers who ask at once share the dialog. */
 export function askForKey(why) {
-  asking ??= new Promise((resolve) => {
+  answer ??= new Promise((resolve) => {
     setText(byId("key-why"), why);
     dialog.returnValue = "";
     dialog.showModal();
     input.select();
     dialog.addEventListener("close", () => {
-      asking = undefined;
-      const given = dialog.returnValue === "given" && input.value.trim();
-      if (given) sessionStorage.setItem(KEPT, given);
-      resolve(Boolean(given));
+      answer = undefined;
+      const newKey = dialog.returnValue === "given" && input.value.trim();
+      if (newKey) sessionStorage.setItem(STORAGE_NAME, newKey);
+      resolve(Boolean(newKey));
     }, { once: true });
   });
-  return asking;
+  return answer;
 }
 
 byId("key-cancel").addEventListener("click", () => dialog.close());

@@ -1,14 +1,16 @@
 // The page of several audits side by side, and of how their scores go with accuracy.
 
 import { fresh } from "../lib/api.js";
-import { download } from "../lib/csv.js";
+import { requestSummary } from "../lib/audit.js";
+import { comparisonCsv, downloadCsv } from "../lib/csv.js";
 import { element, scrollable, setText } from "../lib/dom.js";
-import { figurePanels } from "../widgets/figures.js";
 import { count, ranges } from "../lib/format.js";
-import { comparisonCsv, comparisonTable } from "../widgets/comparison-table.js";
-import { relationsTable, residualsTable } from "../widgets/accuracy-tables.js";
-import { unusual } from "../widgets/audit-row.js";
+import { SCORE_NAMES } from "../lib/scores.js";
 import { changed, go, href, params } from "../lib/url.js";
+import { correlationTable, residualsTable } from "../widgets/accuracy-tables.js";
+import { comparisonTable } from "../widgets/comparison-table.js";
+import { figurePanels } from "../widgets/figures.js";
+import { pageLayout, wideCard } from "../widgets/page-layout.js";
 
 const FIGURES = [
   ["parts", "By part", "channel and layer equivariance of the five parts of each model, as in the table"],
@@ -17,125 +19,128 @@ const FIGURES = [
   ["shifts", "By shift", "translation equivariance of each part of each model under each shift; each report’s CSV file has the numbers"],
 ];
 
-export function comparePage(root, list) {
-  const ids = list.split(",").filter(Boolean);
-  const heading = element("h1", { tabindex: -1 }, `Comparison of ${ids.length} audits`);
-  const method = element("p", { class: "badges" });
-  const kinds = ["channel", "layer"].map((kind) => element("a", { href: "/" }, kind));
-  const kindSwitch = element("nav", { class: "switch", "aria-label": "Kind of equivariance", hidden: true }, kinds);
-  const actions = element("div", { class: "bar actions" });
-  const body = element("div", { class: "body" }, element("p", { class: "note" }, "Loading…"));
-  root.append(
-    element("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, element("a", { class: "home", href: "/" }, "Audits"), " / ", "Comparison"),
-    element("header", { class: "bar head" }, element("div", {}, heading, method), kindSwitch, actions), body);
-  let comparison = null, asked = null, figures, figuresAsked = null, sections;
+/** `idList` is the ids of the audits, with commas between them. */
+export function comparisonPage(root, idList) {
+  const ids = idList.split(",").filter(Boolean);
+  const scoreLinks = SCORE_NAMES.map((scoreName) => element("a", { href: "/" }, scoreName));
+  const scoreSwitch = element("nav", { class: "switch", "aria-label": "Kind of equivariance", hidden: true }, scoreLinks);
+  const { heading, note, actions, body } = pageLayout(root, "Comparison", `Comparison of ${ids.length} audits`, scoreSwitch);
+  let answeredQuery = null, comparison = null; // the last query that the service answered, and the answer unless it refused
+  let view = null; // the tables and figures, once there is a comparison
 
   return {
     title: () => `${heading.textContent} · zooaudit`,
     heading: () => heading,
     show,
     async refresh(signal) {
-      const query = dataQuery();
+      const query = serviceQuery();
       try {
         comparison = await fresh(`/comparison?${query}`, signal);
       } catch (error) {
         if (![404, 409, 422].includes(error.problem?.status)) throw error;
-        comparison = sections = null;
-        kindSwitch.hidden = true;
+        comparison = view = null;
+        scoreSwitch.hidden = true;
         actions.replaceChildren();
-        asked = query;
-        refuse(error);
+        answeredQuery = query;
+        showRefusal(error);
         return null;
       }
-      asked = query;
+      answeredQuery = query;
       show();
       return null;
     },
   };
 
-  function dataQuery() {
+  function serviceQuery() {
     const top1 = params().get("top1");
     return `audits=${ids.map(encodeURIComponent).join(",")}${top1 ? `&top1=${encodeURIComponent(top1)}` : ""}`;
   }
 
-  /** Shows what there is; whether the service has to be asked again. */
+  /** Shows the comparison with the score and the order that the address names; returns whether another must be fetched. */
   function show() {
-    const now = params();
-    const kind = now.get("kind") === "layer" ? "layer" : "channel";
-    for (const link of kinds) {
-      link.href = changed({ kind: link.textContent === "channel" ? null : link.textContent });
-      if (link.textContent === kind) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
-    }
-    kindSwitch.hidden = !comparison;
-    if (comparison) showComparison(now, kind);
-    return asked !== dataQuery();
+    const query = params();
+    const shownScore = query.get("kind") === "layer" ? "layer" : "channel";
+    SCORE_NAMES.forEach((scoreName, index) => {
+      scoreLinks[index].href = changed({ kind: scoreName === "channel" ? null : scoreName });
+      if (scoreName === shownScore) scoreLinks[index].setAttribute("aria-current", "true");
+      else scoreLinks[index].removeAttribute("aria-current");
+    });
+    scoreSwitch.hidden = !comparison;
+    if (comparison) showComparison(query, shownScore);
+    return answeredQuery !== serviceQuery();
   }
 
-  function showComparison(now, kind) {
-    if (!sections) build();
-    setText(method, methodOf(comparison.method));
+  function showComparison(query, scoreName) {
+    view ??= buildView();
+    setText(note, methodSummary(comparison.method));
     actions.replaceChildren(
-      element("a", { class: "button", href: `/comparison?${asked}`, download: "comparison.json" }, "JSON"),
-      element("button", { type: "button", onclick: () => download("comparison.csv", comparisonCsv(comparison), "text/csv;charset=utf-8") }, "CSV"));
-    sections.table.show(comparison, kind, now.get("sort"));
-    const related = sections.relations.show(comparison, kind);
-    figures.of("accuracy").hidden = sections.residuals.card.hidden = !related;
-    sections.residuals.show(comparison, kind, now.get("residuals"));
-    const wanted = `/comparison/figures?${asked}${kind === "layer" ? "&score=layer" : ""}`;
-    if (wanted === figuresAsked) return;
-    figuresAsked = wanted;
-    figures.load(wanted);
+      element("a", { class: "button", href: `/comparison?${answeredQuery}`, download: "comparison.json" }, "JSON"),
+      element("button", { type: "button", onclick: () => downloadCsv("comparison.csv", comparisonCsv(comparison)) }, "CSV"));
+    view.scores.show(comparison, scoreName, query.get("sort"));
+    const correlated = view.correlations.show(comparison, scoreName);
+    view.figures.panel("accuracy").hidden = view.residualsCard.hidden = !correlated;
+    view.residuals.show(comparison, scoreName, query.get("residuals"));
+    const figuresPath = `/comparison/figures?${answeredQuery}${scoreName === "layer" ? "&score=layer" : ""}`;
+    if (figuresPath === view.figuresPath) return;
+    view.figuresPath = figuresPath;
+    view.figures.load(figuresPath);
   }
 
-  function build() {
-    figures = figurePanels(FIGURES);
-    figuresAsked = null;
-    const card = (title, ...children) => element("section", { class: "card wide" }, element("h2", {}, title), ...children);
-    sections = { table: comparisonTable({ onTop1: setTop1, without }), relations: relationsTable(), residuals: residualsTable() };
-    sections.residuals.card = card("Equivariance given accuracy", scrollable("Residuals", sections.residuals.node));
+  function buildView() {
+    const figures = figurePanels(FIGURES);
+    const scores = comparisonTable({ onTop1: setTop1, without });
+    const correlations = correlationTable();
+    const residuals = residualsTable();
+    const residualsCard = wideCard("Equivariance given accuracy", scrollable("Residuals", residuals.node));
     body.replaceChildren(
-      card("Scores", scrollable("Scores of all audits", sections.table.node), figures.note),
-      figures.of("parts"), figures.of("depth"), figures.of("shifts"), figures.of("accuracy"),
-      card("Equivariance and accuracy", sections.relations.note, scrollable("Correlation with accuracy", sections.relations.node)),
-      sections.residuals.card);
+      wideCard("Scores", scrollable("Scores of all audits", scores.node), figures.note),
+      figures.panel("parts"), figures.panel("depth"), figures.panel("shifts"), figures.panel("accuracy"),
+      wideCard("Equivariance and accuracy", correlations.note, scrollable("Correlation with accuracy", correlations.node)),
+      residualsCard);
+    return { scores, correlations, residuals, residualsCard, figures, figuresPath: null };
   }
 
-  /** The accuracies in the address are in the order of the audits; blank ones are the zoo's own. */
-  function setTop1(id, value) {
-    const given = (params().get("top1") ?? "").split(",");
-    const all = ids.map((one, index) => (one === id ? value : given[index] ?? ""));
-    go(changed({ top1: all.some(Boolean) ? all.join(",") : null }), { replace: true });
+  /** [id, accuracy] pairs: the accuracies in the address are in the order of the audits; blank ones are the zoo's own. */
+  function top1Pairs() {
+    const values = (params().get("top1") ?? "").split(",");
+    return ids.map((id, index) => [id, values[index] ?? ""]);
+  }
+
+  /** The accuracies of these pairs as the address has them. */
+  function top1List(pairs) {
+    return pairs.some(([, value]) => value) ? pairs.map(([, value]) => value).join(",") : null;
+  }
+
+  function setTop1(audit, text) {
+    go(changed({ top1: top1List(top1Pairs().map(([id, value]) => [id, id === audit ? text : value])) }), { replace: true });
   }
 
   /** The address of this comparison without one of its audits. */
-  function without(id) {
-    const given = (params().get("top1") ?? "").split(",");
-    const rest = ids.map((one, index) => [one, given[index] ?? ""]).filter(([one]) => one !== id);
-    const top1 = rest.map(([, value]) => value);
-    return changed({ compare: rest.map(([one]) => one).join(","), top1: top1.some(Boolean) ? top1.join(",") : null });
+  function without(audit) {
+    const others = top1Pairs().filter(([id]) => id !== audit);
+    return changed({ compare: others.map(([id]) => id).join(","), top1: top1List(others) });
   }
 
-  /** Why these audits do not compare, and each with a way to leave it out. */
-  function refuse({ problem, message }) {
+  /** Shows why these audits cannot be compared, and for each a link to leave it out. */
+  function showRefusal({ problem, message }) {
     const differences = (problem.errors ?? []).map(({ field, message: values }) => element("li", {}, element("strong", {}, field), `: ${values}`));
-    const items = ids.map((id) => {
+    const audits = ids.map((id) => {
       const link = element("a", { href: href({ audit: id }) }, element("code", {}, id));
-      const what = element("span", { class: "note" });
+      const details = element("span", { class: "note" });
       fresh(`/audit/${encodeURIComponent(id)}`).then(({ request }) => {
         link.textContent = request.model;
-        what.textContent = [request.dataset, `${count(request.num_images)} images`, ...unusual(request)].join(" · ");
-      }, () => setText(what, "There is no such audit."));
-      return element("li", {}, link, " ", what, " ", ids.length > 2 && element("a", { href: without(id) }, "Leave out"));
+        details.textContent = requestSummary(request);
+      }, () => setText(details, "There is no such audit."));
+      return element("li", {}, link, " ", details, " ", ids.length > 2 && element("a", { href: without(id) }, "Leave out"));
     });
     body.replaceChildren(element("section", { class: "card wide" },
       element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, `${problem.title}. `),
         differences.length ? problem.detail.split(":")[0] + "." : message), differences.length > 0 && element("ul", {}, differences)),
-      element("h2", {}, "The audits"), element("ul", { class: "plain" }, items)));
+      element("h2", {}, "The audits"), element("ul", { class: "plain" }, audits)));
   }
 }
 
-const methodOf = (method) => [
+const methodSummary = (method) => [
   method.dataset, `${count(method.num_images)} images, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
   `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
   method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,

@@ -1,54 +1,52 @@
-// The scores block by block, sortable by any column.
+// The table of blocks, which sorts by any column.
 
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
-import { scoreCell } from "./part-tables.js";
-import { replaceHeads, sorted, sortHeader } from "./sorting.js";
+import { PARTS, SCORE_NAMES, TRANSFORMS } from "../lib/scores.js";
+import { estimateOf, scoreCell } from "./score-cell.js";
+import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
-const SCORES = ["translation", "rotation"].flatMap((transform) => ["channel", "layer"].map((kind) => [transform, kind]));
-const PARTS = ["Early", "Middle", "Late", "Pool", "Final"];
-const VALUES = {
+const SCORE_COLUMNS = TRANSFORMS.flatMap((transform) => SCORE_NAMES.map((scoreName) => [transform, scoreName]));
+const SORT_VALUES = {
   block: (block) => block.name,
   part: (block) => PARTS.indexOf(block.part),
   channels: (block) => block.channels,
   map: (block) => block.height * block.width,
   layout: (block) => block.layout,
   dead: (block) => block.dead_channels,
-  ...Object.fromEntries(SCORES.map(([transform, kind]) => [`${transform}.${kind}`, (block) => block[transform][kind]])),
+  ...Object.fromEntries(SCORE_COLUMNS.map(([transform, scoreName]) => [`${transform}.${scoreName}`, (block) => block[transform][scoreName]])),
 };
 
-/** { node, show(sort) } of blocks, of a report or of a model's depth (without scores); unsorted, they are in the order in which they run. */
-export function blocksTable(blocks) {
+/** { node, show(sort) } for the blocks of a report, or for those of a model, which have no scores; unsorted, they stand as they run. */
+export function blockTable(blocks) {
   const scored = blocks.some((block) => block.translation);
-  const rows = new Map(blocks.map((block) => [block, row(block)]));
-  const heads = element("tr");
+  const rows = new Map(blocks.map((block) => [block, blockRow(block)]));
+  const headerRow = element("tr");
   const body = element("tbody");
   const table = element("table", { class: scored ? "blocks" : "blocks unscored" },
     element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted${scored ? "; ± half of a 95 % confidence interval" : ""}`),
-    element("thead", {}, heads), body);
+    element("thead", {}, headerRow), body);
   return {
     node: scrollable("Blocks", table),
     show(sort) {
       const column = (label, name, attributes) => sortHeader(label, name, { sort, ...attributes });
       const number = { class: "number", first: "-" };
-      replaceHeads(heads, [
+      replaceHeaders(headerRow, [
         column("Block", "block"), column("Part", "part"), column("Channels", "channels", number), column("Map", "map", number),
         column("Layout", "layout"), ...(scored ? [column("Dead", "dead", { ...number, title: "Channels that are constant over all images" })] : []),
-        ...(scored ? SCORES : []).map(([transform, kind]) => column(`${transform === "translation" ? "Transl." : "Rotation"} ${kind}`, `${transform}.${kind}`, number)),
+        ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) =>
+          column(`${transform === "translation" ? "Transl." : "Rotation"} ${scoreName}`, `${transform}.${scoreName}`, number)),
       ]);
-      arrange(body, sorted(blocks, sort, VALUES).map((block) => rows.get(block)));
+      arrange(body, sorted(blocks, sort, SORT_VALUES).map((block) => rows.get(block)));
     },
   };
 }
 
-function row(block) {
+function blockRow(block) {
   const number = (text) => element("td", { class: "number" }, text);
-  const scores = block.translation ? SCORES : [];
-  const cells = scores.map(([transform, kind]) => {
-    const score = block[transform];
-    return scoreCell({ value: score[kind], interval: score[`${kind}_interval`], reason: score.reason });
-  });
+  const scores = block.translation ? SCORE_COLUMNS : [];
   return element("tr", {},
     element("th", { scope: "row" }, element("code", {}, breakable(block.name))), element("td", {}, block.part), number(count(block.channels)),
-    number(`${block.height} × ${block.width}`), element("td", {}, block.layout), block.translation && number(count(block.dead_channels)), cells);
+    number(`${block.height} × ${block.width}`), element("td", {}, block.layout), block.translation && number(count(block.dead_channels)),
+    scores.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));
 }

@@ -1,67 +1,70 @@
-// Figures that the service has made, as Plotly takes them: here they only get the page's colours and width.
+// Figures: the service makes them for Plotly, and the page only gives them its colours and width.
 
 import { fresh } from "../lib/api.js";
 import { element, setText } from "../lib/dom.js";
 
-const drawn = new Map(); // node -> figure, of what the page shows
+const drawnFigures = new Map(); // plot -> its figure, for all plots on the page
 
 const PAPER_PX = 660;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
 
-const drawAgain = () => [...drawn].forEach(([node, figure]) => draw(node, figure));
-dark.addEventListener("change", drawAgain);
-for (const [event, paper] of [["beforeprint", true], ["afterprint", false]]) {
+const redrawAll = () => [...drawnFigures].forEach(([plot, figure]) => draw(plot, figure));
+dark.addEventListener("change", redrawAll);
+for (const [event, onPaper] of [["beforeprint", true], ["afterprint", false]]) {
   addEventListener(event, () => {
-    root.toggleAttribute("data-paper", paper);
-    if (paper) drawAgain();
-    else setTimeout(drawAgain); // when the screen's own style is back
+    root.toggleAttribute("data-paper", onPaper);
+    if (onPaper) redrawAll();
+    else setTimeout(redrawAll); // when the screen's own style is back
   });
 }
 // Plotly's own way of following the width forgets the height.
 const widths = new ResizeObserver((entries) => {
-  for (const { target } of entries) if (drawn.has(target) && widthOf(target) !== target.layout.width) draw(target, drawn.get(target));
+  for (const { target: plot } of entries) {
+    if (drawnFigures.has(plot) && widthOf(plot) !== plot.layout.width) draw(plot, drawnFigures.get(plot));
+  }
 });
-const widthOf = (node) => (root.hasAttribute("data-paper") ? PAPER_PX : node.clientWidth);
+const widthOf = (plot) => (root.hasAttribute("data-paper") ? PAPER_PX : plot.clientWidth);
 
-let loading;
-/** Plotly is 5 MB: it is fetched with the first figure, from this service. */
-function plotly() {
-  loading ??= new Promise((resolve, reject) => {
+let plotlyLoading;
+/** Loads Plotly, which is 5 MB, from this service when the first figure needs it. */
+function loadPlotly() {
+  plotlyLoading ??= new Promise((resolve, reject) => {
     const script = element("script", { src: "/static/plotly.min.js" });
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => {
-      loading = undefined;
+      plotlyLoading = undefined;
       script.remove();
       reject(new Error("The figures could not be loaded; the tables have the same numbers."));
     };
     document.head.append(script);
   });
-  return loading;
+  return plotlyLoading;
 }
 
 /**
- * Places for figures, { of(name), note, load(path, signal) }: `wanted` has [name in the service's answer, caption,
- * description]; the note says that they are loading, or why they could not be. Without `titled` the model's name above
- * them is left out: the page has it as its heading, and a telephone would cut it.
- * What a figure shows is in the tables, too: to a screen reader it is an image that says so.
+ * Panels for figures, { panel(name), note, load(path, signal) }. `labels` lists [name in the service's answer, caption,
+ * description]; the note says that the figures are loading, or why they could not be loaded. `titled` keeps the title
+ * with the model's name: a page that has the name as its heading leaves it out, as a telephone would cut it off.
+ * The tables show the same numbers, so a screen reader takes each figure for an image that says so.
  */
-export function figurePanels(wanted, { titled = true } = {}) {
+export function figurePanels(labels, { titled = true } = {}) {
   const note = element("p", { class: "note" }, "Loading the figures…");
-  const places = wanted.map(([name, caption, description]) => {
+  const panels = labels.map(([name, caption, description]) => {
     const plot = element("div", { class: "plot", role: "img", "aria-label": `${caption}: ${description}` });
-    return [name, plot, element("figure", { class: "card", "data-figure": name }, element("figcaption", { class: "unseen" }, caption), plot)];
+    const panel = element("figure", { class: "card", "data-figure": name }, element("figcaption", { class: "unseen" }, caption), plot);
+    return { name, plot, panel };
   });
-  let latest;
+  let latestPath;
   return {
     note,
-    of: (name) => places.find((place) => place[0] === name)[2],
+    panel: (name) => panels.find((one) => one.name === name).panel,
     async load(path, signal) {
-      latest = path;
+      latestPath = path;
       try {
-        const [figures] = await Promise.all([fresh(path, signal), plotly()]);
-        for (const [name, plot] of places) {
-          if (figures[name] && latest === path) await draw(plot, titled ? figures[name] : withoutTitle(figures[name]));
+        const [figures] = await Promise.all([fresh(path, signal), loadPlotly()]);
+        for (const { name, plot } of panels) {
+          if (figures[name] && latestPath === path) await draw(plot, titled ? figures[name] : withoutTitle(figures[name]));
         }
         note.hidden = true;
       } catch (error) {
@@ -71,20 +74,27 @@ export function figurePanels(wanted, { titled = true } = {}) {
   };
 }
 
-/** Lets go of what is no longer shown. */
+/** Frees the figures of a page that is left. */
 export function forgetFigures() {
   widths.disconnect();
-  for (const node of drawn.keys()) window.Plotly?.purge(node);
-  drawn.clear();
+  for (const plot of drawnFigures.keys()) window.Plotly?.purge(plot);
+  drawnFigures.clear();
 }
 
-async function draw(node, figure) {
-  if (!node.isConnected || !node.clientWidth) return;
-  drawn.set(node, figure);
-  const { data, layout } = inColoursOf(figure);
+async function draw(plot, figure) {
+  if (!plot.isConnected || !plot.clientWidth) return;
+  drawnFigures.set(plot, figure);
+  const { data, layout } = withPageColours(figure);
   // Not Plotly.react, which leaves legends where they were at another width.
-  await window.Plotly.newPlot(node, data, { ...layout, width: widthOf(node) }, { displayModeBar: false });
-  widths.observe(node);
+  await window.Plotly.newPlot(plot, data, { ...layout, width: widthOf(plot) }, { displayModeBar: false });
+  widths.observe(plot);
+}
+
+function withoutTitle({ data, layout }) {
+  const [title, ...annotations] = layout.annotations ?? [];
+  if (title?.yref !== "paper" || title.text.includes("<br>")) return { data, layout };
+  const titlePx = title.font.size + 10;
+  return { data, layout: { ...layout, annotations, height: layout.height - titlePx, margin: { ...layout.margin, t: layout.margin.t - titlePx } } };
 }
 
 /** For a dark page: the same hues, lighter. */
@@ -94,22 +104,15 @@ const LIGHTER = {
   "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
 };
 
-function withoutTitle({ data, layout }) {
-  const [first, ...rest] = layout.annotations ?? [];
-  if (first?.yref !== "paper" || first.text.includes("<br>")) return { data, layout };
-  const taken = first.font.size + 10;
-  return { data, layout: { ...layout, annotations: rest, height: layout.height - taken, margin: { ...layout.margin, t: layout.margin.t - taken } } };
-}
-
-/** A copy with this page's colours of text, grid and ground. */
-function inColoursOf(figure) {
+/** A copy of the figure whose text, grid and background have this page's colours. */
+function withPageColours(figure) {
   const style = getComputedStyle(root);
   const colour = (name) => style.getPropertyValue(name).trim();
-  let text = JSON.stringify(figure);
+  let json = JSON.stringify(figure);
   if (dark.matches && !root.hasAttribute("data-paper")) {
-    for (const [from, to] of Object.entries(LIGHTER)) text = text.replaceAll(from, to);
+    for (const [from, to] of Object.entries(LIGHTER)) json = json.replaceAll(from, to);
   }
-  const { data, layout } = JSON.parse(text);
+  const { data, layout } = JSON.parse(json);
   const base = layout.template?.layout ?? {};
   const axis = { gridcolor: colour("--line"), linecolor: colour("--soft"), tickcolor: colour("--soft") };
   layout.template = {

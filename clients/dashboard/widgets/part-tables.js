@@ -1,59 +1,52 @@
-// Tables of scores by part: those of the report, of the cosine, under each border, and beside the untrained architecture.
+// Tables of scores by part: of a report, of its cosine similarity, under each border, and beside the untrained architecture.
 
 import { element } from "../lib/dom.js";
-import { fixed, halfWidth } from "../lib/format.js";
+import { SCORE_NAMES, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { groupedHeaders } from "./column-groups.js";
+import { estimateOf, scoreCell } from "./score-cell.js";
 
-/** A score, and half of its confidence interval beside it. */
-export function scoreCell({ value, interval, reason }) {
-  const half = interval && element("small", { class: "half" }, halfWidth(interval));
-  const title = interval ? `95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}` : value == null ? reason : null;
-  return element("td", { class: "number", title }, fixed(value), half);
-}
-
-const kinds = (score) => ["channel", "layer"].map((kind) => ({ value: score[kind], interval: score[`${kind}_interval`], reason: score.reason }));
+const estimatesOf = (score) => SCORE_NAMES.map((name) => estimateOf(score, name));
 
 /** Channel and layer equivariance of each part, under both transforms. */
 export function partsTable(parts, caption) {
-  const counted = Object.values(parts).some((part) => part.blocks != null); // what is provisional has no count
-  const groups = [["Translation", ["channel", "layer"]], ["Rotation", ["channel", "layer"]]];
-  const rows = Object.entries(parts).map(([name, part]) => [name, part.blocks, [...kinds(part.translation), ...kinds(part.rotation)]]);
-  return table(caption, groups, rows, counted);
+  const counted = Object.values(parts).some((part) => part.blocks != null); // provisional parts do not count their blocks
+  const rows = Object.entries(parts).map(([name, part]) =>
+    [name, part.blocks, TRANSFORMS.flatMap((transform) => estimatesOf(part[transform]))]);
+  return table(caption, TRANSFORMS.map((transform) => [transformLabel(transform), SCORE_NAMES]), rows, counted);
 }
 
-/** Translation under each border, side by side: what differs is the border's. */
+/** Translation equivariance under each border, side by side: only the border makes them differ. */
 export function bordersTable(borders) {
   const names = Object.keys(borders);
   const rows = Object.keys(borders[names[0]]).map((part) =>
-    [part, null, names.flatMap((border) => kinds(borders[border][part].translation))]);
-  return table("Translation equivariance under each border", names.map((name) => [name, ["channel", "layer"]]), rows);
+    [part, null, names.flatMap((border) => estimatesOf(borders[border][part].translation))]);
+  return table("Translation equivariance under each border", names.map((name) => [name, SCORE_NAMES]), rows);
 }
 
-/** What the weights have beyond the untrained architecture: channel equivariance. */
+/** Channel equivariance of the weights and of the untrained architecture, and the difference: what was learned. */
 export function baselineTable({ parts, seeds }) {
   const columns = ["trained", "untrained", "learned"];
-  const rows = Object.entries(parts).map(([name, part]) =>
-    [name, null, [part.translation, part.rotation].flatMap(({ channel }) => [channel.pretrained, channel.untrained, channel.difference])]);
-  const from = seeds.length > 1 ? `mean of ${seeds.length} initialisations` : `seed ${seeds[0]}`;
-  return table(`Channel equivariance, that of the untrained architecture (${from}), and what is learned beyond it`,
-    [["Translation", columns], ["Rotation", columns]], rows);
+  const rows = Object.entries(parts).map(([name, part]) => [name, null, TRANSFORMS.flatMap((transform) => {
+    const { pretrained, untrained, difference } = part[transform].channel;
+    return [pretrained, untrained, difference];
+  })]);
+  const baseline = seeds.length > 1 ? `mean of ${seeds.length} initialisations` : `seed ${seeds[0]}`;
+  return table(`Channel equivariance, that of the untrained architecture (${baseline}), and what is learned beyond it`,
+    TRANSFORMS.map((transform) => [transformLabel(transform), columns]), rows);
 }
 
-/** Why scores of parts are missing, once for each reason. */
-export function reasons(parts) {
-  const told = Object.entries(parts).flatMap(([name, part]) =>
-    [part.translation.reason, part.rotation.reason].filter(Boolean).map((reason) => `${name}: ${reason}`));
-  return [...new Set(told)].map((text) => element("p", { class: "note" }, text));
+/** A note for each reason why scores of the parts are missing. */
+export function missingReasons(parts) {
+  const texts = Object.entries(parts).flatMap(([name, part]) =>
+    TRANSFORMS.map((transform) => part[transform].reason).filter(Boolean).map((reason) => `${name}: ${reason}`));
+  return [...new Set(texts)].map((text) => element("p", { class: "note" }, text));
 }
 
-/** `groups`: [head, its columns]; `rows`: [part, blocks, cells in the order of the columns]. */
+/** `groups` are [label, the labels of its columns]; `rows` are [part, number of blocks, estimates in the order of the columns]. */
 function table(caption, groups, rows, counted = false) {
-  const head = (text, attributes) => element("th", { scope: "col", ...attributes }, text);
   return element("table", { class: "scores" },
     element("caption", {}, caption),
-    element("thead", {},
-      element("tr", {}, head("Part", { rowspan: 2 }), counted && head("Blocks", { rowspan: 2, class: "number count" }),
-        groups.map(([name, columns]) => head(name, { scope: "colgroup", colspan: columns.length, class: "group" }))),
-      element("tr", {}, groups.flatMap(([, columns]) => columns.map((name, index) => head(name, { class: index ? "number" : "number first" }))))),
-    element("tbody", {}, rows.map(([name, blocks, cells]) =>
-      element("tr", {}, element("th", { scope: "row" }, name), counted && element("td", { class: "number count" }, String(blocks)), cells.map(scoreCell)))));
+    groupedHeaders(groups, counted),
+    element("tbody", {}, rows.map(([name, blocks, estimates]) =>
+      element("tr", {}, element("th", { scope: "row" }, name), counted && element("td", { class: "number count" }, String(blocks)), estimates.map(scoreCell)))));
 }
