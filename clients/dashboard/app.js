@@ -1,69 +1,76 @@
-// The dashboard: the address says which page there is, one poll at a time feeds it, and the page shows what came.
+// The dashboard: the address says which page is open, the page draws itself, and one poll at a time keeps it up to date.
 
-import { auditsPage, showUnlisted } from "./audits.js";
-import { comparePage } from "./compare.js";
-import { byId, setText } from "./dom.js";
-import { forgetFigures } from "./figures.js";
-import { showDatasets } from "./form.js";
-import { duration } from "./format.js";
-import { request } from "./api.js";
-import { modelPage } from "./model.js";
-import { poll } from "./poll.js";
-import { reportPage } from "./report.js";
-import { onNavigate, params } from "./url.js";
+import { request } from "./lib/api.js";
+import { byId, setText } from "./lib/dom.js";
+import { duration } from "./lib/format.js";
+import { poll } from "./lib/poll.js";
+import { onNavigate, params } from "./lib/url.js";
+import { auditsPage, showListMissing } from "./pages/audits.js";
+import { comparisonPage } from "./pages/comparison.js";
+import { modelPage } from "./pages/model.js";
+import { reportPage } from "./pages/report.js";
+import { showDatasets } from "./widgets/audit-form.js";
+import { forgetFigures } from "./widgets/figures.js";
 
 const HEALTH_MS = 15_000;
-const PAGES = { audit: reportPage, compare: comparePage, model: modelPage };
+const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, model: modelPage }; // by the address's parameter
 
-let open = null; // { key, page, poller }
-let home = "/"; // where the list of audits was left
+/*
+ * A page is { title(), heading(), show(), refresh(signal), setRefreshNow(refresh)? }. `show` draws what the address names
+ * from the service's earlier answers, and returns whether it needs a new one. `refresh` gets a new answer, and returns
+ * the milliseconds until the next refresh, or null. `setRefreshNow` gives the page a function that refreshes it at once.
+ */
+let current = null; // the open page as { key, page, poller }; it stays open while its `key` stays the same
+let listAddress = "/"; // where the user left the list of audits
 
 function navigate({ moved = true, first = false } = {}) {
-  const now = params();
-  const kind = Object.keys(PAGES).find((name) => now.get(name)) ?? "audits";
-  const key = `${kind} ${now.get(kind) ?? ""}`;
-  if (kind === "audits") home = location.pathname + location.search;
-  if (open?.key !== key) {
-    open?.poller.stop();
-    const root = byId("detail");
-    byId("audits-page").hidden = kind !== "audits";
-    root.hidden = kind === "audits";
-    root.replaceChildren();
-    forgetFigures();
-    fault("");
-    const page = kind === "audits" ? auditsPage({ fault }) : PAGES[kind](root, now.get(kind), { fault });
-    open = { key, page };
-    page.show();
-    open.poller = poll(async (signal) => {
-      const waitMs = await page.refresh(signal);
-      title();
-      return waitMs;
-    }, { onAnswer: () => fault(""), onError: unanswered });
-    page.onRefresh?.(open.poller.now);
+  const query = params();
+  const param = Object.keys(DETAIL_PAGES).find((name) => query.get(name)); // undefined for the page of all audits
+  const key = param ? `${param} ${query.get(param)}` : "audits";
+  if (!param) listAddress = location.pathname + location.search;
+  if (current?.key !== key) {
+    openPage(key, param, query.get(param));
     if (moved && !first) {
       window.scrollTo(0, 0);
-      page.heading().focus({ preventScroll: true });
+      current.page.heading().focus({ preventScroll: true });
     }
-  } else {
-    if (open.page.show()) open.poller.now();
-  }
-  for (const link of document.querySelectorAll("a.home")) link.href = kind === "audits" ? "/" : home;
-  title();
+  } else if (current.page.show()) current.poller.now();
+  for (const link of document.querySelectorAll("a.home")) link.href = param ? listAddress : "/";
+  showTitle();
 }
 
-function title() {
-  document.title = open.page.title();
+function openPage(key, param, value) {
+  current?.poller.stop();
+  const detail = byId("detail");
+  byId("audits-page").hidden = Boolean(param);
+  detail.hidden = !param;
+  detail.replaceChildren();
+  forgetFigures();
+  showBanner("");
+  const page = param ? DETAIL_PAGES[param](detail, value, { showBanner }) : auditsPage({ showBanner });
+  current = { key, page };
+  page.show();
+  current.poller = poll(async (signal) => {
+    const waitMs = await page.refresh(signal);
+    showTitle();
+    return waitMs;
+  }, { onAnswer: () => showBanner(""), onError: showUnanswered });
+  page.setRefreshNow?.(current.poller.now);
 }
 
-/** Shows what went wrong, until the next answer; "" takes it back. */
-function fault(message) {
+function showTitle() {
+  document.title = current.page.title();
+}
+
+/** Shows above the page what went wrong, until the service answers again; "" hides it. */
+function showBanner(message) {
   setText(byId("offline"), message);
   byId("offline").hidden = !message;
 }
 
-function unanswered(error, waitMs) {
-  fault(`${error.message} Trying again in ${duration(waitMs / 1000)}.`);
-  showUnlisted();
+function showUnanswered(error, waitMs) {
+  showBanner(`${error.message} Trying again in ${duration(waitMs / 1000)}.`);
+  showListMissing();
 }
 
 async function refreshHealth(signal) {

@@ -1,7 +1,7 @@
-// Where a report's numbers come from: what it takes to get them again.
+// Where a report's numbers come from: all that it takes to measure them again.
 
-import { element } from "./dom.js";
-import { count, duration, instant, plural, ranges } from "./format.js";
+import { element } from "../lib/dom.js";
+import { count, duration, instant, plural, ranges } from "../lib/format.js";
 
 export function provenance({ id, protocol, repetition, model, images, method, environment, timing }) {
   const code = (text) => element("code", {}, text);
@@ -12,9 +12,9 @@ export function provenance({ id, protocol, repetition, model, images, method, en
   add("SHA-256 of the weights", code(model.weights.sha256));
   add("Model", `${model.architecture} (${model.family}, ${model.source}) · ${count(model.parameters)} parameters · ${model.input_size} px`);
   const skipped = images.skipped.length ? ` · ${images.skipped.length} could not be decoded` : "";
-  const stopped = images.stopped === "tolerance" ? ` · enough for the tolerance, of ${count(images.requested)}` : "";
+  const stopped = images.stopped === "tolerance" ? ` · enough for the tolerance, of ${count(images.requested)} requested` : "";
   add("Images", `${images.dataset} · ${count(images.count)} · seed ${images.seed}${stopped}${skipped}`);
-  add("SHA-256 of their list", code(images.sha256));
+  add("SHA-256 of image list", code(images.sha256));
   const angles = method.rotations_deg.length ? `${method.rotations_deg.join("°, ")}°` : "none";
   add("Method", `${method.similarity} · border ${method.border} · ${method.precision} · shifts ${ranges(method.translations_px)} px · `
     + `rotations ${angles} · resize ${method.resize}, canvas ${method.canvas_size} px · protocol ${protocol}`

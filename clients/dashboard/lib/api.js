@@ -2,7 +2,7 @@
 
 import { askForKey, key } from "./key.js";
 
-/** The service refused or did not answer: `problem` is an RFC 9457 problem, status 0 when nothing answered. */
+/** The service refused or did not answer: `problem` is an RFC 9457 problem, of status 0 when there was no answer. */
 export class ApiError extends Error {
   constructor(problem, retryAfterS = null) {
     super(sentence(problem));
@@ -11,21 +11,21 @@ export class ApiError extends Error {
   }
 }
 
-/** What a problem says in one or two sentences, without its suggestions. */
+/** Describes a problem in one or two sentences, without its suggestions. */
 export function sentence(problem) {
-  const stopped = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
-  const detail = stopped(problem.detail || problem.title || `The service answered ${problem.status}`);
-  const fields = (problem.errors ?? []).filter((error) => !detail.includes(error.message));
-  return [detail, ...fields.map((error) => stopped(`${error.field}: ${error.message}`))].join(" ");
+  const withStop = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
+  const detail = withStop(problem.detail || problem.title || `The service answered ${problem.status}`);
+  const newErrors = (problem.errors ?? []).filter((error) => !detail.includes(error.message));
+  return [detail, ...newErrors.map((error) => withStop(`${error.field}: ${error.message}`))].join(" ");
 }
 
-/** One request: { status, body, etag, retryAfterS }; body is null when nothing has changed since `etag`. */
+/** Sends one request and returns { status, body, etag, retryAfterS }; body is null when nothing has changed since `etag`. */
 export async function request(path, { method = "GET", body, etag, signal } = {}) {
   const headers = { Accept: "application/json" };
   if (key()) headers.Authorization = `Bearer ${key()}`;
   if (etag) headers["If-None-Match"] = etag;
   if (body) headers["Content-Type"] = "application/json";
-  const limit = AbortSignal.timeout(30_000);
+  const timeout = AbortSignal.timeout(30_000);
   let response, text;
   try {
     response = await fetch(path, {
@@ -33,7 +33,7 @@ export async function request(path, { method = "GET", body, etag, signal } = {})
       headers,
       cache: "no-store",
       body: body && JSON.stringify(body),
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     text = await response.text();
   } catch (error) {
@@ -46,14 +46,14 @@ export async function request(path, { method = "GET", body, etag, signal } = {})
   try {
     parsed = JSON.parse(text);
   } catch {
-    // Something before the service, such as a proxy, answered: told by its status below.
+    // A proxy in front of the service answered; the error below reports its status.
   }
   if (response.ok && parsed) return { status: response.status, body: parsed, etag: response.headers.get("ETag"), retryAfterS };
   const unknown = { title: "Error", status: response.status, detail: `The service answered ${response.status}` };
   throw new ApiError(parsed?.title ? parsed : unknown, retryAfterS);
 }
 
-/** A request that changes something. Where it needs a key the user is asked for one, and it is sent again. */
+/** Sends a request that changes something. If the service wants a key, asks the user for one and sends it again. */
 export async function change(path, options) {
   for (;;) {
     try {
@@ -64,15 +64,15 @@ export async function change(path, options) {
   }
 }
 
-const kept = new Map();
+const cached = new Map(); // path -> { etag, body }
 
-/** A GET that hands back the very object it had when nothing has changed. */
+/** GETs a path; while nothing has changed there, returns the very object that it returned before. */
 export async function fresh(path, signal) {
-  const had = kept.get(path);
-  const { status, body, etag } = await request(path, { etag: had?.etag, signal });
-  if (status === 304) return had.body;
-  kept.delete(path);
-  if (etag) kept.set(path, { etag, body });
-  if (kept.size > 20) kept.delete(kept.keys().next().value); // the one that was fetched longest ago
+  const earlier = cached.get(path);
+  const { status, body, etag } = await request(path, { etag: earlier?.etag, signal });
+  if (status === 304) return earlier.body;
+  cached.delete(path);
+  if (etag) cached.set(path, { etag, body });
+  if (cached.size > 20) cached.delete(cached.keys().next().value); // the one that was fetched longest ago
   return body;
 }

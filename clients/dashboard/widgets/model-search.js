@@ -1,17 +1,17 @@
-// The combobox of models: what matches what is typed, with family, input size, weights, and why one cannot be audited.
+// The field that searches for a model: each name that matches, with family, input size, weights, or why it cannot be audited.
 // It follows the ARIA pattern "editable combobox with list autocomplete".
 
-import { request } from "./api.js";
-import { breakable, byId, element, setText } from "./dom.js";
-import { plural } from "./format.js";
+import { request } from "../lib/api.js";
+import { breakable, byId, element, setText } from "../lib/dom.js";
+import { plural } from "../lib/format.js";
 
-const SHOWN = 60;
+const MOST_SHOWN = 60;
 
-/** Makes `input` search; the list and the status line are the elements that its aria attributes name. */
-export function setUpModels(input) {
+/** Makes `input` search as the user types; its attribute aria-controls names the list. */
+export function setUpModelSearch(input) {
   const list = byId(input.getAttribute("aria-controls"));
-  const popup = byId("model-popup"), hint = byId("models-found");
-  let typing, searching, active = -1;
+  const popup = byId("model-popup"), summary = byId("models-found");
+  let typing, searching, active = -1; // a timer, an AbortController, and the index of the option that Enter would choose
 
   input.addEventListener("input", () => {
     clearTimeout(typing);
@@ -30,36 +30,36 @@ export function setUpModels(input) {
     event.preventDefault();
   });
 
-  /** A search that a newer one overtakes is dropped. */
+  /** Shows what matches the text in the field. A search that a newer one overtakes is dropped. */
   async function search() {
     searching?.abort();
     searching = new AbortController();
-    const typed = input.value.trim();
-    let found;
+    const text = input.value.trim();
+    let models, total;
     try {
-      found = (await request(`/models?q=${encodeURIComponent(typed)}&limit=${SHOWN}`, { signal: searching.signal })).body;
+      ({ models, total } = (await request(`/models?q=${encodeURIComponent(text)}&limit=${MOST_SHOWN}`, { signal: searching.signal })).body);
     } catch {
-      return close(); // the banner tells that the service is away; the form works without suggestions
+      return close(); // the banner says that the service does not answer; the form works without suggestions
     }
     if (document.activeElement !== input) return;
-    const words = typed.toLowerCase().split(/\s+/);
-    const names = found.models.flatMap((entry) => namesOf(entry, words).map((name) => [name, entry]));
-    list.replaceChildren(...names.slice(0, SHOWN).map(([name, entry], index) => option(name, entry, index)));
+    const terms = text.toLowerCase().split(/\s+/);
+    const named = models.flatMap((entry) => matchingNames(entry, terms).map((name) => [name, entry])).slice(0, MOST_SHOWN);
+    list.replaceChildren(...named.map(([name, entry], index) => option(name, entry, index)));
     popup.hidden = false;
     list.scrollTop = 0;
     active = -1;
     input.setAttribute("aria-expanded", "true");
     input.removeAttribute("aria-activedescendant");
-    const more = found.total > found.models.length ? `, the first of ${plural(found.total, "architecture")}` : "";
-    setText(hint, names.length ? `${plural(Math.min(names.length, SHOWN), "name")}${more}` : "No model has such a name.");
+    const more = total > models.length ? `, the first of ${plural(total, "architecture")}` : "";
+    setText(summary, named.length ? `${plural(named.length, "name")}${more}` : "No model has such a name.");
   }
 
   function option(name, entry, index) {
-    const facts = [entry.family, entry.input_size && `${entry.input_size} px`,
+    const details = [entry.family, entry.input_size && `${entry.input_size} px`,
       entry.supported ? (entry.pretrained ? "pretrained" : "untrained only") : `cannot be audited: ${entry.reason ?? "unknown family"}`];
     const node = element("li", { role: "option", id: `model-option-${index}`, "aria-selected": "false", "aria-disabled": String(!entry.supported), "data-name": name },
-      element("span", { class: "option-name" }, breakable(name)), element("span", { class: "sub" }, facts.filter(Boolean).join(" · ")));
-    node.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays where it is
+      element("span", { class: "option-name" }, breakable(name)), element("span", { class: "sub" }, details.filter(Boolean).join(" · ")));
+    node.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the field
     node.addEventListener("click", () => choose(node));
     return node;
   }
@@ -90,9 +90,9 @@ export function setUpModels(input) {
   }
 }
 
-/** An architecture's own name, and with each tag; of these what has all the words, if anything has. */
-function namesOf(entry, words) {
+/** An architecture's name with each of its tags: those that contain all terms, or all of them if none does. */
+function matchingNames(entry, terms) {
   const names = entry.tags.length ? entry.tags.map((tag) => `${entry.name}.${tag}`) : [entry.name];
-  const matching = names.filter((name) => words.every((word) => name.toLowerCase().includes(word)));
+  const matching = names.filter((name) => terms.every((term) => name.toLowerCase().includes(term)));
   return matching.length ? matching : names;
 }

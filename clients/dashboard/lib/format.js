@@ -1,6 +1,6 @@
-// Numbers, times and scores for a person.
+// Numbers, times and names as a person reads them.
 
-/** Seconds for a person: "42 s", "3 min 20 s", "2 h 05 min". */
+/** "42 s", "3 min 20 s", "2 h 05 min". */
 export function duration(seconds) {
   const whole = Math.round(seconds);
   const padded = (n) => String(n).padStart(2, "0");
@@ -13,14 +13,14 @@ const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" })
 const year = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
-/** A moment in this browser's time zone: today's by the clock, this year's by the day, others with the year. */
+/** A moment in this browser's time zone: the time if it was today, the day if it was this year, else the day and year. */
 export function moment(iso) {
   const when = new Date(iso), now = new Date();
   if (when.toDateString() === now.toDateString()) return clock.format(when);
   return (when.getFullYear() === now.getFullYear() ? day : year).format(when);
 }
 
-/** The whole of a moment, for a hint. */
+/** A moment in full, for a tooltip. */
 export const instant = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "long" });
 
 export const count = (value) => value.toLocaleString("en-US");
@@ -34,10 +34,10 @@ export function millions(value) {
   return `${(value / 1e6).toFixed(value < 1e7 ? 2 : value < 1e9 ? 1 : 0)} M`;
 }
 
-/** Three digits, with a true minus; a dash for what there is not. */
+/** Three decimals, with a true minus sign; a dash for a missing value. */
 export const fixed = (value, digits = 3) => (value == null ? "–" : value.toFixed(digits).replace("-", "−"));
 
-/** Half of a confidence interval, "±0.012", or nothing. */
+/** Half the width of a confidence interval, "±0.012"; "" without an interval. */
 export const halfWidth = (interval) => (interval ? `±${((interval[1] - interval[0]) / 2).toFixed(3)}` : "");
 
 /** Ascending numbers with runs joined: [1, 2, 3, 8] is "1–3, 8". */
@@ -51,6 +51,6 @@ export function ranges(values) {
   return runs.map((run) => (run.length > 2 ? `${run[0]}–${run.at(-1)}` : run.join(", "))).join(", ") || "none";
 }
 
-/** What tells weights from others of the same model, as the comparison of the service has it. */
+/** A name for weights among others of the same model, spelled as the service's comparisons spell it. */
 export const weightsLabel = ({ kind, origin, version }) =>
   kind === "checkpoint" ? `checkpoint:${origin}${version ? `@${version.slice(0, 8)}` : ""}` : kind;

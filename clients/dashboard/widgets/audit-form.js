@@ -1,22 +1,22 @@
-// The form: what the service offers, sending a request, telling what is wrong with it.
+// The form of a new audit: its choices, sending the request, and what is wrong with it.
 
-import { ApiError, change } from "./api.js";
-import { byId, element, setText } from "./dom.js";
-import { count } from "./format.js";
-import { setUpModels } from "./models.js";
-import { href } from "./url.js";
+import { ApiError, change } from "../lib/api.js";
+import { byId, element, setText } from "../lib/dom.js";
+import { count } from "../lib/format.js";
+import { href } from "../lib/url.js";
+import { setUpModelSearch } from "./model-search.js";
 
 const form = byId("submit");
-const failure = byId("submit-error");
+const errorBox = byId("submit-error");
 
-/** `onAccepted(audit)` is called with what the service made of the request. */
+/** Makes the form work; calls `onAccepted(audit)` with the audit that the service answers. */
 export function setUpForm(onAccepted) {
-  setUpModels(form.elements.model);
-  for (const kind of ["input", "change"]) form.elements.model.addEventListener(kind, showModelLink);
+  setUpModelSearch(form.elements.model);
+  for (const event of ["input", "change"]) form.elements.model.addEventListener(event, showModelLink);
   form.elements.weights.addEventListener("change", () => {
     byId("checkpoint-label").hidden = form.elements.weights.value !== "checkpoint";
   });
-  form.elements.dataset.addEventListener("change", limitImages);
+  form.elements.dataset.addEventListener("change", showImageLimit);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     clearErrors();
@@ -32,10 +32,14 @@ export function setUpForm(onAccepted) {
   });
 }
 
-/** Puts a model's name into the form, as the address may ask: /?new=NAME. */
-export function suggest(name) {
+/** Puts the model that the address names (/?new=NAME) into the form, once. */
+export function prefillModel(name) {
   if (!name || form.dataset.suggested === name) return;
   form.dataset.suggested = name;
+  setModel(name);
+}
+
+function setModel(name) {
   form.elements.model.value = name;
   showModelLink();
 }
@@ -46,23 +50,23 @@ function showModelLink() {
   byId("model-link").href = href({ model: name });
 }
 
-/** The data sets of /health, as choices. The counts are kept to bound the number of images. */
+/** Offers the data sets that /health lists, { name: number of images, or null where it is unlimited }. */
 export function showDatasets(datasets) {
-  const choice = form.elements.dataset;
+  const select = form.elements.dataset;
   const names = Object.keys(datasets);
-  if (names.join() === [...choice.options].map((option) => option.value).join()) return;
-  const chosen = choice.value || (names.includes("imagenet-val") ? "imagenet-val" : names[0]);
-  choice.replaceChildren(...names.map((name) => element("option", { value: name, "data-count": datasets[name] }, name)));
-  if (names.includes(chosen)) choice.value = chosen;
-  limitImages();
+  if (names.join() === [...select.options].map((option) => option.value).join()) return;
+  const selected = select.value || (names.includes("imagenet-val") ? "imagenet-val" : names[0]);
+  select.replaceChildren(...names.map((name) => element("option", { value: name, "data-count": datasets[name] }, name)));
+  if (names.includes(selected)) select.value = selected;
+  showImageLimit();
 }
 
-function limitImages() {
+function showImageLimit() {
   const limit = form.elements.dataset.selectedOptions[0]?.dataset.count;
   setText(byId("images-hint"), limit ? `of ${count(Number(limit))}` : "");
 }
 
-/** The request: what is left blank is left to the service's defaults. */
+/** The body of the request; fields left blank are left to the service's defaults. */
 function readForm() {
   const value = (name) => form.elements[name].value.trim();
   if (!value("model")) throw fieldError("model", "say which model");
@@ -74,18 +78,18 @@ function readForm() {
     if (form.elements[name].validity.badInput) throw fieldError(name, "is not a number");
     if (value(name)) body[name] = Number(value(name));
   }
-  for (const name of ["translations_px", "rotations_deg"]) if (value(name)) body[name] = numbers(name, value(name));
+  for (const name of ["translations_px", "rotations_deg"]) if (value(name)) body[name] = readNumbers(name, value(name));
   for (const name of ["similarity", "border", "precision"]) body[name] = value(name);
   if (value("baseline")) body.baseline = true;
   return body;
 }
 
-/** "1,2,8", "1-32" or "none" as a list. */
-function numbers(name, text) {
+/** "1,2,8", "1-32" or "none" as a list of numbers. */
+function readNumbers(field, text) {
   if (text === "none") return [];
   return text.split(",").flatMap((item) => {
     const match = item.trim().match(/^(\d{1,3})(?:\s*[-–]\s*(\d{1,3}))?$/);
-    if (!match) throw fieldError(name, `"${item}" is not like 1,2,8 or 1-32 or none`);
+    if (!match) throw fieldError(field, `"${item}" is not like 1,2,8 or 1-32 or none`);
     const first = Number(match[1]);
     const last = Number(match[2] ?? match[1]);
     return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
@@ -104,20 +108,19 @@ function showError(error) {
     if (input?.closest("details")) input.closest("details").open = true;
   }
   const suggestions = (problem.suggestions ?? []).map((name) =>
-    element("button", { type: "button", class: "quiet", onclick: () => take(name) }, name));
-  failure.replaceChildren(element("span", {}, error.message));
-  if (suggestions.length) failure.append(element("span", { class: "suggestions" }, "Use instead: ", ...suggestions));
-  failure.hidden = false;
+    element("button", { type: "button", class: "quiet", onclick: () => useSuggestion(name) }, name));
+  errorBox.replaceChildren(element("span", {}, error.message));
+  if (suggestions.length) errorBox.append(element("span", { class: "suggestions" }, "Use instead: ", ...suggestions));
+  errorBox.hidden = false;
 }
 
-function take(name) {
-  form.elements.model.value = name;
-  showModelLink();
+function useSuggestion(name) {
+  setModel(name);
   form.elements.model.focus();
   clearErrors();
 }
 
 function clearErrors() {
-  failure.hidden = true;
+  errorBox.hidden = true;
   for (const input of form.elements) input.removeAttribute("aria-invalid");
 }

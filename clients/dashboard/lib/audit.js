@@ -1,0 +1,34 @@
+// What an audit of the service says: its status, the time it took, and its settings.
+
+import { count, ranges } from "./format.js";
+
+export const STATUSES = ["queued", "running", "succeeded", "failed", "canceled"];
+
+export const isFinal = (audit) => ["succeeded", "failed", "canceled"].includes(audit.status);
+
+/** Seconds from start to end, or until now; null before the start. */
+export function elapsedSeconds(audit) {
+  if (!audit.started_at) return null;
+  return Math.max(0, ((audit.finished_at ? new Date(audit.finished_at) : new Date()) - new Date(audit.started_at)) / 1000);
+}
+
+/** The settings that differ from the defaults, in words: they tell audits of one model apart. */
+export function unusualSettings(request) {
+  const { translations_px: shifts, rotations_deg: angles } = request;
+  return [
+    request.checkpoint_version && `version ${request.checkpoint_version}`,
+    request.seed !== 0 && `seed ${request.seed}`,
+    !(shifts.length === 32 && shifts.at(-1) === 32) && (shifts.length ? `shifts ${ranges(shifts)} px` : "no shifts"),
+    angles.length !== 3 && (angles.length ? `rotations ${angles.join(", ")}°` : "no rotations"),
+    request.similarity !== "correlation" && `similarity ${request.similarity}`,
+    request.border !== "crop" && `border ${request.border}`,
+    request.precision !== "float32" && request.precision,
+    request.tolerance != null && `tolerance ${request.tolerance}`,
+    request.baseline && (request.baseline_seeds > 1 ? `baseline of ${request.baseline_seeds} seeds` : "baseline"),
+    request.repetition > 0 && `repetition ${request.repetition}`,
+  ].filter(Boolean);
+}
+
+/** "imagenet-val · 2,000 images", and the unusual settings. */
+export const requestSummary = (request) =>
+  [request.dataset, `${count(request.num_images)} images`, ...unusualSettings(request)].join(" · ");

@@ -1,0 +1,73 @@
+// Reports and comparisons as comma-separated values, for the user to download.
+
+import { weightsLabel } from "./format.js";
+import { partsOf, TRANSFORMS } from "./scores.js";
+
+const REPORT_COLUMNS = [
+  "audit", "model", "weights", "level", "name", "part", "channels", "height", "width", "layout", "dead_channels", "transform", "by",
+  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "top1_agreement", "reason",
+];
+const COMPARISON_COLUMNS = [
+  "audit", "model", "weights", "parameters", "imagenet_top1", "images", "part", "transform",
+  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "reason",
+];
+
+/**
+ * A row for each score of a part or a block (`level`), with its interval. `by` is "mean" (over the transforms),
+ * "aligned" (over the shifts that are whole at that block), or one transform, such as "8 px" or "90 deg".
+ */
+export function reportCsv(report) {
+  const shared = { audit: report.id, model: report.model.name, weights: weightsLabel(report.model.weights) };
+  const parts = Object.entries(report.parts).flatMap(([name, part]) => reportRows({ ...shared, level: "part", name, part: name }, part));
+  const blocks = report.blocks.flatMap((block) => {
+    const { name, part, channels, height, width, layout, dead_channels } = block;
+    return reportRows({ ...shared, level: "block", name, part, channels, height, width, layout, dead_channels }, block);
+  });
+  return toCsv(REPORT_COLUMNS, [...parts, ...blocks]);
+}
+
+/** The rows of one part or block, whose own columns are `shared`. */
+function reportRows(shared, scores) {
+  return TRANSFORMS.flatMap((transform) => {
+    const row = (by, score) => ({ ...shared, transform, by, ...scoreColumns(score), top1_agreement: score.top1_agreement });
+    const mean = scores[transform];
+    return [row("mean", mean), ...(mean.aligned ? [row("aligned", mean.aligned)] : []),
+      ...mean.by_transform.map((score) => row("shift_px" in score ? `${score.shift_px} px` : `${score.angle_deg} deg`, score))];
+  });
+}
+
+/** A row for each audit, part and transform. */
+export function comparisonCsv({ audits }) {
+  const rows = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => TRANSFORMS.map((transform) => {
+    const { id, model, weights, parameters, imagenet_top1, images } = audit;
+    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(audit.parts[part][transform]) };
+  })));
+  return toCsv(COMPARISON_COLUMNS, rows);
+}
+
+const scoreColumns = ({ channel, channel_interval, layer, layer_interval, reason }) => ({
+  channel, channel_low: channel_interval?.[0], channel_high: channel_interval?.[1],
+  layer, layer_low: layer_interval?.[0], layer_high: layer_interval?.[1], reason,
+});
+
+/** RFC 4180, with a header line. */
+function toCsv(columns, rows) {
+  return [columns, ...rows.map((row) => columns.map((name) => row[name]))].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
+
+/** Numbers as they are; text that a spreadsheet would take for a formula gets an apostrophe before it. */
+function cell(value) {
+  if (value == null) return "";
+  if (typeof value === "number") return String(value);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** Lets the browser save `text` as a file of this name. */
+export function downloadCsv(name, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,147 @@
+// The page of several audits side by side, and of how their scores go with accuracy.
+
+import { fresh } from "../lib/api.js";
+import { requestSummary } from "../lib/audit.js";
+import { comparisonCsv, downloadCsv } from "../lib/csv.js";
+import { element, scrollable, setText } from "../lib/dom.js";
+import { count, ranges } from "../lib/format.js";
+import { SCORE_NAMES } from "../lib/scores.js";
+import { changed, go, href, params } from "../lib/url.js";
+import { correlationTable, residualsTable } from "../widgets/accuracy-tables.js";
+import { comparisonTable } from "../widgets/comparison-table.js";
+import { figurePanels } from "../widgets/figures.js";
+import { pageLayout, wideCard } from "../widgets/page-layout.js";
+
+const FIGURES = [
+  ["parts", "By part", "channel and layer equivariance of the five parts of each model, as in the table"],
+  ["accuracy", "Against accuracy", "each score against ImageNet top-1 accuracy, as in the tables of correlation and of residuals"],
+  ["depth", "Through the depth", "equivariance of the blocks of each model; each report has a table of them"],
+  ["shifts", "By shift", "translation equivariance of each part of each model under each shift; each report’s CSV file has the numbers"],
+];
+
+/** `idList` is the ids of the audits, with commas between them. */
+export function comparisonPage(root, idList) {
+  const ids = idList.split(",").filter(Boolean);
+  const scoreLinks = SCORE_NAMES.map((scoreName) => element("a", { href: "/" }, scoreName));
+  const scoreSwitch = element("nav", { class: "switch", "aria-label": "Kind of equivariance", hidden: true }, scoreLinks);
+  const { heading, note, actions, body } = pageLayout(root, "Comparison", `Comparison of ${ids.length} audits`, scoreSwitch);
+  let answeredQuery = null, comparison = null; // the last query that the service answered, and the answer unless it refused
+  let view = null; // the tables and figures, once there is a comparison
+
+  return {
+    title: () => `${heading.textContent} · zooaudit`,
+    heading: () => heading,
+    show,
+    async refresh(signal) {
+      const query = serviceQuery();
+      try {
+        comparison = await fresh(`/comparison?${query}`, signal);
+      } catch (error) {
+        if (![404, 409, 422].includes(error.problem?.status)) throw error;
+        comparison = view = null;
+        scoreSwitch.hidden = true;
+        actions.replaceChildren();
+        answeredQuery = query;
+        showRefusal(error);
+        return null;
+      }
+      answeredQuery = query;
+      show();
+      return null;
+    },
+  };
+
+  function serviceQuery() {
+    const top1 = params().get("top1");
+    return `audits=${ids.map(encodeURIComponent).join(",")}${top1 ? `&top1=${encodeURIComponent(top1)}` : ""}`;
+  }
+
+  /** Shows the comparison with the score and the order that the address names; returns whether another must be fetched. */
+  function show() {
+    const query = params();
+    const shownScore = query.get("kind") === "layer" ? "layer" : "channel";
+    SCORE_NAMES.forEach((scoreName, index) => {
+      scoreLinks[index].href = changed({ kind: scoreName === "channel" ? null : scoreName });
+      if (scoreName === shownScore) scoreLinks[index].setAttribute("aria-current", "true");
+      else scoreLinks[index].removeAttribute("aria-current");
+    });
+    scoreSwitch.hidden = !comparison;
+    if (comparison) showComparison(query, shownScore);
+    return answeredQuery !== serviceQuery();
+  }
+
+  function showComparison(query, scoreName) {
+    view ??= buildView();
+    setText(note, methodSummary(comparison.method));
+    actions.replaceChildren(
+      element("a", { class: "button", href: `/comparison?${answeredQuery}`, download: "comparison.json" }, "JSON"),
+      element("button", { type: "button", onclick: () => downloadCsv("comparison.csv", comparisonCsv(comparison)) }, "CSV"));
+    view.scores.show(comparison, scoreName, query.get("sort"));
+    const correlated = view.correlations.show(comparison, scoreName);
+    view.figures.panel("accuracy").hidden = view.residualsCard.hidden = !correlated;
+    view.residuals.show(comparison, scoreName, query.get("residuals"));
+    const figuresPath = `/comparison/figures?${answeredQuery}${scoreName === "layer" ? "&score=layer" : ""}`;
+    if (figuresPath === view.figuresPath) return;
+    view.figuresPath = figuresPath;
+    view.figures.load(figuresPath);
+  }
+
+  function buildView() {
+    const figures = figurePanels(FIGURES);
+    const scores = comparisonTable({ onTop1: setTop1, without });
+    const correlations = correlationTable();
+    const residuals = residualsTable();
+    const residualsCard = wideCard("Equivariance given accuracy", scrollable("Residuals", residuals.node));
+    body.replaceChildren(
+      wideCard("Scores", scrollable("Scores of all audits", scores.node), figures.note),
+      figures.panel("parts"), figures.panel("depth"), figures.panel("shifts"), figures.panel("accuracy"),
+      wideCard("Equivariance and accuracy", correlations.note, scrollable("Correlation with accuracy", correlations.node)),
+      residualsCard);
+    return { scores, correlations, residuals, residualsCard, figures, figuresPath: null };
+  }
+
+  /** [id, accuracy] pairs: the accuracies in the address are in the order of the audits; blank ones are the zoo's own. */
+  function top1Pairs() {
+    const values = (params().get("top1") ?? "").split(",");
+    return ids.map((id, index) => [id, values[index] ?? ""]);
+  }
+
+  /** The accuracies of these pairs as the address has them. */
+  function top1List(pairs) {
+    return pairs.some(([, value]) => value) ? pairs.map(([, value]) => value).join(",") : null;
+  }
+
+  function setTop1(audit, text) {
+    go(changed({ top1: top1List(top1Pairs().map(([id, value]) => [id, id === audit ? text : value])) }), { replace: true });
+  }
+
+  /** The address of this comparison without one of its audits. */
+  function without(audit) {
+    const others = top1Pairs().filter(([id]) => id !== audit);
+    return changed({ compare: others.map(([id]) => id).join(","), top1: top1List(others) });
+  }
+
+  /** Shows why these audits cannot be compared, and for each a link to leave it out. */
+  function showRefusal({ problem, message }) {
+    const differences = (problem.errors ?? []).map(({ field, message: values }) => element("li", {}, element("strong", {}, field), `: ${values}`));
+    const audits = ids.map((id) => {
+      const link = element("a", { href: href({ audit: id }) }, element("code", {}, id));
+      const details = element("span", { class: "note" });
+      fresh(`/audit/${encodeURIComponent(id)}`).then(({ request }) => {
+        link.textContent = request.model;
+        details.textContent = requestSummary(request);
+      }, () => setText(details, "There is no such audit."));
+      return element("li", {}, link, " ", details, " ", ids.length > 2 && element("a", { href: without(id) }, "Leave out"));
+    });
+    body.replaceChildren(element("section", { class: "card wide" },
+      element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, `${problem.title}. `),
+        differences.length ? problem.detail.split(":")[0] + "." : message), differences.length > 0 && element("ul", {}, differences)),
+      element("h2", {}, "The audits"), element("ul", { class: "plain" }, audits)));
+  }
+}
+
+const methodSummary = (method) => [
+  method.dataset, `${count(method.num_images)} images, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
+  `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
+  method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,
+].filter(Boolean).join(" · ");

@@ -1,0 +1,169 @@
+// The page of one audit: its report when it has succeeded, otherwise its progress or why it ended.
+
+import { change, fresh, sentence } from "../lib/api.js";
+import { isFinal, requestSummary } from "../lib/audit.js";
+import { downloadCsv, reportCsv } from "../lib/csv.js";
+import { announceChanges, breakable, element, scrollable } from "../lib/dom.js";
+import { count, duration, fixed, millions } from "../lib/format.js";
+import { transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { go, href, params } from "../lib/url.js";
+import { blockTable } from "../widgets/block-table.js";
+import { figurePanels } from "../widgets/figures.js";
+import { card, facts, pageLayout, wideCard } from "../widgets/page-layout.js";
+import { baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
+import { progressView } from "../widgets/progress.js";
+import { provenance } from "../widgets/provenance.js";
+import { weightsBadge } from "../widgets/weights-badge.js";
+
+const BUSY_MS = 1000;
+const CAPTION = "Equivariance by depth, from 0 to 1; at Pool and Final, invariance; ± half of a 95 % confidence interval";
+const FIGURES = [
+  ["parts", "By part", "channel and layer equivariance of the five parts under translation and rotation, as in the table of parts"],
+  ["shifts", "By shift", "translation equivariance of each part under each shift; the CSV file has the numbers"],
+  ["depth", "Through the depth", "channel and layer equivariance of every block, as in the table of blocks"],
+];
+
+export function reportPage(root, id, { showBanner }) {
+  const path = `/audit/${encodeURIComponent(id)}`;
+  const { heading, note, actions, body } = pageLayout(root, "Report", "Audit");
+  let model = "Audit", shownStatus = null; // what the heading and the body show
+  let progress, provisional, blocks, refreshNow;
+
+  return {
+    title: () => `${model} · zooaudit`,
+    heading: () => heading,
+    setRefreshNow: (refresh) => (refreshNow = refresh),
+    show: () => void blocks?.show(params().get("sort")),
+    async refresh(signal) {
+      let audit;
+      try {
+        audit = await fresh(path, signal);
+      } catch (error) {
+        if (![404, 422].includes(error.problem?.status)) throw error;
+        body.replaceChildren(element("p", { class: "notice bad" }, error.message));
+        return null;
+      }
+      announceChanges([audit]);
+      showRequest(audit.request);
+      if (audit.status !== shownStatus) await showStatus(audit, signal);
+      shownStatus = audit.status;
+      progress?.update(audit);
+      showProvisional(audit);
+      return isFinal(audit) ? null : BUSY_MS;
+    },
+  };
+
+  function showRequest(request) {
+    if (model === request.model) return;
+    model = request.model;
+    heading.replaceChildren(...breakable(model));
+    note.replaceChildren(weightsBadge(request.weights), ` ${requestSummary(request)}`);
+  }
+
+  async function showStatus(audit, signal) {
+    progress = provisional = blocks = undefined;
+    if (audit.status === "succeeded") return showReport(audit, signal);
+    if (audit.status === "failed") return showWithoutReport(audit, problemNotice(audit.error));
+    if (audit.status === "canceled") return showWithoutReport(audit, element("p", { class: "notice" }, "This audit was canceled."));
+    progress = progressView();
+    provisional = element("div");
+    actions.replaceChildren(actionButton("Cancel", "", () => change(path, { method: "DELETE" })));
+    body.replaceChildren(element("section", { class: "card wide" }, progress.node, provisional,
+      element("p", { class: "note" }, "The report appears here when the audit has ended.")));
+  }
+
+  /** Shows why an audit ended without a report, and offers to run it again. */
+  function showWithoutReport(audit, notice) {
+    actions.replaceChildren(actionButton("Run again", "primary", async () => {
+      // Somebody may have replaced the checkpoint since, which makes this another audit.
+      const again = await change("/audit", { method: "POST", body: { ...audit.request, checkpoint_version: undefined } });
+      go(href({ audit: again.id }));
+    }));
+    body.replaceChildren(element("section", { class: "card wide" }, notice));
+  }
+
+  function actionButton(label, className, action) {
+    const button = element("button", { type: "button", class: className }, label);
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        await action();
+        heading.focus({ preventScroll: true }); // the button goes away
+      } catch (error) {
+        showBanner(error.message);
+      }
+      button.disabled = false;
+      refreshNow();
+    });
+    return button;
+  }
+
+  /** Shows the scores so far, while an audit is measuring. */
+  function showProvisional(audit) {
+    const scores = audit.progress.provisional;
+    if (!provisional || !scores || provisional.dataset.images === String(scores.images)) return;
+    provisional.dataset.images = scores.images;
+    const caption = `So far, from ${count(scores.images)} images (± half of a 95 % confidence interval)`;
+    provisional.replaceChildren(scrollable("Scores so far", partsTable(scores.parts, caption)));
+  }
+
+  async function showReport(audit, signal) {
+    body.replaceChildren(element("p", { class: "note wide" }, "Loading the report…"));
+    let report;
+    try {
+      report = await fresh(`${path}/report`, signal);
+    } catch (error) {
+      if (error.problem?.status !== 404) throw error;
+      return showWithoutReport(audit, element("p", { class: "notice bad" }, error.message));
+    }
+    const figures = figurePanels(FIGURES, { titled: false });
+    blocks = blockTable(report.blocks);
+    blocks.show(params().get("sort"));
+    actions.replaceChildren(
+      element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),
+      element("a", { class: "button", href: href({ ticked: audit.id }) }, "Compare with…"),
+      element("a", { class: "button", href: `${path}/report`, download: `${audit.id}.json` }, "JSON"),
+      element("button", { type: "button", onclick: () => downloadCsv(`${audit.id}.csv`, reportCsv(report)) }, "CSV"));
+    body.replaceChildren(...[
+      summary(report),
+      card("Parts", scrollable("Scores by part", partsTable(report.parts, CAPTION)), ...missingReasons(report.parts), figures.note),
+      ...FIGURES.map(([name]) => figures.panel(name)),
+      report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
+      report.borders && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
+      report.cosine && wideCard("Cosine",
+        scrollable("Scores by cosine", partsTable(report.cosine.parts, "The same by cosine similarity")), activationNote(report.cosine.activation)),
+      wideCard("Blocks", blocks.node),
+      wideCard("Provenance", provenance(report)),
+    ].filter(Boolean));
+    figures.load(`${path}/figures`, signal);
+  }
+}
+
+/** The facts that a reader looks for first, and a warning where the weights are untrained. */
+function summary({ model, images, timing }) {
+  const untrained = model.weights.kind === "untrained" && element("p", { class: "notice warn" }, element("strong", {}, "Untrained weights. "),
+    "These scores are the architecture’s own equivariance, not that of a trained model.");
+  return element("div", { class: "summary wide" }, untrained, facts([
+    ["ImageNet top-1", model.imagenet_top1 == null ? "not stated" : `${model.imagenet_top1.toFixed(2)} %`],
+    ["Parameters", millions(model.parameters)],
+    ["Input", `${model.input_size} px`],
+    ["Family", model.family],
+    ["Images", count(images.count)],
+    ["Measured in", duration(timing.seconds)],
+  ]));
+}
+
+/** How much each similarity depends on the magnitude of the activations. */
+function activationNote(activation) {
+  const sentences = TRANSFORMS.map((transform) => {
+    const { correlation, cosine } = activation[transform];
+    return `${transformLabel(transform)}: correlation ${fixed(correlation, 2)}, cosine ${fixed(cosine, 2)}.`;
+  });
+  return element("p", { class: "note" }, `Spearman’s rank correlation of the blocks’ scores with their mean activation. ${sentences.join(" ")}`);
+}
+
+function problemNotice(problem) {
+  const notice = element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, problem.title)), element("p", {}, sentence(problem)));
+  if (problem.suggestions?.length) notice.append(element("p", {}, `Close matches: ${problem.suggestions.join(", ")}`));
+  return notice;
+}

@@ -1,0 +1,132 @@
+// Figures: the service makes them for Plotly, and the page only gives them its colours and width.
+
+import { fresh } from "../lib/api.js";
+import { element, setText } from "../lib/dom.js";
+
+const drawnFigures = new Map(); // plot -> its figure, for all plots on the page
+
+const PAPER_PX = 660;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement;
+
+const redrawAll = () => [...drawnFigures].forEach(([plot, figure]) => draw(plot, figure));
+dark.addEventListener("change", redrawAll);
+for (const [event, onPaper] of [["beforeprint", true], ["afterprint", false]]) {
+  addEventListener(event, () => {
+    root.toggleAttribute("data-paper", onPaper);
+    if (onPaper) redrawAll();
+    else setTimeout(redrawAll); // when the screen's own style is back
+  });
+}
+// Plotly's own way of following the width forgets the height.
+const widths = new ResizeObserver((entries) => {
+  for (const { target: plot } of entries) {
+    if (drawnFigures.has(plot) && widthOf(plot) !== plot.layout.width) draw(plot, drawnFigures.get(plot));
+  }
+});
+const widthOf = (plot) => (root.hasAttribute("data-paper") ? PAPER_PX : plot.clientWidth);
+
+let plotlyLoading;
+/** Loads Plotly, which is 5 MB, from this service when the first figure needs it. */
+function loadPlotly() {
+  plotlyLoading ??= new Promise((resolve, reject) => {
+    const script = element("script", { src: "/static/plotly.min.js" });
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => {
+      plotlyLoading = undefined;
+      script.remove();
+      reject(new Error("The figures could not be loaded; the tables have the same numbers."));
+    };
+    document.head.append(script);
+  });
+  return plotlyLoading;
+}
+
+/**
+ * Panels for figures, { panel(name), note, load(path, signal) }. `labels` lists [name in the service's answer, caption,
+ * description]; the note says that the figures are loading, or why they could not be loaded. `titled` keeps the title
+ * with the model's name: a page that has the name as its heading leaves it out, as a telephone would cut it off.
+ * The tables show the same numbers, so a screen reader takes each figure for an image that says so.
+ */
+export function figurePanels(labels, { titled = true } = {}) {
+  const note = element("p", { class: "note" }, "Loading the figures…");
+  const panels = labels.map(([name, caption, description]) => {
+    const plot = element("div", { class: "plot", role: "img", "aria-label": `${caption}: ${description}` });
+    const panel = element("figure", { class: "card", "data-figure": name }, element("figcaption", { class: "unseen" }, caption), plot);
+    return { name, plot, panel };
+  });
+  let latestPath;
+  return {
+    note,
+    panel: (name) => panels.find((one) => one.name === name).panel,
+    async load(path, signal) {
+      latestPath = path;
+      try {
+        const [figures] = await Promise.all([fresh(path, signal), loadPlotly()]);
+        for (const { name, plot } of panels) {
+          if (figures[name] && latestPath === path) await draw(plot, titled ? figures[name] : withoutTitle(figures[name]));
+        }
+        note.hidden = true;
+      } catch (error) {
+        if (!signal?.aborted) setText(note, error.message);
+      }
+    },
+  };
+}
+
+/** Frees the figures of a page that is left. */
+export function forgetFigures() {
+  widths.disconnect();
+  for (const plot of drawnFigures.keys()) window.Plotly?.purge(plot);
+  drawnFigures.clear();
+}
+
+async function draw(plot, figure) {
+  if (!plot.isConnected || !plot.clientWidth) return;
+  drawnFigures.set(plot, figure);
+  const { data, layout } = withPageColours(figure);
+  // Not Plotly.react, which leaves legends where they were at another width.
+  await window.Plotly.newPlot(plot, data, { ...layout, width: widthOf(plot) }, { displayModeBar: false });
+  widths.observe(plot);
+}
+
+function withoutTitle({ data, layout }) {
+  const [title, ...annotations] = layout.annotations ?? [];
+  if (title?.yref !== "paper" || title.text.includes("<br>")) return { data, layout };
+  const titlePx = title.font.size + 10;
+  return { data, layout: { ...layout, annotations, height: layout.height - titlePx, margin: { ...layout.margin, t: layout.margin.t - titlePx } } };
+}
+
+/** For a dark page: the same hues, lighter. */
+const LIGHTER = {
+  "#0072b2": "#56a9e0", "#d55e00": "#f0883e", "#009e73": "#2fc79b", "#cc79a7": "#e09cc2", "#4d4d4d": "#b4bec9", "#767676": "#94a1af",
+  "rgba(0, 114, 178": "rgba(86, 169, 224", "rgba(213, 94, 0": "rgba(240, 136, 62", "rgba(0, 158, 115": "rgba(47, 199, 155",
+  "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
+};
+
+/** A copy of the figure whose text, grid and background have this page's colours. */
+function withPageColours(figure) {
+  const style = getComputedStyle(root);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  let json = JSON.stringify(figure);
+  if (dark.matches && !root.hasAttribute("data-paper")) {
+    for (const [from, to] of Object.entries(LIGHTER)) json = json.replaceAll(from, to);
+  }
+  const { data, layout } = JSON.parse(json);
+  const base = layout.template?.layout ?? {};
+  const axis = { gridcolor: colour("--line"), linecolor: colour("--soft"), tickcolor: colour("--soft") };
+  layout.template = {
+    layout: {
+      ...base,
+      font: { ...base.font, family: style.fontFamily, color: colour("--text") },
+      hoverlabel: { ...base.hoverlabel, bgcolor: colour("--card"), bordercolor: colour("--soft"), font: { color: colour("--text") } },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      xaxis: { ...base.xaxis, ...axis, fixedrange: true },
+      yaxis: { ...base.yaxis, ...axis, fixedrange: true },
+    },
+  };
+  for (const shape of layout.shapes ?? []) shape.line = { ...shape.line, color: colour("--line") };
+  for (const { marker } of data) if (marker?.line) marker.line.color ??= marker.color;
+  return { data, layout };
+}
