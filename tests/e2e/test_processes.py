@@ -12,7 +12,7 @@ import psutil
 import pytest
 from redis import Redis
 from rq import Queue
-from zooaudit.contract import audit_id, request_of, state_key
+from zooaudit.contract import FORMER_JOBS, AuditRequest, audit_id, request_of, state_key
 
 from tests.e2e.harness import alive, eventually
 
@@ -244,6 +244,19 @@ def test_a_redis_that_loses_everything_loses_no_finished_audit(stack, audits):
     assert audits.ended(under_way).status == "succeeded"
     assert audits.http.get("/audit").json()["audits"][0]["id"] == under_way
     assert audits.ended(audits.submit("quick")).status == "succeeded"
+
+
+@pytest.mark.parametrize("name", FORMER_JOBS)
+def test_a_job_that_an_older_service_queued_under_a_former_name_still_runs(stack, audits, name):
+    request = AuditRequest.model_validate(audits.ask("timm/quick.v1"))
+    identifier = audit_id(request)
+    with Redis.from_url(stack.redis_url) as redis:
+        queue = Queue("audits", connection=redis, serializer="json")
+        queue.enqueue(name, request.model_dump(mode="json"), job_id=identifier)
+    audit = audits.ended(identifier)
+    assert (audit.status, audit.request) == ("succeeded", request)
+    assert audits.report(identifier).id == identifier
+    assert len(audits.runs(identifier)) == 1
 
 
 def test_a_job_that_names_another_function_is_not_run(stack, tmp_path):
