@@ -1,4 +1,4 @@
-"""The list of audits: sorted, filtered, counted, paged by cursor and by offset, and never stale."""
+"""The rows of all audits: sorted, filtered, counted, paged by cursor and by offset, and never stale."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ def submit(queue: AuditQueue, seed: int, model: str = MODELS[0]) -> str:
 
 @pytest.fixture
 def mixed(queue, redis, set_status) -> list[str]:
-    """Forty audits of all kinds, in the order in which they were accepted; durations and times come more than once."""
+    """Forty audits of every status, in the order in which they were accepted; some durations and times are equal."""
     chance = random.Random(0)
     ids = []
     for seed in range(40):
@@ -59,7 +59,7 @@ def mixed(queue, redis, set_status) -> list[str]:
 
 
 def walk(audit_rows: AuditRows, limit: int, **query) -> list[str]:
-    """All ids, page by page, by cursor."""
+    """The ids of all pages, each reached by the cursor of the page before."""
     seen, after = [], None
     while True:
         page = audit_rows.page(limit=limit, after=after, **query)
@@ -187,17 +187,17 @@ async def test_the_endpoint_sorts_filters_and_pages(http, set_status):
         ended = START + timedelta(seconds=seconds)
         set_status(identifier, JobStatus.FINISHED, started_at=START, ended_at=ended)
 
-    async def found(**params):
+    async def listed(**params):
         page = (await http.get("/audit", params=params)).json()
         return [audit["id"] for audit in page["audits"]], page["total"]
 
-    assert await found() == ([vit, quick, slow], 3)
-    assert await found(sort="created") == ([slow, quick, vit], 3)
-    assert await found(sort="duration") == ([quick, slow, vit], 3)
-    assert await found(sort="-duration", limit=1) == ([slow], 3)
-    assert await found(sort="-model", limit=1, offset=1) == ([quick], 3)
-    assert await found(status="queued,succeeded", model="RESNET") == ([quick, slow], 2)
-    assert await found(offset=5) == ([], 3)
+    assert await listed() == ([vit, quick, slow], 3)
+    assert await listed(sort="created") == ([slow, quick, vit], 3)
+    assert await listed(sort="duration") == ([quick, slow, vit], 3)
+    assert await listed(sort="-duration", limit=1) == ([slow], 3)
+    assert await listed(sort="-model", limit=1, offset=1) == ([quick], 3)
+    assert await listed(status="queued,succeeded", model="RESNET") == ([quick, slow], 2)
+    assert await listed(offset=5) == ([], 3)
     first = (await http.get("/audit?sort=-duration&limit=2")).json()
     rest = (await http.get("/audit", params={"sort": "-duration", "cursor": first["next_cursor"]})).json()
     assert [audit["id"] for audit in rest["audits"]] == [vit]
