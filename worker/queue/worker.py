@@ -55,7 +55,7 @@ from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
 
-# One step, since a worker that starts the job at the same moment moves it too.
+# Atomic, because a worker that starts the job at the same moment also moves it.
 PUT_BACK = """
 if redis.call('LREM', KEYS[1], 0, ARGV[1]) == 0 then return 0 end
 if redis.call('HGET', KEYS[3], 'status') ~= 'queued' or redis.call('LPOS', KEYS[2], ARGV[1]) then return 0 end
