@@ -1,4 +1,4 @@
-# Two targets, one file: `api` is slim and has no torch, `worker` has it with CUDA and runs on a CPU too.
+# Two targets: `api` is slim and has no torch; `worker` has torch with CUDA, and also runs on a CPU.
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 10001 zooaudit \
@@ -10,7 +10,7 @@ COPY requirements.lock pyproject.toml README.md ./
 FROM base AS api
 COPY clients clients
 COPY service service
-# The lock pins what `service` needs as well as what `worker` needs, so it serves here as constraints.
+# The lock pins what `service` and `worker` need, so it serves here as a list of constraints.
 RUN sed -e 's/ *--hash=[^ ]*//g' -e 's/ *\\$//' requirements.lock > constraints.txt \
     && mkdir worker && touch worker/__init__.py \
     && pip install --constraint constraints.txt '.[service]' \

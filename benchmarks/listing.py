@@ -19,7 +19,7 @@ from redis import Redis
 from rq.job import Job, JobStatus
 from zooaudit.contract import INDEX_KEY, JOB, QUEUE, AuditRequest, Progress, audit_id, state_key
 
-from service.listing import REFRESH_S
+from service.audit_rows import REFRESH_S
 from service.stack import running
 
 QUERIES = {

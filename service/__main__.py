@@ -1,4 +1,4 @@
-"""``python -m service``: runs the API."""
+"""``python -m service`` runs the API."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ from service.settings import ServiceSettings
 
 
 def main() -> int:
-    """Runs until told to stop. Returns 2 when the settings cannot be used."""
+    """Run until a signal stops the process. Returns 2 when the settings cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = ServiceSettings()

@@ -1,4 +1,4 @@
-"""The API application: settings in, ASGI app out."""
+"""Build the ASGI application from the settings."""
 
 import importlib.util
 from collections.abc import AsyncIterator
@@ -13,9 +13,9 @@ from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
 
 from service import errors
-from service.checkpoint_versions import Versions
-from service.listing import Listing
-from service.model_depths import Depths
+from service.audit_rows import AuditRows
+from service.checkpoint_versions import CheckpointVersions
+from service.model_depths import ModelDepths
 from service.queue import AuditQueue, connect
 from service.recovery import Recovery
 from service.reports import ReportStore
@@ -27,7 +27,7 @@ DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
 
 
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
-    """The application, by default with the settings of the environment. It starts without Redis, too."""
+    """Build the application, by default with the settings of the environment. It starts even while Redis is away."""
     settings = settings or ServiceSettings()
 
     @asynccontextmanager
@@ -40,16 +40,16 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         version=__version__,
         description="How equivariant is a pretrained image model, and where in its depth?",
         lifespan=lifespan,
-        docs_url=None,  # both pages load their scripts from elsewhere, which the content policy forbids
+        docs_url=None,  # both pages load scripts from other hosts, which the content security policy forbids
         redoc_url=None,
         separate_input_output_schemas=False,
     )
     app.state.settings = settings
     redis = connect(settings.redis_url.get_secret_value())
     app.state.queue = AuditQueue(redis)
-    app.state.listing = Listing(app.state.queue)
-    app.state.depths = Depths(redis)
-    app.state.versions = Versions(redis)
+    app.state.rows = AuditRows(app.state.queue)
+    app.state.depths = ModelDepths(redis)
+    app.state.versions = CheckpointVersions(redis)
     app.state.store = ReportStore(settings.store)
     app.state.recovery = Recovery(app.state.queue, app.state.store)
     app.include_router(router)
@@ -60,8 +60,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     return app
 
 
-class Scripts(StaticFiles):
-    """Files of the dashboard, of which a browser never mixes those of two versions: it asks each time."""
+class DashboardFiles(StaticFiles):
+    """The dashboard's files. A browser asks for each of them again, so it never mixes files of two versions."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)
@@ -80,26 +80,26 @@ def _serve_dashboard(app: FastAPI) -> None:
     def plotly_script() -> FileResponse:
         return FileResponse(plotly, headers={"Cache-Control": "max-age=86400"})
 
-    app.mount("/static", Scripts(directory=DASHBOARD, check_dir=False))
+    app.mount("/static", DashboardFiles(directory=DASHBOARD, check_dir=False))
 
 
 def _plotly_script() -> Path:
-    # Found, not imported: importing plotly takes longer than starting the service.
+    # Not imported, because importing plotly takes longer than starting the service.
     spec = importlib.util.find_spec("plotly")
     if spec is None or spec.origin is None:
-        raise RuntimeError("the plotly package, whose script the dashboard uses, is not installed")
+        raise RuntimeError("the plotly package is not installed; the dashboard uses its script")
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's own document, with problems under their media type and the way to send a key."""
+    """FastAPI's own document, in which problems have their media type and keys a security scheme."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in schema["paths"].values():
             for operation in path.values():
-                for status, answer in operation["responses"].items():
+                for status, response in operation["responses"].items():
                     if int(status) >= 400:
-                        answer["content"] = {errors.MEDIA_TYPE: answer["content"]["application/json"]}
+                        response["content"] = {errors.MEDIA_TYPE: response["content"]["application/json"]}
         schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = schema
     return app.openapi_schema

@@ -1,4 +1,4 @@
-"""A place in a list as one opaque word, for the query of the next page."""
+"""A position in a sorted list as one opaque word, which a client sends back to get the next page."""
 
 import base64
 import binascii
@@ -9,27 +9,25 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 from zooaudit.contract import Sort
 
+from service.audit_rows import Position
 from service.errors import invalid
-from service.listing import Place
 
-_FINITE = Field(allow_inf_nan=False)
-_PLACE = TypeAdapter(
-    tuple[Sort, Annotated[float, _FINITE] | str | None, Annotated[float, _FINITE], Annotated[str, Field(max_length=32)]]
-)
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_POSITION_FIELDS = TypeAdapter(tuple[Sort, _Finite | str | None, _Finite, Annotated[str, Field(max_length=32)]])
 
 
-def write(place: Place) -> str:
-    return base64.urlsafe_b64encode(json.dumps(astuple(place)).encode()).decode().rstrip("=")
+def encode(position: Position) -> str:
+    return base64.urlsafe_b64encode(json.dumps(astuple(position)).encode()).decode().rstrip("=")
 
 
-def read(cursor: str, sort: Sort) -> Place:
-    """The place that ``cursor`` is; refuses with 422 what is none, or one in a list of another order."""
+def decode(cursor: str, sort: Sort) -> Position:
+    """The position in ``cursor``. Refuses with 422 a text that is no cursor, and a cursor of a list in other order."""
     try:
         text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        place = Place(*_PLACE.validate_json(text, strict=True))
+        position = Position(*_POSITION_FIELDS.validate_json(text, strict=True))
     except (binascii.Error, ValidationError, ValueError):
         raise invalid([{"loc": ("cursor",), "msg": "this is not a cursor that a list has given"}], "request") from None
-    expected = str if sort.endswith("model") else float
-    if place.sort != sort or not (place.value is None or isinstance(place.value, expected)):
+    value_type = str if sort.endswith("model") else float
+    if position.sort != sort or not (position.value is None or isinstance(position.value, value_type)):
         raise invalid([{"loc": ("cursor",), "msg": f"this is not a cursor of a list sorted by {sort}"}], "request")
-    return place
+    return position

@@ -1,4 +1,4 @@
-"""The depth of a model, as a worker finds it when somebody asks for the first time."""
+"""Ask the workers for the depth of a model: the first question about a model makes a worker find it."""
 
 import threading
 import time
@@ -8,35 +8,38 @@ from redis import Redis
 from zooaudit.contract import DEPTHS_KEY, WANTED_DEPTHS_KEY, ModelDepth
 
 WAIT_S = 6.0
-"""Most models take a worker less than this; a request waits for it."""
-WAITING = 8
-"""So many requests may wait at once; others are told to come again."""
-LOOK_EVERY_S = 0.1
+"""How long a request waits for a worker to find a depth; most models take less."""
+MAX_WAITING_REQUESTS = 8
+"""How many requests may wait at the same time; further ones are told at once to come again."""
+POLL_EVERY_S = 0.1
 
 
-class Depths:
-    """Asks for depths, and finds those that are known."""
+class ModelDepths:
+    """The depths that the workers have found. Raises ``redis.RedisError`` when Redis does not answer."""
 
     def __init__(self, connection: Redis) -> None:
         self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
-        self._places = threading.Semaphore(WAITING)
+        self._waiting = threading.Semaphore(MAX_WAITING_REQUESTS)
 
-    def known(self, name: str) -> ModelDepth | None:
-        """The depth of the model of that full name; None when no worker has found it yet."""
+    def get(self, name: str) -> ModelDepth | None:
+        """The depth of the model with the full name ``name``; None when no worker has found it yet."""
         content = self._redis.hget(DEPTHS_KEY, name)
         return ModelDepth.model_validate_json(content) if content else None
 
-    def ask(self, name: str, wait: bool) -> ModelDepth | None:
-        """Has a worker find the depth; None while it has yet to, for which this waits a few seconds if it may."""
+    def request(self, name: str, wait: bool) -> ModelDepth | None:
+        """Have a worker find the depth of a model, and wait up to WAIT_S for it if ``wait`` says so.
+
+        Returns None when the depth is not there yet.
+        """
         self._redis.zadd(WANTED_DEPTHS_KEY, {name: time.time()}, nx=True)
-        if not wait or not self._places.acquire(blocking=False):
+        if not wait or not self._waiting.acquire(blocking=False):
             return None
         try:
-            end = time.monotonic() + WAIT_S
-            while time.monotonic() < end:
-                time.sleep(LOOK_EVERY_S)
-                if found := self.known(name):
-                    return found
+            deadline = time.monotonic() + WAIT_S
+            while time.monotonic() < deadline:
+                time.sleep(POLL_EVERY_S)
+                if depth := self.get(name):
+                    return depth
             return None
         finally:
-            self._places.release()
+            self._waiting.release()

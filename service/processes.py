@@ -15,15 +15,15 @@ PR_SET_PDEATHSIG = 1
 def start(
     command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Starts ``command`` with its output in ``log``. The kernel kills it when this thread ends.
+    """Start ``command`` and append its output to ``log``. The kernel kills it when the calling thread ends.
 
-    It gets a session of its own, so that Ctrl+C reaches it only through whoever started it.
+    The child gets a session of its own, so Ctrl+C reaches only its parent.
     """
     parent = os.getpid()
 
     def die_with_parent() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the kernel was told
+        if os.getppid() != parent:  # the parent ended before prctl was called
             os._exit(1)
 
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def start(
 
 
 def stop(process: subprocess.Popen[bytes], wait_s: float) -> None:
-    """Asks ``process`` to end, and ends it after ``wait_s``."""
+    """Terminate ``process``, and kill it if it still runs after ``wait_s`` seconds."""
     process.terminate()
     try:
         process.wait(wait_s)
@@ -51,13 +51,13 @@ def stop(process: subprocess.Popen[bytes], wait_s: float) -> None:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on at this moment."""
+    """A port on loopback on which no process listens now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """The end of a log, for a message about the process that wrote it."""
+    """The last lines of a log, for a message about the process that wrote it."""
     content = log.read_text(errors="replace") if log.exists() else ""
     return "\n".join(content.splitlines()[-lines:])

@@ -1,4 +1,4 @@
-"""Takes up again, from the report store, the finished audits that Redis has lost."""
+"""Put finished audits that Redis has lost back into Redis, from the report store."""
 
 import logging
 import threading
@@ -12,12 +12,11 @@ from service.reports import ReportStore
 
 log = logging.getLogger("zooaudit.service")
 
-RESTORED = "restored"
-"""Flag in Redis: the store has been gone through since this Redis was last empty."""
+IDS_PER_BATCH = 500
 
 
 class Recovery:
-    """Goes through the store in the background, one pass at a time."""
+    """Restores audits one by one when asked for, or all of them in a background thread, one pass at a time."""
 
     def __init__(self, queue: AuditQueue, store: ReportStore) -> None:
         self._queue = queue
@@ -26,35 +25,35 @@ class Recovery:
         self._idle = threading.Event()
         self._idle.set()
 
-    def start(self) -> None:
-        """Begins a pass unless one is under way. Never raises: whoever lists audits next begins another."""
-        with self._lock:
-            if self._idle.is_set():
-                self._idle.clear()
-                threading.Thread(target=self._pass, name="recovery", daemon=True).start()
-
-    def ensure(self, wait_s: float) -> None:
-        """Begins a pass if Redis has been emptied since the last one, and waits for it, ``wait_s`` at most."""
-        if not self._queue.flag(RESTORED):
-            self.start()
-            self._idle.wait(wait_s)
-
-    def one(self, identifier: str) -> Audit | None:
-        """The finished audit of the report in the store, if there is one."""
+    def restore(self, identifier: str) -> Audit | None:
+        """Restore one finished audit; None when the store has no report of it."""
         report = self._store.load(identifier)
         return None if report is None else self._queue.restore(report)
 
-    def _pass(self) -> None:
+    def ensure_all_restored(self, wait_s: float) -> None:
+        """If Redis was emptied since the last pass, begin another and wait for it, but no longer than ``wait_s``."""
+        if not self._queue.is_restored():
+            self.start()
+            self._idle.wait(wait_s)
+
+    def start(self) -> None:
+        """Begin a pass in the background unless one is running. Never raises; the next list of audits tries again."""
+        with self._lock:
+            if self._idle.is_set():
+                self._idle.clear()
+                threading.Thread(target=self._restore_all, name="recovery", daemon=True).start()
+
+    def _restore_all(self) -> None:
         try:
             identifiers = list(self._store.identifiers())
             restored = 0
-            for start in range(0, len(identifiers), 500):
-                for identifier in self._queue.missing(identifiers[start : start + 500]):
-                    restored += self.one(identifier) is not None
-            self._queue.flag(RESTORED, True)
+            for start in range(0, len(identifiers), IDS_PER_BATCH):
+                for identifier in self._queue.missing(identifiers[start : start + IDS_PER_BATCH]):
+                    restored += self.restore(identifier) is not None
+            self._queue.mark_restored()
             if restored:
-                log.info("took up %d finished audits from the report store", restored)
+                log.info("restored %d finished audits from the report store", restored)
         except (RedisError, StoreUnavailable) as error:
-            log.warning("could not take up finished audits from the report store: %s", error)
+            log.warning("could not restore finished audits from the report store: %s", error)
         finally:
             self._idle.set()

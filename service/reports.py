@@ -1,4 +1,4 @@
-"""The report store: the record of what has been measured. The service only reads it."""
+"""The report store, which is the record of all finished audits. The service only reads it."""
 
 import json
 import logging
@@ -19,21 +19,23 @@ from service.errors import StoreUnavailable
 log = logging.getLogger("zooaudit.service")
 
 T = TypeVar("T")
-BRIEF = 256
-"""Reports kept in memory: those of the largest comparison, and some."""
+BRIEF_REPORTS_KEPT = 256
+"""How many reports stay in memory: those of the largest comparison, and some more."""
 
 
 class ReportStore:
-    """Reads reports from a folder or from ``s3://``. Raises :class:`StoreUnavailable` when that does not answer."""
+    """Reads reports from a folder or ``s3://``. Raises :class:`StoreUnavailable` when the store does not answer."""
 
     def __init__(self, location: str) -> None:
         self._store = open_store(location)
-        self.brief = lru_cache(maxsize=BRIEF)(self._brief)
-        """The report without its blocks' rows by transform, most of its size; raises LookupError when there is none.
-        Kept in memory, some 300 kB each: a report is immutable, and a comparison asks for many, again and again."""
+        self.brief = lru_cache(maxsize=BRIEF_REPORTS_KEPT)(self._brief)
+        """The report without its blocks' rows by transform, which are most of its size; LookupError when there is none.
+
+        Kept in memory, some 300 kB each: a report never changes, and comparisons ask for the same reports repeatedly.
+        """
 
     def read(self, identifier: str) -> bytes | None:
-        """The report as it was stored; None when there is none, or what is there is no report of that audit."""
+        """The report byte for byte as stored; None when there is none, or the file is no report of this audit."""
         content = self._content(identifier)
         if content is None:
             return None
@@ -46,14 +48,14 @@ class ReportStore:
         return None
 
     def load(self, identifier: str) -> Report | None:
-        """The report, understood; None when there is none or it cannot be."""
+        """The report as an object; None when there is none, or the file is no report of this audit."""
         content = self._content(identifier)
         if content is None:
             return None
         try:
             report = Report.model_validate_json(content)
         except ValidationError as error:
-            log.warning("report %s in the store is not understood: %s", identifier, error.errors()[0]["msg"])
+            log.warning("report %s in the store cannot be read: %s", identifier, error.errors()[0]["msg"])
             return None
         if report.id != identifier:
             log.warning("report %s in the store is damaged; it counts as absent", identifier)
@@ -67,39 +69,42 @@ class ReportStore:
         return report.model_copy(update={"blocks": tuple(map(_without_transforms, report.blocks))})
 
     def _content(self, identifier: str) -> bytes | None:
-        return _ask(lambda: bytes(obstore.get(self._store, report_key(identifier)).bytes()))
+        return _none_if_missing(lambda: bytes(obstore.get(self._store, report_key(identifier)).bytes()))
 
     def identifiers(self) -> Iterator[str]:
-        """The ids of all the reports there are."""
-        listing = _ask(lambda: list(obstore.list(self._store, prefix="reports")))
-        for batch in listing or []:
+        """The ids of all reports in the store."""
+        batches = _none_if_missing(lambda: list(obstore.list(self._store, prefix="reports")))
+        for batch in batches or []:
             for meta in batch:
                 if match := re.fullmatch(r"reports/([0-9a-f]{32})\.json", meta["path"]):
                     yield match[1]
 
 
 def open_store(location: str) -> ObjectStore:
-    """A store in a local folder, or at a URL such as ``s3://bucket/prefix``."""
+    """Open the store in a local folder, or at a URL such as ``s3://bucket/prefix``."""
     if "://" not in location:
         return LocalStore(Path(location).absolute(), mkdir=True)
-    # A request waits for this: give up long before obstore's three minutes.
+    # An HTTP request waits for the store, so give up long before obstore's default of three minutes.
     return from_url(
         location,
-        client_options={"timeout": "10s", "connect_timeout": "3s", "allow_http": True},  # if AWS_ENDPOINT_URL says so
+        client_options={"timeout": "10s", "connect_timeout": "3s", "allow_http": True},  # if AWS_ENDPOINT_URL is http:
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=15)},
     )
 
 
-def _without_transforms(block: Block) -> Block:
-    kinds = {kind: getattr(block, kind).model_copy(update={"by_transform": ()}) for kind in ("translation", "rotation")}
-    return block.model_copy(update=kinds)
-
-
-def _ask(question: Callable[[], T]) -> T | None:
+def _none_if_missing(read: Callable[[], T]) -> T | None:
+    """What ``read`` reads from the store; None when it is not there. Raises StoreUnavailable when ``read`` fails."""
     try:
-        return question()
+        return read()
     except FileNotFoundError:
         return None
     except Exception as error:
-        # obstore raises a dozen kinds, some of them bare OSErrors; to a client they are all the same.
+        # obstore raises a dozen types of errors, some of them bare OSErrors; clients treat them all the same.
         raise StoreUnavailable(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+
+
+def _without_transforms(block: Block) -> Block:
+    scores = {
+        name: getattr(block, name).model_copy(update={"by_transform": ()}) for name in ("translation", "rotation")
+    }
+    return block.model_copy(update=scores)

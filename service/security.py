@@ -1,4 +1,4 @@
-"""Who may ask, from where, and how much: keys, hosts, body size, headers."""
+"""Protection of the service: API keys, foreign hosts, the size and type of bodies, security headers."""
 
 import hmac
 import ipaddress
@@ -17,7 +17,7 @@ from service.errors import Refused, problem_response, refused
 
 MAX_BODY_BYTES = 64 * 1024
 
-HEADERS = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -31,7 +31,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address, can be reached from this machine only."""
+    """Whether ``host``, a name or an address, is only reachable from this machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -39,12 +39,12 @@ def is_loopback(host: str) -> bool:
 
 
 def require_key(request: Request) -> None:
-    """Refuses with 401 unless the service has no keys or the request carries one of them."""
+    """Refuse with 401 unless the service has no keys or the request carries one of them."""
     keys: Sequence[SecretStr] = request.app.state.settings.api_keys
     if not keys:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    # Every key is compared, so that the time taken tells nothing.
+    # Compare every key, so that the time taken tells nothing about them.
     matches = [hmac.compare_digest(given.strip().encode(), key.get_secret_value().encode()) for key in keys]
     if scheme.lower() != "bearer" or not any(matches):
         detail = "This needs an API key: send it as 'Authorization: Bearer KEY'."
@@ -52,10 +52,10 @@ def require_key(request: Request) -> None:
 
 
 async def json_body(request: Request) -> bytes:
-    """The body of a request that says it is JSON; refuses with 415 and, beyond MAX_BODY_BYTES, with 413."""
+    """Read the body of a request. Refuses with 415 unless its type is JSON, and with 413 beyond MAX_BODY_BYTES."""
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
-    # Also what keeps other sites' forms out: a browser asks first before it sends JSON across sites.
+    # This also keeps out forms of other sites: a browser asks the service before it sends JSON from another site.
     if header.get_content_type() != "application/json":
         detail = "Send the audit as JSON, with 'Content-Type: application/json'."
         raise refused("unsupported-media-type", detail)
@@ -74,9 +74,9 @@ async def json_body(request: Request) -> bytes:
 
 
 class Guard:
-    """ASGI middleware: adds the security headers and, where nobody needs a key, turns away foreign hosts.
+    """ASGI middleware: adds the security headers and, when the service has no keys, refuses requests to foreign hosts.
 
-    Without the latter any web page could reach a service on loopback by pointing its own name at 127.0.0.1.
+    Otherwise any web page could reach a service on loopback by pointing a name of its own at 127.0.0.1.
     """
 
     def __init__(self, app: ASGIApp, loopback_only: bool) -> None:
@@ -87,7 +87,7 @@ class Guard:
         async def send_with_headers(message: ServerMessage) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -1,4 +1,4 @@
-"""Settings of the API process, read once from the environment."""
+"""The settings of the API process, read once from the environment."""
 
 import re
 from typing import Annotated
@@ -8,24 +8,24 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class ServiceSettings(BaseSettings):
-    """Each field is the environment variable ``ZOOAUDIT_`` + its name in capitals."""
+    """Each field is read from the environment variable ``ZOOAUDIT_`` + its name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="ZOOAUDIT_", frozen=True, extra="ignore")
 
-    redis_url: Annotated[SecretStr, Field(description="The Redis that carries the queue.")] = SecretStr(
+    redis_url: Annotated[SecretStr, Field(description="URL of the Redis that holds the queue.")] = SecretStr(
         "redis://127.0.0.1:6379/0"
     )
     store: Annotated[
         str,
-        Field(description="Where the reports are: a folder, or s3://BUCKET/PREFIX (with the usual AWS_* variables)."),
+        Field(description="Where reports are kept: a folder, or s3://BUCKET/PREFIX (with the usual AWS_* variables)."),
     ] = "var/store"
     api_keys: Annotated[
         tuple[SecretStr, ...],
         NoDecode,
-        Field(description="Comma-separated keys; when set, POST and DELETE need one as 'Authorization: Bearer KEY'."),
+        Field(description="Keys, separated by commas. If set, POST and DELETE need one: 'Authorization: Bearer KEY'."),
     ] = ()
     host: Annotated[
-        str, Field(description="Address to listen on; only loopback is allowed without ZOOAUDIT_API_KEYS.")
+        str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on.")] = 8000
 
@@ -39,7 +39,7 @@ class ServiceSettings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _printable(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        # Anything else could never arrive in an HTTP header, and would lock everybody out.
+        # An HTTP header cannot carry other characters, so such a key would lock everybody out.
         if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in keys):
             raise ValueError("a key may hold visible ASCII characters only")
         return keys

@@ -1,4 +1,4 @@
-"""The whole service on this machine: Redis, API and workers, started together and stopped together.
+"""Run the whole service on this machine: Redis, the API and workers, started and stopped together.
 
 ``python -m service.stack`` runs it in the foreground; tests and the demo use :func:`running`.
 """
@@ -26,10 +26,10 @@ START_LIMIT_S = 180.0
 
 @dataclass
 class Stack:
-    """What runs, and where. ``redis`` is None when ZOOAUDIT_REDIS_URL names one that is not ours."""
+    """The processes that run, and where. ``redis`` is None when ZOOAUDIT_REDIS_URL names a Redis started elsewhere."""
 
     url: str
-    redis_url: str = field(repr=False)  # it and the environment hold passwords
+    redis_url: str = field(repr=False)  # both this and env hold passwords
     directory: Path
     env: Mapping[str, str] = field(repr=False)
     worker_command: Sequence[str]
@@ -41,7 +41,7 @@ class Stack:
         self.api = start([sys.executable, "-m", "service"], self.log("api"), self.env)
 
     def start_worker(self, **env: str) -> subprocess.Popen[bytes]:
-        """Starts a worker; ``env`` comes on top of the stack's."""
+        """Start another worker. ``env`` overrides variables of the stack's environment."""
         process = start(self.worker_command, self.log(f"worker-{len(self.workers) + 1}"), {**self.env, **env})
         self.workers.append(process)
         return process
@@ -49,8 +49,8 @@ class Stack:
     def log(self, name: str) -> Path:
         return self.directory / "logs" / f"{name}.log"
 
-    def dead(self) -> tuple[str, Path] | None:
-        """A process that has ended, by name, and its log."""
+    def ended(self) -> tuple[str, Path] | None:
+        """The name and the log of a process that has ended; None while all run."""
         processes = {"api": self.api, **{f"worker-{n}": worker for n, worker in enumerate(self.workers, start=1)}}
         if self.redis is not None and self.redis.process is not None and self.redis.process.poll() is not None:
             return "redis", self.directory / "redis" / "redis.log"
@@ -60,11 +60,12 @@ class Stack:
         return None
 
     def wait(self, limit_s: float = START_LIMIT_S) -> None:
-        """Waits until the API answers and, where there are workers, one of them is ready."""
+        """Wait until the API answers and, if the stack has workers, one of them is ready."""
         deadline = time.monotonic() + limit_s
         while True:
-            if dead := self.dead():
-                raise RuntimeError(f"{dead[0]} did not start; its log ends with:\n{tail(dead[1])}")
+            if ended := self.ended():
+                name, log = ended
+                raise RuntimeError(f"{name} did not start; its log ends with:\n{tail(log)}")
             try:
                 health = httpx.get(f"{self.url}/health", timeout=5).json()
                 if health["status"] == "ok" or (health["redis"] and not self.workers):
@@ -77,7 +78,7 @@ class Stack:
             time.sleep(0.1)
 
     def mend(self) -> None:
-        """Starts again whatever has ended, and waits until it is ready."""
+        """Restart every process that has ended, and wait until the stack is ready."""
         if self.redis is not None and (self.redis.process is None or self.redis.process.poll() is not None):
             self.redis.start()
         if self.api is None or self.api.poll() is not None:
@@ -106,48 +107,50 @@ def running(
     env: Mapping[str, str] | None = None,
     worker_command: Sequence[str] = WORKER,
 ) -> Iterator[Stack]:
-    """A stack on loopback that keeps its data in ``directory``; ``env`` comes on top of this process' own.
+    """Run a stack on loopback that keeps its data in ``directory``, and stop it at the end of the block.
 
-    Raises RuntimeError, with the end of the log, when a part of it does not start.
+    ``env`` overrides variables of this process' environment. Raises RuntimeError, with the end of the log, when one of
+    the processes does not start.
     """
     directory = directory.absolute()
     merged = {**os.environ, **(env or {})}
     port = port or free_port()
-    with ExitStack() as stack:
+    with ExitStack() as exits:
         redis = None
         if "ZOOAUDIT_REDIS_URL" not in merged:
             redis = EmbeddedRedis(directory / "redis")
             redis.start()
-            stack.callback(redis.stop)
+            exits.callback(redis.stop)
             merged["ZOOAUDIT_REDIS_URL"] = redis.url
         merged.setdefault("ZOOAUDIT_STORE", str(directory / "store"))
         merged.setdefault("ZOOAUDIT_STOP_GRACE_S", "0")
         merged.setdefault("ZOOAUDIT_HOST", "127.0.0.1")
         merged["ZOOAUDIT_PORT"] = str(port)
         url = f"http://127.0.0.1:{port}"
-        parts = Stack(url, merged["ZOOAUDIT_REDIS_URL"], directory, merged, worker_command, redis)
-        stack.callback(parts.stop)
-        parts.start_api()
+        stack = Stack(url, merged["ZOOAUDIT_REDIS_URL"], directory, merged, worker_command, redis)
+        exits.callback(stack.stop)
+        stack.start_api()
         for _ in range(workers):
-            parts.start_worker()
-        parts.wait()
-        yield parts
+            stack.start_worker()
+        stack.wait()
+        yield stack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a stack until Ctrl+C or SIGTERM, or until a part of it dies; that is 1."""
-    parser = argparse.ArgumentParser(prog="python -m service.stack", description="Runs Redis, the API and workers.")
-    parser.add_argument("--directory", type=Path, default=Path("var"), help="where all data are kept (default: var)")
-    parser.add_argument("--workers", type=int, default=1, help="how many (default: 1)")
+    """Run a stack until Ctrl+C or SIGTERM (exit status 0), or until one of its processes ends (1)."""
+    parser = argparse.ArgumentParser(prog="python -m service.stack", description="Run Redis, the API and workers.")
+    parser.add_argument("--directory", type=Path, default=Path("var"), help="folder for all data (default: var)")
+    parser.add_argument("--workers", type=int, default=1, help="number of workers (default: 1)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("starting Redis, the API and the worker (which imports torch: up to half a minute) ...", flush=True)
     try:
         with running(options.directory, workers=options.workers, port=ServiceSettings().port or None) as stack:
             print(f"zooaudit is at {stack.url}, logs in {stack.directory / 'logs'}; Ctrl+C stops it", flush=True)
-            while (dead := stack.dead()) is None:
+            while (ended := stack.ended()) is None:
                 time.sleep(0.5)
-            print(f"{dead[0]} has ended; its log ends with:\n{tail(dead[1])}", file=sys.stderr)
+            name, log = ended
+            print(f"{name} has ended; its log ends with:\n{tail(log)}", file=sys.stderr)
             return 1
     except RuntimeError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A real Redis for all tests, started once."""
+"""A real Redis server for all tests, started once."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A small catalogue, a request and reports without a measurement, for tests of what carries audits."""
+"""A small catalogue, a request, and reports with made-up scores, for tests that measure nothing."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -117,7 +117,7 @@ def report_of(request: AuditRequest, started_at: datetime | None = None, skipped
 
 
 def is_problem(answer: httpx.Response, status: int, slug: str) -> bool:
-    """Asserts that ``answer`` is a whole problem of that kind."""
+    """Assert that ``answer`` is a complete problem of the type ``slug``. Returns True, for use in an assert."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()

@@ -1,12 +1,13 @@
-"""``python -m worker``: takes audits from the queue until told to stop."""
+"""``python -m worker`` takes audits from the queue until a signal stops it."""
 
 import logging
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 
 from pydantic import ValidationError
-from zooaudit.contract import AuditRequest, Catalogue, Report
+from zooaudit.contract import AuditRequest, Catalogue, Progress, Report
 
 from worker.settings import WorkerSettings
 
@@ -16,7 +17,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def main() -> int:
-    """Runs until told to stop. Returns 2 when the settings cannot be used, 1 when it had to give up."""
+    """Run until a signal stops the process. Returns 2 when the settings cannot be used, 1 when the worker gave up."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = WorkerSettings()
@@ -26,18 +27,22 @@ def main() -> int:
         return 2
     # No checkpoint, wherever it comes from, may run code while it is read.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    return _run_worker(settings)
 
-    # Imported here, and before the first job: a job's process is a fork of this one and finds torch imported, while
-    # the processes that it spawns for decoding, which import this module again, do not pay for it.
+
+def _run_worker(settings: WorkerSettings) -> int:
+    # Imported before the first job, because its process is a fork of this one and so finds torch imported. But not
+    # imported with this module: the processes that decode images import it too, and need no torch.
     from worker import audit
-    from worker.measure import progress
     from worker.queue import checkpoint_versions, model_depths, worker
 
-    if not _measures_what_is_known(settings.device):
+    if not _is_calibrated(settings.device):
         log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
         return 1
+    catalogue = _catalogue(settings)
+    log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
 
-    def run(request: AuditRequest, on_progress: "progress.OnProgress") -> Report:
+    def run_audit(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Report:
         return audit.run(
             request,
             datasets=settings.datasets,
@@ -48,25 +53,26 @@ def main() -> int:
             on_progress=on_progress,
         )
 
-    catalogue = _catalogue(settings)
-    log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
     redis_url = settings.redis_url.get_secret_value()
-    beside = [
+    side_processes = [
         FORK.Process(target=model_depths.serve, args=(redis_url,)),
-        FORK.Process(target=checkpoint_versions.serve, args=(redis_url, settings.checkpoints)),
+        FORK.Process(target=checkpoint_versions.answer_service, args=(redis_url, settings.checkpoints)),
     ]
-    for process in beside:
+    for process in side_processes:
         process.start()
     try:
-        return 0 if worker.work(settings, catalogue, run) else 1
+        return 0 if worker.work(settings, catalogue, run_audit) else 1
     finally:
-        for process in beside:
+        for process in side_processes:
             process.kill()
 
 
-def _measures_what_is_known(device: str | None) -> bool:
-    """Whether networks of known scores get them here. In a process of its own: this one must not compute anything
-    before it forks, or its jobs would wait for threads that they have not inherited."""
+def _is_calibrated(device: str | None) -> bool:
+    """Whether networks with known scores get these scores on this machine.
+
+    This runs in a process of its own: if this process computed anything before it forks, its jobs would wait for
+    threads that they have not inherited.
+    """
     from worker import calibrate
 
     check = FORK.Process(target=calibrate.check, args=(device,))
@@ -76,6 +82,7 @@ def _measures_what_is_known(device: str | None) -> bool:
 
 
 def _catalogue(settings: WorkerSettings) -> Catalogue:
+    """The models of the zoos, and the data sets whose folders can be read."""
     from worker import zoo
     from worker.images import dataset
 

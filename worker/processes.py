@@ -1,4 +1,4 @@
-"""Processes that never outlive the one that started them."""
+"""Processes that never outlive the process that started them."""
 
 import ctypes
 import os
@@ -7,10 +7,12 @@ import sys
 
 
 def die_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when process ``parent``, which must be its parent, ends. Where there is no Linux
-    this only notices a parent that has ended already."""
+    """Make the kernel kill this process when its parent, the process ``parent``, ends.
+
+    On systems other than Linux this only ends the process if the parent has ended already.
+    """
     PR_SET_PDEATHSIG = 1
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the kernel was told
+    if os.getppid() != parent:  # the parent ended before prctl was called
         os._exit(1)

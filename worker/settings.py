@@ -1,4 +1,4 @@
-"""Settings of a worker process, read once from the environment."""
+"""The settings of a worker process, read once from the environment."""
 
 import re
 from pathlib import Path
@@ -9,39 +9,49 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class WorkerSettings(BaseSettings):
-    """Each field is the environment variable ``ZOOAUDIT_`` + its name in capitals."""
+    """Each field is read from the environment variable ``ZOOAUDIT_`` + its name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="ZOOAUDIT_", frozen=True, extra="ignore")
 
-    redis_url: Annotated[SecretStr, Field(description="The Redis that carries the queue.")] = SecretStr(
+    redis_url: Annotated[SecretStr, Field(description="URL of the Redis that holds the queue.")] = SecretStr(
         "redis://127.0.0.1:6379/0"
     )
     store: Annotated[
         str,
-        Field(description="Where the reports go: a folder, or s3://BUCKET/PREFIX (with the usual AWS_* variables)."),
+        Field(description="Where reports are kept: a folder, or s3://BUCKET/PREFIX (with the usual AWS_* variables)."),
     ] = "var/store"
     datasets: Annotated[
         dict[str, Path],
         NoDecode,
-        Field(description="Image folders by name, as imagenet-val=/data/val,photos=/data/photos."),
+        Field(description="Image folders by name, such as imagenet-val=/data/val,photos=/data/photos."),
     ] = {}
     checkpoints: Annotated[
         str | None,
         Field(description="Where checkpoint:NAME is NAME.safetensors or NAME.pth: a folder, or s3://BUCKET/PREFIX."),
     ] = None
-    device: Annotated[str | None, Field(description="cuda, cuda:1 or cpu; by default CUDA when there is one.")] = None
+    device: Annotated[str | None, Field(description="cuda, cuda:1 or cpu; by default CUDA if there is a GPU.")] = None
     memory_gib: Annotated[
-        float | None, Field(gt=0, description="Memory that one audit may use, in GiB; by default chosen by itself.")
+        float | None,
+        Field(
+            gt=0, description="Memory that one audit may use, in GiB; by default at most 7 on a CPU, 80 % of a GPU's."
+        ),
     ] = None
     decode_processes: Annotated[
-        int | None, Field(ge=0, description="Processes that decode images; by default one for each core, less one.")
+        int | None,
+        Field(ge=0, description="How many processes decode images; by default one for each core but one, at most 8."),
     ] = None
-    job_timeout_s: Annotated[int, Field(ge=1, description="An audit that takes longer than this fails.")] = 86_400
+    job_timeout_s: Annotated[
+        int, Field(ge=1, description="An audit fails when it takes longer than this, in seconds.")
+    ] = 86_400
     worker_ttl_s: Annotated[
-        int, Field(ge=3, description="A worker silent for this long is taken for dead, and its audit goes to another.")
+        int,
+        Field(ge=3, description="Seconds of silence after which a worker counts as dead and another takes its audit."),
     ] = 30
     stop_grace_s: Annotated[
-        float, Field(ge=0, description="Time to finish the running audit on SIGTERM before it goes back to the queue.")
+        float,
+        Field(
+            ge=0, description="Seconds that a running audit has after SIGTERM to end before it goes back to the queue."
+        ),
     ] = 5.0
 
     @field_validator("datasets", mode="before")

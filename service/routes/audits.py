@@ -1,10 +1,10 @@
-"""Audits: ask for them, list, follow and cancel them."""
+"""Audits: ask for, list, follow and cancel them."""
 
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from zooaudit.contract import Audit, AuditList, AuditRequest, Sort, Status
+from fastapi import APIRouter, Query, Request, Response
+from zooaudit.contract import Audit, AuditList, Sort, Status
 
 from service import cursors
 from service.catalogue import complete
@@ -12,22 +12,25 @@ from service.errors import StoreUnavailable, refused, unavailable
 from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.routes.dependencies import (
+    NEEDS_KEY,
+    AuditRequestDep,
     CatalogueDep,
-    Key,
-    ListingDep,
     QueueDep,
     RecoveryDep,
+    RowsDep,
     StoreDep,
     VersionsDep,
-    audit_request,
 )
-from service.routes.responses import UNCHANGED, answers, cached, json_answer, poll
+from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response, retry_after
 
 router = APIRouter()
 
 RECOVERY_WAIT_S = 10.0
-STATUSES = "^({0})(,({0}))*$".format("|".join(Status))
-BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/AuditRequest"}}}, "required": True}
+STATUSES_PATTERN = "^({0})(,({0}))*$".format("|".join(Status))
+AUDIT_REQUEST_BODY = {
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AuditRequest"}}},
+    "required": True,
+}
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 
 
@@ -35,92 +38,101 @@ BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
     "/audit",
     status_code=202,
     summary="Ask for an audit",
-    dependencies=[Key],
-    responses=answers(400, 401, 413, 415, 422, s200=Audit, s202=Audit),
-    openapi_extra={"requestBody": BODY, "security": BEARER},
+    dependencies=[NEEDS_KEY],
+    responses=documented(400, 401, 413, 415, 422, s200=Audit, s202=Audit),
+    openapi_extra={"requestBody": AUDIT_REQUEST_BODY, "security": BEARER},
 )
 def submit(
-    asked: Annotated[AuditRequest, Depends(audit_request)],
+    request: AuditRequestDep,
     catalogue: CatalogueDep,
     queue: QueueDep,
     store: StoreDep,
-    listing: ListingDep,
+    rows: RowsDep,
     versions: VersionsDep,
 ) -> Response:
-    """202 for a new audit, 200 for one that exists. One that failed or was canceled runs again."""
-    request = versions.pinned(complete(asked, catalogue), queue)
-    audit, created = queue.submit(request, store.load)
-    listing.expire()
-    return json_answer(audit, 202 if created else 200, {"Location": audit.links.self, **poll(audit)})
+    """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again."""
+    audit, enqueued = queue.submit(versions.pin(complete(request, catalogue), queue), store.load)
+    rows.expire()
+    return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 
 
 @router.get(
     "/audit",
     summary="List audits, by default newest first",
-    responses={**answers(422, s200=AuditList), 304: UNCHANGED},
+    responses={**documented(422, s200=AuditList), 304: NOT_MODIFIED},
 )
 def listing(
     request: Request,
     queue: QueueDep,
-    listing: ListingDep,
+    rows: RowsDep,
     recovery: RecoveryDep,
     status: Annotated[
-        str | None, Query(pattern=STATUSES, max_length=64, description="One status, or several with commas.")
+        str | None,
+        Query(pattern=STATUSES_PATTERN, max_length=64, description="One status, or several separated by commas."),
     ] = None,
-    model: Annotated[str | None, Query(max_length=128, description="Part of the full name, any case.")] = None,
-    sort: Annotated[Sort, Query(description="By what; with a minus, descending.")] = "-created",
+    model: Annotated[
+        str | None, Query(max_length=128, description="A part of the model's full name; case is ignored.")
+    ] = None,
+    sort: Annotated[Sort, Query(description="What to sort by; with a minus, in descending order.")] = "-created",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=512, description="next_cursor of the page before, of the same sort.")
+        str | None, Query(max_length=512, description="The next_cursor of the page before, with the same sort.")
     ] = None,
-    offset: Annotated[int, Query(ge=0, le=1_000_000, description="Leave out so many, after the cursor.")] = 0,
+    offset: Annotated[
+        int, Query(ge=0, le=1_000_000, description="How many audits to leave out, counted from the cursor.")
+    ] = 0,
 ) -> Response:
-    """A cursor stays true while audits come and go; an offset goes to any page at once."""
-    after = cursors.read(cursor, sort) if cursor is not None else None
-    recovery.ensure(RECOVERY_WAIT_S)
+    """A cursor stays valid while audits are added and removed; an offset leads to any page at once."""
+    after = cursors.decode(cursor, sort) if cursor is not None else None
+    recovery.ensure_all_restored(RECOVERY_WAIT_S)
     wanted = {Status(word) for word in status.split(",")} if status else set(Status)
-    page = listing.page(sort, wanted, model or "", limit, offset, after)
-    found = queue.read([row.id for row in page.rows])
-    # Rows may be half a second old: an audit that has moved on since is not shown under a status it no longer has.
-    audits = tuple(found[row.id] for row in page.rows if row.id in found and found[row.id].status in wanted)
-    answer = AuditList(audits=audits, total=page.total, next_cursor=cursors.write(page.last) if page.last else None)
-    return cached(request, answer.model_dump_json().encode(), {})
+    page = rows.page(sort, wanted, model or "", limit, offset, after)
+    audits_by_id = queue.read([row.id for row in page.rows])
+    audits = [audits_by_id[row.id] for row in page.rows if row.id in audits_by_id]
+    body = AuditList(
+        # Rows may be half a second old: leave out an audit that no longer has one of the wanted statuses.
+        audits=tuple(audit for audit in audits if audit.status in wanted),
+        total=page.total,
+        next_cursor=cursors.encode(page.last) if page.last else None,
+    )
+    return etag_response(request, body.model_dump_json().encode())
 
 
 @router.get(
     "/audit/{identifier}",
     summary="One audit's status and progress",
-    responses={**answers(404, s200=Audit), 304: UNCHANGED},
+    responses={**documented(404, s200=Audit), 304: NOT_MODIFIED},
 )
 def status(identifier: str, request: Request, queue: QueueDep, recovery: RecoveryDep) -> Response:
-    audit = find(identifier, queue, recovery)
-    return cached(request, audit.model_dump_json().encode(), poll(audit))
+    audit = find_audit(identifier, queue, recovery)
+    return etag_response(request, audit.model_dump_json().encode(), retry_after(audit))
 
 
 @router.delete(
     "/audit/{identifier}",
     summary="Cancel an audit",
-    dependencies=[Key],
-    responses=answers(401, 404, 409, s200=Audit, s202=Audit),
+    dependencies=[NEEDS_KEY],
+    responses=documented(401, 404, 409, s200=Audit, s202=Audit),
     openapi_extra={"security": BEARER},
 )
-def cancel(identifier: str, queue: QueueDep, listing: ListingDep, recovery: RecoveryDep) -> Response:
-    """200 when it is canceled, 202 when its worker has been told to stop and will have done so within seconds."""
-    found = queue.cancel(identifier) if is_id(identifier) else None
-    listing.expire()
-    audit, canceled = found or (find(identifier, queue, recovery), False)
+def cancel(identifier: str, queue: QueueDep, rows: RowsDep, recovery: RecoveryDep) -> Response:
+    """200 when the audit is canceled, 202 when its worker was told to stop, which takes a few seconds."""
+    known = queue.cancel(identifier) if is_audit_id(identifier) else None
+    rows.expire()
+    audit, canceled = known or (find_audit(identifier, queue, recovery), False)
     if not canceled:
-        now = f"has {audit.status}" if audit.status.final else "is storing its report"
-        raise refused("not-cancelable", f"The audit {now}.")
-    return json_answer(audit, 202 if audit.status is Status.RUNNING else 200, poll(audit))
+        state = f"has {audit.status}" if audit.status.final else "is storing its report"
+        raise refused("not-cancelable", f"The audit {state}.")
+    return json_response(audit, 202 if audit.status is Status.RUNNING else 200, retry_after(audit))
 
 
-def find(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
+def find_audit(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
+    """The audit with this id, from the queue or else from its stored report. Refuses with 404 when there is none."""
     audit = None
-    if is_id(identifier):
+    if is_audit_id(identifier):
         audit = queue.get(identifier)
         try:
-            audit = audit or recovery.one(identifier)
+            audit = audit or recovery.restore(identifier)
         except StoreUnavailable:
             raise unavailable("The report store does not answer; try again shortly.") from None
     if audit is None:
@@ -128,5 +140,5 @@ def find(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
     return audit
 
 
-def is_id(identifier: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{32}", identifier) is not None
+def is_audit_id(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None

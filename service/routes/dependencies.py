@@ -1,4 +1,4 @@
-"""What endpoints are given: the parts of the application, and what a request says, checked."""
+"""What FastAPI passes to endpoints: the parts of the application, and the checked body of a request."""
 
 from typing import Annotated
 
@@ -6,10 +6,10 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, Catalogue
 
-from service.checkpoint_versions import Versions
+from service.audit_rows import AuditRows
+from service.checkpoint_versions import CheckpointVersions
 from service.errors import invalid, refused, unavailable
-from service.listing import Listing
-from service.model_depths import Depths
+from service.model_depths import ModelDepths
 from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.reports import ReportStore
@@ -26,18 +26,18 @@ def _store(request: Request) -> ReportStore:
     return store
 
 
-def _listing(request: Request) -> Listing:
-    listing: Listing = request.app.state.listing
-    return listing
+def _rows(request: Request) -> AuditRows:
+    rows: AuditRows = request.app.state.rows
+    return rows
 
 
-def _depths(request: Request) -> Depths:
-    depths: Depths = request.app.state.depths
+def _depths(request: Request) -> ModelDepths:
+    depths: ModelDepths = request.app.state.depths
     return depths
 
 
-def _versions(request: Request) -> Versions:
-    versions: Versions = request.app.state.versions
+def _versions(request: Request) -> CheckpointVersions:
+    versions: CheckpointVersions = request.app.state.versions
     return versions
 
 
@@ -53,21 +53,22 @@ def _catalogue(queue: Annotated[AuditQueue, Depends(_queue)]) -> Catalogue:
     return catalogue
 
 
-def audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
+def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
     try:
         return AuditRequest.model_validate_json(body)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        if problems[0]["type"] == "json_invalid":
-            raise refused("malformed-json", problems[0]["msg"]) from None
-        raise invalid(problems, "request") from None
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        if errors[0]["type"] == "json_invalid":
+            raise refused("malformed-json", errors[0]["msg"]) from None
+        raise invalid(errors, "request") from None
 
 
 QueueDep = Annotated[AuditQueue, Depends(_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
-ListingDep = Annotated[Listing, Depends(_listing)]
-DepthsDep = Annotated[Depths, Depends(_depths)]
-VersionsDep = Annotated[Versions, Depends(_versions)]
+RowsDep = Annotated[AuditRows, Depends(_rows)]
+DepthsDep = Annotated[ModelDepths, Depends(_depths)]
+VersionsDep = Annotated[CheckpointVersions, Depends(_versions)]
 RecoveryDep = Annotated[Recovery, Depends(_recovery)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
-Key = Depends(require_key)
+AuditRequestDep = Annotated[AuditRequest, Depends(_audit_request)]
+NEEDS_KEY = Depends(require_key)

@@ -1,4 +1,4 @@
-"""Health: how the service itself is."""
+"""Health: whether Redis and workers are there, and what the queue holds."""
 
 from typing import Literal
 
@@ -7,25 +7,25 @@ from redis.exceptions import RedisError
 from zooaudit import __version__
 from zooaudit.contract import Health
 
-from service.queue import Load
+from service.queue import QueueLoad
 from service.routes.dependencies import QueueDep
-from service.routes.responses import json_answer
+from service.routes.responses import json_response
 
 router = APIRouter()
 
 
 @router.get("/health", summary="Redis, workers, queue", responses={200: {"model": Health, "description": "Always"}})
 def health(queue: QueueDep) -> Response:
-    """Answers 200 even when degraded: it is the status that says so."""
-    load, catalogue, redis = Load(0, 0, 0), None, True
+    """Answers 200 even when the service is degraded: read `status`."""
+    load, catalogue, redis = QueueLoad(workers=0, queued=0, running=0), None, True
     try:
         load, catalogue = queue.load(), queue.catalogue()
     except RedisError:
         redis = False
-    state: Literal["ok", "degraded"] = "ok" if redis and load.workers else "degraded"
-    return json_answer(
+    status: Literal["ok", "degraded"] = "ok" if redis and load.workers else "degraded"
+    return json_response(
         Health(
-            status=state,
+            status=status,
             version=__version__,
             redis=redis,
             workers=load.workers,

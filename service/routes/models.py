@@ -1,4 +1,4 @@
-"""Models: what can be audited."""
+"""Models: search what can be audited, and show the depth of one model."""
 
 from typing import Annotated
 
@@ -8,41 +8,47 @@ from zooaudit.contract import ModelDepth, ModelDetail, ModelList, Source
 from service.catalogue import find, search, unknown
 from service.errors import Refused
 from service.routes.dependencies import CatalogueDep, DepthsDep, QueueDep
-from service.routes.responses import answers, json_answer
+from service.routes.responses import documented, json_response
 
 router = APIRouter()
 
+DEPTH_RETRY_AFTER_S = 2
 
-@router.get("/models", summary="Search what can be audited", responses=answers(422, s200=ModelList))
+
+@router.get("/models", summary="Search what can be audited", responses=documented(422, s200=ModelList))
 def models(
     catalogue: CatalogueDep,
-    q: Annotated[str, Query(max_length=128, description="Words that a name with its tag contains, any case.")] = "",
+    q: Annotated[
+        str, Query(max_length=128, description="Words that the name, with its tag, must contain; case is ignored.")
+    ] = "",
     family: Annotated[str | None, Query(max_length=64)] = None,
     source: Source | None = None,
     limit: Annotated[int, Query(ge=1, le=5000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> Response:
-    found = search(catalogue, q, family, source)
-    return json_answer(ModelList(models=tuple(found[offset : offset + limit]), total=len(found)))
+    entries = search(catalogue, q, family, source)
+    return json_response(ModelList(models=tuple(entries[offset : offset + limit]), total=len(entries)))
 
 
-@router.get("/models/{name:path}", summary="One model and its depth", responses=answers(404, s200=ModelDetail))
+@router.get("/models/{name:path}", summary="One model and its depth", responses=documented(404, s200=ModelDetail))
 def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep) -> Response:
-    """The model of that name, whose zoo and tag may be left out, with the blocks that an audit measures. A worker finds
-    them when somebody asks for the first time: Retry-After says when to ask again where that takes long."""
-    found = find(name, catalogue)
-    if found is None:
+    """One model, with the blocks that an audit measures; its name may leave out the zoo and the tag. The first request
+    for a model makes a worker find its blocks: when that takes long, Retry-After says when to ask again."""
+    match = find(name, catalogue)
+    if match is None:
         refusal = unknown(name[:128], catalogue).problem
-        raise Refused(refusal.model_copy(update={"status": 404}))  # here the name is the address
-    entry, full = found
+        raise Refused(refusal.model_copy(update={"status": 404}))  # the name is part of the address
+    entry, full_name = match
     headers = {}
-    depth = depths.known(full) if entry.supported else ModelDepth(blocks=None, blocks_reason=entry.reason)
+    depth = depths.get(full_name) if entry.supported else ModelDepth(blocks=None, blocks_reason=entry.reason)
     if depth is None:
         workers = queue.load().workers
-        depth = depths.ask(full, wait=workers > 0)
+        depth = depths.request(full_name, wait=workers > 0)
         if depth is None:
             reason = "A worker is finding them; ask again." if workers else "No worker is running that could find them."
             depth = ModelDepth(blocks=None, blocks_reason=reason)
-            headers["Retry-After"] = "2"
-    told = {key: value for key, value in dict(depth).items() if value is not None}
-    return json_answer(ModelDetail(**(dict(entry) | {"full_name": full, "blocks": None} | told)), headers=headers)
+            headers["Retry-After"] = str(DEPTH_RETRY_AFTER_S)
+    # The depth overrides the entry's fields, but only with what it knows.
+    known = {field: value for field, value in dict(depth).items() if value is not None}
+    detail = ModelDetail(**(dict(entry) | {"full_name": full_name, "blocks": None} | known))
+    return json_response(detail, headers=headers)

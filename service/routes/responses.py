@@ -1,4 +1,4 @@
-"""What endpoints answer, and how that is documented."""
+"""Responses of endpoints, and how the OpenAPI document describes them."""
 
 import hashlib
 from typing import Any
@@ -8,45 +8,47 @@ from zooaudit.contract import Audit, Contract, Problem
 
 POLL_AFTER_S = 1
 
-DESCRIPTIONS = {
+STATUS_DESCRIPTIONS = {
     200: "What was asked for",
     202: "Accepted; poll the audit",
     400: "The body is not JSON",
     401: "An API key is needed",
-    403: "Without API keys the service answers to loopback hosts only",
+    403: "Without API keys the service only answers requests to loopback addresses",
     404: "There is no such thing",
     409: "Not possible in the audit's present status",
     413: "The body is too large",
-    415: "The body does not say that it is JSON",
+    415: "The content type of the body is not JSON",
     422: "The request is not valid; errors and suggestions say what would be",
-    503: "Redis, the report store or what a worker has to say is not there; Retry-After says when to try again",
+    503: "Redis, the report store or a worker does not answer; Retry-After says when to try again",
 }
-UNCHANGED = {"description": "As the ETag in If-None-Match says"}
+NOT_MODIFIED = {"description": "Nothing has changed since the ETag in If-None-Match"}
 
 
-def answers(*problems: int, **models: type[Contract]) -> dict[int | str, dict[str, Any]]:
-    """Documents an endpoint's statuses: problems by number, others as ``s200=Audit``."""
-    documented: dict[int | str, dict[str, Any]] = {
-        int(name[1:]): {"model": model, "description": DESCRIPTIONS[int(name[1:])]} for name, model in models.items()
+def documented(*problem_statuses: int, **models: type[Contract]) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an endpoint for FastAPI. Give problems as numbers, other responses as ``s200=Audit``."""
+    responses: dict[int | str, dict[str, Any]] = {
+        int(name[1:]): {"model": model, "description": STATUS_DESCRIPTIONS[int(name[1:])]}
+        for name, model in models.items()
     }
-    for status in (*problems, 403, 503):
-        documented[status] = {"model": Problem, "description": DESCRIPTIONS[status]}
-    return documented
+    for status in (*problem_statuses, 403, 503):
+        responses[status] = {"model": Problem, "description": STATUS_DESCRIPTIONS[status]}
+    return responses
 
 
-def json_answer(body: Contract, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(body: Contract, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 
-def cached(request: Request, body: bytes, headers: dict[str, str]) -> Response:
-    """``body`` with its ETag, or 304 when that is what the client has already."""
+def etag_response(request: Request, body: bytes, headers: dict[str, str] | None = None) -> Response:
+    """The JSON ``body`` with its ETag, or 304 when the client has this body already."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {**headers, "ETag": tag, "Cache-Control": "no-cache"}
+    headers = {**(headers or {}), "ETag": tag, "Cache-Control": "no-cache"}
     known = request.headers.get("if-none-match", "")
     if known.strip() == "*" or tag in (item.strip().removeprefix("W/") for item in known.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(body, 200, headers, "application/json")
 
 
-def poll(audit: Audit) -> dict[str, str]:
+def retry_after(audit: Audit) -> dict[str, str]:
+    """The header that tells a client when to ask for the audit again; none once it has ended."""
     return {} if audit.status.final else {"Retry-After": str(POLL_AFTER_S)}

@@ -1,4 +1,4 @@
-"""A real browser before the real service: pages of which nothing may go wrong in silence."""
+"""Open pages of the real service in a real browser. A page on which something goes wrong in silence fails its test."""
 
 import shutil
 from collections.abc import Iterator
@@ -31,16 +31,16 @@ MODEL_ENTRY = {
 def chromium() -> Iterator[Browser]:
     expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
-        # Debian's own where there is one, else the one that playwright installs.
-        found = shutil.which("chromium") or shutil.which("chromium-browser")
-        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        # Debian's Chromium if it is installed, else the one that playwright installs.
+        executable = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         yield browser
         browser.close()
 
 
 @contextmanager
 def opened(browser: Browser, url: str, key: str | None = KEY, **options) -> Iterator[Page]:
-    """A page that sends ``key``. A script that fails, or something that the content policy forbids, fails the test."""
+    """A page that sends ``key``. The test fails if a script fails, or if the content policy forbids something."""
     context = browser.new_context(base_url=url, **options)
     context.set_default_timeout(LIMIT_MS)
     if key:
@@ -48,7 +48,7 @@ def opened(browser: Browser, url: str, key: str | None = KEY, **options) -> Iter
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
-    # What a page may not load or run is told on the console; a request that failed is not: that is tested elsewhere.
+    # The browser logs on the console what the content policy forbids. Failed requests, which it logs too, are left out.
     page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
     yield page
     context.close()
@@ -64,25 +64,25 @@ def row(page: Page, text: str) -> Locator:
 
 
 def body(page: Page, index: int = 0) -> list[list[str]]:
-    """The cells of a table of scores, row by row."""
+    """The text of all cells of a table of scores, row by row."""
     return [
         cells.split("\t") for cells in page.locator("#detail table").nth(index).locator("tbody tr").all_inner_texts()
     ]
 
 
 def poll_now(page: Page) -> None:
-    """Makes the page ask again at once, as it does when its tab comes back."""
+    """Make the page poll at once, as it does when its tab becomes visible again."""
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def drawn(page: Page, figure: str) -> list[float]:
-    """All the heights that a figure shows."""
+    """The y values of all traces of a figure, once it is drawn."""
     plot = page.locator(f"#detail [data-figure={figure}] .plot")
     expect(plot.locator(".main-svg").first).to_be_visible()
     return plot.evaluate("(node) => node.data.flatMap((trace) => trace.y ?? [])")
 
 
 def finished(client: AuditClient, model: str = QUICK, **changes) -> Audit:
-    """An audit that has succeeded, the same every time."""
-    asked = {"weights": "untrained", "dataset": "synthetic", "num_images": 4, "translations_px": (1, 2)} | changes
-    return client.wait(client.submit(model, **asked).id, LIMIT_MS / 1000, poll_s=0.1)
+    """Submit a quick audit and wait until it has succeeded. The same arguments give the same audit."""
+    request = {"weights": "untrained", "dataset": "synthetic", "num_images": 4, "translations_px": (1, 2)} | changes
+    return client.wait(client.submit(model, **request).id, LIMIT_MS / 1000, poll_s=0.1)

@@ -1,4 +1,4 @@
-"""Stacks of real processes: Redis, API and workers."""
+"""Fixtures: stacks of real processes (Redis, the API and workers), and a browser."""
 
 import itertools
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ SEEDS = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def fake_stack(tmp_path_factory) -> Iterator[Stack]:
-    """Its worker makes measurements up, and is missed after three seconds of silence."""
+    """A stack whose worker makes its measurements up, and counts as dead after three seconds of silence."""
     directory = tmp_path_factory.mktemp("stack")
     runs = directory / "runs"
     runs.mkdir()
@@ -28,7 +28,7 @@ def fake_stack(tmp_path_factory) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(fake_stack) -> Iterator[Stack]:
-    """The stack whole again, whatever the test before did to it."""
+    """The stack, whose ended processes are restarted after each test."""
     yield fake_stack
     fake_stack.mend()
 
@@ -41,7 +41,7 @@ def audits(stack) -> Iterator[Audits]:
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory) -> Iterator[Stack]:
-    """A stack that asks for a key, with a real worker."""
+    """A stack that needs a key, with a real worker."""
     directory = tmp_path_factory.mktemp("dashboard-stack")
     (directory / "checkpoints").mkdir()
     env = {
@@ -53,7 +53,7 @@ def service(tmp_path_factory) -> Iterator[Stack]:
         yield stack
 
 
-# Not for the session: while a browser is open, no other test can have an event loop.
+# Not of session scope: while a browser is open, no other test can have an event loop.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:

@@ -1,6 +1,6 @@
-"""A real worker process whose measurement is made up: what it does is in the name of the model.
+"""A real worker process that makes its measurements up. The name of the model says how it behaves.
 
-Run with FAKE_RUNS naming a folder in which each run of an audit adds a line: the process that ran it.
+FAKE_RUNS names a folder with a file for each audit, to which each run of the audit adds the id of its process.
 """
 
 import logging
@@ -23,6 +23,7 @@ CATALOGUE = Catalogue(entries=tuple(entry(f"timm/{way}", "v1") for way in WAYS),
 
 
 def run(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Report:
+    """Run an audit in the way that its model's name says."""
     way = request.model.removeprefix("timm/").removesuffix(".v1")
     runs = Path(os.environ["FAKE_RUNS"]) / audit_id(request)
     with runs.open("a") as lines:

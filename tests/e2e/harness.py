@@ -1,4 +1,4 @@
-"""What the end-to-end tests do with audits."""
+"""Submit audits and follow them, in end-to-end tests."""
 
 import sys
 import time
@@ -13,17 +13,17 @@ from zooaudit.contract import Audit, Report
 FAKE_WORKER = (sys.executable, "-m", "tests.e2e.fake_worker")
 
 
-def eventually(what: Callable[[], Any], within_s: float) -> Any:
-    """The first true answer of ``what``; fails when there is none in time."""
+def eventually(condition: Callable[[], Any], within_s: float) -> Any:
+    """Call ``condition`` until it returns something true, and return that. Fails after ``within_s`` seconds."""
     deadline = time.monotonic() + within_s
-    while not (answer := what()):
+    while not (answer := condition()):
         assert time.monotonic() < deadline, f"did not happen within {within_s} s"
         time.sleep(0.05)
     return answer
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    """Whether a process runs. A zombie, which has ended and waits to be reaped, does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -31,19 +31,19 @@ def alive(pid: int) -> bool:
 
 
 class Audits:
-    """Submits audits, each with a seed of its own, and follows them."""
+    """Submits audits, each with another seed, and follows them."""
 
     def __init__(self, http: httpx.Client, runs: Path, seeds: Iterator[int]) -> None:
         self.http = http
         self._runs = runs
         self._seeds = seeds
 
-    def ask(self, model: str, **changes: Any) -> dict[str, Any]:
-        asked = {"model": model, "weights": "untrained", "dataset": "synthetic", "num_images": 10}
-        return asked | {"seed": next(self._seeds)} | changes
+    def request_body(self, model: str, **changes: Any) -> dict[str, Any]:
+        body = {"model": model, "weights": "untrained", "dataset": "synthetic", "num_images": 10}
+        return body | {"seed": next(self._seeds)} | changes
 
     def submit(self, model: str, **changes: Any) -> str:
-        answer = self.http.post("/audit", json=self.ask(model, **changes))
+        answer = self.http.post("/audit", json=self.request_body(model, **changes))
         assert answer.status_code == 202, answer.text
         return answer.json()["id"]
 
@@ -53,14 +53,14 @@ class Audits:
         return Audit.model_validate_json(answer.content)
 
     def until(self, identifier: str, *statuses: str, within_s: float = 20.0) -> Audit:
-        """The audit, as soon as it has one of these statuses."""
+        """Wait until the audit has one of these statuses, and return it."""
         return eventually(lambda: (audit := self.get(identifier)).status in statuses and audit, within_s)
 
     def ended(self, identifier: str, within_s: float = 20.0) -> Audit:
         return self.until(identifier, "succeeded", "failed", "canceled", within_s=within_s)
 
     def measuring(self, identifier: str) -> Audit:
-        """The audit, as soon as a worker has written progress."""
+        """Wait until a worker has written progress, and return the audit."""
         return eventually(lambda: (audit := self.get(identifier)).progress.phase != "queued" and audit, 20.0)
 
     def report(self, identifier: str) -> Report:
@@ -69,6 +69,6 @@ class Audits:
         return Report.model_validate_json(answer.content)
 
     def runs(self, identifier: str) -> list[int]:
-        """The processes that have run the audit, in order."""
+        """The ids of the processes that have run the audit, in order."""
         file = self._runs / identifier
         return [int(line) for line in file.read_text().split()] if file.exists() else []

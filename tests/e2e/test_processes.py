@@ -1,4 +1,4 @@
-"""The promise of the queue, with real processes: every accepted audit ends, whatever dies on the way."""
+"""Every accepted audit ends, whatever dies on the way: tested with real processes."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import psutil
 import pytest
 from redis import Redis
 from rq import Queue
-from zooaudit.contract import audit_id, request_of, state_key
+from zooaudit.contract import FORMER_JOBS, AuditRequest, audit_id, request_of, state_key
 
 from tests.e2e.harness import alive, eventually
 
@@ -23,8 +23,8 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def test_an_audit_from_submission_to_report(audits):
-    asked = audits.ask("slow")
-    submitted = audits.http.post("/audit", json=asked)
+    body = audits.request_body("slow")
+    submitted = audits.http.post("/audit", json=body)
     assert submitted.status_code == 202
     identifier = submitted.json()["id"]
     running = audits.until(identifier, "running")
@@ -36,15 +36,15 @@ def test_an_audit_from_submission_to_report(audits):
     assert audit.finished_at > audit.started_at
     report = audits.report(identifier)
     assert report.id == identifier == audit_id(request_of(report))
-    again = audits.http.post("/audit", json=asked)
+    again = audits.http.post("/audit", json=body)
     assert (again.status_code, again.json()["status"]) == (200, "succeeded")
     assert len(audits.runs(identifier)) == 1
 
 
 def test_the_same_request_from_many_at_once_is_one_audit(audits):
-    asked = audits.ask("quick")
+    body = audits.request_body("quick")
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: audits.http.post("/audit", json=asked), range(16)))
+        answers = list(pool.map(lambda _: audits.http.post("/audit", json=body), range(16)))
     assert sorted(answer.status_code for answer in answers) == [200] * 15 + [202]
     (identifier,) = {answer.json()["id"] for answer in answers}
     assert audits.ended(identifier).status == "succeeded"
@@ -58,7 +58,7 @@ def test_an_audit_whose_process_is_killed_is_measured_again(audits):
 
 
 def test_a_report_that_is_stored_is_not_measured_again_when_its_process_dies(audits):
-    audits.ended(audits.submit("quick"))  # so that the store's folder is there
+    audits.ended(audits.submit("quick"))  # creates the store's folder
     identifier = audits.submit("dies_stored")
     audit = audits.ended(identifier)
     assert (audit.status, audit.progress.done, audit.progress.phase) == ("succeeded", 36, "done")
@@ -182,11 +182,11 @@ def test_cancel_stops_a_running_audit_and_it_can_run_again(audits, way):
 
 
 def test_submission_right_after_a_cancel_runs_it_again(audits):
-    asked = audits.ask("slow", num_images=20)
-    identifier = audits.http.post("/audit", json=asked).json()["id"]
+    body = audits.request_body("slow", num_images=20)
+    identifier = audits.http.post("/audit", json=body).json()["id"]
     audits.measuring(identifier)
     assert audits.http.delete(f"/audit/{identifier}").status_code == 202
-    assert audits.http.post("/audit", json=asked).status_code == 202
+    assert audits.http.post("/audit", json=body).status_code == 202
     assert audits.ended(identifier).status == "succeeded"
 
 
@@ -237,13 +237,26 @@ def test_a_redis_that_loses_everything_loses_no_finished_audit(stack, audits):
     assert done in [audit["id"] for audit in audits.http.get("/audit", params={"limit": 200}).json()["audits"]]
     assert audits.get(done).status == "succeeded"
     assert audits.report(done).id == done
-    # The worker is still there, says so again, and what it was measuring arrives.
+    # The worker registers again, and the report that it was measuring arrives.
     eventually(lambda: audits.http.get("/health").json()["status"] == "ok", 5.0)
     eventually(lambda: audits.http.get("/models", params={"q": "quick"}).status_code == 200, 5.0)
     eventually(lambda: audits.http.get(f"/audit/{under_way}/report").status_code == 200, 10.0)
     assert audits.ended(under_way).status == "succeeded"
     assert audits.http.get("/audit").json()["audits"][0]["id"] == under_way
     assert audits.ended(audits.submit("quick")).status == "succeeded"
+
+
+@pytest.mark.parametrize("name", FORMER_JOBS)
+def test_a_job_that_an_older_service_queued_under_a_former_name_still_runs(stack, audits, name):
+    request = AuditRequest.model_validate(audits.request_body("timm/quick.v1"))
+    identifier = audit_id(request)
+    with Redis.from_url(stack.redis_url) as redis:
+        queue = Queue("audits", connection=redis, serializer="json")
+        queue.enqueue(name, request.model_dump(mode="json"), job_id=identifier)
+    audit = audits.ended(identifier)
+    assert (audit.status, audit.request) == ("succeeded", request)
+    assert audits.report(identifier).id == identifier
+    assert len(audits.runs(identifier)) == 1
 
 
 def test_a_job_that_names_another_function_is_not_run(stack, tmp_path):
@@ -280,7 +293,7 @@ def test_keys_over_http(stack, tmp_path):
 
     env.pop("ZOOAUDIT_PORT")
     with running(tmp_path, workers=0, env=env) as locked, httpx.Client(base_url=locked.url) as http:
-        asked = {"model": "quick", "weights": "untrained", "dataset": "synthetic"}
-        assert http.post("/audit", json=asked).status_code == 401
-        assert http.post("/audit", json=asked, headers={"Authorization": "Bearer sesame"}).status_code in (200, 202)
+        body = {"model": "quick", "weights": "untrained", "dataset": "synthetic"}
+        assert http.post("/audit", json=body).status_code == 401
+        assert http.post("/audit", json=body, headers={"Authorization": "Bearer sesame"}).status_code in (200, 202)
         assert "sesame" not in (tmp_path / "logs" / "api.log").read_text()

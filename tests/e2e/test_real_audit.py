@@ -1,4 +1,4 @@
-"""Everything as it is in production: the real worker measures real networks."""
+"""A whole service as in production: the real worker measures real networks."""
 
 import hashlib
 import itertools
@@ -50,8 +50,8 @@ def audits(real_stack) -> Iterator[Audits]:
 
 def test_the_worker_publishes_both_zoos_and_the_data_sets_it_can_read(audits):
     assert audits.http.get("/health").json()["datasets"] == {"synthetic": None, "photos": 3}
-    found = audits.http.get("/models", params={"q": "resnext101_32x8d"}).json()["models"]
-    assert {model["name"] for model in found} >= {"timm/resnext101_32x8d", "torchvision/resnext101_32x8d"}
+    models = audits.http.get("/models", params={"q": "resnext101_32x8d"}).json()["models"]
+    assert {model["name"] for model in models} >= {"timm/resnext101_32x8d", "torchvision/resnext101_32x8d"}
     assert audits.http.get("/models", params={"limit": 1}).json()["total"] > 1000
     answer = audits.http.post("/audit", json={"model": "efficientnet_b7", "dataset": "synthetic"})
     assert answer.status_code == 422
@@ -60,17 +60,17 @@ def test_the_worker_publishes_both_zoos_and_the_data_sets_it_can_read(audits):
 
 @pytest.mark.parametrize("model", ["test_vit", "torchvision/resnet18"])
 def test_the_depth_of_a_model_is_that_of_its_report(audits, model):
-    found = eventually(
+    detail = eventually(
         lambda: (answer := audits.http.get(f"/models/{model}").json())["blocks"] and answer, within_s=60.0
     )
-    asked = audits.ask(model, num_images=2, translations_px=[1], rotations_deg=[])
-    identifier = audits.http.post("/audit", json=asked).json()["id"]
+    body = audits.request_body(model, num_images=2, translations_px=[1], rotations_deg=[])
+    identifier = audits.http.post("/audit", json=body).json()["id"]
     assert audits.ended(identifier, within_s=120.0).status == "succeeded"
     report = audits.report(identifier)
     same = {"name", "part", "channels", "height", "width", "layout"}
-    assert found["blocks"] == [block.model_dump(mode="json", include=same) for block in report.blocks]
-    assert found["full_name"] == report.model.name
-    assert (found["parameters"], found["input_size"]) == (report.model.parameters, report.model.input_size)
+    assert detail["blocks"] == [block.model_dump(mode="json", include=same) for block in report.blocks]
+    assert detail["full_name"] == report.model.name
+    assert (detail["parameters"], detail["input_size"]) == (report.model.parameters, report.model.input_size)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,10 @@ def test_the_depth_of_a_model_is_that_of_its_report(audits, model):
     [("test_vit", "timm/test_vit.r160_in1k", "synthetic"), ("torchvision/resnet18", "torchvision/resnet18", "photos")],
 )
 def test_a_network_is_measured_and_measured_the_same_again(real_stack, audits, model, full, dataset):
-    asked = audits.ask(model, dataset=dataset, num_images=3, seed=0, translations_px=[1, 8], rotations_deg=[180])
-    identifier = audits.http.post("/audit", json=asked).json()["id"]
+    body = audits.request_body(
+        model, dataset=dataset, num_images=3, seed=0, translations_px=[1, 8], rotations_deg=[180]
+    )
+    identifier = audits.http.post("/audit", json=body).json()["id"]
     audit = audits.ended(identifier, within_s=120.0)
     assert audit.status == "succeeded", audit.error
     first = audits.report(identifier)
@@ -90,15 +92,17 @@ def test_a_network_is_measured_and_measured_the_same_again(real_stack, audits, m
     assert [row.shift_px for row in first.parts["Final"].translation.by_transform] == [1, 8]
     assert first.parts["Final"].rotation.by_transform[0].top1_agreement is not None
     (real_stack.directory / "store" / "reports" / f"{identifier}.json").unlink()
-    assert audits.http.post("/audit", json=asked).status_code == 202
+    assert audits.http.post("/audit", json=body).status_code == 202
     assert audits.ended(identifier, within_s=120.0).status == "succeeded"
     again = audits.report(identifier)
     assert again.model_copy(update={"environment": first.environment, "timing": first.timing}) == first
 
 
 def test_a_replay_measures_again_and_finds_the_same(real_stack, audits, tmp_path):
-    asked = audits.ask("timm/test_vit", dataset="photos", num_images=3, seed=5, translations_px=[8], rotations_deg=[])
-    identifier = audits.http.post("/audit", json=asked).json()["id"]
+    body = audits.request_body(
+        "timm/test_vit", dataset="photos", num_images=3, seed=5, translations_px=[8], rotations_deg=[]
+    )
+    identifier = audits.http.post("/audit", json=body).json()["id"]
     assert audits.ended(identifier, within_s=120.0).status == "succeeded"
     report = audits.http.get(f"/audit/{identifier}/report").json()
     file = tmp_path / "report.json"
@@ -123,12 +127,14 @@ def test_a_hub_that_does_not_answer_fails_the_audit_and_says_what_to_do(audits):
 
 def test_a_checkpoint_that_is_replaced_is_audited_anew(real_stack, audits):
     file = real_stack.directory / "checkpoints" / "mine.safetensors"
-    asked = audits.ask("test_resnet", weights="checkpoint:mine", num_images=2, translations_px=[8], rotations_deg=[])
+    body = audits.request_body(
+        "test_resnet", weights="checkpoint:mine", num_images=2, translations_px=[8], rotations_deg=[]
+    )
     reports = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), file)
-        identifier = audits.http.post("/audit", json=asked).json()["id"]
+        identifier = audits.http.post("/audit", json=body).json()["id"]
         assert audits.ended(identifier, within_s=120.0).status == "succeeded"
         reports.append(audits.report(identifier))
     first, same, second = reports
@@ -138,7 +144,7 @@ def test_a_checkpoint_that_is_replaced_is_audited_anew(real_stack, audits):
     compared = audits.http.get("/comparison", params={"audits": f"{first.id},{second.id}"}).json()["audits"]
     assert [one["weights"] for one in compared] == [one.model.weights.label for one in (first, second)]
     file.unlink()
-    answer = audits.http.post("/audit", json=asked)
+    answer = audits.http.post("/audit", json=body)
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:zooaudit:problem:unknown-checkpoint")
 
 

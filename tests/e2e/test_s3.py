@@ -1,4 +1,4 @@
-"""The report store on S3, as moto plays it."""
+"""The report store in a bucket of S3, which moto simulates."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.e2e.harness import FAKE_WORKER, Audits
 
 @pytest.fixture
 def s3() -> Iterator[dict[str, str]]:
-    """The environment of those who use it; it has one bucket, 'audits'."""
+    """A simulated S3 with one bucket, 'audits'; returns the environment variables that lead to it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())

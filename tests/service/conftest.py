@@ -1,4 +1,4 @@
-"""The API in this process, with a real Redis and a report store in a folder."""
+"""The API in this process, on a real Redis and a report store in a folder."""
 
 import hashlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def settings(redis_server, tmp_path) -> ServiceSettings:
 
 
 @pytest.fixture
-def app(settings, published):  # noqa: ARG001 - that it is published is the point
+def app(settings, published):  # noqa: ARG001 - only its effect on Redis is needed
     return create_app(settings)
 
 
@@ -35,7 +35,7 @@ async def http(app):
 
 @pytest.fixture
 def published(redis) -> Catalogue:
-    """The catalogue, as a worker would have published it."""
+    """The catalogue, published as a worker does it."""
     content = CATALOGUE.model_dump_json()
     redis.hset(CATALOGUE_KEY, mapping={"version": hashlib.sha256(content.encode()).hexdigest(), "json": content})
     return CATALOGUE
@@ -43,7 +43,7 @@ def published(redis) -> Catalogue:
 
 @pytest.fixture
 def set_status(redis: Redis) -> Callable[[str, JobStatus], None]:
-    """Makes an audit look as if a worker had brought it to that status."""
+    """Bring an audit to a status as a worker does it; further arguments set fields of its job."""
 
     def change(identifier: str, status: JobStatus, **fields: Any) -> None:
         job = Job.fetch(identifier, connection=redis, serializer="json")

@@ -1,4 +1,4 @@
-"""The application around the endpoints: keys, hosts, headers, static files, health, errors, settings."""
+"""The application around the endpoints: keys, hosts, headers, static files, health, errors and settings."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from tests.fakes import ASK, is_problem
 
 
 @pytest.fixture
-async def locked(redis_server, published, tmp_path):  # noqa: ARG001 - that it is published is the point
+async def locked(redis_server, published, tmp_path):  # noqa: ARG001 - only its effect on Redis is needed
     """A client of a service that has two keys."""
     settings = ServiceSettings(redis_url=redis_server.url, store=str(tmp_path), api_keys="first, second")
     transport = httpx.ASGITransport(create_app(settings))

@@ -1,4 +1,4 @@
-"""What has become of an audit: status, report, list, cancel, and what survives the loss of Redis."""
+"""An audit after its submission: its status and report, lists, cancels, and what survives the loss of Redis."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -120,12 +120,12 @@ async def test_cancel_of_a_running_audit_tells_its_worker(http, redis, set_statu
 
 async def test_a_cancel_that_the_worker_never_answers_ends_by_itself(http, redis, set_status):
     identifier = await submit(http)
-    asked = time.time() - STOP_LIMIT_S - 1
+    canceled_s = time.time() - STOP_LIMIT_S - 1
     set_status(identifier, JobStatus.STARTED, started_at=datetime.now(UTC) - timedelta(hours=1), worker_name="gone")
-    redis.hset(state_key(identifier), "outcome", f"canceled {asked}")
+    redis.hset(state_key(identifier), "outcome", f"canceled {canceled_s}")
     audit = await get(http, identifier)
     assert audit.status == "canceled"
-    assert abs(audit.finished_at.timestamp() - asked) < 0.01
+    assert abs(audit.finished_at.timestamp() - canceled_s) < 0.01
     assert (await http.post("/audit", json=ASK)).status_code == 202
 
 
@@ -158,13 +158,13 @@ async def test_a_list_is_newest_first_in_pages_and_filtered(http, set_status):
         cursor, pages = page["next_cursor"], pages + 1
     assert (seen, pages) == (newest_first, 3)
 
-    async def found(**params):
+    async def listed(**params):
         return [audit["id"] for audit in (await http.get("/audit", params=params)).json()["audits"]]
 
-    assert await found(status="failed") == [ids[1]]
-    assert await found(model="VIT") == [other]
-    assert await found(model="resnet18", status="queued", limit=2) == [ids[4], ids[3]]
-    assert await found(model="nothing") == []
+    assert await listed(status="failed") == [ids[1]]
+    assert await listed(model="VIT") == [other]
+    assert await listed(model="resnet18", status="queued", limit=2) == [ids[4], ids[3]]
+    assert await listed(model="nothing") == []
 
 
 @pytest.mark.parametrize(

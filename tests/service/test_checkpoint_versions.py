@@ -1,4 +1,4 @@
-"""An audit of an operator's checkpoint is an audit of the content that it has when it is asked for."""
+"""An audit of an operator's checkpoint measures the content that the checkpoint has when the audit is submitted."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ MINE = ASK | {"weights": "checkpoint:mine"}
 
 @pytest.fixture
 def worker(redis) -> Iterator[dict[str, CheckpointVersion]]:
-    """What a worker that is running says of each checkpoint."""
+    """A running worker that answers for each checkpoint with what the test puts into this dict."""
     redis.sadd("rq:workers:audits", "rq:worker:one")
     redis.hset("rq:worker:one", "last_heartbeat", "x")
     says: dict[str, CheckpointVersion] = {}
@@ -76,5 +76,5 @@ async def test_a_worker_that_is_slow_is_asked_again(http, redis, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [{"weights": "untrained"}, {"checkpoint_version": "../x"}])
 async def test_a_version_is_of_a_checkpoint_and_nothing_else(http, wrong):
-    asked = MINE | {"checkpoint_version": "0f"} | wrong
-    assert is_problem(await http.post("/audit", json=asked), 422, "invalid-request")
+    body = MINE | {"checkpoint_version": "0f"} | wrong
+    assert is_problem(await http.post("/audit", json=body), 422, "invalid-request")

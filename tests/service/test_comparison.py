@@ -1,4 +1,4 @@
-"""Comparisons: what is refused and why, what the numbers are, and the figures of both."""
+"""Comparisons: which are refused and why, their numbers, and the figures of audits and of comparisons."""
 
 import math
 from itertools import permutations
@@ -16,7 +16,7 @@ NAMES = [f"model{n}" for n in range(12)]
 
 
 def scored(model: str, channel: float | None = 0.5, top1: float | None = None, **request) -> Report:
-    """The report of a model with that accuracy, all of whose scores are ``channel``."""
+    """The report of a model with the accuracy ``top1``. All of its scores are ``channel``."""
     report = report_of(AuditRequest(model=f"timm/{model}", **(METHOD | request)))
     changes = {"channel": channel, "layer": channel, "reason": "made up" if channel is None else None}
     parts = {
@@ -33,7 +33,7 @@ def scored(model: str, channel: float | None = 0.5, top1: float | None = None, *
 
 @pytest.fixture
 def stored(store_report):
-    """The ids of four models' stored reports, as a query has them; more accurate is more equivariant."""
+    """The ids of four models whose reports are stored. The more accurate a model, the more equivariant it is."""
     reports = [scored(f"m{n}", 0.2 * n, 70.0 + n) for n in range(1, 5)]
     for report in reports:
         store_report(report)
@@ -43,24 +43,24 @@ def stored(store_report):
 async def test_a_comparison_has_the_audits_in_the_order_asked_for(http, stored):
     order = [stored[2], stored[0], stored[3], stored[1]]
     answer = await http.get("/comparison", params={"audits": ",".join(order)})
-    found = Comparison.model_validate_json(answer.content)
-    assert [audit.id for audit in found.audits] == order
-    assert [audit.imagenet_top1 for audit in found.audits] == [73, 71, 74, 72]
-    assert found.audits[1].parts["Late"].rotation.channel == 0.2
-    assert found.method.translations_px == (1, 2)
-    assert found.accuracy["Pool"].translation.layer.spearman == 1
+    comparison = Comparison.model_validate_json(answer.content)
+    assert [audit.id for audit in comparison.audits] == order
+    assert [audit.imagenet_top1 for audit in comparison.audits] == [73, 71, 74, 72]
+    assert comparison.audits[1].parts["Late"].rotation.channel == 0.2
+    assert comparison.method.translations_px == (1, 2)
+    assert comparison.accuracy["Pool"].translation.layer.spearman == 1
     assert (await http.get(answer.url, headers={"If-None-Match": answer.headers["ETag"]})).status_code == 304
 
 
 async def test_accuracies_of_the_request_take_the_place_of_the_zoos(http, stored):
     answer = await http.get("/comparison", params={"audits": ",".join(stored), "top1": "60,,50.5,40"})
-    found = Comparison.model_validate_json(answer.content)
-    assert [audit.imagenet_top1 for audit in found.audits] == [60, 72, 50.5, 40]
-    assert found.accuracy["Pool"].translation.channel.spearman == pytest.approx(-0.8)
+    comparison = Comparison.model_validate_json(answer.content)
+    assert [audit.imagenet_top1 for audit in comparison.audits] == [60, 72, 50.5, 40]
+    assert comparison.accuracy["Pool"].translation.channel.spearman == pytest.approx(-0.8)
 
 
 @pytest.mark.parametrize(
-    ("audits", "top1", "said"),
+    ("audits", "top1", "words"),
     [
         ("{0}", None, "2 to 200 audits can be compared, not 1"),
         (",".join(["{0}"] * 201), None, "not 201"),
@@ -75,12 +75,12 @@ async def test_accuracies_of_the_request_take_the_place_of_the_zoos(http, stored
         ("{0},{1}", "7,1e1", "'1e1', of {1}"),
     ],
 )
-async def test_a_wrong_query_is_refused_and_says_why(http, stored, audits, top1, said):
+async def test_a_wrong_query_is_refused_and_says_why(http, stored, audits, top1, words):
     query = {"audits": audits.format(*stored)} | ({} if top1 is None else {"top1": top1})
     for path in ("/comparison", "/comparison/figures"):
         answer = await http.get(path, params=query)
         assert is_problem(answer, 422, "invalid-request")
-        assert said.format(*stored) in answer.json()["detail"]
+        assert words.format(*stored) in answer.json()["detail"]
         assert [error["field"] for error in answer.json()["errors"]] == ["audits" if top1 is None else "top1"]
 
 
@@ -159,17 +159,17 @@ def test_a_report_of_all_borders_and_both_similarities_compares_with_its_main_pa
 def test_spearman_its_interval_and_the_line_are_those_of_the_textbook():
     scores = [0.1, 0.4, 0.2, 0.5, 0.3, 0.6]
     top1 = [60.0, 70.0, 65.0, 75.0, 80.0, 77.0]
-    found = relate(dict(zip(NAMES, scores, strict=False)), dict(zip(NAMES, top1, strict=False)))
+    relation = relate(dict(zip(NAMES, scores, strict=False)), dict(zip(NAMES, top1, strict=False)))
     # Ranks 1 4 2 5 3 6 and 1 3 2 4 6 5: the squared differences are 0 1 0 1 9 1.
     rho = 1 - 6 * 12 / (6 * 35)
-    assert found.spearman == pytest.approx(rho)
+    assert relation.spearman == pytest.approx(rho)
     half = 1.959964 * math.sqrt((1 + rho**2 / 2) / 3)
-    assert found.interval == pytest.approx((math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)))
+    assert relation.interval == pytest.approx((math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)))
     slope, intercept = np.polyfit(top1, scores, 1)
-    assert (found.slope, found.intercept) == pytest.approx((slope, intercept))
-    assert found.residuals["model4"] == pytest.approx(0.3 - intercept - slope * 80)
-    assert sum(found.residuals.values()) == pytest.approx(0)
-    assert found.models == 6
+    assert (relation.slope, relation.intercept) == pytest.approx((slope, intercept))
+    assert relation.residuals["model4"] == pytest.approx(0.3 - intercept - slope * 80)
+    assert sum(relation.residuals.values()) == pytest.approx(0)
+    assert relation.models == 6
 
 
 def test_the_p_value_of_few_models_counts_all_their_pairings():
@@ -177,8 +177,8 @@ def test_the_p_value_of_few_models_counts_all_their_pairings():
     sums = [np.dot(stats.rankdata(scores), np.take(stats.rankdata(top1), order)) for order in permutations(range(5))]
     seen = np.dot(stats.rankdata(scores), stats.rankdata(top1))
     expected = 2 * min(np.mean(np.array(sums) >= seen), np.mean(np.array(sums) <= seen))
-    found = relate(dict(zip(NAMES, (s / 10 for s in scores), strict=False)), dict(zip(NAMES, top1, strict=False)))
-    assert found.p_value == pytest.approx(expected)
+    relation = relate(dict(zip(NAMES, (s / 10 for s in scores), strict=False)), dict(zip(NAMES, top1, strict=False)))
+    assert relation.p_value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("models", [12, 29, 30, 100])
@@ -187,11 +187,11 @@ def test_the_p_value_is_near_that_of_students_t(models):
     top1 = rng.normal(size=models)
     scores = np.clip(0.5 + 0.1 * rng.normal(size=models) + 0.04 * top1, 0, 1)
     names = [str(n) for n in range(models)]
-    found = relate(dict(zip(names, scores, strict=True)), dict(zip(names, top1, strict=True)))
+    relation = relate(dict(zip(names, scores, strict=True)), dict(zip(names, top1, strict=True)))
     expected = stats.spearmanr(top1, scores)
-    assert found.spearman == pytest.approx(expected.statistic)
+    assert relation.spearman == pytest.approx(expected.statistic)
     tolerance = 1e-12 if models >= 30 else 0.02
-    assert found.p_value == pytest.approx(expected.pvalue, abs=tolerance)
+    assert relation.p_value == pytest.approx(expected.pvalue, abs=tolerance)
 
 
 def test_the_interval_covers_the_true_correlation():
@@ -208,7 +208,7 @@ def test_the_interval_covers_the_true_correlation():
 
 
 @pytest.mark.parametrize(
-    ("scores", "top1", "models", "said"),
+    ("scores", "top1", "models", "words"),
     [
         ([0.1, 0.2, 0.3, 0.4], [70, None, 71, None], 2, "2 of 4 audits have both"),
         ([0.1, None, 0.3, 0.4], [70, 72, 71, 73], 3, "3 of 4 audits have both"),
@@ -216,18 +216,24 @@ def test_the_interval_covers_the_true_correlation():
         ([0.1, 0.2, 0.3, 0.4], [70, 70, 70, 70], 4, "The top-1 accuracy is the same for all 4"),
     ],
 )
-def test_what_cannot_be_computed_is_null_and_says_why(scores, top1, models, said):
-    found = relate(dict(zip(NAMES, scores, strict=False)), dict(zip(NAMES, top1, strict=False)))
-    assert found.models == models
-    assert (found.spearman, found.interval, found.p_value, found.slope, found.residuals) == (None, None, None, None, {})
-    assert said in found.reason
+def test_what_cannot_be_computed_is_null_and_says_why(scores, top1, models, words):
+    relation = relate(dict(zip(NAMES, scores, strict=False)), dict(zip(NAMES, top1, strict=False)))
+    assert relation.models == models
+    assert (relation.spearman, relation.interval, relation.p_value, relation.slope, relation.residuals) == (
+        None,
+        None,
+        None,
+        None,
+        {},
+    )
+    assert words in relation.reason
 
 
 def test_a_perfect_order_has_no_interval():
-    found = relate(dict(zip(NAMES, [0.4, 0.3, 0.2, 0.1], strict=False)), dict(zip(NAMES, range(4), strict=False)))
-    assert (found.spearman, found.interval) == (-1, None)
-    assert found.p_value == pytest.approx(2 / 24)
-    assert found.reason
+    relation = relate(dict(zip(NAMES, [0.4, 0.3, 0.2, 0.1], strict=False)), dict(zip(NAMES, range(4), strict=False)))
+    assert (relation.spearman, relation.interval) == (-1, None)
+    assert relation.p_value == pytest.approx(2 / 24)
+    assert relation.reason
 
 
 async def test_figures_of_an_audit_and_of_a_comparison(http, stored):

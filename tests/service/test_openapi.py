@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: a fuzzer that believes it finds nothing that it does not say."""
+"""The OpenAPI document is true: a fuzzer gets no answer that the document does not describe."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""POST /audit: what is accepted, what is refused, and what runs again."""
+"""POST /audit: which requests are accepted, which are refused, and which audits run again."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -139,9 +139,9 @@ async def test_json_that_is_no_object_is_422(http, body):
     assert is_problem(answer, 422, "invalid-request")
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-async def test_a_form_of_another_site_is_415(http, kind):
-    answer = await http.post("/audit", content=json.dumps(ASK), headers={"Content-Type": kind})
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_a_form_of_another_site_is_415(http, content_type):
+    answer = await http.post("/audit", content=json.dumps(ASK), headers={"Content-Type": content_type})
     assert is_problem(answer, 415, "unsupported-media-type")
 
 

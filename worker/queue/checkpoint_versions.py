@@ -1,7 +1,7 @@
-"""Which content the operator's checkpoints have now: the service asks before it accepts an audit of one, so that a file
-that was replaced is never answered with the report of the one before.
+"""Tell the service which content the operator's checkpoints have now.
 
-It runs beside the audits, in a process of its own, and only reads files.
+The service asks before it accepts an audit of a checkpoint, so that a replaced file is never answered with the report
+of the file before it. This runs beside the audits, in a process of its own that only reads files.
 """
 
 import logging
@@ -19,36 +19,41 @@ from worker.zoo import checkpoints
 
 log = logging.getLogger("zooaudit.worker")
 
-PATIENCE_S = 5
-"""Between two looks at a Redis that asks nothing, or does not answer."""
+POLL_S = 5
+"""How long one wait for a question lasts, and the pause after an error of Redis."""
 KEEP_S = 60
-"""An answer that nobody has fetched by then is not wanted any more."""
+"""How long an answer stays in Redis: the service no longer waits for it then."""
 
 
-def serve(redis_url: str, where: str | None) -> None:
-    """Answers for the checkpoints in ``where``, a folder or a bucket, until the process that started this one ends."""
+def answer_service(redis_url: str, location: str | None) -> None:
+    """Answer the service's questions until the parent process ends.
+
+    ``location`` is the folder or the bucket that holds the checkpoints.
+    """
     die_with_parent(os.getppid())
-    redis: Any = Redis.from_url(redis_url, socket_timeout=3 * PATIENCE_S)
+    redis: Any = Redis.from_url(redis_url, socket_timeout=3 * POLL_S)
     while True:
         try:
-            if (question := redis.blpop([WANTED_VERSIONS_KEY], timeout=PATIENCE_S)) is None:
+            popped = redis.blpop([WANTED_VERSIONS_KEY], timeout=POLL_S)
+            if popped is None:
                 continue
-            token, _, name = question[1].decode().partition(" ")
+            _key, question = popped
+            token, _, name = question.decode().partition(" ")
             with redis.pipeline() as pipe:
-                pipe.rpush(version_key(token), version_of(name, where).model_dump_json())
+                pipe.rpush(version_key(token), checkpoint_version(name, location).model_dump_json())
                 pipe.expire(version_key(token), KEEP_S)
                 pipe.execute()
         except RedisError as error:
-            log.warning("versions: Redis: %s", error)
-            time.sleep(PATIENCE_S)
+            log.warning("checkpoint versions: Redis does not answer: %s", error)
+            time.sleep(POLL_S)
 
 
-def version_of(name: str, where: str | None) -> CheckpointVersion:
-    """The version of that checkpoint, or why it has none."""
+def checkpoint_version(name: str, location: str | None) -> CheckpointVersion:
+    """The version of the checkpoint ``name``, or the problem that it has none."""
     try:
-        return CheckpointVersion(version=checkpoints.version(name, where))
+        return CheckpointVersion(version=checkpoints.version(name, location))
     except AuditError as error:
         return CheckpointVersion(error=error.problem)
     except Exception as error:
-        log.exception("version of %s", name)
+        log.exception("version of checkpoint %s", name)
         return CheckpointVersion(error=problem("internal-error", f"{type(error).__name__}"))

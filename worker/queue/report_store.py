@@ -1,4 +1,4 @@
-"""The report store: where a worker puts the reports."""
+"""The report store, into which a worker puts the reports."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,18 +10,18 @@ from zooaudit.contract import Report, report_key
 
 
 def open_store(location: str) -> ObjectStore:
-    """The report store: a local folder, or a URL such as ``s3://bucket/prefix``."""
+    """Open the report store in a local folder, or at a URL such as ``s3://bucket/prefix``."""
     if "://" not in location:
         return LocalStore(Path(location).absolute(), mkdir=True)
     return from_url(
         location,
-        client_options={"timeout": "60s", "allow_http": True},  # if AWS_ENDPOINT_URL says so
+        client_options={"timeout": "60s", "allow_http": True},  # if AWS_ENDPOINT_URL is http:
         retry_config={"retry_timeout": timedelta(minutes=5)},
     )
 
 
 def stored_report(store: ObjectStore, identifier: str) -> Report | None:
-    """The report of that audit, if the store has it whole."""
+    """The report of an audit; None when the store has none, or only a damaged one."""
     try:
         report = Report.model_validate_json(bytes(obstore.get(store, report_key(identifier)).bytes()))
     except (FileNotFoundError, ValidationError):

@@ -1,4 +1,4 @@
-"""The list of audits: sorted, filtered, counted, paged by cursor and by offset, and never stale."""
+"""The rows of all audits: sorted, filtered, counted, paged by cursor and by offset, and never stale."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from rq.job import JobStatus
 from zooaudit.contract import AuditRequest, Sort, Status, state_key
 
 from service import cursors
-from service.listing import Listing
+from service.audit_rows import AuditRows
 from service.queue import AuditQueue
 from tests.fakes import ASK, is_problem, report_of
 
@@ -24,8 +24,8 @@ def queue(redis) -> AuditQueue:
 
 
 @pytest.fixture
-def listing(queue) -> Listing:
-    return Listing(queue)
+def audit_rows(queue) -> AuditRows:
+    return AuditRows(queue)
 
 
 def nothing(_: str) -> None:
@@ -38,7 +38,7 @@ def submit(queue: AuditQueue, seed: int, model: str = MODELS[0]) -> str:
 
 @pytest.fixture
 def mixed(queue, redis, set_status) -> list[str]:
-    """Forty audits of all kinds, in the order in which they were accepted; durations and times come more than once."""
+    """Forty audits of every status, in the order in which they were accepted; some durations and times are equal."""
     chance = random.Random(0)
     ids = []
     for seed in range(40):
@@ -58,31 +58,31 @@ def mixed(queue, redis, set_status) -> list[str]:
     return ids
 
 
-def walk(listing: Listing, limit: int, **query) -> list[str]:
-    """All ids, page by page, by cursor."""
+def walk(audit_rows: AuditRows, limit: int, **query) -> list[str]:
+    """The ids of all pages, each reached by the cursor of the page before."""
     seen, after = [], None
     while True:
-        page = listing.page(limit=limit, after=after, **query)
+        page = audit_rows.page(limit=limit, after=after, **query)
         seen += [row.id for row in page.rows]
         if page.last is None:
             return seen
-        after = cursors.read(cursors.write(page.last), query["sort"])
+        after = cursors.decode(cursors.encode(page.last), query["sort"])
 
 
 @pytest.mark.parametrize("sort", get_args(Sort))
-def test_every_order_is_total_and_the_same_by_cursor_and_by_offset(listing, queue, mixed, sort):
+def test_every_order_is_total_and_the_same_by_cursor_and_by_offset(audit_rows, queue, mixed, sort):
     audits = queue.read(mixed)
-    whole = [row.id for row in listing.page(sort, limit=100).rows]
+    whole = [row.id for row in audit_rows.page(sort, limit=100).rows]
     assert sorted(whole) == sorted(mixed)
-    assert walk(listing, 7, sort=sort) == whole
-    assert [row.id for at in range(0, 40, 7) for row in listing.page(sort, limit=7, offset=at).rows] == whole
+    assert walk(audit_rows, 7, sort=sort) == whole
+    assert [row.id for at in range(0, 40, 7) for row in audit_rows.page(sort, limit=7, offset=at).rows] == whole
 
     def value(audit):
         return {
             "model": audit.request.model.lower(),
             "status": list(Status).index(audit.status),
             "duration": audit.started_at and audit.finished_at and audit.finished_at - audit.started_at,
-            "created": {row.id: row.created for row in listing.page(limit=100).rows}[audit.id],
+            "created": {row.id: row.created_s for row in audit_rows.page(limit=100).rows}[audit.id],
         }[sort.strip("-")]
 
     values = [value(audits[identifier]) for identifier in whole]
@@ -91,62 +91,62 @@ def test_every_order_is_total_and_the_same_by_cursor_and_by_offset(listing, queu
     assert known == sorted(known, reverse=sort.startswith("-"))
 
 
-def test_rows_say_what_the_audits_say(listing, queue, mixed):
+def test_rows_say_what_the_audits_say(audit_rows, queue, mixed):
     audits = queue.read(mixed)
     assert {audit.status for audit in audits.values()} == set(Status)
-    for row in listing.page(limit=100).rows:
+    for row in audit_rows.page(limit=100).rows:
         audit = audits[row.id]
         assert (row.model, row.status) == (audit.request.model, audit.status)
-        assert (row.started, row.finished) == (audit.started_at, audit.finished_at)
+        assert (row.started_at, row.finished_at) == (audit.started_at, audit.finished_at)
 
 
-def test_filters_count_what_they_leave(listing, queue, mixed):
+def test_filters_count_what_they_leave(audit_rows, queue, mixed):
     audits = queue.read(mixed).values()
     wanted = {Status.FAILED, Status.RUNNING}
-    page = listing.page("model", wanted, "RESNET", limit=2)
+    page = audit_rows.page("model", wanted, "RESNET", limit=2)
     expected = [a for a in audits if a.status in wanted and "resnet" in a.request.model.lower()]
     assert (len(page.rows), page.total) == (2, len(expected))
-    assert set(walk(listing, 2, sort="model", statuses=wanted, model="RESNET")) == {audit.id for audit in expected}
-    assert listing.page(model="nothing").total == 0
+    assert set(walk(audit_rows, 2, sort="model", statuses=wanted, model="RESNET")) == {audit.id for audit in expected}
+    assert audit_rows.page(model="nothing").total == 0
 
 
-def test_a_cursor_stays_true_while_audits_come_and_go(listing, queue, redis):
+def test_a_cursor_stays_true_while_audits_come_and_go(audit_rows, queue, redis):
     ids = [submit(queue, seed) for seed in range(6)]
-    page = listing.page(limit=2)
+    page = audit_rows.page(limit=2)
     assert [row.id for row in page.rows] == [ids[5], ids[4]]
     submit(queue, 6)
     redis.zrem("zooaudit:audits", ids[4])
-    listing.expire()
-    assert [row.id for row in listing.page(limit=2, after=page.last).rows] == [ids[3], ids[2]]
+    audit_rows.expire()
+    assert [row.id for row in audit_rows.page(limit=2, after=page.last).rows] == [ids[3], ids[2]]
 
 
-def test_only_what_may_have_changed_is_read_again(listing, queue, mixed, monkeypatch):
+def test_only_what_may_have_changed_is_read_again(audit_rows, queue, mixed, monkeypatch):
     read: list[str] = []
     rows = queue.rows
     monkeypatch.setattr(queue, "rows", lambda created: read.extend(created) or rows(created))
-    listing.page()
+    audit_rows.page()
     assert sorted(read) == sorted(mixed)
     read.clear()
-    listing.page()
+    audit_rows.page()
     assert read == []
-    listing.expire()
-    running = {row.id for row in listing.page(limit=100).rows if row.status is Status.RUNNING}
+    audit_rows.expire()
+    running = {row.id for row in audit_rows.page(limit=100).rows if row.status is Status.RUNNING}
     assert set(read) == running
     read.clear()
-    again = next(row.id for row in listing.page(limit=100).rows if row.status is Status.FAILED)
+    again = next(row.id for row in audit_rows.page(limit=100).rows if row.status is Status.FAILED)
     queue.submit(queue.read([again])[again].request, nothing)
     new = submit(queue, 99)
-    listing.expire()
-    assert {row.id for row in listing.page(limit=100).rows if row.status is Status.QUEUED} >= {again, new}
+    audit_rows.expire()
+    assert {row.id for row in audit_rows.page(limit=100).rows if row.status is Status.QUEUED} >= {again, new}
     assert set(read) == running | {again, new}
 
 
-def test_what_a_worker_or_a_cancel_does_is_seen(listing, queue, redis, set_status):
+def test_what_a_worker_or_a_cancel_does_is_seen(audit_rows, queue, redis, set_status):
     taken, canceled = (submit(queue, seed) for seed in range(2))
 
     def statuses():
-        listing.expire()
-        return {row.id: row.status for row in listing.page().rows}
+        audit_rows.expire()
+        return {row.id: row.status for row in audit_rows.page().rows}
 
     assert statuses() == {taken: Status.QUEUED, canceled: Status.QUEUED}
     set_status(taken, JobStatus.STARTED, started_at=datetime.now(UTC))
@@ -158,24 +158,24 @@ def test_what_a_worker_or_a_cancel_does_is_seen(listing, queue, redis, set_statu
     assert statuses() == {}
 
 
-def test_rows_are_renewed_in_time_without_being_told(listing, queue, monkeypatch):
+def test_rows_are_renewed_in_time_without_being_told(audit_rows, queue, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("service.listing.time.monotonic", lambda: now[0])
-    assert listing.page().total == 0
+    monkeypatch.setattr("service.audit_rows.time.monotonic", lambda: now[0])
+    assert audit_rows.page().total == 0
     submit(queue, 0)
     now[0] += 0.4
-    assert listing.page().total == 0
+    assert audit_rows.page().total == 0
     now[0] += 0.2
-    assert listing.page().total == 1
+    assert audit_rows.page().total == 1
 
 
-def test_a_look_that_failed_is_made_again(listing, queue, monkeypatch):
+def test_a_look_that_failed_is_made_again(audit_rows, queue, monkeypatch):
     submit(queue, 0)
     with monkeypatch.context() as broken:
         broken.setattr(queue, "index", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            listing.page()
-    assert listing.page().total == 1
+            audit_rows.page()
+    assert audit_rows.page().total == 1
 
 
 async def test_the_endpoint_sorts_filters_and_pages(http, set_status):
@@ -187,17 +187,17 @@ async def test_the_endpoint_sorts_filters_and_pages(http, set_status):
         ended = START + timedelta(seconds=seconds)
         set_status(identifier, JobStatus.FINISHED, started_at=START, ended_at=ended)
 
-    async def found(**params):
+    async def listed(**params):
         page = (await http.get("/audit", params=params)).json()
         return [audit["id"] for audit in page["audits"]], page["total"]
 
-    assert await found() == ([vit, quick, slow], 3)
-    assert await found(sort="created") == ([slow, quick, vit], 3)
-    assert await found(sort="duration") == ([quick, slow, vit], 3)
-    assert await found(sort="-duration", limit=1) == ([slow], 3)
-    assert await found(sort="-model", limit=1, offset=1) == ([quick], 3)
-    assert await found(status="queued,succeeded", model="RESNET") == ([quick, slow], 2)
-    assert await found(offset=5) == ([], 3)
+    assert await listed() == ([vit, quick, slow], 3)
+    assert await listed(sort="created") == ([slow, quick, vit], 3)
+    assert await listed(sort="duration") == ([quick, slow, vit], 3)
+    assert await listed(sort="-duration", limit=1) == ([slow], 3)
+    assert await listed(sort="-model", limit=1, offset=1) == ([quick], 3)
+    assert await listed(status="queued,succeeded", model="RESNET") == ([quick, slow], 2)
+    assert await listed(offset=5) == ([], 3)
     first = (await http.get("/audit?sort=-duration&limit=2")).json()
     rest = (await http.get("/audit", params={"sort": "-duration", "cursor": first["next_cursor"]})).json()
     assert [audit["id"] for audit in rest["audits"]] == [vit]
@@ -215,11 +215,11 @@ async def test_an_audit_that_moved_on_is_not_shown_under_its_old_status(http, se
     assert (await http.get("/audit?status=queued")).json()["audits"] == []
 
 
-def test_restored_audits_are_listed(listing, queue, redis: Redis):
-    assert listing.page().total == 0
+def test_restored_audits_are_listed(audit_rows, queue, redis: Redis):
+    assert audit_rows.page().total == 0
     report = report_of(AuditRequest(**ASK), START)
     queue.restore(report)
-    listing.expire()
-    (row,) = listing.page().rows
-    assert (row.id, row.status, row.created) == (report.id, Status.SUCCEEDED, START.timestamp())
+    audit_rows.expire()
+    (row,) = audit_rows.page().rows
+    assert (row.id, row.status, row.created_s) == (report.id, Status.SUCCEEDED, START.timestamp())
     assert redis.zcard("zooaudit:audits") == 1

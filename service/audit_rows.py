@@ -1,0 +1,144 @@
+"""The rows of all audits: sorted, filtered, counted and paged in memory, and brought up to date when a page is read.
+
+Redis sorts audits only by the time at which they were accepted. Ten thousand slim rows take a few megabytes here, and
+one look at the index tells which of them must be read again.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from zooaudit.contract import Sort, Status
+
+from service.queue import AuditQueue, AuditRow
+
+REFRESH_S = 0.5
+"""How old the rows may be, in seconds. What this process has changed itself is seen at once: see AuditRows.expire."""
+
+SortValue = float | str | None
+STATUS_RANK = {status: rank for rank, status in enumerate(Status)}
+
+
+def _duration_s(row: AuditRow) -> float | None:
+    return (row.finished_at - row.started_at).total_seconds() if row.started_at and row.finished_at else None
+
+
+SORT_VALUES: dict[str, Callable[[AuditRow], SortValue]] = {
+    "created": lambda row: row.created_s,
+    "model": lambda row: row.model.lower(),
+    "status": lambda row: STATUS_RANK[row.status],
+    "duration": _duration_s,
+}
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a row stands in a sorted list. It holds even when the row itself is gone."""
+
+    sort: Sort
+    value: SortValue
+    created_s: float
+    id: str
+
+
+@dataclass(frozen=True)
+class RowPage:
+    """One page of a sorted list. ``total`` counts all rows that match; ``last`` is the position of the page's last row,
+    None when no row follows it."""
+
+    rows: list[AuditRow]
+    total: int
+    last: Position | None
+
+
+class AuditRows:
+    """The rows of all audits. Raises ``redis.RedisError`` when Redis does not answer."""
+
+    def __init__(self, queue: AuditQueue) -> None:
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._rows: dict[str, AuditRow] = {}
+        self._fresh_until = 0.0
+
+    def expire(self) -> None:
+        """Make the next page read what has just been changed."""
+        self._fresh_until = 0.0
+
+    def page(
+        self,
+        sort: Sort = "-created",
+        statuses: Collection[Status] = (),
+        model: str = "",
+        limit: int = 50,
+        offset: int = 0,
+        after: Position | None = None,
+    ) -> RowPage:
+        """Return up to ``limit`` rows, leaving out the first ``offset`` after the position ``after``.
+
+        A row matches when it has one of the ``statuses`` (none given: any) and its model's name contains ``model``.
+        Rows of equal value are sorted newest first; rows without a value come last in either direction.
+        """
+        name_part = model.lower()
+        matching = [
+            row
+            for row in self._refreshed().values()
+            if (not statuses or row.status in statuses) and name_part in row.model.lower()
+        ]
+        ordered = _ordered(matching, sort)
+        following = ordered if after is None else [row for row in ordered if _follows(row, after)]
+        rows = following[offset : offset + limit]
+        more = len(following) > offset + limit
+        return RowPage(rows, len(matching), _position(rows[-1], sort) if more and rows else None)
+
+    def _refreshed(self) -> dict[str, AuditRow]:
+        with self._lock:
+            if time.monotonic() >= self._fresh_until:
+                # Set before reading, so that a change during the read makes the next page read again.
+                self._fresh_until = time.monotonic() + REFRESH_S
+                try:
+                    self._refresh()
+                except BaseException:
+                    self.expire()
+                    raise
+            return self._rows
+
+    def _refresh(self) -> None:
+        """Read the index, and the rows of all audits that may have changed since they were read."""
+        created_s, waiting = self._queue.index()
+        known = self._rows
+
+        def is_unchanged(identifier: str) -> bool:
+            row = known.get(identifier)
+            if row is None or row.created_s != created_s[identifier]:
+                return False
+            return row.status.final or (row.status is Status.QUEUED and identifier in waiting)
+
+        kept = {identifier: known[identifier] for identifier in created_s if is_unchanged(identifier)}
+        changed = {identifier: at for identifier, at in created_s.items() if identifier not in kept}
+        merged = kept | {row.id: row for row in self._queue.rows(changed)}
+        self._rows = {identifier: merged[identifier] for identifier in created_s if identifier in merged}
+
+
+def _ordered(rows: list[AuditRow], sort: Sort) -> list[AuditRow]:
+    value = SORT_VALUES[sort.removeprefix("-")]
+    newest_first = sorted(rows, key=lambda row: (row.created_s, row.id), reverse=True)
+    if sort == "-created":
+        return newest_first
+    valued = [row for row in newest_first if value(row) is not None]
+    ordered = sorted(valued, key=value, reverse=sort.startswith("-"))  # type: ignore[arg-type]
+    return ordered + [row for row in newest_first if value(row) is None]
+
+
+def _follows(row: AuditRow, position: Position) -> bool:
+    """Whether ``row`` comes after ``position`` in the list that the position belongs to."""
+    value = SORT_VALUES[position.sort.removeprefix("-")](row)
+    if value == position.value:
+        return (row.created_s, row.id) < (position.created_s, position.id)
+    if value is None or position.value is None:
+        return value is None
+    return (value < position.value) is position.sort.startswith("-")  # type: ignore[operator]
+
+
+def _position(row: AuditRow, sort: Sort) -> Position:
+    return Position(sort, SORT_VALUES[sort.removeprefix("-")](row), row.created_s, row.id)

@@ -1,0 +1,262 @@
+"""Accept, find, list and cancel audits. Every change that could race with another is one MULTI under WATCH."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import WatchError
+from redis.retry import Retry as ConnectionRetry
+from rq import Queue, Retry, Worker
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
+from zooaudit.contract import (
+    CATALOGUE_KEY,
+    INDEX_KEY,
+    JOB,
+    QUEUE,
+    Audit,
+    AuditRequest,
+    Catalogue,
+    Progress,
+    Report,
+    Status,
+    audit_id,
+    request_of,
+    state_key,
+)
+
+from service.queue.job_reading import ROW_FIELDS, STATUS_OF_JOB, AuditRow, read_audit, read_row, skip_unreadable
+
+ATTEMPTS = 3
+"""How many times a worker or its process may die on an audit before the audit fails."""
+DAY_S = 86_400
+JOBS_PER_PIPELINE = 1000
+RESTORED_KEY = "zooaudit:restored"
+"""Redis key that exists once Redis holds all finished audits of the report store; it is lost when Redis is emptied."""
+
+
+@dataclass(frozen=True)
+class QueueLoad:
+    """How many workers are alive and how many audits wait and run now."""
+
+    workers: int
+    queued: int
+    running: int
+
+
+def connect(url: str) -> Redis:
+    """A connection to Redis that gives up within seconds, since an HTTP request waits for it."""
+    retry = ConnectionRetry(ExponentialBackoff(cap=0.2, base=0.05), 2)
+    return Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=retry, health_check_interval=30)
+
+
+class AuditQueue:
+    """All audits that were accepted. Every method raises ``redis.RedisError`` when Redis does not answer."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
+        self._queue = Queue(QUEUE, connection=connection, serializer="json", default_timeout=DAY_S)
+        self._catalogue: tuple[bytes, Catalogue] | None = None
+
+    def submit(self, request: AuditRequest, load_report: Callable[[str], Report | None]) -> tuple[Audit, bool]:
+        """Return the audit of ``request`` and whether this call enqueued it.
+
+        ``load_report`` reads a report from the report store, by id: a finished audit whose report is still stored does
+        not run again.
+        """
+        identifier = audit_id(request)
+        while True:
+            with self._redis.pipeline() as pipe:
+                pipe.watch(Job.key_for(identifier))
+                audit = self.get(identifier)
+                if audit is not None and not audit.status.final:
+                    if not self._cancel_requested(identifier):
+                        return audit, False
+                    time.sleep(0.1)  # the audit ends within STOP_LIMIT_S and can then run again
+                    continue
+                if audit is None or audit.status is Status.SUCCEEDED:
+                    report = load_report(identifier)
+                    if report is not None:
+                        return audit or self.restore(report), False
+                self._forget(identifier, pipe)
+                job = self._new_job(identifier, request, JobStatus.QUEUED)
+                pipe.zadd(INDEX_KEY, {identifier: job.created_at.timestamp()})
+                self._queue.enqueue_job(job, pipeline=pipe)
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue  # somebody else has just submitted the same request
+            return read_audit(job, {}), True
+
+    def get(self, identifier: str) -> Audit | None:
+        """The audit, or None when the queue does not know it."""
+        return next(iter(self.read([identifier]).values()), None)
+
+    def cancel(self, identifier: str) -> tuple[Audit, bool] | None:
+        """Cancel an audit. Return it, and whether it is canceled or will be within STOP_LIMIT_S.
+
+        Returns None when the queue does not know the audit.
+        """
+        audit = self.get(identifier)
+        if audit is None:
+            return None
+        if audit.status.final:
+            return audit, audit.status is Status.CANCELED
+        first = self._redis.hsetnx(state_key(identifier), "outcome", f"canceled {time.time()}")
+        if not first and not self._cancel_requested(identifier):
+            return self.get(identifier) or audit, False  # too late: the worker is storing the report
+        self._withdraw(identifier)
+        return self.get(identifier) or audit, True
+
+    def index(self) -> tuple[dict[str, float], set[str]]:
+        """The time at which each audit was accepted, in seconds, oldest first, and the ids that wait in the queue."""
+        with self._redis.pipeline() as pipe:
+            pipe.zrange(INDEX_KEY, 0, -1, withscores=True)
+            pipe.lrange(self._queue.key, 0, -1)
+            scores, waiting = pipe.execute()
+        return {member.decode(): score for member, score in scores}, {member.decode() for member in waiting}
+
+    def rows(self, created_s: Mapping[str, float]) -> Iterator[AuditRow]:
+        """Read the rows of audits, given the time at which each was accepted; an unreadable job has no row."""
+        identifiers = list(created_s)
+        for start in range(0, len(identifiers), JOBS_PER_PIPELINE):
+            batch = identifiers[start : start + JOBS_PER_PIPELINE]
+            with self._redis.pipeline(transaction=False) as pipe:
+                for identifier in batch:
+                    pipe.hmget(Job.key_for(identifier), ROW_FIELDS)
+                    pipe.hmget(state_key(identifier), "outcome")
+                answers = pipe.execute()
+            for identifier, fields, (outcome,) in zip(batch, answers[::2], answers[1::2], strict=True):
+                with skip_unreadable(identifier):
+                    yield read_row(identifier, created_s[identifier], fields, outcome, self._redis)
+
+    def read(self, identifiers: Sequence[str]) -> dict[str, Audit]:
+        """The audits with these ids, by id; a missing or unreadable job has none."""
+        jobs = Job.fetch_many(identifiers, connection=self._redis, serializer="json")
+        with self._redis.pipeline(transaction=False) as pipe:
+            for identifier in identifiers:
+                pipe.hgetall(state_key(identifier))
+            states = pipe.execute()
+        audits = {}
+        for identifier, job, state in zip(identifiers, jobs, states, strict=True):
+            if job is not None:
+                with skip_unreadable(identifier):
+                    audits[identifier] = read_audit(job, state)
+        return audits
+
+    def restore(self, report: Report) -> Audit:
+        """Put a finished audit that Redis has lost back into Redis, as its report describes it."""
+        timing = report.timing
+        job = self._new_job(report.id, request_of(report), JobStatus.FINISHED)
+        job.created_at = job.started_at = timing.started_at.astimezone(UTC)
+        job.ended_at = timing.finished_at.astimezone(UTC)
+        done = Progress(phase="done", done=timing.forward_images, total=timing.forward_images).model_dump_json()
+        with self._redis.pipeline() as pipe:
+            pipe.watch(job.key)
+            if pipe.exists(job.key):
+                pipe.unwatch()
+            else:
+                pipe.multi()
+                job.save(pipeline=pipe)
+                pipe.hset(state_key(report.id), "progress", done)
+                pipe.zadd(INDEX_KEY, {report.id: job.created_at.timestamp()})
+                # If another process restores the same audit or submits it anew, its job is as good as this one.
+                with suppress(WatchError):
+                    pipe.execute()
+        return self.get(report.id) or read_audit(job, {b"progress": done.encode()})
+
+    def missing(self, identifiers: list[str]) -> list[str]:
+        """Those of these ids that have no job in Redis."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for identifier in identifiers:
+                pipe.exists(Job.key_for(identifier))
+            return [identifier for identifier, known in zip(identifiers, pipe.execute(), strict=True) if not known]
+
+    def is_restored(self) -> bool:
+        """Whether :meth:`mark_restored` was called since Redis was last empty."""
+        return bool(self._redis.exists(RESTORED_KEY))
+
+    def mark_restored(self) -> None:
+        """Note in Redis that it holds all finished audits of the report store."""
+        self._redis.set(RESTORED_KEY, "1")
+
+    def catalogue(self) -> Catalogue | None:
+        """The catalogue that a worker has published; None when no worker has published one."""
+        version = self._redis.hget(CATALOGUE_KEY, "version")
+        if version is None:
+            return None
+        if self._catalogue is None or self._catalogue[0] != version:
+            content = self._redis.hget(CATALOGUE_KEY, "json")
+            if content is None:
+                return None
+            self._catalogue = (version, Catalogue.model_validate_json(content))
+        return self._catalogue[1]
+
+    def load(self) -> QueueLoad:
+        """Count workers and audits now.
+
+        RQ's own counters also clean up, and two cleanups at the same time put a job back twice, so this avoids them.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in Worker.all_keys(queue=self._queue):
+                pipe.hmget(key, "last_heartbeat", "death")
+            workers = sum(bool(heartbeat) and not death for heartbeat, death in pipe.execute())
+        running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
+        return QueueLoad(workers, self._redis.llen(self._queue.key), running)
+
+    def _cancel_requested(self, identifier: str) -> bool:
+        return (self._redis.hget(state_key(identifier), "outcome") or b"").startswith(b"canceled")
+
+    def _withdraw(self, identifier: str) -> None:
+        """Take a queued job out of the queue, or tell the worker of a running job to stop it."""
+        with self._redis.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(Job.key_for(identifier))
+                    job = Job.fetch(identifier, connection=self._redis, serializer="json")
+                    if job.get_status(refresh=False) is JobStatus.STARTED:
+                        send_stop_job_command(self._redis, identifier, serializer="json")
+                    elif STATUS_OF_JOB[job.get_status(refresh=False)] is Status.QUEUED:
+                        pipe.multi()
+                        job.cancel(pipeline=pipe)
+                        pipe.execute()
+                    return
+                except WatchError:
+                    continue  # a worker has just taken the job
+                except (NoSuchJobError, InvalidJobOperation):
+                    return  # the job has ended meanwhile
+
+    def _forget(self, identifier: str, pipe: Any) -> None:
+        """Begin a MULTI that removes every trace of an earlier run, also the entries that a dead worker left behind."""
+        started = self._queue.started_job_registry
+        prefix = f"{identifier}:".encode()
+        entries = [entry for entry in self._redis.zrange(started.key, 0, -1) if entry.startswith(prefix)]
+        pipe.multi()
+        pipe.delete(Job.key_for(identifier), state_key(identifier), f"rq:executions:{identifier}")
+        pipe.delete(f"rq:results:{identifier}")
+        pipe.lrem(self._queue.key, 0, identifier)
+        pipe.lrem(self._queue.intermediate_queue_key, 0, identifier)
+        for registry in (self._queue.failed_job_registry, self._queue.canceled_job_registry):
+            pipe.zrem(registry.key, identifier)
+        pipe.zrem(self._queue.finished_job_registry.key, identifier)
+        if entries:
+            pipe.zrem(started.key, *entries)
+
+    def _new_job(self, identifier: str, request: AuditRequest, status: JobStatus) -> Job:
+        return self._queue.create_job(
+            JOB,
+            args=[request.model_dump(mode="json")],
+            job_id=identifier,
+            timeout=DAY_S,  # the worker replaces it with ZOOAUDIT_JOB_TIMEOUT_S
+            result_ttl=-1,
+            failure_ttl=-1,
+            description=f"audit of {request.model}",
+            status=status,
+            retry=Retry(max=ATTEMPTS - 1),
+        )

@@ -1,0 +1,120 @@
+"""Read an RQ job, and the hash that stands beside it, as the Audit or the AuditRow that they record."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.job import Job, JobStatus
+from zooaudit.contract import Audit, AuditRequest, Links, Problem, Progress, Status, problem
+
+log = logging.getLogger("zooaudit.service")
+
+STOP_LIMIT_S = 5.0
+"""Seconds after which a running audit that was canceled counts as canceled, even if its worker has not confirmed it."""
+
+STATUS_OF_JOB = {
+    JobStatus.CREATED: Status.QUEUED,
+    JobStatus.QUEUED: Status.QUEUED,
+    JobStatus.DEFERRED: Status.QUEUED,
+    JobStatus.SCHEDULED: Status.QUEUED,
+    JobStatus.STARTED: Status.RUNNING,
+    JobStatus.FINISHED: Status.SUCCEEDED,
+    JobStatus.FAILED: Status.FAILED,
+    JobStatus.STOPPED: Status.CANCELED,
+    JobStatus.CANCELED: Status.CANCELED,
+}
+
+ROW_FIELDS = ("data", "status", "created_at", "started_at", "ended_at", "last_heartbeat")
+"""The fields of a job's Redis hash that :func:`read_row` needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """What lists sort and filter audits by. ``created_s`` is the audit's score in the index: seconds since 1970."""
+
+    id: str
+    created_s: float
+    model: str
+    status: Status
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def read_audit(job: Job, state: dict[bytes, bytes]) -> Audit:
+    """The audit as it is now; ``state`` is the content of its hash (see ``contract.state_key``)."""
+    status, started_at, finished_at = _status_and_times(job, state)
+    progress = state.get(b"progress") if status is not Status.QUEUED else None
+    return Audit(
+        id=job.id,
+        status=status,
+        request=_request(job),
+        created_at=job.created_at,
+        started_at=started_at,
+        finished_at=finished_at,
+        progress=Progress.model_validate_json(progress) if progress else Progress(),
+        error=_error(state) if status is Status.FAILED else None,
+        links=Links(self=f"/audit/{job.id}", report=f"/audit/{job.id}/report"),
+    )
+
+
+def read_row(
+    identifier: str, created_s: float, fields: Sequence[bytes | None], outcome: bytes | None, connection: Any
+) -> AuditRow:
+    """The row of an audit, from the ROW_FIELDS of its job and the ``outcome`` in its hash."""
+    job = Job(identifier, connection=connection, serializer="json")
+    job.restore({name: value for name, value in zip(ROW_FIELDS, fields, strict=True) if value is not None})
+    status, started_at, finished_at = _status_and_times(job, {b"outcome": outcome or b""})
+    return AuditRow(identifier, created_s, _request(job).model, status, started_at, finished_at)
+
+
+@contextmanager
+def skip_unreadable(identifier: str) -> Iterator[None]:
+    """Skip the block, with a warning, when the job is missing or is not as this service writes jobs."""
+    try:
+        yield
+    except (DeserializationError, NoSuchJobError, ValidationError, ValueError, LookupError) as error:
+        _warn_once(identifier, repr(error))
+
+
+@lru_cache(1000)
+def _warn_once(identifier: str, error: str) -> None:
+    log.warning("job %s cannot be read and counts as absent: %s", identifier, error)
+
+
+def _status_and_times(job: Job, state: dict[bytes, bytes]) -> tuple[Status, datetime | None, datetime | None]:
+    """The audit's status now, the time at which it started and the time at which it ended."""
+    status = STATUS_OF_JOB[job.get_status(refresh=False)]
+    canceled_at = _canceled_at(state)
+    if canceled_at is not None and status is not Status.SUCCEEDED:
+        stopping = (
+            status is Status.RUNNING
+            and job.started_at is not None
+            and job.started_at <= canceled_at
+            and time.time() < canceled_at.timestamp() + STOP_LIMIT_S
+        )
+        status = Status.RUNNING if stopping else Status.CANCELED
+    started_at = None if status is Status.QUEUED else job.started_at
+    ended_at = (canceled_at if status is Status.CANCELED else job.ended_at) or job.last_heartbeat or job.created_at
+    return status, started_at, ended_at if status.final else None
+
+
+def _request(job: Job) -> AuditRequest:
+    return AuditRequest.model_validate(job.args[0])
+
+
+def _canceled_at(state: dict[bytes, bytes]) -> datetime | None:
+    word, _, seconds = state.get(b"outcome", b"").decode().partition(" ")
+    return datetime.fromtimestamp(float(seconds), UTC) if word == "canceled" else None
+
+
+def _error(state: dict[bytes, bytes]) -> Problem:
+    if content := state.get(b"error"):
+        return Problem.model_validate_json(content)
+    return problem("internal-error", "The worker could not begin this audit; its log says why.")
