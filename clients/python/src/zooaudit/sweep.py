@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from zooaudit.contract import Audit, CatalogueEntry, Problem
+from zooaudit.contract import Audit, Problem, full_names
 from zooaudit.errors import InvalidRequest
 from zooaudit.options import Options
 
@@ -27,21 +27,18 @@ Outcome = Audit | Problem
 
 def matching(client: "AuditClient", pattern: str, weights: str = "pretrained") -> list[str]:
     """The full names of all models that can be audited and match a shell pattern such as ``timm/*in1k``, in the
-    catalogue's order. A pattern without a zoo matches in both, a name without a tag stands for its first tag; with
-    untrained weights tags do not matter, and an architecture matches once."""
-    wanted = pattern if "/" in pattern else f"*/{pattern}"
-    found = []
+    catalogue's order. A pattern without a zoo matches in every zoo, and one that matches a name without its tag stands
+    for the default tag. Tags mean nothing to other weights than pretrained ones, so an architecture then matches once.
+    """
+    with_zoo = pattern if "/" in pattern else f"*/{pattern}"
+    matching_names: list[str] = []
     for entry in client.models(limit=5000).models:
         if entry.supported and (entry.pretrained or weights != "pretrained"):
-            tags = _names(entry)
-            is_bare = fnmatchcase(entry.name, wanted)
-            names = [name for name in tags if fnmatchcase(name, wanted) or (is_bare and name == tags[0])]
-            found += names if weights == "pretrained" else names[:1]
-    return found
-
-
-def _names(entry: CatalogueEntry) -> list[str]:
-    return [f"{entry.name}.{tag}" for tag in entry.tags] or [entry.name]
+            names = full_names(entry)
+            default = names[:1] if fnmatchcase(entry.name, with_zoo) else ()
+            matched = [name for name in names if name in default or fnmatchcase(name, with_zoo)]
+            matching_names += matched if weights == "pretrained" else matched[:1]
+    return matching_names
 
 
 def sweep(
