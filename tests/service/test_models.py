@@ -9,10 +9,53 @@ from zooaudit.contract import (
     ModelDepth,
     ModelDetail,
     ModelList,
+    ModelName,
+    find_entry,
+    full_names,
+    published_relatives,
 )
 
 from service.catalogue import search
-from tests.fakes import ASK, entry, is_problem
+from tests.fakes import ASK, CATALOGUE, entry, is_problem
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("timm/resnet50.a1_in1k", ("timm", "resnet50", "a1_in1k")),
+        ("torchvision/resnet18", ("torchvision", "resnet18", None)),
+        ("module/mynet.small", ("module", "mynet.small", None)),
+        ("resnet50.tv_in1k", (None, "resnet50", "tv_in1k")),
+        ("vit_b_16", (None, "vit_b_16", None)),
+        ("timm/resnet50.tag.with.dots", ("timm", "resnet50", "tag.with.dots")),
+        ("a/b/c.", ("a/b", "c", "")),
+        ("/", ("", "", None)),
+    ],
+)
+def test_a_name_is_taken_apart_and_put_together_again(name: str, parts: tuple[str | None, ...]) -> None:
+    assert ModelName.parse(name) == parts
+    assert str(ModelName.parse(name)) == name
+
+
+def test_every_full_name_of_an_entry_means_that_entry() -> None:
+    for one in CATALOGUE.entries:
+        for name in full_names(one):
+            assert find_entry(name, CATALOGUE.entries) == (one, name)
+        assert find_entry(one.name, CATALOGUE.entries) == (one, full_names(one)[0])
+
+
+def test_an_entry_with_weights_is_the_nearest_of_its_own_relatives() -> None:
+    entries = (
+        entry("timm/resnet18d", "a"),
+        entry("timm/resnet18", "a"),
+        entry("timm/resnet34"),
+        entry("timm/vit", "a"),
+    )
+    assert [relative.name for relative in published_relatives(entries[1], entries)][:2] == [
+        "timm/resnet18",
+        "timm/resnet18d",
+    ]
+    assert "timm/resnet34" not in [relative.name for relative in published_relatives(entries[2], entries)]
 
 
 @pytest.mark.parametrize(

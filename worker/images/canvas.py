@@ -1,4 +1,4 @@
-"""From an image to its canvas: the pixels that all the views of it are cut from. Pillow and numpy only."""
+"""From an image to its canvas, the square of pixels from which all views of the image are cut."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MAX_PIXELS = 89_478_485
-"""The largest image that is made by resizing, as Pillow's own limit for decoding: a quarter of a gigabyte in RGB."""
+"""The most pixels that a resized image may have, and that Pillow decodes: a quarter of a gigabyte in RGB."""
 
 Canvas = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """A model's own evaluation preprocessing. Sizes in pixels; ``mean`` and ``std`` of RGB in [0, 1].
+    """How a model's own evaluation prepares images. Sizes are in pixels; ``mean`` and ``std`` are of RGB in [0, 1].
 
-    ``resize`` is the shorter side after resizing; with ``squash`` it is both sides, whatever the image's shape.
+    ``resize`` is the length of the shorter side after resizing; with ``squash`` it is the length of both sides.
     """
 
     input_size: int
@@ -27,19 +27,20 @@ class Preprocessing:
     std: tuple[float, float, float]
     squash: bool = False
 
-    def changed(self, input_size: int | None = None, **said: Any) -> "Preprocessing":
-        """Another mean or std, or another input size, which sees the same share of the image."""
-        if input_size:
-            said |= {"input_size": input_size, "resize": self.resize * input_size // self.input_size}
-        return replace(self, **said)
+    def changed(self, input_size: int | None = None, **normalisation: Any) -> "Preprocessing":
+        """With another ``mean`` or ``std``, or with another input size that shows the same share of the image."""
+        if input_size is None:
+            return replace(self, **normalisation)
+        resize = self.resize * input_size // self.input_size
+        return replace(self, input_size=input_size, resize=resize, **normalisation)
 
 
 def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -> Canvas:
-    """The middle (canvas_size, canvas_size, 3) of the image, resized as the model's own preprocessing does.
+    """Resize the image as the model's own preprocessing does and crop its middle, (canvas_size, canvas_size, 3).
 
-    The shorter side becomes max(resize, canvas_size). The arithmetic is torchvision's, so that for
+    The shorter side becomes max(resize, canvas_size). The arithmetic is torchvision's, so that with
     ``canvas_size == input_size`` the canvas is what both zoos would show the model, to the last bit.
-    Raises ValueError when the resized image would be unreasonably large.
+    Raises ValueError if the resized image would be unreasonably large.
     """
     if image.mode != "RGB":
         image = rgb(image)
@@ -48,15 +49,16 @@ def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -
         raise ValueError(f"an image of {image.width} x {image.height} is too long to be resized to {size}")
     if size != image.size:
         image = image.resize(size, preprocessing.interpolation)
-    # Python rounds halves to even, and so does torchvision's CenterCrop.
+    # torchvision's CenterCrop rounds halves to even, as Python does.
     left, top = (round((side - canvas_size) / 2.0) for side in size)
     return np.array(image.crop((left, top, left + canvas_size, top + canvas_size)), np.uint8)
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """As both zoos convert, ``convert("RGB")``, but 16-bit grey is scaled to 8 bits: Pillow would clip it to white.
+    """Convert to RGB as both zoos do, except that 16-bit grey is scaled to 8 bits, where Pillow would clip it to white.
 
-    EXIF orientation is not applied: the zoos do not apply it either. Raises ValueError for pixels of no known range.
+    EXIF orientation is not applied, because the zoos do not apply it either. Raises ValueError if nobody knows which
+    values are black and white.
     """
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         raise ValueError("which values are black and white is not known of float or 32-bit pixels")
@@ -67,7 +69,7 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def _resized(size: tuple[int, int], shorter: int, squash: bool) -> tuple[int, int]:
-    """(width, height) after torchvision.transforms.Resize: of the shorter side, or of both when squashed."""
+    """(width, height) after torchvision.transforms.Resize makes the shorter side, or both if squashed, ``shorter``."""
     width, height = size
     if squash:
         return shorter, shorter

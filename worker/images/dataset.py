@@ -1,6 +1,6 @@
-"""Data sets: which images are measured, and the canvas of each. Torch is imported only where processes are made.
+"""Data sets, and the sample of one that is measured.
 
-A data set is a folder of images that the operator has named, or the built-in ``synthetic``.
+A data set is a folder of images to which the operator has given a name, or the built-in ``synthetic``.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from worker.errors import AuditError
-from worker.images.canvas import Preprocessing as Preprocessing
 from worker.images.canvas import rgb
 from worker.images.synthetic import dead_leaves
 
@@ -24,14 +23,15 @@ EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-"""What may be inside the file, whatever its name: Pillow has other readers, some of which start other programs."""
+"""The formats that a file may have, whatever its name. Some of Pillow's other readers start other programs."""
 
 Load = Callable[[str], Image.Image]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The chosen images: their names in order, how to load one, the SHA-256 of the list, and the seed that chose it."""
+    """The chosen images: their sorted names, a function that loads one by name, the SHA-256 of the list of names, and
+    the seed that chose them."""
 
     names: list[str]
     load: Load
@@ -39,14 +39,14 @@ class Sample:
     seed: int
 
     def shuffled(self) -> list[str]:
-        """The names in the order in which they are measured, so that those measured by any time are a random sample."""
+        """The names in the random order of measuring: however many are measured, they are a random sample."""
         return random.Random(self.seed).sample(self.names, len(self.names))
 
 
 def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, seed: int) -> Sample:
-    """The sample of ``num_images`` from the data set of that name.
+    """Choose a sample of ``num_images`` from the data set of that name; ``datasets`` maps names to folders.
 
-    Raises AuditError when there is no such data set, its folder is missing or empty, or has too few images.
+    Raises AuditError if there is no such data set, or if its folder is missing or empty or has too few images.
     """
     if dataset == SYNTHETIC:
         names = [f"{SYNTHETIC}-{index:08d}" for index in range(num_images)]
@@ -70,22 +70,22 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
             f"({', '.join(sorted(EXTENSIONS))}; subfolders are searched), let the worker read it, "
             "or configure another folder.",
         )
-    names = sample(available, num_images, seed)
+    names = choose(available, num_images, seed)
     return Sample(names, partial(load_file, Path(datasets[dataset])), list_sha256(names), seed)
 
 
 def listing(root: Path) -> list[str]:
-    """Relative paths, with '/', of all the images below ``root``, sorted as byte strings. Hidden names are left out."""
+    """Relative paths, with '/', of all images below ``root``, sorted as byte strings. Hidden files are left out."""
     return sorted(_walk(root, "", frozenset()), key=os.fsencode)
 
 
 def count(root: Path) -> int:
-    """How many images there are below ``root``."""
+    """The number of images below ``root``."""
     return sum(1 for _ in _walk(root, "", frozenset()))
 
 
-def sample(names: Sequence[str], num_images: int, seed: int) -> list[str]:
-    """``num_images`` of the names, chosen by ``random.Random(seed)``, sorted as byte strings."""
+def choose(names: Sequence[str], num_images: int, seed: int) -> list[str]:
+    """Let ``random.Random(seed)`` choose ``num_images`` of the names, and sort them as byte strings."""
     if num_images > len(names):
         raise AuditError(
             "too-few-images",
@@ -96,12 +96,12 @@ def sample(names: Sequence[str], num_images: int, seed: int) -> list[str]:
 
 
 def list_sha256(names: Sequence[str]) -> str:
-    """SHA-256 (hex) of the names, one a line, in the bytes that they have on disk."""
+    """SHA-256 (hex) of the names, one per line, in their bytes on disk."""
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def load_file(root: Path, name: str) -> Image.Image:
-    """The image ``root/name``, in RGB. Raises ValueError for a name that would leave ``root``."""
+    """Read the image ``root/name`` as RGB. Raises ValueError for a name that would leave ``root``."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise ValueError(f"{name!r} is not a path inside the data set")
@@ -113,17 +113,18 @@ def load_file(root: Path, name: str) -> Image.Image:
 
 
 def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Names of images below ``folder``. Links are followed, but never in circles: ``above`` has (device, inode)."""
+    """Names of images below ``folder``, each after ``prefix``. Links are followed, but never in circles: ``above``
+    holds (device, inode) of the folders around this one."""
     status = folder.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:
+    this = (status.st_dev, status.st_ino)
+    if this in above:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {this})
             elif Path(entry.name).suffix.lower() in EXTENSIONS and entry.is_file():
                 yield prefix + entry.name
 

@@ -1,7 +1,4 @@
-"""Decodes the chosen images to canvases, ahead of the measuring, in processes of their own.
-
-Torch is imported only where those processes start.
-"""
+"""Decode images to canvases in other processes, ahead of the measuring."""
 
 import logging
 import os
@@ -14,7 +11,7 @@ from worker.images.dataset import Load
 from worker.processes import die_with_parent
 
 PREFETCH = 8
-"""Canvases that each decoding process has ready."""
+"""How many canvases each decoding process keeps ready."""
 
 Item = TypeVar("Item")
 
@@ -24,17 +21,19 @@ _log = logging.getLogger(__name__)
 def canvases(
     names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int, *, processes: int
 ) -> Iterable[tuple[str, Canvas | None]]:
-    """Each name, printable, with its canvas, in order; None in place of an image that cannot be decoded.
+    """Iterate, as often as wanted, over the names in order, made printable, each with its canvas; None stands for an
+    image that cannot be decoded.
 
-    ``processes`` others decode ahead (0: decode here, one at a time). They start when this is first iterated over,
-    serve any later time too, and end when it is deleted or this process ends. Memory does not grow with the number of
-    names.
+    ``load`` loads an image by name. ``processes`` other processes decode ahead (0: this process decodes one at a time).
+    They start with the first iteration, serve the later ones as well, and end when the returned object is deleted or
+    this process ends. Memory does not grow with the number of names.
     """
     decoded = _Canvases(names, load, preprocessing, canvas_size)
     processes = min(processes, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processes)
     if processes <= 0:
         return decoded
 
+    # Imported here: without other processes, decoding needs no torch.
     import torch
     from torch.utils.data import DataLoader
 
@@ -54,7 +53,7 @@ def canvases(
 
 
 class _Canvases:
-    """What the decoding processes index: name and canvas of each image."""
+    """A sequence of (name, canvas), each decoded when it is indexed."""
 
     def __init__(self, names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int) -> None:
         self.names = names
@@ -74,13 +73,13 @@ class _Canvases:
         printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         try:
             return printable, canvas(self.load(name), self.preprocessing, self.canvas_size)
-        except Exception as error:  # A broken file can raise anything in a decoder; the audit counts and names it.
+        except Exception as error:  # A decoder can raise anything; the audit counts and names what it skips.
             _log.warning("%s cannot be decoded: %s: %s", printable, type(error).__name__, error)
             return printable, None
 
 
 def _end_with(parent: int, _: int) -> None:
-    """Runs first in a decoding process. Torch's own watch over the parent leaves it hanging on a pipe that is full."""
+    """The first call in a decoding process. Torch's own watch over the parent leaves it hanging on a full pipe."""
     die_with_parent(parent)
 
 

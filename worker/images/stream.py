@@ -1,69 +1,79 @@
-"""The chosen images as batches of pixels, decoded ahead in other processes; one stream can be passed over again."""
+"""The sample's images as batches of pixels. Other processes decode them ahead."""
 
 import os
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from worker.errors import AuditError
-from worker.images.canvas import Preprocessing
+from worker.images.canvas import Canvas, Preprocessing
 from worker.images.dataset import Sample
 from worker.images.decoding import canvases
 
 MAX_SKIPPED = 0.01
-"""The share of a sample that may be undecodable; more fails the audit."""
+"""The largest share of a sample that may be undecodable. If more is, the audit fails."""
 
 
 class Stream:
-    """The images of ``sample`` as canvases of ``side`` pixels. ``skipped`` names those that the latest pass could not
-    decode."""
+    """The images of a sample on square canvases of ``side`` pixels, in one random order, for any number of passes.
+
+    ``processes`` is how many processes decode (default: one less than there are cores, at most 8).
+    """
 
     def __init__(self, sample: Sample, preprocessing: Preprocessing, side: int, processes: int | None = None) -> None:
-        self.sample = sample
-        self.side = side
-        self.skipped: tuple[str, ...] = ()
-        self._passed: dict[int | None, tuple[str, ...]] = {}
+        self.sample: Final = sample
+        self.side: Final = side
+        self._skipped: tuple[str, ...] = ()
+        self._skipped_after: dict[int | None, tuple[str, ...]] = {}
         processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
         self._decoded = canvases(sample.shuffled(), sample.load, preprocessing, side, processes=processes)
 
-    def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Tensor]:
-        """Pass over the images, or the first ``limit`` of them: yield pixels (N, side, side, 3) uint8, with
-        N = ``batch_size`` except for the last batch.
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Names of the images that the latest pass could not decode."""
+        return self._skipped
 
-        Raises AuditError when more than 1 in 100 images cannot be decoded, or when a later pass skips other images than
-        the first, since transforms could not be compared then.
+    def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Tensor]:
+        """Yield the pixels of one pass, (N, side, side, 3) uint8; N is ``batch_size`` except in the last batch.
+
+        The pass ends after ``limit`` images, or with the sample. It raises AuditError when more than 1 in 100 images
+        cannot be decoded, or when it skips other images than an earlier pass did: scores of different images could not
+        be compared.
         """
-        self.skipped = ()
+        self._skipped = ()
         images = 0
-        batch: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
+        batch: list[Canvas] = []
         for name, canvas in self._decoded:
             if canvas is None:
-                self.skipped += (name,)
-                self._refuse_many()
+                self._skipped += (name,)
+                self._check_share_of_skipped()
                 continue
             batch.append(canvas)
             images += 1
             if len(batch) == batch_size or images == limit:
-                self._agree(images)
+                self._check_same_skipped(images)
                 yield torch.from_numpy(np.stack(batch))
                 batch.clear()
             if images == limit:
                 return
-        self._agree(None)
+        self._check_same_skipped(None)
         if batch:
             yield torch.from_numpy(np.stack(batch))
 
-    def _agree(self, images: int | None) -> None:
-        if self._passed.setdefault(images, self.skipped) != self.skipped:
-            detail = "Images became unreadable, or readable, while they were being measured; try again."
-            raise AuditError("dataset-changed", detail)
-
-    def _refuse_many(self) -> None:
-        if len(self.skipped) > MAX_SKIPPED * len(self.sample.names):
+    def _check_share_of_skipped(self) -> None:
+        if len(self._skipped) > MAX_SKIPPED * len(self.sample.names):
             detail = (
                 f"More than 1 in 100 of the {len(self.sample.names)} chosen images cannot be decoded, "
-                f"{', '.join(self.skipped[:5])} among them. Replace them, or configure another folder."
+                f"{', '.join(self._skipped[:5])} among them. Replace them, or configure another folder."
             )
             raise AuditError("undecodable-images", detail)
+
+    def _check_same_skipped(self, images: int | None) -> None:
+        """Check that this pass has skipped the same images as earlier ones, up to image number ``images``, or up to the
+        last one (None)."""
+        if self._skipped_after.setdefault(images, self._skipped) != self._skipped:
+            detail = "Images became unreadable, or readable, while they were being measured; try again."
+            raise AuditError("dataset-changed", detail)

@@ -1,8 +1,8 @@
-"""Dead leaves: synthetic images with the statistics of natural ones, nothing to download.
+"""Dead leaves: synthetic images with the statistics of natural ones, which need no download.
 
-Opaque, textured shapes of power-law sizes fall on each other until they cover the image. Occlusion and the r^-3 law
-of sizes give edges at all scales and a power spectrum of about 1/f^2, as in photographs (Lee, Mumford and Huang,
-"Occlusion models for natural images", 2001).
+Opaque, textured shapes fall on each other until they cover the image. They hide one another, and their sizes follow a
+power law, r^-3; this gives edges at all scales and a power spectrum of about 1/f^2, as in photographs (Lee, Mumford
+and Huang, "Occlusion models for natural images", 2001).
 """
 
 import math
@@ -19,20 +19,20 @@ Plane = NDArray[np.float32]
 
 
 def dead_leaves(seed: int, index: int) -> Image.Image:
-    """Image number ``index`` of the set ``seed``: RGB, 512 x 512, the same on every run; it depends on nothing else."""
+    """Image number ``index`` under ``seed``: RGB, 512 x 512. It depends on nothing else."""
     rng = np.random.default_rng([seed, index])
     return Image.fromarray(_paint(_fall(radii(rng), rng), rng))
 
 
 def radii(rng: np.random.Generator) -> NDArray[np.float64]:
-    """(LEAVES,) radii in pixels, of density proportional to r^-3 between the two limits (inverse transform)."""
+    """Draw (LEAVES,) radii in pixels, with density proportional to r^-3 within RADIUS_PX, by inverse transform."""
     low, high = (radius**-2.0 for radius in RADIUS_PX)
     return np.asarray((low + rng.random(LEAVES) * (high - low)) ** -0.5)
 
 
 def _fall(radii: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
-    """(H, W) index of the leaf on top at each pixel, when all have fallen in order, each at a random place."""
-    top = np.zeros((SIDE_PX, SIDE_PX), np.intp)  # Leaf 0 shows through the gaps that the others leave, a seventh of it.
+    """(H, W): the index of the leaf on top at each pixel, after all have fallen in order at random places."""
+    top = np.zeros((SIDE_PX, SIDE_PX), np.intp)  # Leaf 0 fills the gaps between the others, a seventh of the image.
     ramp = np.arange(SIDE_PX, dtype=np.float32)
     centres = rng.random((len(radii), 2)) * (SIDE_PX + 2 * radii[:, None]) - radii[:, None]
     angles = rng.random(len(radii)) * 2 * math.pi
@@ -47,7 +47,8 @@ def _fall(radii: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.in
 
 
 def _inside(dx: Plane, dy: Plane, radius: float, corners: int, angle: float) -> NDArray[np.bool_]:
-    """(h, w) which offsets (w,), (h, 1) from the centre lie in a disc, or a triangle or rectangle within that disc."""
+    """(h, w): which of the offsets ``dx`` (w,) and ``dy`` (h, 1) from the centre lie in the leaf: a disc, or a triangle
+    or rectangle (3 or 4 ``corners``) within that disc."""
     if corners == 0:
         return np.asarray(dx * dx + dy * dy <= radius * radius)
     u = dx * math.cos(angle) + dy * math.sin(angle)
@@ -58,7 +59,7 @@ def _inside(dx: Plane, dy: Plane, radius: float, corners: int, angle: float) -> 
 
 
 def _paint(top: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(H, W, 3) colours: each leaf has a colour of its own, mostly grey, an oriented grating and some noise."""
+    """Paint each leaf with a colour of its own, mostly grey, an oriented grating and some noise: (H, W, 3)."""
     colours = rng.uniform(20, 235, (LEAVES, 1)) + rng.normal(0, 30, (LEAVES, 3))
     wavelengths_px = np.exp(rng.uniform(math.log(4), math.log(64), LEAVES))
     directions = rng.uniform(0, 2 * math.pi, LEAVES)

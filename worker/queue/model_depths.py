@@ -1,8 +1,8 @@
-"""How audits would split the models that somebody asks about: blocks, channels and map sizes, from untrained weights.
+"""Find how an audit would split a model, for whoever asks the service: blocks, channels and map sizes.
 
-It runs beside the audits, in a process of its own at low priority; each model is built in a child of that process,
-since a large one may take all the memory there is. A worker that has run for a while also counts the parameters of
-those models whose zoo does not state them, and adds them to the catalogue.
+This runs beside the audits, in its own process at low priority. That process builds each model, untrained, in a child,
+since a large model may take all the memory there is. A worker that has run for a while also counts the parameters of
+the models whose zoo does not state them, and adds them to the catalogue.
 """
 
 import logging
@@ -15,44 +15,44 @@ from dataclasses import asdict
 from multiprocessing.context import ForkProcess
 from typing import Any
 
-import timm
 import torch
-import torchvision
 from redis import Redis
 from redis.exceptions import RedisError
 from zooaudit import __version__
 from zooaudit.contract import CATALOGUE_KEY, DEPTHS_KEY, WANTED_DEPTHS_KEY, Catalogue, DepthBlock, ModelDepth
 
+from worker import zoo
 from worker.errors import AuditError
 from worker.measure.forward import Subject, representations
 from worker.processes import die_with_parent
 from worker.queue.worker import publish
-from worker.zoo import loading
+from worker.zoo.catalogue import ZOOS
 
 log = logging.getLogger("zooaudit.worker")
 
 FORK = multiprocessing.get_context("fork")
 
 LIMIT_S = 300.0
-"""For one model, whose building takes most of it."""
+"""The time limit for one model. Building it takes most of that."""
 KEEP_S = 30 * 86_400
 COUNT_AFTER_S = 60.0
-"""To build all architectures takes minutes of a core, even without memory for their weights: not at every start."""
+"""How long a worker runs before it counts parameters. Building all architectures, even without memory for their
+weights, takes a core for minutes: too long for every start."""
 PATIENCE_S = 5
-"""Between two looks at a Redis that has nothing to do, or does not answer."""
+"""How long to wait for a question, and before the next try if Redis does not answer."""
 
 
 def depth_of(name: str) -> ModelDepth:
-    """The depth of the model of that full name, or why it has none."""
+    """The depth of the model ``name``, or the reason why it has none."""
     parameters = None
     try:
-        source, architecture, _ = loading.resolve(name)
-        parameters = loading.parameters(source, architecture)
+        source, architecture, _ = zoo.resolve(name)
+        parameters = zoo.parameters(source, architecture)
         if 4 * parameters > _memory() / 4:
             gib = 4 * parameters / 2**30
             reason = f"Its weights take {gib:.1f} GiB: too much of this worker's memory for building it on the side."
             return ModelDepth(parameters=parameters, blocks=None, blocks_reason=reason)
-        model = loading.load(name, "untrained", lambda _progress: None)
+        model = zoo.load(name, "untrained", lambda _progress: None)
         size = model.preprocessing.input_size
         subject = Subject(model.module, model.depth, (0.0,) * 3, (1.0,) * 3, "float32", torch.device("cpu"))
         blocks = tuple(DepthBlock(**asdict(place)) for place in representations(subject, size))
@@ -66,11 +66,12 @@ def depth_of(name: str) -> ModelDepth:
 
 
 def serve(redis_url: str) -> None:
-    """Finds the depths that are asked for, one at a time, until the process that started this one ends."""
+    """Answer questions for depths, one at a time, until the process that started this one ends."""
     die_with_parent(os.getppid())
     os.nice(10)
     redis: Any = Redis.from_url(redis_url, socket_timeout=3 * PATIENCE_S)
-    versions = f"{__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}, {platform.machine()}"
+    versions_of_zoos = ", ".join(f"{source} {library.VERSION}" for source, library in ZOOS.items())
+    versions = f"{__version__}, {versions_of_zoos}, {platform.machine()}"
     begun = time.monotonic()
     counter: ForkProcess | None = None
     while True:
@@ -83,9 +84,9 @@ def serve(redis_url: str) -> None:
             if counter is None and time.monotonic() > begun + COUNT_AFTER_S:
                 counter = FORK.Process(target=_count, args=(redis_url, os.getpid()))
                 counter.start()
-            if (wanted := redis.bzpopmin(WANTED_DEPTHS_KEY, timeout=PATIENCE_S)) is None:
+            if (question := redis.bzpopmin(WANTED_DEPTHS_KEY, timeout=PATIENCE_S)) is None:
                 continue
-            name = wanted[1].decode()
+            name = question[1].decode()
             if not redis.hexists(DEPTHS_KEY, name):
                 redis.hset(DEPTHS_KEY, name, _in_a_child(name).model_dump_json())
         except RedisError as error:
@@ -95,7 +96,7 @@ def serve(redis_url: str) -> None:
 
 def _in_a_child(name: str) -> ModelDepth:
     ours, theirs = FORK.Pipe(duplex=False)
-    child = FORK.Process(target=_tell, args=(name, theirs, os.getpid()))
+    child = FORK.Process(target=_answer, args=(name, theirs, os.getpid()))
     child.start()
     theirs.close()
     try:
@@ -112,11 +113,11 @@ def _in_a_child(name: str) -> ModelDepth:
     return ModelDepth(blocks=None, blocks_reason=reason)
 
 
-def _tell(name: str, answer: Any, parent: int) -> None:
+def _answer(name: str, pipe: Any, parent: int) -> None:
     die_with_parent(parent)
     torch.set_num_threads(1)  # the audits need the cores
     warnings.simplefilter("ignore")
-    answer.send(depth_of(name).model_dump_json())
+    pipe.send(depth_of(name).model_dump_json())
 
 
 def _count(redis_url: str, parent: int) -> None:
@@ -126,14 +127,14 @@ def _count(redis_url: str, parent: int) -> None:
 
 
 def count_parameters(redis: Any) -> None:
-    """Adds the number of parameters to every entry of the published catalogue. What was counted is kept in Redis."""
+    """Add the number of parameters to every entry of the published catalogue. Redis keeps what has been counted."""
     catalogue = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
     entries = []
     for entry in catalogue.entries:
         if entry.parameters is None:
             field = f"parameters of {entry.name}"
             known = redis.hget(DEPTHS_KEY, field)
-            parameters = int(known) if known else loading.parameters(entry.source, entry.architecture)
+            parameters = int(known) if known else zoo.parameters(entry.source, entry.architecture)
             redis.hset(DEPTHS_KEY, field, parameters)
             entry = entry.model_copy(update={"parameters": parameters})
         entries.append(entry)
@@ -141,5 +142,5 @@ def count_parameters(redis: Any) -> None:
 
 
 def _memory() -> int:
-    """Of this machine, in bytes."""
+    """The memory of this machine, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

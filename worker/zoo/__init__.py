@@ -1,6 +1,11 @@
-"""From a name to a model: what the zoos hold, and how it is loaded."""
+"""From a name to a model that can be measured: what the zoos have, and how it is loaded.
 
-from worker.zoo.catalogue import catalogue
+``timm`` and ``torchvision`` are the zoos; ``catalogue`` lists what they have; ``loading`` loads a model by its name.
+Published weights come through ``download`` and ``weights``, the operator's own through ``checkpoints``, from a folder
+or a ``bucket``. ``own`` makes a model of a user's module.
+"""
+
+from worker.zoo.catalogue import catalogue, parameters, resolve
 from worker.zoo.loading import LoadedModel, load
 
-__all__ = ["LoadedModel", "catalogue", "load"]
+__all__ = ["LoadedModel", "catalogue", "load", "parameters", "resolve"]

@@ -1,4 +1,4 @@
-"""Files from a bucket, brought to this machine for as long as they are needed."""
+"""Copy files from a bucket to this machine for as long as they are needed."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,21 +15,25 @@ CHUNK = 8 * 2**20
 
 
 def tags(url: str) -> dict[str, str]:
-    """The files directly at ``url``, and of each the bucket's word for its content (the ETag of HTTP), which another
-    content does not have. OSError when the bucket does not answer."""
+    """The names of the files directly at ``url``, each with its ETag, which differs if the content differs.
+
+    OSError if the bucket does not answer.
+    """
     try:
-        found = obstore.list_with_delimiter(_store(url))["objects"]
+        objects = obstore.list_with_delimiter(_store(url))["objects"]
     except BaseError as error:
         raise _unavailable(error) from error
-    return {PurePosixPath(item["path"]).name: item["e_tag"] or f"{item['last_modified']}" for item in found}
+    return {PurePosixPath(item["path"]).name: item["e_tag"] or f"{item['last_modified']}" for item in objects}
 
 
 @contextmanager
 def fetched(
     url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progress], None] = lambda _progress: None
 ) -> Iterator[Path]:
-    """A temporary folder with the files directly at ``url`` whose names are ``wanted``, and empty ones in the place of
-    the others. OSError when the bucket does not answer."""
+    """A temporary folder with the files directly at ``url``: those whose names are ``wanted``, and the others empty.
+
+    OSError if the bucket does not answer.
+    """
     with tempfile.TemporaryDirectory(prefix="zooaudit-") as name:
         folder = Path(name)
         try:
@@ -41,13 +45,13 @@ def fetched(
 
 def _fetch(url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progress], None], folder: Path) -> None:
     store = _store(url)
-    found = obstore.list_with_delimiter(store)["objects"]
-    total = sum(item["size"] for item in found if wanted(PurePosixPath(item["path"]).name))
+    objects = obstore.list_with_delimiter(store)["objects"]
+    total = sum(item["size"] for item in objects if wanted(PurePosixPath(item["path"]).name))
     done = 0
-    for item in found:
-        file = PurePosixPath(item["path"]).name
-        with (folder / file).open("wb") as out:
-            if wanted(file):
+    for item in objects:
+        name = PurePosixPath(item["path"]).name
+        with (folder / name).open("wb") as out:
+            if wanted(name):
                 for chunk in obstore.get(store, item["path"]).stream(min_chunk_size=CHUNK):
                     done += out.write(chunk)
                     on_progress(Progress(phase="downloading", done=done, total=total, unit="bytes"))

@@ -1,116 +1,87 @@
-"""What the zoos have: every architecture, its published weights, and the nearest names to one that is not there."""
+"""The zoos: what each one offers, all that they have, and which model a name means."""
 
-import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Final, Protocol
 
-import timm
-import torchvision
-from timm.models import get_arch_pretrained_cfgs, model_entrypoint
-from zooaudit.contract import CatalogueEntry, Source
+from torch import nn
+from zooaudit.contract import CatalogueEntry, ModelName, Weights, close_names, full_names, published_relatives
 
 from worker.errors import AuditError
+from worker.images import Preprocessing
+from worker.zoo import timm, torchvision
+from worker.zoo.download import OnProgress
+
+
+class Zoo(Protocol):
+    """What the module of a zoo offers. A further zoo is one more such module, and one more line in ZOOS."""
+
+    VERSION: str
+
+    def names(self) -> list[str]:
+        """All architectures."""
+
+    def resolve(self, asked: ModelName) -> ModelName | None:
+        """The full name of the model that ``asked``, of this zoo or bare, means; None for an unknown architecture.
+
+        AuditError, with suggestions, if the architecture is known and the rest of the name is wrong.
+        """
+
+    def entry(self, architecture: str) -> CatalogueEntry:
+        """The architecture's entry in the catalogue. Builds no model."""
+
+    def preprocessing(self, name: ModelName, module: nn.Module, /) -> Preprocessing:
+        """The zoo's own evaluation preprocessing of the model, which was built as ``module``.
+
+        AuditError if no canvas can be made so.
+        """
+
+    def build(self, name: ModelName, input_size: int | None = None, num_classes: int | None = None) -> nn.Module:
+        """Build a model with newly drawn weights; ``input_size`` matters only to architectures built for one size."""
+
+    def fetch(self, name: ModelName, on_progress: OnProgress) -> tuple[nn.Module, Weights]:
+        """Build a model with its published weights, downloading those that are not in the cache."""
+
+    def parameters(self, architecture: str) -> int:
+        """How many parameters the architecture has. Takes no memory for them."""
+
+
+ZOOS: Final[Mapping[str | None, Zoo]] = {"timm": timm, "torchvision": torchvision}
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
-    """Every architecture of timm and every classification model of torchvision. Builds no model."""
-    return tuple(
-        [catalogue_entry("timm", architecture) for architecture in timm.list_models()]
-        + [catalogue_entry("torchvision", architecture) for architecture in torchvision_models()]
-    )
+    """The entries of all architectures of all zoos. Builds no model."""
+    return tuple(zoo.entry(architecture) for zoo in ZOOS.values() for architecture in zoo.names())
 
 
-def catalogue_entry(source: Source, architecture: str) -> CatalogueEntry:
-    if source == "timm":
-        family = model_entrypoint(architecture).__module__.rpartition(".")[2]
-        tags = published_tags(architecture)
-        cfg = timm.get_pretrained_cfg(architecture)
-        pretrained = bool(tags)
-        default_weights = tags[0] if tags else None
-        input_size = cfg.input_size[-1] if cfg else None
-        reason = unsupported_input(vars(cfg)) if cfg else None
-        parameters = imagenet_top1 = None
-    else:
-        family = torchvision.models.get_model_builder(architecture).__module__.rpartition(".")[2]
-        tags = ()
-        pretrained = True
-        default_weights = torchvision.models.get_model_weights(architecture).DEFAULT.name
-        input_size = torchvision_transforms(architecture).crop_size[0]
-        reason = None
-        meta = torchvision.models.get_model_weights(architecture).DEFAULT.meta
-        parameters, imagenet_top1 = meta["num_params"], meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
-    return CatalogueEntry(
-        name=f"{source}/{architecture}",
-        source=source,
-        family=family,
-        architecture=architecture,
-        tags=tags,
-        pretrained=pretrained,
-        default_weights=default_weights,
-        input_size=input_size,
-        parameters=parameters,
-        imagenet_top1=imagenet_top1,
-        supported=reason is None,
-        reason=reason,
-    )
+def resolve(name: str) -> ModelName:
+    """The full name of the model that ``name`` means: with the zoo, and with a tag where it says whose weights.
+
+    AuditError, with the names that resemble it, if no zoo has it.
+    """
+    asked = ModelName.parse(name)
+    for source in asked.zoos():
+        if source in ZOOS and (full := ZOOS[source].resolve(asked)):
+            return full
+    suggestions = close_names(name, catalogue())
+    zoos = " nor in ".join(f"{source} {zoo.VERSION}" for source, zoo in ZOOS.items())
+    did_you_mean = f" Did you mean {', '.join(suggestions)}?" if suggestions else ""
+    raise AuditError("unknown-model", f"{name} is neither in {zoos}.{did_you_mean}", suggestions=suggestions or None)
 
 
-def unsupported_input(config: Mapping[str, Any]) -> str | None:
-    """Why no canvas can be made for a model with this data configuration of timm's, or None."""
-    channels, height, width = config["input_size"]
-    if channels != 3:
-        return f"its input has {channels} channels: RGB images have 3"
-    if height != width:
-        return f"it needs a non-square input, {height} x {width} pixels"
-    if config["crop_mode"] not in ("center", "squash"):
-        return f"its preprocessing has the crop mode {config['crop_mode']}; center and squash are supported"
-    return None
-
-
-def published_tags(architecture: str) -> tuple[str, ...]:
-    """timm's tags with published weights, the default first."""
-    return tuple(
-        name.partition(".")[2] for name, cfg in get_arch_pretrained_cfgs(architecture).items() if cfg.has_weights
-    )
-
-
-def torchvision_models() -> list[str]:
-    return list(torchvision.models.list_models(module=torchvision.models))
-
-
-def torchvision_transforms(architecture: str) -> Any:
-    return torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
-
-
-def unknown_model(name: str, why: str = "") -> AuditError:
-    known = [f"timm/{model}" for model in timm.list_models(include_tags=True)]
-    known += [f"timm/{model}" for model in timm.list_models()]
-    known += [f"torchvision/{model}" for model in torchvision_models()]
-    wanted = name if "/" in name else f"timm/{name}"
-    close = tuple(difflib.get_close_matches(wanted, known, n=5, cutoff=0.6))
-    did_you_mean = f" Did you mean {', '.join(close)}?" if close else ""
-    return AuditError(
-        "unknown-model",
-        f"{name} is neither in timm {timm.__version__} nor in torchvision {torchvision.__version__}."
-        f"{' ' + why if why else ''}{did_you_mean}",
-        suggestions=close or None,
-    )
-
-
-def no_weights(name: str, entry: CatalogueEntry) -> AuditError:
-    relatives = _relatives(entry)
-    near = f" Published relatives: {', '.join(relatives)}." if relatives else ""
-    return AuditError(
+def require_published(name: ModelName, entry: CatalogueEntry) -> None:
+    """AuditError, with relatives that have weights, if the zoo has published none under this full name."""
+    if entry.pretrained and str(name) in full_names(entry):
+        return
+    relatives = published_relatives(entry, catalogue())
+    suggestions = tuple(full for relative in relatives for full in full_names(relative))[:5]
+    near = f" Published relatives: {', '.join(suggestions)}." if suggestions else ""
+    raise AuditError(
         "weights-not-published",
         f'No weights are published for {name}. Ask for weights "untrained", or for another model.{near}',
-        suggestions=relatives or None,
+        suggestions=suggestions or None,
     )
 
 
-def _relatives(entry: CatalogueEntry) -> tuple[str, ...]:
-    """Nearest names with published weights: other tags of the architecture, then names that contain or resemble it."""
-    own = [f"{entry.name}.{tag}" for tag in entry.tags]
-    published = [name for name in timm.list_pretrained() if name.partition(".")[0] != entry.architecture]
-    containing = [name for name in published if entry.architecture in name.partition(".")[0]]
-    similar = difflib.get_close_matches(entry.architecture, published, n=5, cutoff=0.5)
-    return tuple(dict.fromkeys(own + [f"timm/{name}" for name in containing + similar]))[:5]
+def parameters(source: str | None, architecture: str) -> int:
+    """How many parameters an architecture has. Takes no memory for them."""
+    return ZOOS[source].parameters(architecture)

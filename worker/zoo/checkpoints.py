@@ -1,16 +1,17 @@
-"""The operator's own checkpoints: ``checkpoint:NAME`` is a file NAME.safetensors or NAME.pth in the operator's folder
-or bucket, which may be replaced: its version says by what content.
+"""The operator's own checkpoints, in a folder or bucket: ``checkpoint:NAME`` is its file NAME.safetensors or NAME.pth.
 
-Beside it NAME.json may say what the architecture does not: ``{"num_classes": 10, "input_size": 288, "mean": [...],
-"std": [...]}``. Pickles are read with torch's restricted unpickler only, which executes nothing; what is not plain
-tensors, or would unpack to more than the file holds, is refused.
+The operator may replace such a file at any time; its version tells one content from another. NAME.json beside it may
+say what the architecture does not: ``{"num_classes": 10, "input_size": 288, "mean": [...], "std": [...]}``.
+
+Pickles are read with torch's restricted unpickler only, which executes nothing. A file is refused if it holds anything
+but plain tensors, or would unpack to more bytes than it has.
 """
 
 import hashlib
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,46 +23,51 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from timm.models import clean_state_dict
 from torch import Tensor, nn
-from zooaudit.contract import Progress, Weights
+from zooaudit.contract import Weights
 
 from worker.errors import AuditError
+from worker.zoo.download import OnProgress
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model")
-"""Where training scripts put the weights beside their optimiser's state."""
-FEW = 5
-MANY = 20
+"""The keys under which training scripts store the weights, beside the state of their optimiser."""
+MAX_KEYS_NAMED = 5
+MAX_CHECKPOINTS_NAMED = 20
 
-Unit = Annotated[float, Field(ge=0, le=1)]
+Intensity = Annotated[float, Field(ge=0, le=1)]
 
 
-class Options(BaseModel):
-    """What NAME.json may say."""
+class CheckpointOptions(BaseModel):
+    """The content of NAME.json."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     num_classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     input_size: Annotated[int, Field(ge=16, le=4096)] | None = None
-    mean: tuple[Unit, Unit, Unit] | None = None
+    mean: tuple[Intensity, Intensity, Intensity] | None = None
     std: tuple[Annotated[float, Field(gt=0, le=10)], ...] | None = Field(None, min_length=3, max_length=3)
+
+    def normalisation(self) -> dict[str, Any]:
+        """``mean`` and ``std``, each only if NAME.json has it."""
+        return self.model_dump(include={"mean", "std"}, exclude_none=True)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file, its options and where it came from."""
+    """The tensors of a file, the options beside it, and what a report says about them."""
 
     name: str
     state: Mapping[str, Tensor]
-    options: Options
+    options: CheckpointOptions
     weights: Weights
 
     def classes(self, classifiers: Sequence[str]) -> int | None:
-        """How many classes there are: as NAME.json says, else as the weights of the classifier say."""
+        """The number of classes: from NAME.json, else from the weights of the modules at the paths ``classifiers``."""
         weights = [self.state[f"{path}.weight"] for path in classifiers if f"{path}.weight" in self.state]
         return self.options.num_classes or (len(weights[-1]) if weights and weights[-1].ndim else None)
 
     def load_into(self, module: nn.Module) -> None:
-        """Copy every tensor. AuditError, and nothing is copied, if there are others, fewer, or one of another shape."""
+        """Copy every tensor into the module. AuditError, before anything is copied, if names or shapes differ."""
         own = module.state_dict()
         missing = [key for key in own if key not in self.state]
         unexpected = [key for key in self.state if key not in own]
@@ -70,89 +76,90 @@ class Checkpoint:
             for key, tensor in self.state.items()
             if key in own and tensor.shape != own[key].shape
         ]
-        told = [
-            f"{what} {len(keys)}: {', '.join(keys[:FEW])}{', ...' if len(keys) > FEW else ''}"
+        differences = [
+            f"{what} {len(keys)}: {', '.join(keys[:MAX_KEYS_NAMED])}{', ...' if len(keys) > MAX_KEYS_NAMED else ''}"
             for what, keys in (("missing keys", missing), ("unexpected keys", unexpected), ("other shapes", shapes))
             if keys
         ]
-        if told:
-            raise self._wrong("weights-mismatch", f"It does not fit the architecture: {'; '.join(told)}.")
+        if differences:
+            detail = f"It does not fit the architecture: {'; '.join(differences)}."
+            raise _refused("weights-mismatch", self.name, detail)
         module.load_state_dict(dict(self.state))
 
-    def _wrong(self, slug: str, detail: str) -> AuditError:
-        return _wrong(slug, self.name, detail)
 
+def version(name: str, location: str | Path | None) -> str:
+    """16 hex digits that tell the present content of the checkpoint's files from any other content.
 
-def version(name: str, where: str | Path | None) -> str:
-    """Which content the files of that checkpoint have now: 16 hex digits. AuditError when there is no such checkpoint.
-
-    In a folder it follows from their bytes, in a bucket from their ETags.
+    They follow from the bytes of the files in a folder, from their ETags in a bucket. ``location`` is as for
+    :func:`open_checkpoint`. AuditError if there is no such checkpoint.
     """
-    with _answering(name):
-        if _is_bucket(where):
-            # Imported here: who measures from a folder needs no client for buckets.
+    with _refusing_silence(name):
+        if _is_bucket(location):
+            # Imported here: whoever measures from a folder needs no client for buckets.
             from worker.zoo.bucket import tags
 
-            there = tags(str(where))
-            told = [(file, there[file]) for file in _files(name, there, where) if file in there]
+            etags = tags(str(location))
+            contents = [(file, etags[file]) for file in _files(name, etags, location) if file in etags]
         else:
-            paths = {path.name: path for path in _listed(where)}
-            told = [(file, _sha256(paths[file])) for file in _files(name, paths, where) if file in paths]
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+            paths = {path.name: path for path in _listed(location)}
+            contents = [(file, _sha256(paths[file])) for file in _files(name, paths, location) if file in paths]
+    return hashlib.sha256(repr(contents).encode()).hexdigest()[:16]
 
 
-def open_checkpoint(name: str, where: str | Path | None, on_progress: Callable[[Progress], None]) -> Checkpoint:
-    """The checkpoint of that name, the part after ``checkpoint:``, in a folder or at a URL such as
-    ``s3://bucket/prefix``. AuditError when there is none, it is unsafe or broken, or it is replaced meanwhile."""
-    begun = version(name, where)
-    if _is_bucket(where):
+def open_checkpoint(name: str, location: str | Path | None, on_progress: OnProgress) -> Checkpoint:
+    """Read the checkpoint of that name, which is the part after ``checkpoint:``.
+
+    ``location`` is a folder or a URL such as ``s3://bucket/prefix``; None if the operator has set neither. AuditError
+    if there is no such checkpoint, it is unsafe or broken, or it is replaced while it is read.
+    """
+    version_before = version(name, location)
+    if _is_bucket(location):
         from worker.zoo.bucket import fetched
 
-        with _answering(name), fetched(str(where), lambda file: Path(file).stem == name, on_progress) as folder:
-            found = _in_folder(name, folder, begun)
+        with _refusing_silence(name), fetched(str(location), lambda file: Path(file).stem == name, on_progress) as copy:
+            checkpoint = _in_folder(name, copy, version_before)
     else:
-        found = _in_folder(name, Path(where or ""), begun)
-    if version(name, where) != begun:
-        raise _wrong("checkpoint-replaced", name, "It was replaced while it was read. Ask for the audit again.")
-    return found
+        checkpoint = _in_folder(name, Path(location or ""), version_before)
+    if version(name, location) != version_before:
+        raise _refused("checkpoint-replaced", name, "It was replaced while it was read. Ask for the audit again.")
+    return checkpoint
 
 
-def _in_folder(name: str, folder: Path, content: str) -> Checkpoint:
+def _in_folder(name: str, folder: Path, content_version: str) -> Checkpoint:
     weights, options = (folder / file for file in _files(name, [path.name for path in _listed(folder)], folder))
     try:
         sha256 = _sha256(weights)
-        state = _tensors(name, _read(name, weights))
+        state = _state(name, _read(name, weights))
     except (AuditError, MemoryError):
         raise
-    except Exception as error:  # Whatever a broken file raises, in either format.
+    except Exception as error:  # A broken file can raise anything, in either format.
         raise _unreadable(name, error) from error
-    return Checkpoint(
-        name, state, _options(name, options), Weights(kind="checkpoint", origin=name, sha256=sha256, version=content)
-    )
+    provenance = Weights(kind="checkpoint", origin=name, sha256=sha256, version=content_version)
+    return Checkpoint(name, state, _options(name, options), provenance)
 
 
-def _is_bucket(where: str | Path | None) -> bool:
-    return "://" in str(where)
+def _is_bucket(location: str | Path | None) -> bool:
+    return "://" in str(location)
 
 
 def _listed(folder: str | Path | None) -> list[Path]:
     return list(Path(folder).iterdir()) if folder and Path(folder).is_dir() else []
 
 
-def _files(name: str, there: Iterable[str], where: str | Path | None) -> tuple[str, str]:
-    """Of the file names ``there`` that of the weights, and what that of their options would be."""
-    weights = sorted(file for file in there if Path(file).suffix in SUFFIXES)
-    file = next((file for file in weights if Path(file).stem == name), None)
-    if file is None:
-        names = ", ".join(sorted({Path(file).stem for file in weights})[:MANY]) or "none"
-        unset = "" if where else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
-        raise _wrong("unknown-checkpoint", name, f"No checkpoint is called so; there are: {names}.{unset}")
-    return file, f"{name}.json"
+def _files(name: str, files: Iterable[str], location: str | Path | None) -> tuple[str, str]:
+    """The name of the weights' file, which is one of ``files``, and the name that an options file would have."""
+    of_weights = sorted(file for file in files if Path(file).suffix in SUFFIXES)
+    weights = next((file for file in of_weights if Path(file).stem == name), None)
+    if weights is None:
+        names = ", ".join(sorted({Path(file).stem for file in of_weights})[:MAX_CHECKPOINTS_NAMED]) or "none"
+        unset = "" if location else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
+        raise _refused("unknown-checkpoint", name, f"No checkpoint is called so; there are: {names}.{unset}")
+    return weights, f"{name}.json"
 
 
 def _sha256(file: Path) -> str:
-    seen = file.stat()
-    return _sha256_of(file, seen.st_size, seen.st_mtime_ns)
+    status = file.stat()
+    return _sha256_of(file, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(1000)
@@ -162,12 +169,13 @@ def _sha256_of(file: Path, _size: int, _mtime_ns: int) -> str:
 
 
 @contextmanager
-def _answering(name: str) -> Iterator[None]:
+def _refusing_silence(name: str) -> Iterator[None]:
+    """Turn the OSError of a folder or bucket that does not answer into an AuditError."""
     try:
         yield
     except OSError as error:
         detail = f"The place of the checkpoints does not answer: {type(error).__name__}. Ask for the audit again."
-        raise _wrong("checkpoints-unavailable", name, detail) from error
+        raise _refused("checkpoints-unavailable", name, detail) from error
 
 
 def _read(name: str, file: Path) -> Any:
@@ -177,49 +185,51 @@ def _read(name: str, file: Path) -> Any:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(item.file_size for item in archive.infolist())
             if unpacked > file.stat().st_size or any(item.compress_type for item in archive.infolist()):
-                raise _wrong(
-                    "weights-unsafe", name, "Its archive is compressed, which torch never writes; not unpacked."
-                )
+                detail = "Its archive is compressed, which torch never writes; not unpacked."
+                raise _refused("weights-unsafe", name, detail)
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _tensors(name: str, read: Any) -> dict[str, Tensor]:
-    nested = [read[key] for key in NESTED if isinstance(read, Mapping) and isinstance(read.get(key), Mapping)]
-    state = clean_state_dict(dict(nested[0] if nested else read)) if nested or isinstance(read, Mapping) else {}
-    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
-    if not state or others:
-        what = (
-            f"{', '.join(map(str, others[:FEW]))} are no tensors"
-            if others
-            else "there is no dictionary of tensors in it"
-        )
-        raise _wrong("weights-mismatch", name, f"It is no state dict: {what}.")
-    return state
+def _state(name: str, content: Any) -> dict[str, Tensor]:
+    """The tensors by their names in the module. AuditError if the file's ``content`` is anything else."""
+    mapping = content if isinstance(content, Mapping) else {}
+    nested = [mapping[key] for key in NESTED if isinstance(mapping.get(key), Mapping)]
+    state: dict[str, Tensor] = clean_state_dict(dict(nested[0] if nested else mapping))
+    others = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        problem = f"{', '.join(others[:MAX_KEYS_NAMED])} are no tensors"
+    elif not state:
+        problem = "there is no dictionary of tensors in it"
+    else:
+        return state
+    raise _refused("weights-mismatch", name, f"It is no state dict: {problem}.")
 
 
-def _options(name: str, file: Path) -> Options:
+def _options(name: str, file: Path) -> CheckpointOptions:
     if not file.is_file():
-        return Options()
+        return CheckpointOptions()
     try:
-        return Options.model_validate_json(file.read_bytes())
+        return CheckpointOptions.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors())
-        raise _wrong("checkpoint-options", name, f"{file.name} is wrong: {told}.") from error
+        mistakes = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors())
+        raise _refused("checkpoint-options", name, f"{file.name} is wrong: {mistakes}.") from error
 
 
 def _unreadable(name: str, error: Exception) -> AuditError:
-    said = " ".join(str(error).split())
-    if found := re.search(r"Unsupported (global|class)\S* \S+ \S+", said):
-        detail = f"It holds more than tensors, and none of it was executed ({found[0]}). Save its state_dict() alone."
-        return _wrong("weights-unsafe", name, detail)
-    # Torch's advice is to read it without protection.
+    message = " ".join(str(error).split())
+    if unsupported := re.search(r"Unsupported (global|class)\S* \S+ \S+", message):
+        detail = (
+            f"It holds more than tensors, and none of it was executed ({unsupported[0]}). Save its state_dict() alone."
+        )
+        return _refused("weights-unsafe", name, detail)
+    # Torch's own message advises to read the file without protection.
     why = (
         "no state dict"
         if isinstance(error, pickle.UnpicklingError)
-        else f"{type(error).__name__}: {said.partition('. ')[0]}"[:300]
+        else f"{type(error).__name__}: {message.partition('. ')[0]}"[:300]
     )
-    return _wrong("weights-corrupt", name, f"It cannot be read: {why}. It may be cut off, or no checkpoint at all.")
+    return _refused("weights-corrupt", name, f"It cannot be read: {why}. It may be cut off, or no checkpoint at all.")
 
 
-def _wrong(slug: str, name: str, detail: str) -> AuditError:
+def _refused(slug: str, name: str, detail: str) -> AuditError:
     return AuditError(slug, f"checkpoint:{name}: {detail}")

@@ -1,4 +1,4 @@
-"""Published files: fetched by the zoos' own hub clients, with progress and a time limit, and checked."""
+"""Fetch published files through the zoos' own hub clients, with progress and a time limit, and check them."""
 
 import contextlib
 import hashlib
@@ -27,20 +27,20 @@ _NAMED_SHA256 = re.compile(r"-([0-9a-f]{8,64})\.")
 
 
 @dataclass(frozen=True)
-class File:
+class CachedFile:
     """A file in a cache, and the SHA-256 (hex) of its content."""
 
     path: Path
     sha256: str
 
     def remove(self) -> None:
-        """Removes the file and, where it is a link as in the hub's cache, what it points to."""
+        """Remove the file and, if it is a link as in the hub's cache, what it points to."""
         self.path.resolve().unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
-class Interrupted(BaseException):
-    """Carries what ``on_progress`` raised (a cancelled audit) through code that catches Exception."""
+class ProgressError(BaseException):
+    """Carries what ``on_progress`` raised, for example because the audit was cancelled, past ``except Exception``."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -48,21 +48,21 @@ class Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Around downloads: what ``on_progress`` raised comes out as it was."""
+def reraising_progress_errors() -> Iterator[None]:
+    """Around downloads: raise an error of ``on_progress`` as ``on_progress`` raised it."""
     try:
         yield
-    except Interrupted as interrupted:
-        raise interrupted.error from None
+    except ProgressError as carrier:
+        raise carrier.error from None
 
 
 class HubFiles:
-    """``download`` is timm's ``hf_hub_download`` with progress, a time limit and a check; ``files`` is what it got."""
+    """timm's ``hf_hub_download`` with progress, a time limit and a check. ``files`` are those that it has fetched."""
 
     def __init__(self, hf_hub_download: Callable[..., str], on_progress: OnProgress) -> None:
         self.hf_hub_download = hf_hub_download
         self.on_progress = on_progress
-        self.files: list[File] = []
+        self.files: list[CachedFile] = []
 
     def download(self, repo_id: str, filename: str, **options: Any) -> str:
         # Not at the top: the hub client brings an HTTP library, which an audit of untrained weights does without.
@@ -78,16 +78,16 @@ class HubFiles:
         url = hf_hub_url(repo_id, filename, revision=options.get("revision"))
         etag = None
         try:
-            # Asked first, because hf_hub_download retries an unreachable hub for minutes.
+            # This request comes first, because hf_hub_download retries an unreachable hub for minutes.
             etag = get_hf_file_metadata(url, timeout=TIMEOUT_S).etag
             path = Path(fetch(tqdm_class=_bar(self.on_progress)))
-        except LocalEntryNotFoundError as error:  # An EntryNotFoundError, but of the cache: the hub did not answer.
+        except LocalEntryNotFoundError as error:  # It is an EntryNotFoundError, but means that the hub did not answer.
             raise unreachable(url, error) from error
         except (EntryNotFoundError, AuditError):
-            raise  # Of a file that is not there, timm looks for the next name that it knows.
+            raise  # When a file is missing, timm tries the next file name that it knows.
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise not_published(url) from error
-        except Exception as error:  # Whatever the client's HTTP library raises: it differs between versions.
+        except Exception as error:  # What the client's HTTP library raises differs between versions.
             path = _cached(fetch, url, error)
         # The hub's ETag of a large file, and so the name in its cache, is the SHA-256.
         published = etag if etag and _SHA256.fullmatch(etag) else path.resolve().name
@@ -95,10 +95,10 @@ class HubFiles:
         return str(path)
 
 
-def fetch_url(url: str, on_progress: OnProgress) -> File:
-    """The file of that URL where torch.hub keeps it; torch.hub downloads it when it is not there.
+def fetch_url(url: str, on_progress: OnProgress) -> CachedFile:
+    """Have torch.hub download the file of ``url`` unless its cache has it, and check it in either case.
 
-    A SHA-256 prefix in its name (``resnet18-f37072fd.pth``) must be that of its content, in the cache too.
+    If its name holds a SHA-256 prefix (``resnet18-f37072fd.pth``), the SHA-256 of its content must begin so.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(url).path).name)
     if not path.exists():
@@ -113,22 +113,22 @@ def fetch_url(url: str, on_progress: OnProgress) -> File:
         if bar.latest and bar.latest.total is not None and bar.latest.n != bar.latest.total:
             path.unlink()
             raise corrupt(url, f"{bar.latest.n} of {bar.latest.total} bytes came")
-    named = _NAMED_SHA256.search(path.name)
-    return _checked(path, named.group(1) if named else "", url)
+    match = _NAMED_SHA256.search(path.name)
+    return _checked(path, match.group(1) if match else "", url)
 
 
 def _cached(fetch: Callable[..., str], url: str, error: Exception) -> Path:
-    """The copy in the hub's cache when the hub does not answer. Raises AuditError when there is none."""
+    """The copy in the hub's cache, when asking the hub raised ``error``. AuditError if the cache has none."""
     try:
         return Path(fetch(local_files_only=True))
     except Exception:
         raise unreachable(url, error) from error
 
 
-def _checked(path: Path, sha256_prefix: str, url: str) -> File:
-    """The file with its SHA-256. Raises AuditError, and removes it, when that does not begin as published."""
-    with path.open("rb") as opened:
-        file = File(path, hashlib.file_digest(opened, "sha256").hexdigest())
+def _checked(path: Path, sha256_prefix: str, url: str) -> CachedFile:
+    """The file with its SHA-256. If that does not begin with the published prefix, remove the file; AuditError."""
+    with path.open("rb") as stream:
+        file = CachedFile(path, hashlib.file_digest(stream, "sha256").hexdigest())
     if not file.sha256.startswith(sha256_prefix):
         file.remove()
         raise corrupt(url, f"its SHA-256 is {file.sha256}, published is {sha256_prefix}")
@@ -136,7 +136,7 @@ def _checked(path: Path, sha256_prefix: str, url: str) -> File:
 
 
 class _Bar:
-    """Stands where a hub client makes a progress bar (a tqdm): it reports instead of drawing. Units: bytes."""
+    """Takes the place of the progress bar (a tqdm) that a hub client makes, and reports bytes instead of drawing."""
 
     on_progress: ClassVar[OnProgress]
     latest: "ClassVar[_Bar | None]" = None
@@ -158,7 +158,7 @@ class _Bar:
         self.n += n
         self.received += max(0, n)
         total = int(self.total or 0)
-        if total and self.received > 3 * total:  # The hub client asks again, forever, a server that cuts every answer.
+        if total and self.received > 3 * total:  # A hub client never gives up on a server that cuts every answer.
             raise corrupt("the hub", f"after {self.received} bytes it has not sent the whole of a file of {total}")
         rate = self.received / max(1e-6, time.monotonic() - self.started)
         eta = max(0.0, total - self.n) / rate if total and rate else None
@@ -166,7 +166,7 @@ class _Bar:
         try:
             type(self).on_progress(progress)
         except Exception as error:
-            raise Interrupted(error) from error
+            raise ProgressError(error) from error
 
     def close(self) -> None: ...
     def refresh(self) -> None: ...
@@ -181,7 +181,7 @@ def _bar(on_progress: OnProgress) -> type[_Bar]:
 
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Puts ``value`` in the place of ``owner.name`` for a while."""
+    """Set ``owner.name`` to ``value`` within this context."""
     original = getattr(owner, name)
     setattr(owner, name, value)
     try:

@@ -24,20 +24,22 @@ import torchvision
 from PIL import Image
 from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
+from zooaudit.contract import ModelName
 
 from tests.worker.conftest import photograph
 from worker.errors import AuditError
 from worker.images.canvas import Preprocessing, canvas
 from worker.images.dataset import (
+    choose,
     count,
     list_sha256,
     listing,
     load_file,
     open_dataset,
-    sample,
 )
 from worker.images.decoding import canvases
-from worker.zoo import loading
+from worker.zoo import timm as timm_zoo
+from worker.zoo import torchvision as torchvision_zoo
 
 BICUBIC = Preprocessing(224, 248, Image.Resampling.BICUBIC, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIZES = [(500, 375), (375, 500), (224, 224), (301, 299), (97, 640), (1, 1)]
@@ -84,20 +86,20 @@ def test_both_layouts_hold_the_same_images(photographs: Path, synsets: Path) -> 
 
 def test_sample_is_the_one_of_the_method() -> None:
     names = [f"{number}.jpg" for number in range(100)]
-    assert sample(names, 5, 7) == sorted(random.Random(7).sample(names, 5), key=str.encode)
-    assert sample(names, 5, 7) != sample(names, 5, 8)
-    assert sample(names, 100, 0) == sorted(names, key=str.encode)
+    assert choose(names, 5, 7) == sorted(random.Random(7).sample(names, 5), key=str.encode)
+    assert choose(names, 5, 7) != choose(names, 5, 8)
+    assert choose(names, 100, 0) == sorted(names, key=str.encode)
 
 
 def test_asking_for_too_many_images_names_both_numbers() -> None:
     with pytest.raises(AuditError) as raised:
-        sample(["a.jpg", "b.jpg"], 3, 0)
+        choose(["a.jpg", "b.jpg"], 3, 0)
     assert raised.value.problem.detail.startswith("3 images were asked for, but the data set has 2.")
 
 
 def test_open_dataset_chooses_and_loads(photographs: Path) -> None:
     chosen = open_dataset("imagenet-val", {"imagenet-val": photographs}, 5, 0)
-    assert chosen.names == sample(listing(photographs), 5, 0)
+    assert chosen.names == choose(listing(photographs), 5, 0)
     assert chosen.sha256 == hashlib.sha256("\n".join(chosen.names).encode()).hexdigest()
     assert chosen.load(chosen.names[0]).size == load_file(photographs, chosen.names[0]).size
 
@@ -175,17 +177,17 @@ def timm_config(name: str) -> dict[str, Any]:
 )
 def test_a_canvas_of_the_input_size_is_what_timm_shows_the_model(name: str) -> None:
     config = timm_config(name)
-    assert_shown_alike(create_transform(**config, is_training=False), loading.timm_preprocessing(config))
+    assert_shown_alike(create_transform(**config, is_training=False), timm_zoo.preprocessing_of(config))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnext101_32x8d", "inception_v3", "efficientnet_b0", "vit_b_16"])
 def test_a_canvas_of_the_input_size_is_what_torchvision_shows_the_model(name: str) -> None:
     transform = torchvision.models.get_model_weights(name).DEFAULT.transforms()
-    assert_shown_alike(transform, loading.torchvision_preprocessing(name))
+    assert_shown_alike(transform, torchvision_zoo.preprocessing(ModelName("torchvision", name), torch.nn.Module()))
 
 
 def test_at_least_one_zoo_configuration_squashes() -> None:
-    assert loading.timm_preprocessing(timm_config("vit_base_patch16_clip_384.laion2b_ft_in1k")).squash
+    assert timm_zoo.preprocessing_of(timm_config("vit_base_patch16_clip_384.laion2b_ft_in1k")).squash
 
 
 @pytest.mark.parametrize("size", [*SIZES, (248, 248), (333, 250), (2, 500)])
@@ -346,6 +348,7 @@ def running(process: psutil.Process) -> bool:
         return False
 
 
-def test_this_module_brings_no_torch() -> None:
-    code = "import sys, worker.images.decoding; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["worker.images", "worker.images.dataset", "worker.images.decoding"])
+def test_this_module_brings_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

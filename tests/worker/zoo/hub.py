@@ -127,7 +127,7 @@ class Zoo:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             env=os.environ
             | {"HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf"), "TORCH_HOME": str(home / "torch")}
             | {"PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1"}

@@ -58,6 +58,17 @@ def test_what_is_measured_is_the_file(tmp_path: Path, suffix: str, classes: int)
     assert torch.equal(found.module(image), mine.eval()(image))
 
 
+def test_nothing_is_left_of_the_weights_on_which_the_depth_was_found(tmp_path: Path) -> None:
+    # In eval mode TinyViT keeps attention biases that it has computed from its weights.
+    mine = network(1000, "tiny_vit_5m_224")
+    with torch.no_grad():
+        for parameter in mine.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    save_file(mine.state_dict(), tmp_path / "mine.safetensors")
+    image = torch.randn(1, 3, 224, 224)
+    assert torch.equal(load(tmp_path, model="timm/tiny_vit_5m_224").module(image), mine.eval()(image))
+
+
 def test_an_audit_of_a_checkpoint_is_that_of_its_tensors(tmp_path: Path) -> None:
     torch.save({"state_dict": {f"module.{key}": value for key, value in network().state_dict().items()}, "epoch": 3},
                tmp_path / "run-1.pth")  # fmt: skip

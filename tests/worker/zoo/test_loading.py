@@ -4,18 +4,24 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
 import torchvision
 from PIL import Image
-from zooaudit.contract import CatalogueEntry, Progress
+from zooaudit.contract import CatalogueEntry, ModelName, Progress, Weights
 
 from worker import zoo
 from worker.errors import AuditError
 from worker.images.canvas import Preprocessing
 from worker.zoo import loading
+from worker.zoo import timm as timm_zoo
+from worker.zoo import torchvision as torchvision_zoo
 
 
 def ignore(_: Progress) -> None:
@@ -43,7 +49,7 @@ def refusal(name: str, weights: str = "untrained") -> AuditError:
     ],
 )
 def test_names_are_resolved(name: str, resolved: tuple[str, str, str | None]) -> None:
-    assert loading.resolve(name) == resolved
+    assert zoo.resolve(name) == resolved
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,7 @@ def test_every_supported_name_resolves_to_the_tag_that_the_catalogue_gives_first
     for entry in zoo.catalogue():
         if entry.supported:
             tag = entry.tags[0] if entry.tags else None
-            assert loading.resolve(entry.name) == (entry.source, entry.architecture, tag)
+            assert zoo.resolve(entry.name) == (entry.source, entry.architecture, tag)
 
 
 UNTRAINED = {
@@ -168,6 +174,36 @@ def test_untrained_is_the_architecture_under_seed_0(name: str) -> None:
     assert [step.phase for step in steps] == ["loading"]
 
 
+@pytest.mark.parametrize(
+    ("weights", "builds", "hashes"), [("untrained", 1, 1), ("pretrained", 2, 0), ("checkpoint:mine", 2, 0)]
+)
+def test_loading_builds_a_model_at_most_twice_and_hashes_what_it_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str, builds: int, hashes: int
+) -> None:
+    create, known, tensors_sha256 = timm.create_model, timm.get_pretrained_cfg, loading.tensors_sha256
+    torch.save(create("test_vit", num_classes=7).state_dict(), tmp_path / "mine.pth")
+    calls: list[str] = []
+
+    def counted(name: str, **options: Any) -> torch.nn.Module:
+        calls.append(name)
+        return create(name, **{**options, "pretrained": False})
+
+    def counted_sha256(module: torch.nn.Module) -> str:
+        calls.append("hash")
+        return tensors_sha256(module)
+
+    def build_from_nowhere(build: Callable[[], torch.nn.Module], *_: Any) -> tuple[torch.nn.Module, Weights]:
+        return build(), Weights(kind="pretrained", origin="nowhere", sha256="0" * 64)
+
+    monkeypatch.setattr(timm, "create_model", counted)
+    monkeypatch.setattr(loading, "tensors_sha256", counted_sha256)
+    monkeypatch.setattr(timm_zoo, "build_from_url", build_from_nowhere)
+    monkeypatch.setattr(timm_zoo, "_config", lambda name: replace(known(name), hf_hub_id=None, url="nowhere"))
+    zoo.load("timm/test_vit", weights, ignore, checkpoints=tmp_path)
+    assert calls.count("test_vit.r160_in1k") == len(calls) - hashes == builds
+    assert calls.count("hash") == hashes
+
+
 def test_preprocessing_is_the_zoos_own() -> None:
     assert zoo.load("timm/resnet18.tv_in1k", "untrained", ignore).preprocessing == Preprocessing(
         input_size=224,
@@ -176,7 +212,9 @@ def test_preprocessing_is_the_zoos_own() -> None:
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
     )
-    assert loading.torchvision_preprocessing("resnext101_32x8d") == Preprocessing(
+    assert torchvision_zoo.preprocessing(
+        ModelName("torchvision", "resnext101_32x8d"), torch.nn.Module()
+    ) == Preprocessing(
         input_size=224,
         resize=232,
         interpolation=Image.Resampling.BILINEAR,
@@ -196,7 +234,7 @@ def test_preprocessing_is_the_zoos_own() -> None:
 def test_preprocessing_that_no_canvas_can_be_made_of_is_refused(change: dict[str, object], told: str) -> None:
     config = {"input_size": (3, 224, 224), "crop_pct": 0.875, "crop_mode": "center", "interpolation": "bicubic"}
     with pytest.raises(AuditError, match=told):
-        loading.timm_preprocessing(config | {"mean": (0.5,) * 3, "std": (0.5,) * 3} | change)
+        timm_zoo.preprocessing_of(config | {"mean": (0.5,) * 3, "std": (0.5,) * 3} | change)
 
 
 BLOCKED = """
@@ -230,7 +268,7 @@ def test_loading_prints_nothing_to_stdout(capfd: pytest.CaptureFixture[str]) -> 
 
 def test_an_architecture_for_one_input_size_is_built_for_that_of_its_preprocessing() -> None:
     # torchvision builds ViT-H/14 for 224 pixels unless it is told that its default weights take 518.
-    assert loading._size_option("torchvision", "vit_h_14", None) == {"image_size": 518}
-    assert loading._size_option("torchvision", "vit_b_16", 96) == {"image_size": 96}
-    assert loading._size_option("torchvision", "resnet18", 96) == {}
-    assert loading._size_option("timm", "test_vit", None) == {}
+    assert torchvision_zoo._size_option("vit_h_14", None) == {"image_size": 518}
+    assert torchvision_zoo._size_option("vit_b_16", 96) == {"image_size": 96}
+    assert torchvision_zoo._size_option("resnet18", 96) == {}
+    assert timm_zoo._size_option("test_vit", None) == {}

@@ -251,7 +251,7 @@ def test_weights_are_never_loaded_in_part_even_where_the_zoo_would() -> None:
         return model
 
     with pytest.raises(AuditError, match="missing keys: bias"):
-        weights._built(zoo_code, "linear", [])
+        weights.build_completely(zoo_code, "linear", [])
 
 
 class Bomb:

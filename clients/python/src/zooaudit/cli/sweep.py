@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from zooaudit.contract import CatalogueEntry, Problem
+from zooaudit.contract import Problem, full_names
 from zooaudit.errors import InvalidRequest
 from zooaudit.options import Options
 from zooaudit.results import Audit
@@ -34,15 +34,11 @@ def matching(client: "AuditClient", pattern: str, weights: str = "pretrained") -
     models: list[str] = []
     for entry in client.models(limit=5000).models:
         if entry.supported and (entry.pretrained or weights != "pretrained"):
-            full_names = _full_names(entry)
-            is_bare = fnmatchcase(entry.name, pattern)
-            names = [name for name in full_names if fnmatchcase(name, pattern) or (is_bare and name == full_names[0])]
-            models += names if weights == "pretrained" else names[:1]
+            names = full_names(entry)
+            default = names[:1] if fnmatchcase(entry.name, pattern) else ()
+            matched = [name for name in names if name in default or fnmatchcase(name, pattern)]
+            models += matched if weights == "pretrained" else matched[:1]
     return models
-
-
-def _full_names(entry: CatalogueEntry) -> list[str]:
-    return [f"{entry.name}.{tag}" for tag in entry.tags] or [entry.name]
 
 
 def sweep(

@@ -50,6 +50,7 @@ from zooaudit.contract.keys import (
     state_key,
     version_key,
 )
+from zooaudit.contract.names import ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
 from zooaudit.contract.report import (
     BORDERS,
@@ -145,6 +146,7 @@ __all__ = [
     "ModelDepth",
     "ModelDetail",
     "ModelList",
+    "ModelName",
     "Part",
     "PartName",
     "Problem",
@@ -170,7 +172,11 @@ __all__ = [
     "Unit",
     "Weights",
     "audit_id",
+    "close_names",
+    "find_entry",
+    "full_names",
     "problem",
+    "published_relatives",
     "report_key",
     "request_of",
     "state_key",

@@ -1,0 +1,89 @@
+"""The stream: batches of one sample, pass after pass, and what it refuses."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.worker.conftest import photograph
+from worker.errors import AuditError
+from worker.images.canvas import Preprocessing, canvas
+from worker.images.dataset import open_dataset
+from worker.images.stream import Stream
+
+PREPROCESSING = Preprocessing(32, 36, Image.Resampling.BICUBIC, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+SIDE = 40
+
+
+def stream_of(folder: Path, num_images: int) -> Stream:
+    sample = open_dataset("photos", {"photos": folder}, num_images, 3)
+    return Stream(sample, PREPROCESSING, SIDE, processes=0)
+
+
+def all_pixels(stream: Stream, batch_size: int, limit: int | None = None) -> np.ndarray:
+    return np.concatenate([batch.numpy() for batch in stream.batches(batch_size, limit)])
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A folder of 200 small photographs."""
+    photo = photograph("coffee").resize((50, 40))
+    for index in range(200):
+        photo.save(tmp_path / f"{index:03d}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_batches_hold_the_canvases_of_the_sample_in_its_shuffled_order(photographs: Path, processes: int) -> None:
+    sample = open_dataset("photos", {"photos": photographs}, 7, 3)
+    stream = Stream(sample, PREPROCESSING, SIDE, processes=processes)
+    batches = list(stream.batches(3))
+    assert [tuple(batch.shape) for batch in batches] == [(3, SIDE, SIDE, 3), (3, SIDE, SIDE, 3), (1, SIDE, SIDE, 3)]
+    assert (stream.sample, stream.side, stream.skipped) == (sample, SIDE, ())
+    order = random.Random(3).sample(sample.names, 7)
+    expected = [canvas(sample.load(name), PREPROCESSING, SIDE) for name in order]
+    np.testing.assert_array_equal(np.concatenate([batch.numpy() for batch in batches]), np.stack(expected))
+
+
+def test_every_pass_begins_anew_with_its_own_batch_size_and_limit(photographs: Path) -> None:
+    stream = stream_of(photographs, 7)
+    whole = all_pixels(stream, 3)
+    next(stream.batches(2))  # a pass that is given up
+    np.testing.assert_array_equal(all_pixels(stream, 2), whole)
+    np.testing.assert_array_equal(all_pixels(stream, 4, limit=5), whole[:5])
+    assert [len(batch) for batch in stream.batches(4, limit=5)] == [4, 1]
+    assert [len(batch) for batch in stream.batches(4, limit=4)] == [4]
+
+
+def test_an_undecodable_image_is_skipped_and_named_and_does_not_count(many: Path) -> None:
+    stream = stream_of(many, 200)
+    broken = stream.sample.shuffled()[10]
+    (many / broken).write_bytes(b"not an image")
+    assert len(all_pixels(stream, 64)) == 199
+    assert stream.skipped == (broken,)
+    assert len(all_pixels(stream, 64, limit=10)) == 10
+    assert stream.skipped == ()
+    assert len(all_pixels(stream, 64, limit=11)) == 11
+    assert stream.skipped == (broken,)
+
+
+def test_more_than_one_undecodable_in_a_hundred_are_refused(many: Path) -> None:
+    stream = stream_of(many, 200)
+    broken = stream.sample.shuffled()[:3]
+    for name in broken:
+        (many / name).write_bytes(b"not an image")
+    with pytest.raises(AuditError, match="More than 1 in 100 of the 200 chosen images") as raised:
+        next(stream.batches(8))
+    assert all(name in raised.value.problem.detail for name in broken)
+
+
+@pytest.mark.parametrize("limit", [None, 64, 100])
+def test_a_pass_that_skips_other_images_than_the_one_before_is_refused(many: Path, limit: int | None) -> None:
+    stream = stream_of(many, 200)
+    all_pixels(stream, 32, limit)
+    (many / stream.sample.shuffled()[40]).write_bytes(b"not an image")
+    with pytest.raises(AuditError, match="became unreadable") as raised:
+        all_pixels(stream, 64, limit)
+    assert raised.value.problem.type.endswith("dataset-changed")
