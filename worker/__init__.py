@@ -1,0 +1,1 @@
+"""The measuring: ``worker.audit`` audits one model, ``python -m worker`` takes audits from the queue."""

@@ -105,7 +105,7 @@ def test_filters_narrow_and_count(table):
     chips = table.get_by_role("group", name="Status")
     chips.get_by_label("failed").check()
     expect(table.locator("#audits-total")).to_have_text("10 matches")
-    expect(table.locator("#audits .progress")).to_have_text(["failedHub unreachable"] * 10)
+    expect(table.locator("#audits .progress")).to_have_text(["failedWeights cannot be fetched"] * 10)
     chips.get_by_label("canceled").check()
     expect(rows(table)).to_have_count(15)
     table.get_by_placeholder("Filter by model").press_sequentially("MUTE")

@@ -45,18 +45,20 @@ class Tap:
 
     def feature_map(self, output: Any) -> Tensor:
         """Return the module's output as a feature map, a view of shape (N, h, w, K)."""
-        found = tensors(output)[self.item]
+        tensor = tensors(output)[self.item]
         if self.order:
-            found = self.order(found)
+            tensor = self.order(tensor)
         rows, columns = self.grid
         match self.layout:
-            case "NCHW" if found.ndim == 4:
-                return found.permute(0, 2, 3, 1)
-            case "NHWC" if found.ndim == 4:
-                return found
-            case "NLC" if found.ndim == 3 and found.shape[1] == self.prefix_tokens + rows * columns:
-                return found[:, self.prefix_tokens :].reshape(-1, rows, columns, found.shape[2])
-        detail = f"{self.name} gives {tuple(found.shape)}, which is not {self.layout} as it was declared or found to be"
+            case "NCHW" if tensor.ndim == 4:
+                return tensor.permute(0, 2, 3, 1)
+            case "NHWC" if tensor.ndim == 4:
+                return tensor
+            case "NLC" if tensor.ndim == 3 and tensor.shape[1] == self.prefix_tokens + rows * columns:
+                return tensor[:, self.prefix_tokens :].reshape(-1, rows, columns, tensor.shape[2])
+        detail = (
+            f"{self.name} gives {tuple(tensor.shape)}, which is not {self.layout} as it was declared or found to be"
+        )
         raise AuditError("unexpected-output", detail)
 
 
@@ -85,15 +87,15 @@ def verified(module: nn.Module, size: int, candidates: Sequence[Sequence[Tap]]) 
     """
     verdicts = _moves(module, size, [tap for taps in candidates for tap in taps])
     known: set[tuple[Layout, int, int, bool]] = set()
-    found: list[Tap | None] = []
+    layouts: list[Tap | None] = []
     for taps in candidates:
         moving = [tap for tap in taps if verdicts[tap]]
         like = [tap for tap in taps if verdicts[tap] is None and _arrangement(tap) in known]
         chosen = next(iter(moving + like), None)
         if moving:
             known.add(_arrangement(moving[0]))
-        found.append(chosen)
-    return found
+        layouts.append(chosen)
+    return layouts
 
 
 def _arrangement(tap: Tap) -> tuple[Layout, int, int, bool]:
@@ -112,9 +114,9 @@ def _moves(module: nn.Module, size: int, taps: Iterable[Tap]) -> Mapping[Tap, bo
     for _ in range(DRAWS):
         settled = {tap.name for tap, verdict in verdicts.items() if verdict}
         by_side: dict[int, list[Tap]] = {}
-        for tap, found in before.items():
+        for tap, maps in before.items():
             if tap.name not in settled:
-                by_side.setdefault(min(found.shape[1], FINEST), []).append(tap)
+                by_side.setdefault(min(maps.shape[1], FINEST), []).append(tap)
         patched = torch.randn(3, size, size, generator=generator).mul_(3)
         for side, group in by_side.items():
             row, column = side // 4, side // 2
@@ -162,11 +164,11 @@ def _maps(module: nn.Module, images: Tensor, taps: Iterable[Tap]) -> dict[Tap, T
     by_path: dict[str, list[Tap]] = {}
     for tap in taps:
         by_path.setdefault(tap.name, []).append(tap)
-    found: dict[Tap, Tensor] = {}
+    maps: dict[Tap, Tensor] = {}
 
     def hear(path: str, _inputs: Any, output: Any) -> None:
-        found.update({tap: tap.feature_map(output).to(torch.float32, copy=True) for tap in by_path[path]})
+        maps.update({tap: tap.feature_map(output).to(torch.float32, copy=True) for tap in by_path[path]})
 
     with torch.inference_mode(), listening(module, by_path, hear):
         module(images)
-    return found
+    return maps
