@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from zooaudit.contract import AuditRequest, Progress, Report
+from zooaudit.contract import AuditRequest, ModelName, Progress, Report
 
 from worker.errors import AuditError
 
@@ -114,7 +114,7 @@ def _audit(request: AuditRequest, options: argparse.Namespace) -> Report:
     if options.module:
         model = from_module(
             load_factory(options.module),
-            request.model.partition("/")[2],
+            ModelName.parse(request.model).architecture,
             options.input_size,
             options.blocks,
             layout=options.layout,

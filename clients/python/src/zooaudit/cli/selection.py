@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zooaudit.contract import Status
+from zooaudit.contract import ModelName, Status
 
 if TYPE_CHECKING:
     from zooaudit.client import AuditClient
@@ -64,12 +64,14 @@ def _newest_audits(
 
 
 def _matches(model: str, name: str) -> bool:
-    """
+    """Tell whether a model's full name matches a pattern, which may leave out the zoo and the tag.
+
     >>> [_matches("timm/resnet18.a1_in1k", name) for name in ("resnet18", "timm/resnet18.a*", "timm/resnet*", "18")]
     [True, True, True, False]
     """
     pattern = name if "/" in name else f"*/{name}"
-    return fnmatchcase(model, pattern) or fnmatchcase(model.partition(".")[0], pattern)
+    without_tag = str(ModelName.parse(model)._replace(tag=None))
+    return fnmatchcase(model, pattern) or fnmatchcase(without_tag, pattern)
 
 
 def read_top1(path: Path) -> dict[str, float]:
