@@ -45,7 +45,7 @@ def test_the_parameters_that_no_zoo_states_are_counted(redis) -> None:
     found = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
     assert [one.parameters for one in found.entries] == [
         11_689_512,
-        model_depths.loading.parameters("timm", "test_vit"),
+        model_depths.zoo.parameters("timm", "test_vit"),
     ]
     assert found.datasets == {"synthetic": None}
     assert redis.hget(CATALOGUE_KEY, "version") != b"1"
