@@ -2,5 +2,6 @@
 
 from worker.depth.depth import Depth, find_depth
 from worker.depth.representation import Representation
+from worker.depth.unused import unused_entries
 
-__all__ = ["Depth", "Representation", "find_depth"]
+__all__ = ["Depth", "Representation", "find_depth", "unused_entries"]

@@ -1,7 +1,8 @@
 """The operator's own checkpoints, in a folder or bucket: ``checkpoint:NAME`` is its file NAME.safetensors or NAME.pth.
 
 The operator may replace such a file at any time; its version tells one content from another. NAME.json beside it may
-say what the architecture does not: ``{"num_classes": 10, "input_size": 288, "mean": [...], "std": [...]}``.
+say what the architecture does not, ``{"num_classes": 10, "input_size": 288, "mean": [...], "std": [...]}``, and which
+of several dictionaries of weights in the file is meant, ``{"container": "state_dict"}``.
 
 Pickles are read with torch's restricted unpickler only, which executes nothing. A file is refused if it holds anything
 but plain tensors, or would unpack to more bytes than it has.
@@ -11,7 +12,7 @@ import hashlib
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,16 +22,14 @@ from typing import Annotated, Any
 import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from timm.models import clean_state_dict
 from torch import Tensor, nn
 from zooaudit.contract import Weights
 
 from worker.errors import AuditError
 from worker.zoo.download import OnProgress
+from worker.zoo.state_dicts import find_state_dict
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-NESTED = ("state_dict", "model")
-"""The keys under which training scripts store the weights, beside the state of their optimiser."""
+SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin")
 MAX_KEYS_NAMED = 5
 MAX_CHECKPOINTS_NAMED = 20
 
@@ -46,6 +45,7 @@ class CheckpointOptions(BaseModel):
     input_size: Annotated[int, Field(ge=16, le=4096)] | None = None
     mean: tuple[Intensity, Intensity, Intensity] | None = None
     std: tuple[Annotated[float, Field(gt=0, le=10)], ...] | None = Field(None, min_length=3, max_length=3)
+    container: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
     def normalisation(self) -> dict[str, Any]:
         """``mean`` and ``std``, each only if NAME.json has it."""
@@ -66,16 +66,24 @@ class Checkpoint:
         weights = [self.state[f"{path}.weight"] for path in classifiers if f"{path}.weight" in self.state]
         return self.options.num_classes or (len(weights[-1]) if weights and weights[-1].ndim else None)
 
-    def load_into(self, module: nn.Module) -> None:
-        """Copy every tensor into the module. AuditError, before anything is copied, if names or shapes differ."""
+    def load_into(self, module: nn.Module, unused: Callable[[], Collection[str]]) -> Weights:
+        """Copy the tensors into the module, and return the weights with the names of those that were left out.
+
+        Entries of the module that evaluation never uses, such as an auxiliary head's, may be missing or have another
+        shape; ``unused`` names them. Raises AuditError, before anything is copied, if other names or shapes differ.
+        """
         own = module.state_dict()
-        missing = [key for key in own if key not in self.state]
+        missing = [key for key in own if key not in self.state and not key.endswith(".num_batches_tracked")]
         unexpected = [key for key in self.state if key not in own]
+        reshaped = [key for key in self.state if key in own and self.state[key].shape != own[key].shape]
+        may_differ = unused() if missing or reshaped else ()
+        left_out = [key for key in reshaped if key in may_differ]
         shapes = [
-            f"{key} is {tuple(tensor.shape)} instead of {tuple(own[key].shape)}"
-            for key, tensor in self.state.items()
-            if key in own and tensor.shape != own[key].shape
+            f"{key} is {tuple(self.state[key].shape)} instead of {tuple(own[key].shape)}"
+            for key in reshaped
+            if key not in may_differ
         ]
+        missing = [key for key in missing if key not in may_differ]
         differences = [
             f"{what} {len(keys)}: {', '.join(keys[:MAX_KEYS_NAMED])}{', ...' if len(keys) > MAX_KEYS_NAMED else ''}"
             for what, keys in (("missing keys", missing), ("unexpected keys", unexpected), ("other shapes", shapes))
@@ -84,7 +92,9 @@ class Checkpoint:
         if differences:
             detail = f"It does not fit the architecture: {'; '.join(differences)}."
             raise _refused("weights-mismatch", self.name, detail)
-        module.load_state_dict(dict(self.state))
+        module.load_state_dict({key: self.state[key] for key in self.state if key not in left_out}, strict=False)
+        all_left_out = (*(self.weights.left_out or ()), *left_out)
+        return self.weights.model_copy(update={"left_out": all_left_out or None})
 
 
 def version(name: str, location: str | Path | None) -> str:
@@ -116,7 +126,12 @@ def open_checkpoint(name: str, location: str | Path | None, on_progress: OnProgr
     if _is_bucket(location):
         from worker.zoo.bucket import fetched
 
-        with _refusing_silence(name), fetched(str(location), lambda file: Path(file).stem == name, on_progress) as copy:
+        with (
+            _refusing_silence(name),
+            fetched(
+                str(location), lambda file: name in (_name_of(file), file.removesuffix(".json")), on_progress
+            ) as copy,
+        ):
             checkpoint = _in_folder(name, copy, version_before)
     else:
         checkpoint = _in_folder(name, Path(location or ""), version_before)
@@ -129,13 +144,26 @@ def _in_folder(name: str, folder: Path, content_version: str) -> Checkpoint:
     weights, options = (folder / file for file in _files(name, [path.name for path in _listed(folder)], folder))
     try:
         sha256 = _sha256(weights)
-        state = _state(name, _read(name, weights))
+        content = _read(name, weights)
     except (AuditError, MemoryError):
         raise
     except Exception as error:  # A broken file can raise anything, in either format.
         raise _unreadable(name, error) from error
-    provenance = Weights(kind="checkpoint", origin=name, sha256=sha256, version=content_version)
-    return Checkpoint(name, state, _options(name, options), provenance)
+    chosen = _options(name, options)
+    try:
+        found = find_state_dict(content, chosen.container)
+    except ValueError as error:
+        raise _refused("weights-mismatch", name, f"It is no state dict: {error}.") from error
+    provenance = Weights(
+        kind="checkpoint",
+        origin=name,
+        sha256=sha256,
+        version=content_version,
+        container=found.container,
+        prefix=found.prefix,
+        left_out=found.left_out or None,
+    )
+    return Checkpoint(name, found.tensors, chosen, provenance)
 
 
 def _is_bucket(location: str | Path | None) -> bool:
@@ -148,13 +176,18 @@ def _listed(folder: str | Path | None) -> list[Path]:
 
 def _files(name: str, files: Iterable[str], location: str | Path | None) -> tuple[str, str]:
     """The name of the weights' file, which is one of ``files``, and the name that an options file would have."""
-    of_weights = sorted(file for file in files if Path(file).suffix in SUFFIXES)
-    weights = next((file for file in of_weights if Path(file).stem == name), None)
+    names_of = {file: checkpoint for file in sorted(files) if (checkpoint := _name_of(file))}
+    weights = next((file for file, checkpoint in names_of.items() if checkpoint == name), None)
     if weights is None:
-        names = ", ".join(sorted({Path(file).stem for file in of_weights})[:MAX_CHECKPOINTS_NAMED]) or "none"
+        names = ", ".join(sorted(set(names_of.values()))[:MAX_CHECKPOINTS_NAMED]) or "none"
         unset = "" if location else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
         raise _refused("unknown-checkpoint", name, f"No checkpoint is called so; there are: {names}.{unset}")
     return weights, f"{name}.json"
+
+
+def _name_of(file: str) -> str | None:
+    """The name of the checkpoint whose weights a file has; None if its ending says that it holds none."""
+    return next((file.removesuffix(suffix) for suffix in SUFFIXES if file.endswith(suffix)), None)
 
 
 def _sha256(file: Path) -> str:
@@ -188,21 +221,6 @@ def _read(name: str, file: Path) -> Any:
                 detail = "Its archive is compressed, which torch never writes; not unpacked."
                 raise _refused("weights-unsafe", name, detail)
     return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _state(name: str, content: Any) -> dict[str, Tensor]:
-    """The tensors by their names in the module. AuditError if the file's ``content`` is anything else."""
-    mapping = content if isinstance(content, Mapping) else {}
-    nested = [mapping[key] for key in NESTED if isinstance(mapping.get(key), Mapping)]
-    state: dict[str, Tensor] = clean_state_dict(dict(nested[0] if nested else mapping))
-    others = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
-    if others:
-        problem = f"{', '.join(others[:MAX_KEYS_NAMED])} are no tensors"
-    elif not state:
-        problem = "there is no dictionary of tensors in it"
-    else:
-        return state
-    raise _refused("weights-mismatch", name, f"It is no state dict: {problem}.")
 
 
 def _options(name: str, file: Path) -> CheckpointOptions:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from zooaudit.contract import Progress, Source, Weights
 
-from worker.depth import Depth, find_depth
+from worker.depth import Depth, find_depth, unused_entries
 from worker.errors import AuditError
 from worker.images import Preprocessing
 from worker.zoo.catalogue import ZOOS, require_published, resolve
@@ -80,7 +80,7 @@ def load(
             build = partial(build, num_classes=checkpoint.classes(depth.classifiers))
             # A new module: LeViT and others that have run once keep values computed from the weights they had.
             module = _untrained(build, 0)
-            checkpoint.load_into(module)
+            provenance = checkpoint.load_into(module, partial(unused_entries, untrained, preprocessing.input_size))
     return LoadedModel(
         name=str(full),
         source=entry.source,

@@ -15,6 +15,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+import torchvision
 from moto.server import ThreadedMotoServer
 from obstore.store import from_url
 from safetensors.torch import save_file
@@ -179,6 +180,107 @@ def test_what_is_wrong_with_a_file_is_told(
     problem = refused(tmp_path)
     assert problem.type.endswith(f"weights-{slug}"), problem.detail
     assert told in problem.detail
+
+
+Saved = dict[str, torch.Tensor]
+
+
+def under(prefix: str, state: Saved) -> Saved:
+    return {prefix + key: value for key, value in state.items()}
+
+
+AS_TRAINING_SCRIPTS_SAVE: dict[str, tuple[Callable[[Saved], Any], dict[str, Any]]] = {
+    "plain": (lambda state: state, {}),
+    "compiled, then data-parallel": (lambda state: under("module._orig_mod.", state), {"prefix": "module._orig_mod."}),
+    "data-parallel, then compiled": (lambda state: under("_orig_mod.module.", state), {"prefix": "_orig_mod.module."}),
+    "Hugging Face": (lambda state: under("timm_model.", state), {"prefix": "timm_model."}),
+    "Lightning": (
+        lambda state: {"state_dict": under("model.", state), "epoch": 1, "callbacks": {}, "optimizer_states": []},
+        {"container": "state_dict", "prefix": "model."},
+    ),
+    "averaged": (
+        lambda state: {"n_averaged": torch.tensor(5), **under("module.", state)},
+        {"prefix": "module.", "left_out": ("n_averaged",)},
+    ),
+    "without counters of batches": (
+        lambda state: {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")},
+        {},
+    ),
+    "net": (lambda state: {"net": state, "acc": 71.5}, {"container": "net"}),
+    "model_state_dict": (lambda state: {"model_state_dict": state, "loss": 0.1}, {"container": "model_state_dict"}),
+    "DeepSpeed": (lambda state: {"module": state, "global_steps": 10}, {"container": "module"}),
+    "only averaged": (lambda state: {"ema": state}, {"container": "ema"}),
+    "parameters": (
+        lambda state: {k: torch.nn.Parameter(v) if v.is_floating_point() else v for k, v in state.items()},
+        {},
+    ),
+    "double": (lambda state: {k: v.double() if v.is_floating_point() else v for k, v in state.items()}, {}),
+}
+
+
+@pytest.mark.parametrize("case", AS_TRAINING_SCRIPTS_SAVE)
+def test_a_state_dict_is_loaded_as_training_scripts_save_it_and_the_report_says_how(tmp_path: Path, case: str) -> None:
+    save, told = AS_TRAINING_SCRIPTS_SAVE[case]
+    mine = network()
+    torch.save(save(mine.state_dict()), tmp_path / "mine.pth")
+    found = load(tmp_path)
+    image = torch.randn(1, 3, 160, 160)
+    assert torch.equal(found.module(image), mine.eval()(image))
+    assert found.weights.model_dump(include={"container", "prefix", "left_out"}) == told
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin"])
+def test_the_usual_endings_are_known(tmp_path: Path, suffix: str) -> None:
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(network().state_dict(), tmp_path / f"run.best{suffix}")
+    (tmp_path / "run.best.json").write_text('{"mean": [0.1, 0.2, 0.3]}')
+    assert load(tmp_path, "run.best").preprocessing.mean == (0.1, 0.2, 0.3)
+    assert "there are: run.best." in refused(tmp_path, "run").detail
+
+
+@pytest.mark.parametrize(("raw", "averaged"), [("state_dict", "state_dict_ema"), ("model", "model_ema")])
+def test_averaged_weights_are_taken_before_raw_ones_as_timm_does_unless_the_options_say_otherwise(
+    tmp_path: Path, raw: str, averaged: str
+) -> None:
+    states = {
+        raw: network(1000).state_dict(),
+        averaged: under("module.", timm.create_model("test_resnet").state_dict()),
+    }
+    torch.save({**states, "epoch": 3}, tmp_path / "mine.pth")
+    by_timm = timm.create_model("test_resnet")
+    timm.models.load_checkpoint(by_timm, str(tmp_path / "mine.pth"))
+    image = torch.randn(1, 3, 160, 160)
+    found = load(tmp_path)
+    assert found.weights.container == averaged
+    assert torch.equal(found.module(image), by_timm.eval()(image))
+    (tmp_path / "mine.json").write_text(json.dumps({"container": raw}))
+    found = load(tmp_path)
+    assert found.weights.container == raw
+    assert torch.equal(found.module(image), network(1000).eval()(image))
+    (tmp_path / "mine.json").write_text('{"container": "optimizer"}')
+    detail = refused(tmp_path).detail
+    assert f"there is no dictionary of tensors 'optimizer' in it; there are: {raw}, {averaged}" in detail
+
+
+def test_an_auxiliary_head_that_evaluation_never_runs_may_be_missing_or_have_other_classes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    mine = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, num_classes=10)
+    torch.save(mine.state_dict(), tmp_path / "without.pth")
+    name = "torchvision/googlenet"
+    image = torch.randn(1, 3, 224, 224)
+    found = load(tmp_path, "without", name)
+    assert torch.equal(found.module(image), mine.eval()(image))
+    assert found.weights.left_out is None
+    heads = torchvision.models.googlenet(weights=None, init_weights=False).state_dict()
+    heads = {key: value for key, value in heads.items() if key.startswith("aux")}
+    torch.save({**mine.state_dict(), **heads}, tmp_path / "other.pth")
+    found = load(tmp_path, "other", name)
+    assert torch.equal(found.module(image), mine.eval()(image))
+    assert found.weights.left_out == ("aux1.fc2.weight", "aux1.fc2.bias", "aux2.fc2.weight", "aux2.fc2.bias")
+    incomplete = {key: value for key, value in mine.state_dict().items() if key != "conv1.conv.weight"}
+    torch.save(incomplete, tmp_path / "incomplete.pth")
+    with pytest.raises(AuditError, match=r"missing keys 1: conv1\.conv\.weight"):
+        load(tmp_path, "incomplete", name)
 
 
 @pytest.mark.parametrize(

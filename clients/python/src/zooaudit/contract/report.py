@@ -98,6 +98,16 @@ class Weights(Contract):
     origin: str
     sha256: str
     version: str | None = Field(default=None, exclude_if=omit_none)
+    container: Annotated[
+        str | None, Field(description="The key of a checkpoint's file under which the weights were.")
+    ] = Field(default=None, exclude_if=omit_none)
+    prefix: Annotated[
+        str | None, Field(description="What all names of a checkpoint's tensors began with; it was stripped.")
+    ] = Field(default=None, exclude_if=omit_none)
+    left_out: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Tensors of a checkpoint that were not loaded: the model does not use them in evaluation."),
+    ] = Field(default=None, exclude_if=omit_none)
 
     @property
     def label(self) -> str:

@@ -1,0 +1,73 @@
+"""Finds a model's state dict in what a training script has saved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+CONTAINERS = (
+    *("state_dict_ema", "model_ema", "state_dict", "model"),  # timm's own loader takes these, in this order
+    *("model_state", "model_state_dict", "net", "module", "ema"),
+)
+"""The keys under which training scripts store weights beside other things; the first that a file has is taken, so
+averaged weights come before raw ones."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "timm_model.")
+"""What wrappers put before all names: data parallelism, torch.compile, Lightning, Hugging Face's wrapper of timm."""
+COUNTERS = ("n_averaged",)
+"""Tensors that torch's AveragedModel adds to those of the model."""
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """The ``tensors`` of a model by their names in it, and how they were found.
+
+    ``container`` is the key of the file that held them, ``prefix`` what was stripped from all their names, ``left_out``
+    the names of tensors of the file that are not the model's.
+    """
+
+    tensors: Mapping[str, Tensor]
+    container: str | None
+    prefix: str | None
+    left_out: tuple[str, ...]
+
+
+def find_state_dict(content: Any, container: str | None = None) -> StateDict:
+    """Find the state dict in a file's ``content``: at its top, or under one of CONTAINERS, or under ``container``.
+
+    Raises ValueError, saying what is wrong, if there is none.
+
+    >>> import torch
+    >>> saved = {"state_dict": {"module.model.fc.bias": torch.zeros(2), "n_averaged": torch.tensor(5)}, "epoch": 3}
+    >>> found = find_state_dict(saved)
+    >>> list(found.tensors), found.container, found.prefix, found.left_out
+    (['fc.bias'], 'state_dict', 'module.model.', ('n_averaged',))
+    """
+    mapping = content if isinstance(content, Mapping) else {}
+    if container is None:
+        container = next((key for key in CONTAINERS if _has_tensors(mapping.get(key))), None)
+    elif not _has_tensors(mapping.get(container)):
+        candidates = ", ".join(str(key) for key in mapping if _has_tensors(mapping[key])) or "none"
+        raise ValueError(f"there is no dictionary of tensors {container!r} in it; there are: {candidates}")
+    tensors = {str(key): value for key, value in (mapping[container] if container else mapping).items()}
+    if strangers := [key for key, value in tensors.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{', '.join(strangers[:5])} are no tensors")
+    left_out = tuple(key for key in tensors if key in COUNTERS)
+    tensors = {key: value for key, value in tensors.items() if key not in left_out}
+    if not tensors:
+        raise ValueError("there is no dictionary of tensors in it")
+    tensors, prefix = _without_prefix(tensors)
+    return StateDict(tensors, container, prefix or None, left_out)
+
+
+def _has_tensors(value: object) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(item, Tensor) for item in value.values())
+
+
+def _without_prefix(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Strip the prefixes that all names share, one after the other, in whatever order they are."""
+    stripped = ""
+    while prefix := next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in tensors)), None):
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+        stripped += prefix
+    return dict(tensors), stripped
