@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from zooaudit.contract import Report
+
+from tests.worker.small_audits import audit
 
 COLOUR = ["astronaut", "chelsea", "coffee", "hubble_deep_field", "ihc", "motorcycle_left", "retina", "rocket"]
 GREY = ["brick", "camera", "coins", "moon"]
@@ -67,3 +70,9 @@ def odd_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "text.jpeg").write_text("This is not an image.")
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole() -> Report:
+    """The report of a small audit by both similarities and under all borders."""
+    return audit({"similarity": "both", "border": "all"})

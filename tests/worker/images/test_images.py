@@ -352,3 +352,11 @@ def running(process: psutil.Process) -> bool:
 def test_this_module_brings_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_images_are_measured_in_random_order() -> None:
+    chosen = open_dataset("synthetic", {}, 100, 7)
+    order = chosen.shuffled()
+    assert order == chosen.shuffled()
+    assert order != chosen.names == sorted(order)
+    assert order[:10] != open_dataset("synthetic", {}, 100, 8).shuffled()[:10]
