@@ -17,6 +17,7 @@ CASES = {
     "worker.__main__": ["torch", "torchvision", "timm", "rq", "redis", "service"],
     "zooaudit": ["fastapi", "torch", "rq", "redis", "numpy", "httpx", "service", "worker"],
     "zooaudit.contract": ["fastapi", "torch", "rq", "redis", "numpy", "httpx", "service", "worker"],
+    "zooaudit.figures": ["fastapi", "torch", "rq", "redis", "numpy", "plotly", "httpx", "service", "worker"],
     "zooaudit.views.figures": ["fastapi", "torch", "rq", "redis", "numpy", "plotly", "httpx", "service", "worker"],
     "zooaudit.client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
     "zooaudit.async_client": ["fastapi", "torch", "rq", "redis", "numpy", "pandas", "rich", "service", "worker"],
@@ -98,8 +99,8 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *({"queue", "reports", "redis_server", "accuracy_statistics"}, "errors", {"settings", "processes"}),
     ],
     "zooaudit": [
-        *("cli", {"client", "async_client"}, "handle", "flows", "exchange", "options", "errors", "results", "views"),
-        *("contract", "version"),
+        *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange", "options", "errors"),
+        *("results", "views", "contract", "version"),
     ],
 }
 

@@ -222,7 +222,8 @@ def model_detail(blocks_reason: str | None = None) -> ModelDetail:
 
 
 async def got(asked: Any) -> Any:
-    """Return what a method of either client gives, awaited where it is a coroutine."""
+    """Return the result of a method of either client: ``asked`` itself, awaited if it is a coroutine, or all its items
+    if it is an async generator."""
     if inspect.isawaitable(asked):
         return await asked
     return [item async for item in asked] if inspect.isasyncgen(asked) else asked

@@ -58,7 +58,7 @@ async def test_submit_takes_a_ready_request(make):
         ({"number": 1}, "number: Extra inputs are not permitted."),
     ],
 )
-async def test_a_wrong_request_is_told_without_sending_it(make, options, message):
+async def test_a_wrong_request_is_refused_without_sending_it(make, options, message):
     http, sent = make(answer(audit()))
     with pytest.raises(zooaudit.InvalidRequest) as caught:
         await got(http.submit("timm/resnet18", **options))
@@ -153,7 +153,7 @@ async def test_a_problem_becomes_its_error(make, status, error):
     assert str(caught.value) == "What is wrong. Did you mean timm/a or timm/b?"
 
 
-async def test_an_error_that_is_no_problem_is_told_by_its_status(make):
+async def test_an_error_that_is_no_problem_is_described_by_its_status(make):
     http, _ = make(httpx.Response(502, text="<html>bad gateway</html>"))
     with pytest.raises(zooaudit.Unavailable, match=rf"http://service.test/audit/{ID} answered 502 Bad Gateway\."):
         await got(http.status(ID))
@@ -181,7 +181,7 @@ async def test_retries_end(make):
     assert time.monotonic() - started < 2
 
 
-async def test_a_timeout_is_told_with_its_length(make):
+async def test_the_error_of_a_timeout_names_its_length(make):
     http, _ = make(httpx.ReadTimeout("slow"), retry_s=0, timeout=3.5)
     with pytest.raises(zooaudit.ConnectionFailed, match=r"no answer within 3\.5 s"):
         await got(http.status(ID))
@@ -197,7 +197,7 @@ async def test_retry_after_is_obeyed(make, status):
     assert len(sent.requests) == 2
 
 
-async def test_a_retry_after_beyond_the_patience_is_handed_on(make):
+async def test_a_retry_after_beyond_retry_s_ends_the_request(make):
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     for header in ("100", later):
         busy = answer(foreign_problem(429, "Later."), 429, Retry_After=header)
@@ -230,7 +230,7 @@ async def test_report_of_an_audit_without_one(make):
         await got(http.report(ID))
 
 
-async def test_report_is_the_contract_s_object(make):
+async def test_a_report_has_the_contract_s_fields(make):
     http, _ = make(answer(report()))
     assert (await got(http.report(ID))).parts["Early"].translation.channel == 0.91
 
@@ -257,7 +257,7 @@ async def test_audits_are_listed_page_by_page(make):
 
 
 @pytest.mark.parametrize("header", ["soon", "nan", "inf", "-1"])
-async def test_a_retry_after_without_sense_leaves_the_backoff(make, header):
+async def test_a_retry_after_that_makes_no_sense_is_ignored(make, header):
     busy = answer(foreign_problem(503, "Later."), 503, Retry_After=header)
     http, sent = make(busy, answer(audit()))
     assert await got(http.status(ID)) == audit()

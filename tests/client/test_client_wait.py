@@ -55,7 +55,7 @@ async def test_time_runs_out(make):
     assert [request.method for request in sent.requests] == ["GET", "GET"]  # a last look, and nothing is canceled
 
 
-async def test_a_restart_of_the_service_is_borne(make):
+async def test_a_wait_survives_a_restart_of_the_service(make):
     away = (httpx.ConnectError("refused"), answer(foreign_problem(503, "Starting."), 503, Retry_After="0"))
     http, sent = make(answer(audit("running")), *away, answer(audit("succeeded")), retry_s=0)
     assert (await got(http.wait(ID, 10, poll_s=0.01))).status == "succeeded"

@@ -67,7 +67,17 @@ print(repr(out.getvalue()))
 
 
 def test_figures_are_a_module_of_the_package():
+    import zooaudit.figures
     from zooaudit import figures
+    from zooaudit.figures import depth
 
     assert figures is zooaudit.figures
     assert figures.parts([report()])["data"]
+    assert depth is figures.depth
+
+
+def test_figures_are_imported_on_first_use():
+    for use in ("zooaudit.figures.depth", "from zooaudit import figures", "import zooaudit.figures"):
+        code = f"import zooaudit; import sys; assert 'zooaudit.figures' not in sys.modules; {use}"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert (ran.returncode, ran.stderr) == (0, "")

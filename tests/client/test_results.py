@@ -1,6 +1,8 @@
 """Reports, audits and comparisons of the clients show themselves, and are equal to the contract's own."""
 
+import copy
 import itertools
+import pickle
 
 import pytest
 import zooaudit
@@ -24,6 +26,17 @@ def test_a_record_is_equal_to_the_contract_s_of_the_same_content(make):
     assert record != other
     assert other != record
     assert record != "another kind of thing"
+
+
+@pytest.mark.parametrize("make", [report, audit, comparison])
+def test_a_record_stays_what_it_is_when_it_is_copied_or_pickled(make):
+    record = make()
+    assert isinstance(record, getattr(contract, type(record).__name__))
+    pickled = pickle.loads(pickle.dumps(record))  # noqa: S301
+    for other in (copy.copy(record), copy.deepcopy(record), record.model_copy(), pickled):
+        assert type(other) is type(record)
+        assert other == record
+        assert repr(other) == repr(record)
 
 
 def test_lists_of_audits_are_equal_too():
@@ -50,7 +63,7 @@ def test_an_audit_shows_itself_in_a_line():
     )
 
 
-def test_a_comparison_shows_its_scores_and_how_they_go_with_accuracy():
+def test_a_comparison_shows_its_scores_and_how_they_relate_to_accuracy():
     lines = repr(comparison()).splitlines()
     assert lines[0] == "Translation: channel equivariance, pretrained weights"
     assert lines[2].split() == ["timm/resnet18.a1_in1k", "71.50", *["0.910", "±0.010"] * 5]

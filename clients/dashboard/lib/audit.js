@@ -1,4 +1,4 @@
-// What an audit of the service says: its status, the time it took, and its settings.
+// Reads an audit of the service: its status, the time it took, and its settings.
 
 import { count, ranges } from "./format.js";
 

@@ -21,8 +21,8 @@ export function setText(node, text) {
 
 /** Puts these children into `parent` in this order, moving only what is elsewhere, so that focus stays. */
 export function arrange(parent, children) {
-  const wanted = new Set(children);
-  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  const kept = new Set(children);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
   children.forEach((child, index) => {
     if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
   });
@@ -47,12 +47,12 @@ export function scrollable(label, table) {
 
 const live = byId("announce");
 
-/** Tells a screen reader. */
-export const announce = (text) => setText(live, text);
+/** Lets a screen reader say `text`. */
+const announce = (text) => setText(live, text);
 
 const statuses = new Map();
 
-/** Announces audits that have changed their status since they were last seen; progress is left to be read. */
+/** Announces each audit whose status has changed since the last call; progress is not announced. */
 export function announceChanges(audits) {
   for (const audit of audits) {
     const before = statuses.get(audit.id);

@@ -1,13 +1,13 @@
-// Asking again and again, politely.
+// Runs a task again and again, without overtaxing the service.
 
 import { ApiError } from "./api.js";
 
 const HIDDEN_MS = 30_000, LONGEST_MS = 60_000;
 
 /**
- * Runs `task(signal)` until it says that there is no more to ask: it returns the milliseconds until the next time, or
- * null. Slower while the tab is hidden, ever slower while it fails (`onError(error, waitMs)`), at once when the tab or
- * the network is back. Returns { now, stop }; a run that is overtaken by `now` is aborted.
+ * Runs `task(signal)`, which returns the milliseconds until its next run, or null to rest until `now` is called. The
+ * pauses are longer while the tab is hidden, and grow while the task fails (`onError(error, waitMs)`); when the tab or the
+ * network is back, the task runs at once. Returns { now, stop }: `now` runs the task at once and aborts the run that it overtakes.
  */
 export function poll(task, { onAnswer = () => {}, onError = () => {} } = {}) {
   let timer, failures = 0, controller, resting = false;

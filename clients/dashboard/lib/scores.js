@@ -1,4 +1,4 @@
-// The names that scores go by, in the order in which tables and files have them.
+// The names of parts, transforms and scores, in the order in which tables and files have them.
 
 export const PARTS = ["Early", "Middle", "Late", "Pool", "Final"];
 export const TRANSFORMS = ["translation", "rotation"];

@@ -1,4 +1,4 @@
-// What the page shows is in the address, and nowhere else: back, forward, reload and a link sent to a colleague keep it.
+// The address alone says what the page shows, so that back, forward, reload and a link sent to a colleague keep it.
 
 let onChange = () => {};
 

@@ -1,4 +1,4 @@
-// The page of several audits side by side, and of how their scores go with accuracy.
+// The page of a comparison: several audits side by side, and how their scores relate to accuracy.
 
 import { fresh } from "../lib/api.js";
 import { requestSummary } from "../lib/audit.js";

@@ -1,4 +1,4 @@
-// The page of one model: what an audit of it would measure.
+// The page of one model: the blocks that an audit of it would measure.
 
 import { request } from "../lib/api.js";
 import { breakable, element, setText } from "../lib/dom.js";

@@ -1,4 +1,4 @@
-// How scores go with accuracy: Spearman's rank correlation for each part, and the residuals given accuracy.
+// How scores relate to accuracy: Spearman's rank correlation for each part, and the residuals given accuracy.
 
 import { breakable, element, setText } from "../lib/dom.js";
 import { fixed, plural } from "../lib/format.js";

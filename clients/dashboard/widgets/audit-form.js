@@ -1,4 +1,4 @@
-// The form of a new audit: its choices, sending the request, and what is wrong with it.
+// The form of a new audit: fills in its choices, sends the request, and shows what is wrong with it.
 
 import { ApiError, change } from "../lib/api.js";
 import { byId, element, setText } from "../lib/dom.js";

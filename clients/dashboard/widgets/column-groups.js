@@ -2,7 +2,7 @@
 
 import { element } from "../lib/dom.js";
 
-/** The header above a group of so many `columns`. */
+/** The header above a group of columns; `columns` is their number. */
 export const groupHeader = (label, columns) => element("th", { scope: "colgroup", class: "group", colspan: columns }, label);
 
 /**

@@ -5,7 +5,7 @@ import { element, setText } from "../lib/dom.js";
 
 const drawnFigures = new Map(); // plot -> its figure, for all plots on the page
 
-const PAPER_PX = 660;
+const PAPER_PX = 660; // the width of a figure on paper
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
 

@@ -1,4 +1,4 @@
-// What the pages of one audit, one model or one comparison have in common: the frame, and the boxes in it.
+// The frame that the pages of one audit, one model and one comparison share, and the boxes in it.
 
 import { element } from "../lib/dom.js";
 

@@ -11,7 +11,7 @@ export const pageNumber = (query) => Math.max(1, Math.floor(Number(query.get("pa
 
 export const pageCount = (total) => Math.max(1, Math.ceil(total / PAGE_SIZE));
 
-/** Shows where in a list of `total` audits the page is. */
+/** Shows which of all the `total` audits are on this page, and links to the other pages. */
 export function showPager(query, total) {
   const page = pageNumber(query), last = pageCount(total);
   byId("pager").hidden = last < 2;

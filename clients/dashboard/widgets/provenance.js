@@ -1,4 +1,4 @@
-// Where a report's numbers come from: all that it takes to measure them again.
+// Where a report's numbers come from: everything needed to measure them again.
 
 import { element } from "../lib/dom.js";
 import { count, duration, instant, plural, ranges } from "../lib/format.js";

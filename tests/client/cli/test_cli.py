@@ -244,7 +244,7 @@ def test_models_and_health(service):
         (("health", "--url=service"), 2, "'service' is not an http:// or https:// URL."),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(service, arguments, code, message):
+def test_each_mistake_gets_one_sentence(service, arguments, code, message):
     ran = run(service.url, *arguments)
     assert (ran.returncode, ran.stdout) == (code, "")
     assert message in ran.stderr

@@ -80,7 +80,7 @@ def _take(count: int) -> list[Any]:
         (None, "No such file or directory"),
     ],
 )
-def test_what_is_no_report_is_told_in_a_line(tmp_path: Path, capsys: Any, content: str | None, message: str) -> None:
+def test_a_file_that_is_no_report_gets_one_line(tmp_path: Path, capsys: Any, content: str | None, message: str) -> None:
     file = tmp_path / "report.json"
     if content is not None:
         file.write_text(content)

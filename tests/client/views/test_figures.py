@@ -86,7 +86,7 @@ def test_an_interval_is_an_error_bar():
 
 @pytest.mark.parametrize("others", [0, 1])
 @pytest.mark.parametrize("name", ["parts", "depth"])
-def test_what_is_not_measured_is_a_cross_below_zero_that_says_why(name, others):
+def test_a_score_that_is_missing_is_a_cross_below_zero_that_says_why(name, others):
     source = without(report(), "Pool", "it pools after its classifier")
     figure = figures.of(name, [source, *[report("timm/other")] * others])
     crosses = [trace for trace in figure["data"] if trace["name"] == "not measured"]
@@ -99,7 +99,7 @@ def test_what_is_not_measured_is_a_cross_below_zero_that_says_why(name, others):
     assert min(drawn) > 0
 
 
-def test_a_transform_that_nobody_asked_for_is_left_out_and_told():
+def test_a_transform_that_was_not_requested_is_left_out_with_a_note():
     nothing = {"channel": None, "layer": None, "reason": "no rotation was asked for", "by_transform": ()}
     source = report(rotations_deg=[])
     parts = {

@@ -97,7 +97,7 @@ def test_frames_of_a_comparison():
     assert comparison("no accuracies").accuracy_dataframe()["reason"].unique().tolist() == ["no accuracies"]
 
 
-def test_without_pandas_it_is_said_what_to_install():
+def test_without_pandas_the_error_says_what_to_install():
     code = """
 import sys
 sys.modules["pandas"] = None

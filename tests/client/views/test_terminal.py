@@ -29,7 +29,7 @@ def test_a_report_in_a_pipe():
     )
 
 
-def test_untrained_weights_are_told():
+def test_a_report_says_when_its_weights_are_untrained():
     out = io.StringIO()
     terminal.print_report(report("untrained"), out)
     assert "(UNTRAINED weights: the architecture's own equivariance)" in out.getvalue()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zooaudit.version import __version__
 
 if TYPE_CHECKING:
+    from zooaudit import figures as figures
     from zooaudit.async_client import AsyncAuditClient
     from zooaudit.client import AuditClient
     from zooaudit.contract import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
     from zooaudit.results import Audit, Comparison, Report
-    from zooaudit.views import figures as figures
 
 __all__ = [
     "PARTS",
@@ -81,13 +81,14 @@ __all__ = [
 ]
 
 # Imported on first use: `import zooaudit` costs nothing, and the service and the worker, which need only the contract,
-# never import httpx. The first module that has a name gives it: `results` comes before the contract that it extends.
+# never import httpx. A name comes from the first module that has it: `results` stands before the contract, whose
+# records it extends.
 _MODULES = ("results", "contract", "errors", "options", "handle", "client", "async_client")
 
 
 def __getattr__(name: str) -> Any:
     if name == "figures":
-        return import_module("zooaudit.views.figures")
+        return import_module("zooaudit.figures")
     if name in __all__:
         for module in (import_module(f"zooaudit.{module_name}") for module_name in _MODULES):
             if hasattr(module, name):

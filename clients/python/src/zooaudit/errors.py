@@ -3,7 +3,7 @@
 ZooauditError
 ├── ConnectionFailed      nothing answered in time, after retries
 ├── UnexpectedAnswer      something answered, but not a zooaudit service of this version
-├── ApiError              the service refused; .problem is what it said
+├── ApiError              the service refused; .problem says why
 │   ├── InvalidRequest    400, 413, 422: the request itself is wrong (the client may find this before sending it)
 │   ├── Unauthorized      401, 403: an API key is missing or wrong
 │   ├── NotFound          404: no such audit or model

@@ -22,7 +22,7 @@ from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
 
 BACKOFF_S, BACKOFF_CAP_S = 0.1, 5.0
-"""Pauses between attempts double from the first to the second."""
+"""The first pause between two attempts, in seconds, and the longest; in between they double."""
 
 T = TypeVar("T")
 Record = TypeVar("Record", bound=BaseModel)

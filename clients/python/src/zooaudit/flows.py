@@ -21,7 +21,7 @@ POLL_S = 1.0
 SOONEST_S = 0.05
 """The shortest pause between two polls, whatever the service asks for."""
 OUTAGE_S = 60.0
-"""Seconds for which a wait bears a service that does not answer."""
+"""Seconds for which a wait goes on while the service does not answer."""
 LAST_LOOK_S = 1.0
 """Seconds that the last request of a wait may take when its time is up."""
 

@@ -169,7 +169,7 @@ def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
     if args.json:
         _print_json(audit)
     else:
-        is_stopping = audit.status is Status.RUNNING  # its worker has been told
+        is_stopping = audit.status is Status.RUNNING  # its worker still has to stop it
         print(f"Audit {audit.id}: {'stops within seconds' if is_stopping else printable(state(audit))}")
     return Exit.OK
 

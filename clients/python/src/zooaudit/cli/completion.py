@@ -9,7 +9,7 @@ from zooaudit.views.text import short_state, subject
 SHELLS = ("bash", "zsh", "fish")
 ZOOS = ("timm/", "torchvision/")
 PATIENCE_S = 2.0
-"""Nobody waits longer for a completion."""
+"""Seconds to wait for the service: nobody waits longer for a completion."""
 
 
 def script(shell: str) -> str:

@@ -85,9 +85,9 @@ def _report(subparsers: "Subparsers") -> None:
 
 
 def _replay(subparsers: "Subparsers") -> None:
-    text = "run the audit of a report again and compare; 6 when numbers differ"
+    text = "run the audit of a report again and compare the numbers; exit code 6 if they differ"
     parser = _command(subparsers, "replay", commands.replay, text)
-    parser.add_argument("file", type=Path, metavar="REPORT.json")
+    parser.add_argument("file", type=Path, metavar="REPORT.json", help="a report, as --output writes it")
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
 
 
@@ -141,11 +141,11 @@ def _compare(subparsers: "Subparsers") -> None:
     )
     _complete(audits, completion.audits)
     parser.add_argument(
-        "--weights", metavar="KIND", help="of models' reports, only those of these weights, such as checkpoint:*"
+        "--weights", metavar="KIND", help="with names of models: only reports of these weights, such as checkpoint:*"
     )
-    parser.add_argument("--dataset", metavar="NAME", help="of models' reports, only those on this data set")
+    parser.add_argument("--dataset", metavar="NAME", help="with names of models: only reports on this data set")
     parser.add_argument(
-        "--num-images", type=_positive, metavar="N", help="of models' reports, only those of this many images"
+        "--num-images", type=_positive, metavar="N", help="with names of models: only reports of this many images"
     )
     parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
     parser.add_argument(
@@ -163,14 +163,15 @@ def _compare(subparsers: "Subparsers") -> None:
 
 
 def _health(subparsers: "Subparsers") -> None:
-    _command(subparsers, "health", commands.health, "show the state of the service; 3 unless all is well")
+    _command(subparsers, "health", commands.health, "show the state of the service; exit code 3 unless all is well")
 
 
 def _completion(subparsers: "Subparsers") -> None:
     parser = subparsers.add_parser(
         "completion",
-        help="print what makes a shell complete zooaudit",
-        description="Prints what makes a shell complete commands, options, models and audits.\n\n" + COMPLETION,
+        help="print the code that makes a shell complete zooaudit",
+        description="Prints the code that makes a shell complete commands, options, models and audits.\n\n"
+        + COMPLETION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=completion.SHELLS)

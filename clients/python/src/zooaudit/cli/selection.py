@@ -1,4 +1,4 @@
-"""What ``zooaudit compare`` compares: which audits, and with which accuracies."""
+"""Chooses the audits that ``zooaudit compare`` compares, and reads the accuracies to compare them with."""
 
 import csv
 import re

@@ -5,12 +5,17 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A number from 0 to 1."""
 Signed = Annotated[float, Field(ge=-1.0, le=1.0)]
+"""A number from -1 to 1."""
 
 
 def omit_none(value: object) -> bool:
+    """Tell a field whether to stay out of the JSON (``exclude_if``)."""
     return value is None
 
 
 class Contract(BaseModel):
+    """A record that cannot be changed and refuses unknown fields, NaN and infinity."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="null")

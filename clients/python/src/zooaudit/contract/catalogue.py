@@ -1,4 +1,4 @@
-"""What can be audited."""
+"""The models that can be audited: the workers' catalogue, and the depth of one model."""
 
 from typing import Annotated, Literal
 
@@ -13,10 +13,10 @@ Layout = Literal["NCHW", "NHWC", "NLC"]
 
 
 class CatalogueEntry(Contract):
-    """An architecture of a zoo. ``tags`` have published weights, the zoo's default first (torchvision has none).
+    """An architecture of a zoo. ``tags`` names its published weights, the zoo's default first; torchvision has no tags.
 
-    ``imagenet_top1``, in per cent, is that of the default weights, where the zoo states it: torchvision does. It states
-    ``parameters``, too; those of timm a worker counts in the first minutes after it has started.
+    torchvision states ``imagenet_top1``, in per cent, of the default weights; timm does not. torchvision also states
+    ``parameters``; for timm a worker counts them in the first minutes after it has started.
     """
 
     name: str
@@ -25,9 +25,7 @@ class CatalogueEntry(Contract):
     architecture: str
     tags: tuple[str, ...]
     pretrained: bool
-    default_weights: Annotated[str | None, Field(description="What the zoo calls those that it gives by default.")] = (
-        None
-    )
+    default_weights: Annotated[str | None, Field(description="The zoo's name for its default weights.")] = None
     input_size: int | None
     parameters: int | None = None
     imagenet_top1: float | None = None
@@ -36,14 +34,15 @@ class CatalogueEntry(Contract):
 
 
 class Catalogue(Contract):
-    """What the workers can audit; a worker publishes it when it starts. ``datasets`` maps a name to its image count."""
+    """The models and data sets that the workers can audit; a worker publishes them when it starts. ``datasets`` maps
+    a name to its image count."""
 
     entries: tuple[CatalogueEntry, ...]
     datasets: dict[str, int | None]
 
 
 class CheckpointVersion(Contract):
-    """Which content a checkpoint of the operator's has now, or why there is none."""
+    """The present version of an operator's checkpoint, or the ``error`` that its worker met."""
 
     version: str | None = None
     error: Problem | None = None
@@ -55,7 +54,7 @@ class ModelList(Contract):
 
 
 class DepthBlock(Contract):
-    """One representation that an audit measures. ``name`` is the dotted path of the module whose output it is."""
+    """One representation that an audit measures. ``name`` is the dotted path of the module that outputs it."""
 
     name: str
     part: PartName
@@ -66,7 +65,8 @@ class DepthBlock(Contract):
 
 
 class ModelDepth(Contract):
-    """How an audit splits one model, found on untrained weights; ``blocks`` is null, with a reason, where it cannot."""
+    """The blocks that an audit of one model measures, found with untrained weights. Where there are none, ``blocks`` is
+    null and ``blocks_reason`` says why."""
 
     input_size: int | None = None
     parameters: int | None = None
@@ -77,8 +77,8 @@ class ModelDepth(Contract):
 
 
 class ModelDetail(ModelDepth, CatalogueEntry):
-    """One model and its depth. ``full_name`` is what an audit calls it: with the zoo's default tag where none was asked
-    for. ``input_size`` and ``parameters`` are those of that name, once its blocks are known; as long as a worker is
-    finding them the answer has a Retry-After header."""
+    """One model and its depth. ``full_name`` is its name in audits, with the zoo's default tag if the request named no
+    tag. While a worker looks for the blocks, the answer has a Retry-After header; once they are known, ``input_size``
+    and ``parameters`` are those of the full name."""
 
     full_name: str

@@ -17,24 +17,21 @@ CATALOGUE_KEY = "zooaudit:catalogue"
 DEPTHS_KEY = "zooaudit:depths"
 """Redis hash: the ModelDepth, as JSON, of each full name that a worker has inspected; ``versions`` names the software
 that the worker ran."""
-
 WANTED_DEPTHS_KEY = "zooaudit:depths:wanted"
 """Redis sorted set: the full names whose depth somebody asked for, each with the time of asking in seconds."""
-
 WANTED_VERSIONS_KEY = "zooaudit:versions:wanted"
 """Redis list: the checkpoints whose version the service asks for, as ``TOKEN NAME``."""
-
 INDEX_KEY = "zooaudit:audits"
 """Redis sorted set: the ids of all audits, each with the time of its acceptance in seconds."""
 
 
 def version_key(token: str) -> str:
-    """Return the key of the Redis list that holds the CheckpointVersion, as JSON, which answers this token."""
+    """Return the key of the Redis list through which a worker answers ``token``, with a CheckpointVersion as JSON."""
     return f"zooaudit:versions:{token}"
 
 
 def state_key(identifier: str) -> str:
-    """Return the key of the Redis hash that holds what the queue's own job does not keep of an audit.
+    """Return the key of the Redis hash with those facts of an audit that the queue's own job does not keep.
 
     ``progress`` is a Progress and ``error`` a Problem, both as JSON; ``deaths`` counts the workers that died on the
     audit. ``outcome`` is written once: ``canceled SECONDS`` by the service or ``storing`` by the worker, whichever

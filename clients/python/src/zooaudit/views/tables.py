@@ -13,7 +13,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Table:
     """Rows of cells below ``columns``; those from ``numbers_from`` on are aligned right. ``notes`` are lines below the
-    rows; without columns they are all there is. Cells hold no control characters."""
+    rows; a table without columns has nothing but its title and notes. Cells hold no control characters."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]

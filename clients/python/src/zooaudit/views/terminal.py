@@ -63,7 +63,7 @@ def _print_with_rich(table: Table, out: TextIO) -> bool:
 
 @contextmanager
 def spinner(text: str) -> Iterator[None]:
-    """Show on a terminal what takes its time, for as long as it does."""
+    """Show ``text`` and a spinner on a terminal until the block ends."""
     if not has_rich(sys.stderr):
         yield
         return
@@ -138,8 +138,8 @@ def _progress_lines(out: TextIO) -> ShowAudit:
 
 @contextmanager
 def sweep_progress(out: TextIO | None = None) -> Iterator[ShowSweep]:
-    """Give a function that shows how many audits of a sweep are in which state: a bar, or a line
-    whenever that changes."""
+    """Give a function that shows how many audits of a sweep are in which state: a bar, or a line whenever that
+    changes."""
     out = out or sys.stderr
     if not has_rich(out):
         yield _sweep_lines(out)

@@ -49,7 +49,7 @@ def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
 
 
 def _add_curves(panels: Panels, transform: TransformName, curves: Sequence[Curve], models: int) -> None:
-    """Add curves of that many ``models``. No line leads to Pool and Final, whose scores are invariance."""
+    """Add ``curves`` of one or more ``models``. No line leads to Pool and Final, whose scores are invariance."""
     few, crowd = models <= FEW, models > MANY
     for index, (report, pen, score_name) in enumerate(curves):
         aside = 0.7 * ((index + 0.5) / len(curves) - 0.5)

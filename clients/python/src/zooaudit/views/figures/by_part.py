@@ -7,7 +7,7 @@ from zooaudit.views.figures.labels import FEW, MANY, model_name, pens, score_poi
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
 
-HINT = "invariance at Pool and Final"
+SUBTITLE = "invariance at Pool and Final"
 
 Series = tuple[Pen, Report | ComparedAudit, TransformName]
 
@@ -33,7 +33,7 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> FigureDict:
 
 def _one_model(audit: Report | ComparedAudit, part_names: Sequence[PartName]) -> Panels:
     panels = Panels(title([audit]), height=260)
-    panels.begin("Equivariance", [HINT])
+    panels.begin("Equivariance", [SUBTITLE])
     series: list[Series] = []
     for transform, colour, symbol in zip(TRANSFORMS, COLOURS, ("circle", "diamond"), strict=False):
         scores: list[Score] = [getattr(audit.parts[part_name], transform) for part_name in part_names]
@@ -49,7 +49,7 @@ def _one_model(audit: Report | ComparedAudit, part_names: Sequence[PartName]) ->
 def _several_models(audits: Sequence[Report | ComparedAudit], part_names: Sequence[PartName]) -> Panels:
     panels = Panels(title(audits))
     for transform in TRANSFORMS:
-        panels.begin(transform.title(), [HINT])
+        panels.begin(transform.title(), [SUBTITLE])
         _add_pairs(
             panels, part_names, [(pen, audit, transform) for pen, audit in zip(pens(audits), audits, strict=True)]
         )
@@ -57,7 +57,7 @@ def _several_models(audits: Sequence[Report | ComparedAudit], part_names: Sequen
 
 
 def _add_pairs(panels: Panels, part_names: Sequence[PartName], series: Sequence[Series]) -> None:
-    """Add channel and layer beside each other: a pair for each of the series at each part."""
+    """Add a pair of points, channel and layer side by side, at each part for each of the ``series``."""
     width = min(0.84 / max(len(series), 1), 0.36)
     crowd: list[Point] = []
     for index, (pen, audit, transform) in enumerate(series):

@@ -7,13 +7,13 @@ from zooaudit.views.figures.panels import Pen, Point
 from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS, short, translucent
 
 FEW = 6
-"""Up to this many models have their intervals drawn; of more models the hover has them."""
+"""Intervals are drawn for up to this many models; for more models only the hover shows them."""
 MANY = 24
-"""More models than this all have one colour; the hover has their names."""
+"""More models than this have one colour, and only the hover shows their names."""
 
 
 def pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
-    """Choose a pen for each audit; of more than :data:`MANY`, none has a label for the legend."""
+    """Choose a pen for each audit. More than :data:`MANY` audits share one pen, which has no label for the legend."""
     if len(audits) > MANY:
         return [Pen("", translucent(COLOURS[0], 0.45))] * len(audits)
     labels = [short(model_name(audit, with_weights=not shared_weights(audits))) for audit in audits]
@@ -29,6 +29,7 @@ def pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
 
 
 def title(audits: Sequence[Report | ComparedAudit]) -> str:
+    """Title a figure with the name of its one model, or with the number of its models."""
     return model_name(audits[0]) if len(audits) == 1 else f"{len(audits)} models{shared_weights(audits)}"
 
 

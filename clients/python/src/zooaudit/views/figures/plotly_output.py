@@ -1,4 +1,4 @@
-"""What plotly makes of a figure: its own object, a page or a picture."""
+"""Turns a figure into plotly's own object, a page or a picture."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
 PNG_PX = 800
-"""Width of a PNG, which has twice as many pixels."""
+"""Width at which a PNG is drawn; the file has twice as many pixels."""
 
 
 def draw(figure: FigureDict) -> "plotly.graph_objects.Figure":
