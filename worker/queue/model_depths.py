@@ -23,7 +23,7 @@ from zooaudit.contract import CATALOGUE_KEY, DEPTHS_KEY, WANTED_DEPTHS_KEY, Cata
 
 from worker import zoo
 from worker.errors import AuditError
-from worker.measure.forward import Subject, representations
+from worker.measure.forward import Subject, find_representations
 from worker.processes import die_with_parent
 from worker.queue.worker import publish
 from worker.zoo.catalogue import ZOOS
@@ -55,7 +55,7 @@ def depth_of(name: str) -> ModelDepth:
         model = zoo.load(name, "untrained", lambda _progress: None)
         size = model.preprocessing.input_size
         subject = Subject(model.module, model.depth, (0.0,) * 3, (1.0,) * 3, "float32", torch.device("cpu"))
-        blocks = tuple(DepthBlock(**asdict(place)) for place in representations(subject, size))
+        blocks = tuple(DepthBlock(**asdict(representation)) for representation in find_representations(subject, size))
     except AuditError as error:
         return ModelDepth(parameters=parameters, blocks=None, blocks_reason=error.problem.detail)
     except Exception as error:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from worker import zoo
 from worker.measure.fold import Trace
-from worker.measure.forward import Subject, representations
+from worker.measure.forward import Subject, find_representations
 
 
 def trained(module: nn.Module) -> nn.Module:
@@ -50,7 +50,7 @@ def test_every_batch_norm_of_the_families_folds_and_changes_nothing(name: str) -
     after: list[Tensor] = []
     with torch.inference_mode():
         with Trace() as trace:
-            representations(subject, model.preprocessing.input_size)
+            find_representations(subject, model.preprocessing.input_size)
         subject.forward(view, lambda _index, found: before.append(found.clone()))
         assert trace.fold(subject.module) == norms
         subject.forward(view, lambda _index, found: after.append(found.clone()))
