@@ -1,7 +1,7 @@
 """The operator's own checkpoints, in a folder or bucket: ``checkpoint:NAME`` is its file NAME.safetensors or NAME.pth.
 
 The operator may replace such a file at any time; its version tells one content from another. NAME.json beside it may
-say what the architecture does not: ``{"num_classes": 10, "input_size": 288, "mean": [...], "std": [...]}``.
+set what the architecture leaves open: ``{"num_classes": 10, "input_size": 288, "mean": [...], "std": [...]}``.
 
 Pickles are read with torch's restricted unpickler only, which executes nothing. A file is refused if it holds anything
 but plain tensors, or would unpack to more bytes than it has.
@@ -30,7 +30,7 @@ from worker.zoo.download import OnProgress
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model")
-"""The keys under which training scripts store the weights, beside the state of their optimiser."""
+"""The keys under which training scripts store the weights, next to the state of their optimiser."""
 MAX_KEYS_NAMED = 5
 MAX_CHECKPOINTS_NAMED = 20
 
@@ -54,7 +54,7 @@ class CheckpointOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file, the options beside it, and what a report says about them."""
+    """The tensors of a file, the options beside it, and the ``weights`` that a report states."""
 
     name: str
     state: Mapping[str, Tensor]
@@ -62,12 +62,12 @@ class Checkpoint:
     weights: Weights
 
     def classes(self, classifiers: Sequence[str]) -> int | None:
-        """The number of classes: from NAME.json, else from the weights of the modules at the paths ``classifiers``."""
+        """Read the number of classes: from NAME.json, else from the weights of the modules at ``classifiers``."""
         weights = [self.state[f"{path}.weight"] for path in classifiers if f"{path}.weight" in self.state]
         return self.options.num_classes or (len(weights[-1]) if weights and weights[-1].ndim else None)
 
     def load_into(self, module: nn.Module) -> None:
-        """Copy every tensor into the module. AuditError, before anything is copied, if names or shapes differ."""
+        """Copy every tensor into the module. Raises AuditError, before copying anything, if names or shapes differ."""
         own = module.state_dict()
         missing = [key for key in own if key not in self.state]
         unexpected = [key for key in self.state if key not in own]
@@ -88,18 +88,18 @@ class Checkpoint:
 
 
 def version(name: str, location: str | Path | None) -> str:
-    """16 hex digits that tell the present content of the checkpoint's files from any other content.
+    """Return 16 hex digits that tell the present content of the checkpoint's files from any other content.
 
-    They follow from the bytes of the files in a folder, from their ETags in a bucket. ``location`` is as for
-    :func:`open_checkpoint`. AuditError if there is no such checkpoint.
+    They follow from the bytes of the files in a folder, or from their ETags in a bucket. ``location`` is as for
+    :func:`open_checkpoint`. Raises AuditError if there is no such checkpoint.
     """
-    with _refusing_silence(name):
+    with _refusing_unavailable(name):
         if _is_bucket(location):
             # Imported here: whoever measures from a folder needs no client for buckets.
-            from worker.zoo.bucket import tags
+            from worker.zoo.bucket import etags
 
-            etags = tags(str(location))
-            contents = [(file, etags[file]) for file in _files(name, etags, location) if file in etags]
+            etag_of = etags(str(location))
+            contents = [(file, etag_of[file]) for file in _files(name, etag_of, location) if file in etag_of]
         else:
             paths = {path.name: path for path in _listed(location)}
             contents = [(file, _sha256(paths[file])) for file in _files(name, paths, location) if file in paths]
@@ -109,14 +109,17 @@ def version(name: str, location: str | Path | None) -> str:
 def open_checkpoint(name: str, location: str | Path | None, on_progress: OnProgress) -> Checkpoint:
     """Read the checkpoint of that name, which is the part after ``checkpoint:``.
 
-    ``location`` is a folder or a URL such as ``s3://bucket/prefix``; None if the operator has set neither. AuditError
-    if there is no such checkpoint, it is unsafe or broken, or it is replaced while it is read.
+    ``location`` is a folder or a URL such as ``s3://bucket/prefix``; None if the operator has set neither. Raises
+    AuditError if there is no such checkpoint, it is unsafe or broken, or it is replaced while it is read.
     """
     version_before = version(name, location)
     if _is_bucket(location):
         from worker.zoo.bucket import fetched
 
-        with _refusing_silence(name), fetched(str(location), lambda file: Path(file).stem == name, on_progress) as copy:
+        with (
+            _refusing_unavailable(name),
+            fetched(str(location), lambda file: Path(file).stem == name, on_progress) as copy,
+        ):
             checkpoint = _in_folder(name, copy, version_before)
     else:
         checkpoint = _in_folder(name, Path(location or ""), version_before)
@@ -147,7 +150,7 @@ def _listed(folder: str | Path | None) -> list[Path]:
 
 
 def _files(name: str, files: Iterable[str], location: str | Path | None) -> tuple[str, str]:
-    """The name of the weights' file, which is one of ``files``, and the name that an options file would have."""
+    """Return the name of the weights' file, which is one of ``files``, and the name that an options file would have."""
     of_weights = sorted(file for file in files if Path(file).suffix in SUFFIXES)
     weights = next((file for file in of_weights if Path(file).stem == name), None)
     if weights is None:
@@ -169,7 +172,7 @@ def _sha256_of(file: Path, _size: int, _mtime_ns: int) -> str:
 
 
 @contextmanager
-def _refusing_silence(name: str) -> Iterator[None]:
+def _refusing_unavailable(name: str) -> Iterator[None]:
     """Turn the OSError of a folder or bucket that does not answer into an AuditError."""
     try:
         yield
@@ -191,18 +194,18 @@ def _read(name: str, file: Path) -> Any:
 
 
 def _state(name: str, content: Any) -> dict[str, Tensor]:
-    """The tensors by their names in the module. AuditError if the file's ``content`` is anything else."""
+    """Return the tensors by their names in the module. Raises AuditError if the file's ``content`` is anything else."""
     mapping = content if isinstance(content, Mapping) else {}
     nested = [mapping[key] for key in NESTED if isinstance(mapping.get(key), Mapping)]
     state: dict[str, Tensor] = clean_state_dict(dict(nested[0] if nested else mapping))
     others = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
     if others:
-        problem = f"{', '.join(others[:MAX_KEYS_NAMED])} are no tensors"
+        mistake = f"{', '.join(others[:MAX_KEYS_NAMED])} are no tensors"
     elif not state:
-        problem = "there is no dictionary of tensors in it"
+        mistake = "there is no dictionary of tensors in it"
     else:
         return state
-    raise _refused("weights-mismatch", name, f"It is no state dict: {problem}.")
+    raise _refused("weights-mismatch", name, f"It is no state dict: {mistake}.")
 
 
 def _options(name: str, file: Path) -> CheckpointOptions:
