@@ -30,14 +30,14 @@ def audit(request: dict[str, Any] | None = None, **how: Any) -> Report:
 
 def intervals(report: Report) -> list[tuple[float, float, float]]:
     """(low, score, high) of every score that has an interval."""
-    found = []
+    with_intervals = []
     for level in (*report.parts.values(), *report.blocks):
-        for kind in (level.translation, level.rotation):
-            for value, interval in ((kind.channel, kind.channel_interval), (kind.layer, kind.layer_interval)):
+        for score in (level.translation, level.rotation):
+            for value, interval in ((score.channel, score.channel_interval), (score.layer, score.layer_interval)):
                 if interval is not None:
                     assert value is not None
-                    found.append((interval[0], value, interval[1]))
-    return found
+                    with_intervals.append((interval[0], value, interval[1]))
+    return with_intervals
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def whole() -> Report:
 
 
 def test_every_part_and_block_score_has_an_interval_around_it(whole: Report) -> None:
-    found = intervals(whole)
-    assert len(found) == 4 * (5 + len(whole.blocks))
-    assert all(0 <= low <= value <= high <= 1 for low, value, high in found)
-    assert sum(high > low for low, _, high in found) == len(found)
+    with_intervals = intervals(whole)
+    assert len(with_intervals) == 4 * (5 + len(whole.blocks))
+    assert all(0 <= low <= value <= high <= 1 for low, value, high in with_intervals)
+    assert sum(high > low for low, _, high in with_intervals) == len(with_intervals)
     assert whole.images.groups == 12
     assert intervals(audit({"num_images": 4})) == []
 
@@ -94,8 +94,8 @@ def test_both_similarities_are_what_each_gives_alone(whole: Report) -> None:
     cosine = audit({"similarity": "cosine"})
     assert whole.cosine is not None
     for name, part in cosine.parts.items():
-        for kind in ("translation", "rotation"):
-            mine, theirs = getattr(whole.cosine.parts[name], kind), getattr(part, kind)
+        for transform in ("translation", "rotation"):
+            mine, theirs = getattr(whole.cosine.parts[name], transform), getattr(part, transform)
             assert (mine.channel, mine.layer) == pytest.approx((theirs.channel, theirs.layer), abs=1e-9)
             assert mine.channel_interval == pytest.approx(theirs.channel_interval, abs=1e-9)
     assert cosine.cosine is None
@@ -156,8 +156,8 @@ def test_a_tolerance_ends_an_audit_early_and_keeps_its_promise() -> None:
     part_widths = [
         interval[1] - interval[0]
         for part in wide.parts.values()
-        for kind in (part.translation, part.rotation)
-        for interval in (kind.channel_interval, kind.layer_interval)
+        for score in (part.translation, part.rotation)
+        for interval in (score.channel_interval, score.layer_interval)
         if interval
     ]
     assert len(part_widths) == 20
@@ -249,6 +249,6 @@ def test_where_nothing_varies_there_is_neither_score_nor_interval() -> None:
 
 def test_means_leave_out_what_could_not_be_measured() -> None:
     known = Equivariance(0.5, 0.75, deviations=np.ones((2, 5)))
-    found = scores.mean([known, Equivariance(None, None, "dead")], "nothing")
-    assert (found.channel, found.layer, found.reason) == (0.5, 0.75, None)
+    mean = scores.mean([known, Equivariance(None, None, "dead")], "nothing")
+    assert (mean.channel, mean.layer, mean.reason) == (0.5, 0.75, None)
     assert scores.mean([], "nothing").reason == "nothing"

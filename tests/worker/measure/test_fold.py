@@ -51,9 +51,9 @@ def test_every_batch_norm_of_the_families_folds_and_changes_nothing(name: str) -
     with torch.inference_mode():
         with Trace() as trace:
             find_representations(subject, model.preprocessing.input_size)
-        subject.forward(view, lambda _index, found: before.append(found.clone()))
+        subject.forward(view, lambda _index, maps: before.append(maps.clone()))
         assert trace.fold(subject.module) == norms
-        subject.forward(view, lambda _index, found: after.append(found.clone()))
+        subject.forward(view, lambda _index, maps: after.append(maps.clone()))
     for mine, theirs in zip(after, before, strict=True):
         assert torch.dist(mine, theirs) < 1e-4 * theirs.std() * theirs.numel() ** 0.5
 

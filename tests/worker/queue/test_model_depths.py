@@ -23,7 +23,7 @@ def test_the_depth_of_a_model() -> None:
     ("name", "reason"),
     [("timm/no_such_model", "neither in timm"), ("timm/naflexvit_base_patch16_gap.untrained", "no such tag")],
 )
-def test_what_has_no_depth_says_why(name: str, reason: str) -> None:
+def test_a_model_without_a_depth_has_the_reason(name: str, reason: str) -> None:
     depth = model_depths.depth_of(name)
     assert depth.blocks is None
     assert reason in (depth.blocks_reason or "")
