@@ -1,8 +1,8 @@
-"""How long a comparison of 200 audits takes, and its figures: with the reports read for the first time, and again.
+"""How long a comparison of 200 audits and its figures take, when reports are first read and when they are in memory.
 
     python -m benchmarks.comparison [--audits 200] [--blocks 33]
 
-The reports are made up, of a model with so many blocks under all 35 transforms, and lie in a folder.
+The reports lie in a folder. They are made up, each of a model with 33 blocks (``--blocks``) under all 35 transforms.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tests.fakes import report_of
 
 
 def made_up(index: int, blocks: int) -> Report:
-    """A report with scores of as many digits as real ones have."""
+    """Make up a report whose scores have as many digits as real ones."""
     rng = random.Random(index)
     report = report_of(AuditRequest(model=f"timm/model{index}", num_images=2000))
     body = report.model_dump(mode="json")
@@ -65,9 +65,9 @@ def main() -> None:
             compare([store.brief(name) for name in names]).model_dump_json()
 
         def draw() -> None:
-            found = [store.brief(name) for name in names]
-            drawn = [figures.of(kind, found) for kind in ("parts", "shifts", "depth")]
-            json.dumps([*drawn, figures.accuracy(compare(found))])
+            reports = [store.brief(name) for name in names]
+            drawn = [figures.of(name, reports) for name in ("parts", "shifts", "depth")]
+            json.dumps([*drawn, figures.accuracy(compare(reports))])
 
         timed("comparison, cold", answer)
         timed("comparison, warm", answer)

@@ -50,7 +50,7 @@ POPULATIONS: dict[str, Callable[[torch.Generator], Population]] = {
 
 
 def score(population: Population, chosen: Tensor | None, batch: int) -> tuple[Equivariance, list[int]]:
-    """The mean over the transforms, as a block's, of the chosen images, or of all of them at once."""
+    """Average the scores over the transforms, as for a block: of the chosen images, or of all of them at once."""
     scores = []
     for a, b in population:
         sums = Sums.empty(CHANNELS, ["correlation"])
@@ -80,15 +80,15 @@ def main() -> None:
             widths = []
             for _ in range(options.samples):
                 chosen = torch.randint(POPULATION, (images,), generator=generator)
-                found, groups = score(population, chosen, 16)
-                assert found.deviations is not None
-                for kind, (value, true) in enumerate(((found.channel, truth.channel), (found.layer, truth.layer))):
-                    half = half_width(found.deviations[kind], groups)
+                measured, groups = score(population, chosen, 16)
+                assert measured.deviations is not None
+                for row, (value, true) in enumerate(((measured.channel, truth.channel), (measured.layer, truth.layer))):
+                    half = half_width(measured.deviations[row], groups)
                     assert half is not None
                     assert value is not None
                     assert true is not None
-                    covered[kind] += abs(value - true) <= half
-                    if kind == 0:
+                    covered[row] += abs(value - true) <= half
+                    if row == 0:
                         widths.append(half)
             share = 100 * covered / options.samples
             off = "" if (abs(share - 95) <= 2).all() else "  OUTSIDE 93 to 97"

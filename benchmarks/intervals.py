@@ -29,18 +29,18 @@ def main() -> None:
     for model in options.models:
         ratios = []
         for _ in range(options.repeats):
-            times = {kind: in_process(kind, model, options.images) for kind in ("with", "without")}
+            times = {variant: in_process(variant, model, options.images) for variant in ("with", "without")}
             ratios.append(times["with"] / times["without"])
         spread = " ".join(f"{ratio:.3f}" for ratio in ratios)
         print(f"{model:42} {options.images:6d} {statistics.median(ratios):12.3f}   ({spread})", flush=True)
 
 
-def in_process(kind: str, model: str, images: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.intervals", model, "--one", kind, "--images", str(images)]
+def in_process(variant: str, model: str, images: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.intervals", model, "--one", variant, "--images", str(images)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def one(kind: str, name: str, images: int) -> float:
+def one(variant: str, name: str, images: int) -> float:
     from zooaudit.contract import AuditRequest
 
     from worker import zoo
@@ -60,7 +60,7 @@ def one(kind: str, name: str, images: int) -> float:
         rotations_deg=(90, 180),
     )
     start = time.perf_counter()
-    if kind == "with":
+    if variant == "with":
         run(request, model=model)
         return time.perf_counter() - start
 

@@ -1,8 +1,8 @@
 """What a list of audits costs: ``python -m benchmarks.listing [--audits N]``
 
 Fills an embedded Redis with N audits that have ended, 20 that run and 200 that wait, and times ``GET /audit``:
-the first list of a new service, then the median of 20 of each kind while the rows are as fresh as they need to be, and
-while every one of them looks for changes first.
+the first list of a new service, then the median of 20 requests for each query, both while the rows are fresh and while
+every request looks for changes first.
 """
 
 import argparse
@@ -32,7 +32,7 @@ QUERIES = {
 
 
 def fill(redis: Redis, audits: int) -> None:
-    """``audits`` that ended on one of the last days, 20 that run and 200 that wait."""
+    """Put ``audits`` that have ended, 20 that run and 200 that wait into Redis."""
     chance, now = random.Random(0), datetime.now(UTC)
     ended = [chance.choices([JobStatus.FINISHED, JobStatus.FAILED], [9, 1])[0] for _ in range(audits)]
     with redis.pipeline(transaction=False) as pipe:

@@ -1,7 +1,7 @@
 """Peak memory of an audit: ``python -m benchmarks.memory [--model NAME] [--images N ...]``
 
 Runs audits of untrained weights with all 35 transforms, one process each, and prints the peak resident memory of the
-measuring process (decoding processes share it, copy on write). It must not grow with the number of images.
+measuring process (decoding processes share it, copy on write). The peak must not grow with the number of images.
 """
 
 import argparse

@@ -53,7 +53,9 @@ def main() -> None:
 
 def turn(model: str, images: int) -> dict[str, float]:
     audit = in_process("audit", model, images, 0)
-    times = {kind: in_process(kind, model, images, audit["batch_size"])["seconds"] for kind in ("plain", "tuned")}
+    times = {
+        variant: in_process(variant, model, images, audit["batch_size"])["seconds"] for variant in ("plain", "tuned")
+    }
     return {
         "audit": audit["seconds"],
         "batch_size": audit["batch_size"],
@@ -62,15 +64,15 @@ def turn(model: str, images: int) -> dict[str, float]:
     }
 
 
-def in_process(kind: str, model: str, images: int, batch_size: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.overhead", model, "--one", kind]
+def in_process(variant: str, model: str, images: int, batch_size: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.overhead", model, "--one", variant]
     command += ["--images", str(images), "--batch-size", str(batch_size)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     result: dict[str, float] = json.loads(done.stdout)
     return result
 
 
-def one(kind: str, name: str, images: int, batch_size: int) -> dict[str, float]:
+def one(variant: str, name: str, images: int, batch_size: int) -> dict[str, float]:
     import torch
     from zooaudit.contract import AuditRequest
 
@@ -79,7 +81,7 @@ def one(kind: str, name: str, images: int, batch_size: int) -> dict[str, float]:
     from worker.measure.budget import keep_freed_memory
 
     model = zoo.load(name, "untrained", lambda _progress: None)
-    if kind == "audit":
+    if variant == "audit":
         request = AuditRequest(
             model=name,
             weights="untrained",
@@ -94,10 +96,10 @@ def one(kind: str, name: str, images: int, batch_size: int) -> dict[str, float]:
 
     device = choose_device(None, "float32")
     module, view = model.module.to(device), torch.randn(batch_size, 3, *[model.preprocessing.input_size] * 2).to(device)
-    if kind == "tuned":
+    if variant == "tuned":
         keep_freed_memory()
         module, view = (item.to(memory_format=torch.channels_last) for item in (module, view))
-    with torch.inference_mode() if kind == "tuned" else torch.no_grad():
+    with torch.inference_mode() if variant == "tuned" else torch.no_grad():
         module(view)
         start = time.perf_counter()
         for _ in range(VIEWS * images // batch_size):

@@ -4,7 +4,7 @@ Audits every architecture with untrained weights on 2 synthetic images, a shift 
 own, the smallest first, and adds a line for each to ``benchmarks/zoo_coverage.jsonl``: audited, with its blocks;
 refused, with the reason; too large for the memory of this machine; or failed, which is a bug. Those in the file are not
 run again, so an interrupted run goes on where it was. With ``--small`` each is built for the smallest input that it
-works with, which its line names. ``--table`` prints what the file says, by family.
+works with, which its line names. ``--table`` sums the file up by family.
 """
 
 import argparse
@@ -28,14 +28,14 @@ from worker.zoo.catalogue import catalogue
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SMALL_PX = (112, 128, 160, 192, 224, 256)
 SPARE_GIB = 4.0
-"""For all but the weights: torch takes one, and two images' maps and sums of the widest models two or three."""
+"""Memory for all but the weights: torch takes 1 GiB, the maps and sums of the widest models two or three."""
 STATES = ("audited", "refused", "too large", "failed")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--match", default="*", help="shell pattern of full names, such as 'timm/swin*'")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no other model after so many")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further model after this many")
     parser.add_argument("--memory-gib", type=float, default=16.0)
     parser.add_argument("--seconds", type=float, default=600.0, help="the most that one model may take")
     parser.add_argument("--small", action="store_true", help="at a smaller input than a model's own, where it has one")
@@ -67,8 +67,8 @@ def results() -> list[dict[str, Any]]:
 
 
 def sizes(names: Sequence[str]) -> dict[str, int]:
-    """The number of parameters of each, built without memory for them; counted in another process,
-    since one that is forked must not have used torch."""
+    """Count the parameters of each model without memory for them, in other processes: a process that forks must not
+    have used torch."""
     with multiprocessing.get_context("fork").Pool(2) as pool:
         return dict(pool.imap(size, names, chunksize=16))
 
@@ -86,8 +86,8 @@ def in_process(name: str, seconds: float, smaller: Sequence[int]) -> dict[str, A
     theirs.close()
     try:
         if ours.poll(seconds):
-            found: dict[str, Any] = ours.recv()
-            return found
+            result: dict[str, Any] = ours.recv()
+            return result
         return {"state": "failed", "reason": f"took more than {seconds:.0f} s"}
     except EOFError:
         return {"state": "failed", "reason": "its process died"}
@@ -97,12 +97,12 @@ def in_process(name: str, seconds: float, smaller: Sequence[int]) -> dict[str, A
 
 
 def audit(name: str, smaller: Sequence[int], answer: Any) -> None:
-    """Answers for the first of these input sizes at which the model is audited, else for its own."""
+    """Send the result at the first of the ``smaller`` sizes at which the audit succeeds, else at the model's own."""
     warnings.simplefilter("ignore")
     for input_size in smaller:
-        found = audit_at(name, input_size)
-        if found["state"] == "audited":
-            answer.send({**found, "input_size": input_size})
+        result = audit_at(name, input_size)
+        if result["state"] == "audited":
+            answer.send({**result, "input_size": input_size})
             return
     answer.send(audit_at(name, None))
 
@@ -122,7 +122,7 @@ def audit_at(name: str, input_size: int | None) -> dict[str, Any]:
         report = run(request, model=model, device="cpu", decode_processes=0, batch_size=2)
     except AuditError as error:
         return {"state": "refused", "reason": error.problem.detail}
-    except Exception as error:  # Whatever it is, it is what this looks for.
+    except Exception as error:  # This looks for bugs, so any error counts.
         return {"state": "failed", "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
     blocks = [block for block in report.blocks if block.part not in ("Pool", "Final")]
     missing = {part: report.parts[part].translation.reason for part in ("Pool", "Final")}
@@ -137,19 +137,19 @@ def audit_at(name: str, input_size: int | None) -> dict[str, Any]:
     }
 
 
-def table(found: list[dict[str, Any]]) -> Iterator[str]:
-    """Markdown: for each family how many there are in each state, then the reasons, then the totals."""
+def table(results: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield Markdown: for each family how many models are in each state, then the totals, then the reasons."""
     by_family: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for result in found:
+    for result in results:
         by_family[result["name"].partition("/")[0], result["family"]][result["state"]] += 1
     yield f"| zoo | family | {' | '.join(STATES)} |"
     yield f"|---|---|{'---|' * len(STATES)}"
     for (source, family), states in sorted(by_family.items()):
         yield f"| {source} | {family} | {' | '.join(str(states[state] or '') for state in STATES)} |"
     for source in ("timm", "torchvision"):
-        states = Counter(result["state"] for result in found if result["name"].startswith(f"{source}/"))
+        states = Counter(result["state"] for result in results if result["name"].startswith(f"{source}/"))
         yield f"| **{source}** | of {states.total()} | {' | '.join(str(states[state]) for state in STATES)} |"
-    for result in found:
+    for result in results:
         if "reason" in result:
             yield f"\n{result['name']}: {result['state']}: {result['reason']}"
 

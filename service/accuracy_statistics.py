@@ -1,18 +1,18 @@
-"""Hold scores against accuracies over models: Spearman's rho and least squares. Importing this module imports scipy."""
+"""Relate scores to accuracies over models: Spearman's rho and least squares. Importing this module imports scipy."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 
 PERMUTED_BELOW = 30
-"""The number of models below which the p-value is by permutation."""
+"""With fewer models than this the p-value is by permutation."""
 PERMUTATIONS = 9999
 
 Values = NDArray[np.float64]
 
 
 def spearman(x: Values, y: Values) -> tuple[float, float]:
-    """Spearman's rho, and the two-sided p-value of no association.
+    """Compute Spearman's rho, and the two-sided p-value of no association.
 
     Below PERMUTED_BELOW models the p-value is by permutation of ``x``, over all n! orders up to 7 models and else over
     PERMUTATIONS orders drawn with a fixed seed; from there on it is by Student's t.
@@ -37,7 +37,7 @@ def spearman(x: Values, y: Values) -> tuple[float, float]:
 
 
 def spearman_interval(rho: float, n: int) -> tuple[float, float] | None:
-    """The 95 % interval of rho over ``n`` models by Fisher's z; None at rho = ±1, where it does not exist.
+    """Compute the 95 % interval of rho over ``n`` models by Fisher's z; None at rho = ±1, where it does not exist.
 
     It is tanh(atanh(rho) ± 1.96 s) with the standard error s = sqrt((1 + rho² / 2) / (n - 3)) of Bonett and Wright
     (2000, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65).
@@ -49,7 +49,7 @@ def spearman_interval(rho: float, n: int) -> tuple[float, float] | None:
 
 
 def least_squares(x: Values, y: Values) -> tuple[float, float, list[float]]:
-    """The slope and the intercept of the line that fits ``y`` to ``x``, and the residuals of ``y``."""
+    """Fit a line to ``y`` over ``x``: return its slope, its intercept and the residuals of ``y``."""
     line = stats.linregress(x, y)
     residuals = y - (line.intercept + line.slope * x)
     return float(line.slope), float(line.intercept), residuals.tolist()

@@ -92,7 +92,7 @@ def _plotly_script() -> Path:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's own document, in which problems have their media type and keys a security scheme."""
+    """Build FastAPI's own document, but give problems their media type and API keys a security scheme."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in schema["paths"].values():

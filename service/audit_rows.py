@@ -1,7 +1,7 @@
 """The rows of all audits: sorted, filtered, counted and paged in memory, and brought up to date when a page is read.
 
 Redis sorts audits only by the time at which they were accepted. Ten thousand slim rows take a few megabytes here, and
-one look at the index tells which of them must be read again.
+the index alone tells which of them must be read again.
 """
 
 import threading
@@ -14,7 +14,7 @@ from zooaudit.contract import Sort, Status
 from service.queue import AuditQueue, AuditRow
 
 REFRESH_S = 0.5
-"""How old the rows may be, in seconds. What this process has changed itself is seen at once: see AuditRows.expire."""
+"""How old the rows may be, in seconds. Changes by this process itself show at once: see AuditRows.expire."""
 
 SortValue = float | str | None
 STATUS_RANK = {status: rank for rank, status in enumerate(Status)}
@@ -62,7 +62,7 @@ class AuditRows:
         self._fresh_until = 0.0
 
     def expire(self) -> None:
-        """Make the next page read what has just been changed."""
+        """Make the next page read the changes that were just made."""
         self._fresh_until = 0.0
 
     def page(
@@ -131,7 +131,7 @@ def _ordered(rows: list[AuditRow], sort: Sort) -> list[AuditRow]:
 
 
 def _follows(row: AuditRow, position: Position) -> bool:
-    """Whether ``row`` comes after ``position`` in the list that the position belongs to."""
+    """Tell whether ``row`` comes after ``position`` in the list that the position belongs to."""
     value = SORT_VALUES[position.sort.removeprefix("-")](row)
     if value == position.value:
         return (row.created_s, row.id) < (position.created_s, position.id)

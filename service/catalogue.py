@@ -1,6 +1,6 @@
-"""Models of the catalogue that the workers publish: completing a request's name, searching, and refusing.
+"""The catalogue that the workers publish: complete a request from it, search it, and refuse what it does not have.
 
-Every refusal is a :class:`service.errors.Refused` with a 422 that says what would be accepted.
+Every refusal is a :class:`service.errors.Refused` with a 422 whose detail tells what would be accepted.
 """
 
 import re
@@ -19,7 +19,7 @@ from service.errors import Refused, refused
 
 
 def complete(request: AuditRequest, catalogue: Catalogue) -> AuditRequest:
-    """``request`` with the model's full name, after checking all that can be checked before a worker has it."""
+    """Return ``request`` with the model's full name, after checking all that can be checked without a worker."""
     match = find(request.model, catalogue)
     if match is None:
         raise unknown(request.model, catalogue)
@@ -41,12 +41,12 @@ def complete(request: AuditRequest, catalogue: Catalogue) -> AuditRequest:
 
 
 def find(name: str, catalogue: Catalogue) -> tuple[CatalogueEntry, str] | None:
-    """The entry that ``name`` means, and its full name: with the zoo, and with a tag where the zoo has tags."""
+    """Return the entry that ``name`` means, and its full name: with the zoo, and with a tag where the zoo has tags."""
     return find_entry(name, catalogue.entries)
 
 
 def search(catalogue: Catalogue, q: str, family: str | None, source: str | None) -> list[CatalogueEntry]:
-    """The entries of that family and source that have every word of ``q`` in one of their full names.
+    """List the entries of ``family`` and ``source`` that have every word of ``q`` in one of their full names.
 
     Case does not matter, nor what stands between the words. Architectures that are called ``q`` come first, then those
     that begin with it, then those that contain it, then those whose match needs the zoo or a tag.
@@ -65,11 +65,11 @@ def search(catalogue: Catalogue, q: str, family: str | None, source: str | None)
 
 
 def _remoteness(entry: CatalogueEntry, words: list[str]) -> int:
-    wanted, architecture = "".join(words), re.sub(r"[^a-z0-9]", "", entry.architecture.lower())
+    query, architecture = "".join(words), re.sub(r"[^a-z0-9]", "", entry.architecture.lower())
     from_near_to_far = (
-        architecture == wanted,
-        architecture.startswith(wanted),
-        wanted in architecture,
+        architecture == query,
+        architecture.startswith(query),
+        query in architecture,
         all(word in entry.name.lower() for word in words),
         True,
     )
@@ -77,7 +77,7 @@ def _remoteness(entry: CatalogueEntry, words: list[str]) -> int:
 
 
 def unknown(name: str, catalogue: Catalogue) -> Refused:
-    """The refusal of a name that no zoo has, with the names that it resembles."""
+    """Build the refusal of a name that no zoo has, with the names that it resembles."""
     suggestions = close_names(name, catalogue.entries)
     hint = f"Did you mean {', '.join(suggestions)}?" if suggestions else "GET /models?q= searches what there is."
     return refused("unknown-model", f"No zoo has {name!r}. {hint}", suggestions=suggestions)

@@ -11,7 +11,7 @@ from service.errors import Refused, unavailable
 from service.queue import AuditQueue
 
 WAIT_S = 10.0
-"""Enough for a worker to read some gigabytes once. After that the worker remembers the version."""
+"""How long a request waits: enough for a worker to read some gigabytes, which it does once for each file."""
 BLOCK_S = 1
 """How long one read from Redis blocks: less than the connection's own timeout."""
 
@@ -25,8 +25,8 @@ class CheckpointVersions:
     def pin(self, request: AuditRequest, queue: AuditQueue) -> AuditRequest:
         """Fill in the present version of the checkpoint if the request names a checkpoint without one.
 
-        Raises Refused when there is no such checkpoint, when no worker of the ``queue`` is running, and when none
-        answers in time.
+        Raises Refused when there is no such checkpoint, when the ``queue`` has no worker, and when no worker answers in
+        time.
         """
         weights, _, name = request.weights.partition(":")
         if weights != "checkpoint" or request.checkpoint_version is not None:

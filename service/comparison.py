@@ -1,4 +1,4 @@
-"""Several reports side by side, and how their scores go with ImageNet top-1 accuracy."""
+"""Several reports side by side, and how their scores relate to ImageNet top-1 accuracy."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +22,13 @@ from service.errors import invalid, refused
 
 MIN_AUDITS, MAX_AUDITS = 2, 200
 MIN_MODELS = 4
-"""The fewest models whose scores are held against accuracy: with fewer, Fisher's z has no standard error."""
+"""The fewest models whose scores are related to accuracy: with fewer, Fisher's z has no standard error."""
 MAX_NAMED = 10
 """How many audits of each group a refusal names."""
 
 
 def parse_query(audits: str, top1: str | None) -> tuple[list[str], list[float | None] | None]:
-    """Split a query into audits' ids and accuracies. Refuses with 422 what is wrong with it."""
+    """Split a query into audits' ids and accuracies. Refuses a wrong query with 422."""
     identifiers = audits.split(",")
     accuracies = None if top1 is None else top1.split(",")
     for field, message in _query_errors(identifiers, accuracies):
@@ -37,7 +37,7 @@ def parse_query(audits: str, top1: str | None) -> tuple[list[str], list[float | 
 
 
 def _query_errors(identifiers: Sequence[str], accuracies: Sequence[str] | None) -> Iterator[tuple[str, str]]:
-    """Everything that is wrong with a query, as a field and a message."""
+    """Yield everything that is wrong with a query, as a field and a message."""
     count = len(identifiers)
     if not MIN_AUDITS <= count <= MAX_AUDITS:
         yield "audits", f"{MIN_AUDITS} to {MAX_AUDITS} audits can be compared, not {count}"
@@ -54,10 +54,10 @@ def _query_errors(identifiers: Sequence[str], accuracies: Sequence[str] | None) 
 
 
 def compare(reports: Sequence[Report], top1: Sequence[float | None] | None = None) -> Comparison:
-    """Put the scores of the reports into one table, and hold each score against accuracy.
+    """Put the scores of the reports into one table, and relate each score to accuracy.
 
-    ``top1``, in per cent, replaces the zoo's figure for a report where it is not None. Refuses with 422 reports that
-    are not of one method on the same images.
+    ``top1``, in per cent, replaces the zoo's figure for a report where it is not None. Refuses with 422 reports
+    that differ in method or images.
     """
     _require_same_method(reports)
     audits = tuple(
@@ -75,7 +75,7 @@ def compare(reports: Sequence[Report], top1: Sequence[float | None] | None = Non
 
 
 def _require_same_method(reports: Sequence[Report]) -> None:
-    """Refuse with 422 reports whose methods or images differ, saying in what and which audits they are."""
+    """Refuse with 422 reports whose methods or images differ, and name the differences and the audits."""
     methods = [_shared_method(report).model_dump() for report in reports]
     errors = [
         FieldError(field=field, message=_groups_by_value(reports, values))
@@ -97,7 +97,7 @@ def _require_same_method(reports: Sequence[Report]) -> None:
 
 
 def _shared_method(report: Report) -> SharedMethod:
-    """The part of the method that all compared reports must share.
+    """Return the part of the method that all compared reports must share.
 
     When a report has both similarities or all borders, its main parts are by the correlation and under border "crop".
     Canvas and resize are left out: they belong to each model's preprocessing.
@@ -118,7 +118,7 @@ def _shared_method(report: Report) -> SharedMethod:
 
 
 def _groups_by_value(reports: Sequence[Report], values: Sequence[str]) -> str:
-    """Say which audits have which value: count the largest group, name the audits of the others.
+    """Tell which audits have which value: count the largest group, and name the audits of the others.
 
     For example "0 in 7 audits, 1 in ID (timm/resnet18)".
     """
@@ -158,7 +158,7 @@ def _compared_audit(report: Report, top1: float | None) -> ComparedAudit:
 
 
 def _bare_score(score: Score) -> Score:
-    """The score without its rows by transform."""
+    """Copy the score without its rows by transform."""
     return Score(**{field: getattr(score, field) for field in Score.model_fields})
 
 

@@ -21,7 +21,7 @@ def encode(position: Position) -> str:
 
 
 def decode(cursor: str, sort: Sort) -> Position:
-    """The position in ``cursor``. Refuses with 422 a text that is no cursor, and a cursor of a list in other order."""
+    """Read the position from ``cursor``. Refuses with 422 a text that is no cursor, and a cursor of another order."""
     try:
         text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         position = Position(*_POSITION_FIELDS.validate_json(text, strict=True))

@@ -51,7 +51,7 @@ def unavailable(detail: str) -> Refused:
 
 
 def invalid(errors: Iterable[Mapping[str, Any]], whole: str) -> Refused:
-    """Build a 422 from pydantic's list of errors. An error of no field in particular is listed as of the ``whole``."""
+    """Build a 422 from pydantic's list of errors. An error of no single field gets the field name ``whole``."""
     fields = tuple(FieldError(field=_field(error["loc"]) or whole, message=str(error["msg"])) for error in errors)
     detail = "; ".join(f"{error.field}: {error.message}" for error in fields[:5])
     return refused("invalid-request", detail, errors=fields)

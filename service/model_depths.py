@@ -1,4 +1,4 @@
-"""Ask the workers for the depth of a model: the first question about a model makes a worker find it."""
+"""Ask the workers for the depth of a model: one of them finds it at the first question about that model."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from zooaudit.contract import DEPTHS_KEY, WANTED_DEPTHS_KEY, ModelDepth
 WAIT_S = 6.0
 """How long a request waits for a worker to find a depth; most models take less."""
 MAX_WAITING_REQUESTS = 8
-"""How many requests may wait at the same time; further ones are told at once to come again."""
+"""How many requests may wait at the same time; further ones get an answer without the depth at once."""
 POLL_EVERY_S = 0.1
 
 
@@ -22,12 +22,12 @@ class ModelDepths:
         self._waiting = threading.Semaphore(MAX_WAITING_REQUESTS)
 
     def get(self, name: str) -> ModelDepth | None:
-        """The depth of the model with the full name ``name``; None when no worker has found it yet."""
+        """Return the depth of the model with the full name ``name``; None when no worker has found it yet."""
         content = self._redis.hget(DEPTHS_KEY, name)
         return ModelDepth.model_validate_json(content) if content else None
 
     def request(self, name: str, wait: bool) -> ModelDepth | None:
-        """Have a worker find the depth of a model, and wait up to WAIT_S for it if ``wait`` says so.
+        """Have a worker find the depth of a model, and with ``wait`` wait up to WAIT_S for it.
 
         Returns None when the depth is not there yet.
         """

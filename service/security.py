@@ -31,7 +31,7 @@ SECURITY_HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address, is only reachable from this machine."""
+    """Tell whether ``host``, a name or an address, is only reachable from this machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

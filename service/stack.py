@@ -26,7 +26,7 @@ START_LIMIT_S = 180.0
 
 @dataclass
 class Stack:
-    """The processes that run, and where. ``redis`` is None when ZOOAUDIT_REDIS_URL names a Redis started elsewhere."""
+    """A stack's processes and addresses. ``redis`` is None when ZOOAUDIT_REDIS_URL names a Redis started elsewhere."""
 
     url: str
     redis_url: str = field(repr=False)  # both this and env hold passwords
@@ -50,7 +50,7 @@ class Stack:
         return self.directory / "logs" / f"{name}.log"
 
     def ended(self) -> tuple[str, Path] | None:
-        """The name and the log of a process that has ended; None while all run."""
+        """Return the name and the log of a process that has ended; None while all run."""
         processes = {"api": self.api, **{f"worker-{n}": worker for n, worker in enumerate(self.workers, start=1)}}
         if self.redis is not None and self.redis.process is not None and self.redis.process.poll() is not None:
             return "redis", self.directory / "redis" / "redis.log"
@@ -83,9 +83,9 @@ class Stack:
             self.redis.start()
         if self.api is None or self.api.poll() is not None:
             self.start_api()
-        wanted = len(self.workers)
+        count = len(self.workers)
         self.workers = [worker for worker in self.workers if worker.poll() is None]
-        for _ in range(wanted - len(self.workers)):
+        for _ in range(count - len(self.workers)):
             self.start_worker()
         self.wait()
 

@@ -55,7 +55,7 @@ def _run_worker(settings: WorkerSettings) -> int:
 
     redis_url = settings.redis_url.get_secret_value()
     side_processes = [
-        FORK.Process(target=model_depths.serve, args=(redis_url,)),
+        FORK.Process(target=model_depths.answer_service, args=(redis_url,)),
         FORK.Process(target=checkpoint_versions.answer_service, args=(redis_url, settings.checkpoints)),
     ]
     for process in side_processes:
@@ -82,7 +82,7 @@ def _is_calibrated(device: str | None) -> bool:
 
 
 def _catalogue(settings: WorkerSettings) -> Catalogue:
-    """The models of the zoos, and the data sets whose folders can be read."""
+    """List the models of the zoos, and the data sets whose folders can be read."""
     from worker import zoo
     from worker.images import dataset
 

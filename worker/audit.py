@@ -17,7 +17,7 @@ from worker.images.stream import Stream
 from worker.measure.budget import Budget, keep_freed_memory, plan_budget
 from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
 from worker.measure.fold import Trace
-from worker.measure.forward import Subject, representations
+from worker.measure.forward import Subject, find_representations
 from worker.measure.passes import ModelScores, measure_in_passes
 from worker.measure.progress import ForwardCounter, OnProgress
 from worker.measure.transforms import Views
@@ -58,10 +58,10 @@ def run(
     # Completed as the service does it, so that the same question has the same id without a service.
     request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
 
-    subject, places = prepare(loaded, loaded.module, request, views, target)
-    budget = plan_budget(subject, places, views.size, transforms_of(request), memory_gib, batch_size)
+    subject, representations = prepare(loaded, loaded.module, request, views, target)
+    budget = plan_budget(subject, representations, views.size, transforms_of(request), memory_gib, batch_size)
     stream = Stream(sample, loaded.preprocessing, views.size + views.room, decode_processes)
-    experiment = set_up(request, loaded, places, views, budget, stream, on_progress)
+    experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
     scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
     untrained = measure_untrained(request, loaded, experiment, scores, target)
 
@@ -111,7 +111,7 @@ def refuse_what_cannot_be_measured(request: AuditRequest, loaded: zoo.LoadedMode
 def prepare(
     loaded: zoo.LoadedModel, module: nn.Module, request: AuditRequest, views: Views, device: torch.device
 ) -> tuple[Subject, tuple[Representation, ...]]:
-    """Put ``module`` on the device as it is measured, and find its representations.
+    """Put ``module`` on the device in the form in which it is measured, and find its representations.
 
     ``module`` is that of ``loaded``, or the same architecture with other weights.
     """
@@ -128,16 +128,16 @@ def prepare(
         device=device,
     )
     with Trace() as trace:
-        places = representations(subject, views.size)
+        representations = find_representations(subject, views.size)
     if request.precision == "float32":
         trace.fold(subject.module)
-    return subject, places
+    return subject, representations
 
 
 def set_up(
     request: AuditRequest,
     loaded: zoo.LoadedModel,
-    places: Sequence[Representation],
+    representations: Sequence[Representation],
     views: Views,
     budget: Budget,
     stream: Stream,
@@ -147,7 +147,7 @@ def set_up(
     models = 1 + request.baseline * request.baseline_seeds
     views_of_image = len(budget.passes) + sum(map(len, budget.passes))  # each pass sees the reference view, too
     return Experiment(
-        representations=places,
+        representations=representations,
         absent=dict(loaded.depth.absent),
         views=views,
         similarities=similarities_of(request),
@@ -163,7 +163,7 @@ def measure_untrained(
 ) -> list[ModelScores]:
     """Measure the untrained architecture for the baseline, once for each seed that the request asks for.
 
-    It is measured on the images of ``scores`` in the same pieces, so what the two have in common cancels in the
+    Each seed sees the images of ``scores`` in the same groups, so what the two have in common cancels in their
     difference.
     """
     untrained: list[ModelScores] = []

@@ -1,4 +1,4 @@
-"""The one error that an audit ends with when somebody can do something about it."""
+"""The one error that ends an audit when somebody can do something about it."""
 
 from typing import Any
 

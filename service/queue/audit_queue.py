@@ -51,7 +51,7 @@ class QueueLoad:
 
 
 def connect(url: str) -> Redis:
-    """A connection to Redis that gives up within seconds, since an HTTP request waits for it."""
+    """Connect to Redis so that every call gives up within seconds, since an HTTP request waits for it."""
     retry = ConnectionRetry(ExponentialBackoff(cap=0.2, base=0.05), 2)
     return Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=retry, health_check_interval=30)
 
@@ -95,7 +95,7 @@ class AuditQueue:
             return read_audit(job, {}), True
 
     def get(self, identifier: str) -> Audit | None:
-        """The audit, or None when the queue does not know it."""
+        """Return the audit, or None when the queue does not know it."""
         return next(iter(self.read([identifier]).values()), None)
 
     def cancel(self, identifier: str) -> tuple[Audit, bool] | None:
@@ -115,7 +115,7 @@ class AuditQueue:
         return self.get(identifier) or audit, True
 
     def index(self) -> tuple[dict[str, float], set[str]]:
-        """The time at which each audit was accepted, in seconds, oldest first, and the ids that wait in the queue."""
+        """Return when each audit was accepted, in seconds, oldest first, and the ids that wait in the queue."""
         with self._redis.pipeline() as pipe:
             pipe.zrange(INDEX_KEY, 0, -1, withscores=True)
             pipe.lrange(self._queue.key, 0, -1)
@@ -137,7 +137,7 @@ class AuditQueue:
                     yield read_row(identifier, created_s[identifier], fields, outcome, self._redis)
 
     def read(self, identifiers: Sequence[str]) -> dict[str, Audit]:
-        """The audits with these ids, by id; a missing or unreadable job has none."""
+        """Return the audits with these ids, by id; a missing or unreadable job has none."""
         jobs = Job.fetch_many(identifiers, connection=self._redis, serializer="json")
         with self._redis.pipeline(transaction=False) as pipe:
             for identifier in identifiers:
@@ -172,14 +172,14 @@ class AuditQueue:
         return self.get(report.id) or read_audit(job, {b"progress": done.encode()})
 
     def missing(self, identifiers: list[str]) -> list[str]:
-        """Those of these ids that have no job in Redis."""
+        """Return those of the ``identifiers`` that have no job in Redis."""
         with self._redis.pipeline(transaction=False) as pipe:
             for identifier in identifiers:
                 pipe.exists(Job.key_for(identifier))
             return [identifier for identifier, known in zip(identifiers, pipe.execute(), strict=True) if not known]
 
     def is_restored(self) -> bool:
-        """Whether :meth:`mark_restored` was called since Redis was last empty."""
+        """Tell whether :meth:`mark_restored` was called since Redis was last empty."""
         return bool(self._redis.exists(RESTORED_KEY))
 
     def mark_restored(self) -> None:
@@ -187,7 +187,7 @@ class AuditQueue:
         self._redis.set(RESTORED_KEY, "1")
 
     def catalogue(self) -> Catalogue | None:
-        """The catalogue that a worker has published; None when no worker has published one."""
+        """Return the catalogue that a worker has published; None when no worker has published one."""
         version = self._redis.hget(CATALOGUE_KEY, "version")
         if version is None:
             return None
@@ -233,7 +233,7 @@ class AuditQueue:
                     return  # the job has ended meanwhile
 
     def _forget(self, identifier: str, pipe: Any) -> None:
-        """Begin a MULTI that removes every trace of an earlier run, also the entries that a dead worker left behind."""
+        """Begin a MULTI that removes all that Redis keeps of an earlier run, and what a dead worker left behind."""
         started = self._queue.started_job_registry
         prefix = f"{identifier}:".encode()
         entries = [entry for entry in self._redis.zrange(started.key, 0, -1) if entry.startswith(prefix)]

@@ -48,7 +48,7 @@ class AuditRow:
 
 
 def read_audit(job: Job, state: dict[bytes, bytes]) -> Audit:
-    """The audit as it is now; ``state`` is the content of its hash (see ``contract.state_key``)."""
+    """Build the audit as it is now; ``state`` is the content of its hash (see ``contract.state_key``)."""
     status, started_at, finished_at = _status_and_times(job, state)
     progress = state.get(b"progress") if status is not Status.QUEUED else None
     return Audit(
@@ -67,7 +67,7 @@ def read_audit(job: Job, state: dict[bytes, bytes]) -> Audit:
 def read_row(
     identifier: str, created_s: float, fields: Sequence[bytes | None], outcome: bytes | None, connection: Any
 ) -> AuditRow:
-    """The row of an audit, from the ROW_FIELDS of its job and the ``outcome`` in its hash."""
+    """Build the row of an audit, from the ROW_FIELDS of its job and the ``outcome`` in its hash."""
     job = Job(identifier, connection=connection, serializer="json")
     job.restore({name: value for name, value in zip(ROW_FIELDS, fields, strict=True) if value is not None})
     status, started_at, finished_at = _status_and_times(job, {b"outcome": outcome or b""})
@@ -76,7 +76,7 @@ def read_row(
 
 @contextmanager
 def skip_unreadable(identifier: str) -> Iterator[None]:
-    """Skip the block, with a warning, when the job is missing or is not as this service writes jobs."""
+    """Skip the block, with a warning, when the job is missing or was not written by this service."""
     try:
         yield
     except (DeserializationError, NoSuchJobError, ValidationError, ValueError, LookupError) as error:
@@ -89,7 +89,7 @@ def _warn_once(identifier: str, error: str) -> None:
 
 
 def _status_and_times(job: Job, state: dict[bytes, bytes]) -> tuple[Status, datetime | None, datetime | None]:
-    """The audit's status now, the time at which it started and the time at which it ended."""
+    """Return the audit's status now, and the times at which it started and ended."""
     status = STATUS_OF_JOB[job.get_status(refresh=False)]
     canceled_at = _canceled_at(state)
     if canceled_at is not None and status is not Status.SUCCEEDED:

@@ -85,13 +85,13 @@ def listing(
     """A cursor stays valid while audits are added and removed; an offset leads to any page at once."""
     after = cursors.decode(cursor, sort) if cursor is not None else None
     recovery.ensure_all_restored(RECOVERY_WAIT_S)
-    wanted = {Status(word) for word in status.split(",")} if status else set(Status)
-    page = rows.page(sort, wanted, model or "", limit, offset, after)
+    statuses = {Status(word) for word in status.split(",")} if status else set(Status)
+    page = rows.page(sort, statuses, model or "", limit, offset, after)
     audits_by_id = queue.read([row.id for row in page.rows])
     audits = [audits_by_id[row.id] for row in page.rows if row.id in audits_by_id]
     body = AuditList(
-        # Rows may be half a second old: leave out an audit that no longer has one of the wanted statuses.
-        audits=tuple(audit for audit in audits if audit.status in wanted),
+        # Rows may be half a second old: leave out an audit that no longer has one of the statuses.
+        audits=tuple(audit for audit in audits if audit.status in statuses),
         total=page.total,
         next_cursor=cursors.encode(page.last) if page.last else None,
     )
@@ -127,7 +127,7 @@ def cancel(identifier: str, queue: QueueDep, rows: RowsDep, recovery: RecoveryDe
 
 
 def find_audit(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
-    """The audit with this id, from the queue or else from its stored report. Refuses with 404 when there is none."""
+    """Find the audit in the queue, or else restore it from its report. Refuses with 404 when there is none."""
     audit = None
     if is_audit_id(identifier):
         audit = queue.get(identifier)

@@ -40,7 +40,7 @@ def _compared(
         ),
     ] = None,
 ) -> tuple[list[Report], list[float | None] | None]:
-    """The reports to compare, and the accuracies that the query gives for them."""
+    """Read the reports to compare, and the accuracies that the query states for them."""
     identifiers, accuracies = parse_query(audits, top1)
     return [_brief(identifier, queue, store, recovery) for identifier in identifiers], accuracies
 
@@ -100,7 +100,7 @@ def comparison_figures(
 
 
 def _no_report(identifier: str, queue: AuditQueue, recovery: Recovery) -> Refused:
-    """The refusal that says why an audit has no report."""
+    """Build the refusal that tells why an audit has no report."""
     audit = find_audit(identifier, queue, recovery)
     if audit.status is not Status.SUCCEEDED:
         return refused("not-ready", f"The audit is {audit.status}; only an audit that succeeded has a report.")
@@ -108,7 +108,7 @@ def _no_report(identifier: str, queue: AuditQueue, recovery: Recovery) -> Refuse
 
 
 def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
-    """The report without its blocks' rows by transform. When there is none, the refusal names the audit."""
+    """Read the report without its blocks' rows by transform. When there is none, the refusal names the audit."""
     try:
         if is_audit_id(identifier):
             return store.brief(identifier)
@@ -122,6 +122,6 @@ def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Rec
 
 
 def _figures(reports: Sequence[Report], score: ScoreName = "channel", **others: dict[str, Any]) -> bytes:
-    """The three figures of the reports, and ``others`` by name, as JSON."""
+    """Draw the three figures of the reports; return them, and ``others`` by name, as JSON."""
     by_name = {name: figures.of(name, reports, score) for name in ("parts", "shifts", "depth")} | others
     return json.dumps(by_name, allow_nan=False).encode()

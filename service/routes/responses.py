@@ -25,7 +25,7 @@ NOT_MODIFIED = {"description": "Nothing has changed since the ETag in If-None-Ma
 
 
 def documented(*problem_statuses: int, **models: type[Contract]) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an endpoint for FastAPI. Give problems as numbers, other responses as ``s200=Audit``."""
+    """Build FastAPI's ``responses`` of an endpoint. Give problems as numbers, other responses as ``s200=Audit``."""
     responses: dict[int | str, dict[str, Any]] = {
         int(name[1:]): {"model": model, "description": STATUS_DESCRIPTIONS[int(name[1:])]}
         for name, model in models.items()
@@ -40,7 +40,7 @@ def json_response(body: Contract, status: int = 200, headers: dict[str, str] | N
 
 
 def etag_response(request: Request, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    """The JSON ``body`` with its ETag, or 304 when the client has this body already."""
+    """Answer with the JSON ``body`` and its ETag, or with 304 when the client already has this body."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**(headers or {}), "ETag": tag, "Cache-Control": "no-cache"}
     known = request.headers.get("if-none-match", "")
@@ -50,5 +50,5 @@ def etag_response(request: Request, body: bytes, headers: dict[str, str] | None 
 
 
 def retry_after(audit: Audit) -> dict[str, str]:
-    """The header that tells a client when to ask for the audit again; none once it has ended."""
+    """Build the header that tells a client when to ask for the audit again; none once it has ended."""
     return {} if audit.status.final else {"Retry-After": str(POLL_AFTER_S)}

@@ -110,19 +110,19 @@ def test_a_failed_audit_tells_why_and_runs_again_when_that_is_mended(page, clien
     assert audit.id not in page.url  # the file's content is part of what was asked
 
 
-def test_mistakes_are_told_with_a_way_out(page):
+def test_mistakes_are_explained_with_a_way_out(page):
     page.goto("/")
     expect(page.get_by_label("Data set")).to_contain_text("synthetic")
-    told = page.locator("#submit-error")
+    problem = page.locator("#submit-error")
     page.get_by_role("button", name="Audit", exact=True).click()
-    expect(told).to_contain_text("say which model")
+    expect(problem).to_contain_text("say which model")
     submit(page, "timm/test_resnot")
-    expect(told).to_contain_text("timm/test_resnot")
-    told.get_by_role("button", name="timm/test_resnet", exact=True).click()
+    expect(problem).to_contain_text("timm/test_resnot")
+    problem.get_by_role("button", name="timm/test_resnet", exact=True).click()
     expect(page.locator("[name=model]")).to_have_value("timm/test_resnet")
-    expect(told).to_be_hidden()
+    expect(problem).to_be_hidden()
     submit(page, QUICK, Shifts="500")
-    expect(told).to_contain_text("translations_px")
+    expect(problem).to_contain_text("translations_px")
     expect(page.locator("[name=translations_px]")).to_have_attribute("aria-invalid", "true")
 
 
@@ -130,17 +130,17 @@ def test_models_are_found_and_chosen_by_keyboard(page):
     page.goto("/")
     model = page.get_by_role("combobox", name="Model")
     model.press_sequentially("TEST_RESNET")
-    found = page.get_by_role("listbox", name="Models").get_by_role("option")
-    option = found.and_(page.get_by_role("option", name=QUICK))
+    matches = page.get_by_role("listbox", name="Models").get_by_role("option")
+    option = matches.and_(page.get_by_role("option", name=QUICK))
     expect(option).to_contain_text("160 px · pretrained")
     expect(model).to_have_attribute("aria-expanded", "true")
-    expect(found.filter(has_text="vit")).to_have_count(0)
+    expect(matches.filter(has_text="vit")).to_have_count(0)
     model.press("ArrowDown")
     expect(option).to_have_id(model.get_attribute("aria-activedescendant"))
     expect(option).to_have_attribute("aria-selected", "true")
     model.press("Enter")
     expect(model).to_have_value(QUICK)
-    expect(found).to_have_count(0)
+    expect(matches).to_have_count(0)
     expect(page.locator("#submit-error")).to_be_hidden()  # that Enter sent nothing
 
     entry = MODEL_ENTRY | {"supported": False, "reason": MARKUP}
@@ -156,7 +156,7 @@ def test_models_are_found_and_chosen_by_keyboard(page):
 
 
 @pytest.mark.parametrize("page_of", ["audit", "compare"])
-def test_what_is_not_there(page, page_of):
+def test_an_address_of_nothing_tells_so(page, page_of):
     page.goto(f"/?{page_of}={'0' * 32},{'1' * 32}" if page_of == "compare" else f"/?audit={'0' * 32}")
     expect(page.locator("#detail .notice")).to_contain_text("There is no audit with this id.")
     page.locator("a.brand").click()
@@ -195,7 +195,7 @@ def test_offline_and_back(page, service):
     expect(page.locator("#offline")).to_be_hidden(timeout=LIMIT_MS)
 
 
-def test_no_worker_is_told(page):
+def test_the_page_tells_when_no_worker_runs(page):
     health = {"status": "degraded", "version": "1", "redis": True, "workers": 0, "queued": 3, "running": 0}
     page.route("**/health", lambda route: route.fulfill(json=health | {"datasets": {}}))
     page.goto("/")

@@ -101,9 +101,9 @@ def test_accuracies_put_in_give_correlation_and_residuals(page, compared):
 def test_audits_of_different_methods_are_refused_with_the_reason(page, client, compared):
     other = finished(client, translations_px=(1,))
     page.goto(f"{address(compared)},{other.id}")
-    told = page.locator("#detail .notice")
-    expect(told).to_contain_text("Scores compare only between audits of one method on the same images.")
-    expect(told).to_contain_text("translations_px: 1,2 in 4 audits, 1 in")
+    notice = page.locator("#detail .notice")
+    expect(notice).to_contain_text("Scores compare only between audits of one method on the same images.")
+    expect(notice).to_contain_text("translations_px: 1,2 in 4 audits, 1 in")
     expect(page.get_by_role("listitem").filter(has_text="shifts 1 px")).to_have_count(1)
     page.get_by_role("listitem").filter(has_text="shifts 1 px").get_by_role("link", name="Leave out").click()
     expect(page.locator("#detail table").first.locator("tbody tr")).to_have_count(4)

@@ -14,13 +14,13 @@ def test_a_model_s_depth_from_the_form_and_back(page, service):
     expect(page.locator("#detail h1")).to_have_text(QUICK)
     table = page.get_by_role("table", name="blocks, in the order in which they run")
     expect(table).to_be_visible()
-    told = httpx.get(f"{service.url}/models/{QUICK}").json()
-    assert told["blocks"]
+    depth = httpx.get(f"{service.url}/models/{QUICK}").json()
+    assert depth["blocks"]
     assert body(page) == [
         [one["name"], one["part"], f"{one['channels']:,}", f"{one['height']} × {one['width']}", one["layout"]]
-        for one in told["blocks"]
+        for one in depth["blocks"]
     ]
-    expect(page.locator(".facts")).to_contain_text(f"{told['input_size']} px")
+    expect(page.locator(".facts")).to_contain_text(f"{depth['input_size']} px")
     page.get_by_role("link", name="Audit…").click()
     expect(page.get_by_role("combobox", name="Model")).to_have_value(QUICK)
 
@@ -41,7 +41,7 @@ def test_blocks_are_waited_for(page):
     assert body(page) == [["layer1", "Early", "3", "4 × 5", "NHWC"]]
 
 
-def test_a_name_that_is_none_has_close_ones(page):
+def test_an_unknown_name_brings_close_ones(page):
     page.goto("/?model=timm/test_resnot")
     expect(page.locator("#detail .notice")).to_contain_text("No zoo has 'timm/test_resnot'.")
     page.get_by_role("link", name="timm/test_resnet", exact=True).click()

@@ -131,9 +131,9 @@ def test_csv_has_every_score(page, client):
     )
     assert {row["audit"] for row in rows} == {audit.id}
 
-    def find(**wanted: str) -> dict[str, str]:
-        (found,) = [row for row in rows if wanted.items() <= row.items()]
-        return found
+    def find(**fields: str) -> dict[str, str]:
+        (match,) = [row for row in rows if fields.items() <= row.items()]
+        return match
 
     for block in report.blocks:
         row = find(level="block", name=block.name, transform="translation", by="mean")
@@ -168,8 +168,8 @@ def test_borders_baseline_and_cosine_have_tables(page, client):
     page.goto(f"/?audit={audit.id}")
     borders = page.get_by_role("table", name="Translation equivariance under each border")
     for name in report.parts:
-        found = [report.borders[border][name].translation for border in ("crop", "zero", "circular")]
-        expected = [shown(getattr(score, kind), None) for score in found for kind in ("channel", "layer")]
+        by_border = [report.borders[border][name].translation for border in ("crop", "zero", "circular")]
+        expected = [shown(getattr(score, kind), None) for score in by_border for kind in ("channel", "layer")]
         expect(borders.get_by_role("row", name=name).get_by_role("cell")).to_have_text(expected)
     cosine = page.get_by_role("table", name="The same by cosine similarity")
     expect(cosine.get_by_role("row", name="Late")).to_contain_text(f"{report.cosine.parts['Late'].rotation.layer:.3f}")

@@ -128,7 +128,7 @@ async def test_audits_of_different_methods_do_not_compare(http, stored, store_re
     assert " in 4 audits, " in error["message"]
 
 
-async def test_long_lists_of_shifts_are_told_as_ranges(http, store_report):
+async def test_long_lists_of_shifts_are_named_as_ranges(http, store_report):
     reports = [scored(f"m{n}", translations_px=[*range(1, 33), *extra]) for n, extra in enumerate(([], [], [64]))]
     for report in reports:
         store_report(report)
@@ -136,7 +136,7 @@ async def test_long_lists_of_shifts_are_told_as_ranges(http, store_report):
     assert f"translations_px is 1-32 in 2 audits, 1-32,64 in {reports[2].id}" in answer.json()["detail"]
 
 
-def test_the_other_differences_are_told_too():
+def test_other_differences_are_named_too():
     usual, other = scored("usual"), scored("other")
     images: Images = other.images
     for field, changed in {

@@ -152,9 +152,9 @@ async def test_as_many_images_as_there_are_is_fine(http):
     ],
 )
 async def test_search(http, params, names):
-    found = ModelList.model_validate_json((await http.get("/models", params=params)).content)
-    assert [entry.name for entry in found.models] == names
-    assert found.total == (4 if "limit" in params else len(names))
+    answered = ModelList.model_validate_json((await http.get("/models", params=params)).content)
+    assert [entry.name for entry in answered.models] == names
+    assert answered.total == (4 if "limit" in params else len(names))
 
 
 @pytest.mark.parametrize("query", ["source=keras", "limit=0", "offset=-1", "q=" + "x" * 129])
@@ -172,9 +172,9 @@ async def test_a_bad_search_is_422(http, query):
 )
 async def test_one_model(http, redis, name, full):
     answer = await http.get(f"/models/{name}")
-    found = ModelDetail.model_validate_json(answer.content)
-    assert (found.name, found.full_name, found.blocks) == ("timm/resnet50", full, None)
-    assert found.blocks_reason == "No worker is running that could find them."
+    detail = ModelDetail.model_validate_json(answer.content)
+    assert (detail.name, detail.full_name, detail.blocks) == ("timm/resnet50", full, None)
+    assert detail.blocks_reason == "No worker is running that could find them."
     assert answer.headers["Retry-After"] == "2"
     assert redis.zrange(WANTED_DEPTHS_KEY, 0, -1) == [full.encode()]
 
@@ -184,32 +184,32 @@ async def test_the_depth_of_a_model_is_what_a_worker_has_found(http, redis):
     depth = ModelDepth(input_size=288, parameters=25, blocks=(block,))
     redis.hset(DEPTHS_KEY, "timm/resnet50.tv_in1k", depth.model_dump_json())
     answer = await http.get("/models/resnet50.tv_in1k")
-    found = ModelDetail.model_validate_json(answer.content)
-    assert (found.input_size, found.parameters, found.blocks, found.blocks_reason) == (288, 25, (block,), None)
+    detail = ModelDetail.model_validate_json(answer.content)
+    assert (detail.input_size, detail.parameters, detail.blocks, detail.blocks_reason) == (288, 25, (block,), None)
     assert "Retry-After" not in answer.headers
     assert not redis.exists(WANTED_DEPTHS_KEY)
 
 
 async def test_a_model_that_cannot_be_audited_has_no_depth_and_says_why(http, redis):
-    found = ModelDetail.model_validate_json((await http.get("/models/swin_tiny")).content)
-    assert (found.supported, found.blocks, found.blocks_reason) == (False, None, found.reason)
+    detail = ModelDetail.model_validate_json((await http.get("/models/swin_tiny")).content)
+    assert (detail.supported, detail.blocks, detail.blocks_reason) == (False, None, detail.reason)
     assert not redis.exists(WANTED_DEPTHS_KEY)
 
 
-def test_what_is_called_so_comes_before_what_has_a_tag_that_is() -> None:
+def test_an_architecture_of_that_name_comes_before_those_with_such_a_tag() -> None:
     catalogue = Catalogue(entries=(entry("timm/convnext", "dino_lvd"), entry("timm/vit_dino", "lvd")), datasets={})
-    assert [found.name for found in search(catalogue, "DINO lvd", None, None)] == [
+    assert [entry.name for entry in search(catalogue, "DINO lvd", None, None)] == [
         "timm/convnext",
         "timm/vit_dino",
     ]
-    assert [found.name for found in search(catalogue, "dino", None, None)] == [
+    assert [entry.name for entry in search(catalogue, "dino", None, None)] == [
         "timm/vit_dino",
         "timm/convnext",
     ]
 
 
-def test_what_is_called_so_comes_before_what_only_contains_it() -> None:
+def test_an_architecture_of_that_name_comes_before_those_that_contain_it() -> None:
     names = ("timm/cspresnet50", "timm/resnet50_gn", "timm/resnet50", "torchvision/resnet50")
     catalogue = Catalogue(entries=tuple(entry(name) for name in names), datasets={})
-    found = [found.name for found in search(catalogue, "ResNet 50", None, None)]
-    assert found == ["timm/resnet50", "torchvision/resnet50", "timm/resnet50_gn", "timm/cspresnet50"]
+    names = [entry.name for entry in search(catalogue, "ResNet 50", None, None)]
+    assert names == ["timm/resnet50", "torchvision/resnet50", "timm/resnet50_gn", "timm/cspresnet50"]

@@ -32,7 +32,7 @@ def canvases(images: list[Any], preprocessing: Any, side: int) -> torch.Tensor:
 
 def feature_maps(module: nn.Module, blocks: list[dict[str, Any]], classifier: str, view: torch.Tensor) -> Maps:
     """Every block's map (N, K, h, w) for one view, by part and name; Pool is what enters the classifier."""
-    found: Maps = {}
+    maps: Maps = {}
     handles = []
 
     def keep(key: str, block: dict[str, Any], output: Any) -> None:
@@ -45,7 +45,7 @@ def feature_maps(module: nn.Module, blocks: list[dict[str, Any]], classifier: st
             value = value[:, -h * w :].transpose(0, 2, 1).reshape(len(value), k, h, w)
         elif block["layout"] == "NHWC":
             value = value.transpose(0, 3, 1, 2)
-        found[key] = np.array(value, dtype=np.float64)
+        maps[key] = np.array(value, dtype=np.float64)
 
     for block in blocks:
         key = f"{block['part']}:{block['name']}"
@@ -61,13 +61,13 @@ def feature_maps(module: nn.Module, blocks: list[dict[str, Any]], classifier: st
             )
     with torch.no_grad():
         for image in view:
-            partial = dict(found)
+            partial = dict(maps)
             module(image[None])
             for key, value in partial.items():
-                found[key] = np.concatenate([value, found[key]])
+                maps[key] = np.concatenate([value, maps[key]])
     for handle in handles:
         handle.remove()
-    return found
+    return maps
 
 
 def transformed(canvas: torch.Tensor, size: int, border: str, shift: int = 0, angle: int = 0) -> torch.Tensor:
@@ -131,10 +131,10 @@ def recompute(
     blocks = report["blocks"]
     reference = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"]))
     rows: dict[str, list[tuple[float | None, float | None]]] = {key: [] for key in reference}
-    kinds = [{"shift": s} for s in method["translations_px"]] + [{"angle": a} for a in method["rotations_deg"]]
-    for kind in kinds:
-        found = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"], **kind))
+    transforms = [{"shift": s} for s in method["translations_px"]] + [{"angle": a} for a in method["rotations_deg"]]
+    for transform in transforms:
+        moved = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"], **transform))
         for key, a in reference.items():
-            paired = pair(a, found[key], size, method["border"], **kind)
+            paired = pair(a, moved[key], size, method["border"], **transform)
             rows[key].append((None, None) if paired is None else scores(*paired, method["similarity"]))
     return rows

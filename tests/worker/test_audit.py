@@ -55,7 +55,7 @@ def rows(report: Report) -> dict[str, list[tuple[float | None, float | None]]]:
 
 def difference(mine: Report, theirs: Report) -> float:
     mine_rows, their_rows = (
-        np.array([pair for found in rows(r).values() for pair in found], float) for r in (mine, theirs)
+        np.array([pair for pairs in rows(r).values() for pair in pairs], float) for r in (mine, theirs)
     )
     assert np.array_equal(np.isnan(mine_rows), np.isnan(their_rows))
     return float(np.nanmax(np.abs(mine_rows - their_rows)))
@@ -67,13 +67,13 @@ def assert_recomputes(report: Report, pictures: list[Any]) -> None:
     expected = reference.recompute(
         report.model_dump(mode="json"), model.module, model.preprocessing, classifier, pictures
     )
-    found = rows(report)
-    assert found.keys() == expected.keys()
+    measured = rows(report)
+    assert measured.keys() == expected.keys()
     for name, pairs in expected.items():
-        for mine, theirs in zip(found[name], pairs, strict=True):
-            for kind in (0, 1):
-                assert (mine[kind] is None) == (theirs[kind] is None), name
-                assert mine[kind] is None or mine[kind] == pytest.approx(theirs[kind], abs=1e-5), name
+        for mine, theirs in zip(measured[name], pairs, strict=True):
+            for score in (0, 1):
+                assert (mine[score] is None) == (theirs[score] is None), name
+                assert mine[score] is None or mine[score] == pytest.approx(theirs[score], abs=1e-5), name
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -94,12 +94,12 @@ def test_parts_are_the_means_of_their_blocks_and_blocks_of_their_transforms() ->
     for name, part in report.parts.items():
         blocks = [block for block in report.blocks if block.part == name]
         assert part.blocks == len(blocks)
-        for kind in ("translation", "rotation"):
-            scores = [getattr(block, kind) for block in blocks]
+        for transform in ("translation", "rotation"):
+            scores = [getattr(block, transform) for block in blocks]
             for score in scores:
                 assert score.layer == pytest.approx(np.mean([row.layer for row in score.by_transform]))
-            assert getattr(part, kind).channel == pytest.approx(np.mean([score.channel for score in scores]))
-            for position, row in enumerate(getattr(part, kind).by_transform):
+            assert getattr(part, transform).channel == pytest.approx(np.mean([score.channel for score in scores]))
+            for position, row in enumerate(getattr(part, transform).by_transform):
                 assert row.layer == pytest.approx(np.mean([score.by_transform[position].layer for score in scores]))
 
 
@@ -139,7 +139,7 @@ def test_two_runs_agree_to_the_last_digit() -> None:
     assert first.model_dump_json(exclude=same) == second.model_dump_json(exclude=same)
 
 
-def test_the_report_says_what_was_asked_and_found() -> None:
+def test_the_report_states_the_request_and_the_provenance() -> None:
     request = AuditRequest(model="timm/test_vit.r160_in1k", **SMALL)
     report = run(request)
     assert report.id == audit_id(request)

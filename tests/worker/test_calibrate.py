@@ -1,4 +1,4 @@
-"""Networks of known answers get them, and a pipeline that is wrong is found out."""
+"""Networks of known answers get them, and a wrong pipeline shows."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def test_a_blur_before_subsampling_keeps_more_than_max_pooling() -> None:
     assert largest < blurred - 0.1
 
 
-def test_turning_a_map_the_wrong_way_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turning_a_map_the_wrong_way_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(self: Alignment, b: torch.Tensor) -> torch.Tensor:
         rows, columns = self.offset
         return torch.rot90(b[:, rows:, columns:], self.quarters, (1, 2))
@@ -30,7 +30,7 @@ def test_turning_a_map_the_wrong_way_is_found_out(monkeypatch: pytest.MonkeyPatc
         calibrate.check()
 
 
-def test_a_shift_by_one_cell_too_many_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shift_by_one_cell_too_many_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(self: Alignment, b: torch.Tensor) -> torch.Tensor:
         rows, columns = self.offset
         turned = torch.roll(b, (-rows - 1, -columns), (1, 2)) if self.roll else b

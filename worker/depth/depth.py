@@ -74,8 +74,8 @@ def find_depth(
 ) -> Depth:
     """Find the depth of any image classifier whose input is ``size`` pixels wide, by running it.
 
-    ``blocks`` and ``classifier`` are dotted paths that the caller knows; what is not given is inferred. ``layout`` is
-    that of the blocks' outputs; without it, it is seen by moving a patch of the input.
+    ``blocks`` and ``classifier`` are dotted paths, and ``layout`` is the layout of the blocks' outputs. Whatever the
+    caller leaves out is inferred; the layouts, by moving a patch of the input.
 
     Raises AuditError when no module gives a map that can be measured, or a given block gives something else.
     """
@@ -84,8 +84,8 @@ def find_depth(
     if idle := sorted(set(given) - {call.path for call in calls}):
         raise _unsuitable(f"{', '.join(idle)} does not run when the model does.")
     classifiers = (classifier,) if classifier else _classifiers(module, calls)
-    aside = (*classifiers, *_auxiliary(module))
-    units = [[path] for path in blocks] or find_units(module, calls, aside)
+    excluded = (*classifiers, *_auxiliary(module))
+    units = [[path] for path in blocks] or find_units(module, calls, excluded)
     if layout:
         taps = [Tap(unit[0], layout) for unit in units if blocks or _is_map(_last(calls, unit[0]), layout)]
     else:
@@ -105,8 +105,11 @@ def _taps(
     classifiers: Sequence[str],
     strict: bool,
 ) -> list[Tap]:
-    """Return the taps of the units, each with its layout. Where a unit's own output is no map, as inside windows, the
-    tap is on the smallest module around it whose output is one; with ``strict`` such a unit is refused."""
+    """Return a tap, with its layout, for each unit.
+
+    Where a unit's own output is no map, as inside windows, the tap is on the smallest module around it whose output is
+    one; with ``strict`` such a unit is refused.
+    """
     order = [call.path for call in calls]
     choices: list[tuple[str, list[list[Tap]]]] = []
     for unit in units:
@@ -140,8 +143,10 @@ def _around(unit: str, order: Sequence[str], classifiers: Sequence[str]) -> list
 
 
 def _order(module: nn.Module, path: str) -> Callable[[Tensor], Tensor] | None:
-    """Return the function that puts the tokens of a block back into their places, for Hiera: it keeps them in the order
-    in which it will pool them."""
+    """Return the function that puts permuted tokens of a block back into their places; None if they are not permuted.
+
+    Only Hiera permutes them: it keeps tokens in the order in which it will pool them.
+    """
     if type(module).__name__ == "Hiera" and path.startswith("blocks."):
         return partial(_unrolled, module.get_submodule("reroll"), int(path.split(".")[1]))
     return None
@@ -154,7 +159,7 @@ def _unrolled(reroll: nn.Module, block: int, tokens: Tensor) -> Tensor:
 
 def _classifiers(module: nn.Module, calls: Sequence[Call]) -> tuple[str, ...]:
     """Return the modules that give the classes: those that timm names, or else the linear layer or convolution that
-    runs last. There is none where timm's classifier is the identity."""
+    runs last. There are none where timm's classifier is the identity."""
     order = [call.path for call in calls]
     if hasattr(module, "get_classifier"):
         classifier = module.get_classifier()  # type: ignore[operator]
@@ -186,7 +191,7 @@ def _layer(module: nn.Module, calls: Sequence[Call], head: str) -> str:
 
 
 def _auxiliary(module: nn.Module) -> tuple[str, ...]:
-    """Return the classifiers that timm's configuration names beyond ``get_classifier``, such as VOLO's for tokens."""
+    """Return the classifiers that timm's configuration names besides ``get_classifier``, such as VOLO's for tokens."""
     named = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
     return (named,) if isinstance(named, str) else tuple(named)
 
@@ -199,17 +204,17 @@ def _pool(module: nn.Module, calls: Sequence[Call], classifiers: Sequence[str]) 
     """Return the last module before the classifiers that does more than drop, flatten or pass on."""
     order = [call.path for call in calls]
     first = min((order.index(classifier) for classifier in classifiers), default=len(order) - 1)
-    idle = (nn.Identity, nn.Dropout, nn.Flatten)
+    pass_on = (nn.Identity, nn.Dropout, nn.Flatten)
     before = [
         path
         for path in order[:first]
-        if path and not within(path, classifiers) and not isinstance(module.get_submodule(path), idle)
+        if path and not within(path, classifiers) and not isinstance(module.get_submodule(path), pass_on)
     ]
     return before[-1] if before else order[0]
 
 
 def _absent(calls: Sequence[Call], classifiers: Sequence[str]) -> tuple[tuple[PartName, str], ...]:
-    """Return which of Pool and Final the model has not, each with the reason."""
+    """Return which of Pool and Final the model lacks, each with the reason."""
     missing: list[tuple[PartName, str]] = []
     output = calls[-1].shapes
     whole = "the model gives no vector" if len(output) != 1 or _has_cells(output) else None

@@ -1,4 +1,4 @@
-"""Hooks on the parts of a module: which of them run in one forward pass, in which order, with which shapes."""
+"""Hooks on the submodules of a module: which of them run in one forward pass, in which order, with which shapes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Call:
-    """One run of the module at ``path``: the shapes of the tensors that it returned, and of those it was given."""
+    """One run of the module at ``path``: the ``shapes`` of the tensors that it returned, and of those ``entering``."""
 
     path: str
     shapes: tuple[tuple[int, ...], ...]
@@ -20,8 +20,8 @@ class Call:
 
 
 def record_calls(module: nn.Module, size: int) -> list[Call]:
-    """Run ``module`` on a blank image of ``size`` pixels and return the calls of its parts in the order in which they
-    end: a part after its own parts, the whole module last."""
+    """Run ``module`` on a blank image of ``size`` pixels and return the calls of its submodules in the order in which
+    they end: a module after those inside it, the whole last."""
     calls: list[Call] = []
 
     def note(path: str, inputs: Any, output: Any) -> None:
@@ -35,7 +35,7 @@ def record_calls(module: nn.Module, size: int) -> list[Call]:
 
 @contextmanager
 def listening(module: nn.Module, paths: Iterable[str], hear: Callable[[str, Any, Any], None]) -> Iterator[None]:
-    """Within this context, call ``hear(path, inputs, output)`` whenever the part at one of ``paths`` has run."""
+    """Within this context, call ``hear(path, inputs, output)`` whenever the submodule at one of ``paths`` has run."""
     with ExitStack() as hooks:
         for path in paths:
             hook = module.get_submodule(path).register_forward_hook(

@@ -17,14 +17,14 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _OWN_GROUP = (MATCH_PREV_GROUP[0] - 1,)
 
 
-def find_units(module: nn.Module, calls: Sequence[Call], aside: Sequence[str] = ()) -> list[list[str]]:
+def find_units(module: nn.Module, calls: Sequence[Call], excluded: Sequence[str] = ()) -> list[list[str]]:
     """Return the blocks in the order in which they run, each as the dotted paths of its modules, the last to run first.
 
     ``calls`` are those of one forward pass. Modules that do not run exactly once are left out, and so are norms that
-    stand alone and the modules at the paths in ``aside``. Blocks whose output is no map are in the list.
+    stand alone and the modules at the paths in ``excluded``. Blocks whose output is no map are in the list.
     """
     order = [call.path for call in calls]
-    ran_once = {path for path in order if path and order.count(path) == 1 and not within(path, aside)}
+    ran_once = {path for path in order if path and order.count(path) == 1 and not within(path, excluded)}
     matcher = module.group_matcher(coarse=False) if hasattr(module, "group_matcher") else None  # type: ignore[operator]
     # Only a table of patterns declares groups; timm's few functions group by children.
     groups = _declared(module, matcher) if isinstance(matcher, dict) else [[path] for path in _children(module)]

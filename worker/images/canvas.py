@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MAX_PIXELS = 89_478_485
-"""The most pixels that a resized image may have, and that Pillow decodes: a quarter of a gigabyte in RGB."""
+"""How many pixels an image may have to be decoded, and may have when it is resized: a quarter of a gigabyte in RGB."""
 
 Canvas = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ class Preprocessing:
     squash: bool = False
 
     def changed(self, input_size: int | None = None, **normalisation: Any) -> "Preprocessing":
-        """With another ``mean`` or ``std``, or with another input size that shows the same share of the image."""
+        """Copy it with another ``mean`` or ``std``, or another input size, which shows the same share of the image."""
         if input_size is None:
             return replace(self, **normalisation)
         resize = self.resize * input_size // self.input_size
@@ -57,8 +57,8 @@ def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -
 def rgb(image: Image.Image) -> Image.Image:
     """Convert to RGB as both zoos do, except that 16-bit grey is scaled to 8 bits, where Pillow would clip it to white.
 
-    EXIF orientation is not applied, because the zoos do not apply it either. Raises ValueError if nobody knows which
-    values are black and white.
+    EXIF orientation is not applied, because the zoos do not apply it either. Raises ValueError for formats
+    that do not say which values are black and white.
     """
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         raise ValueError("which values are black and white is not known of float or 32-bit pixels")
@@ -69,7 +69,8 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def _resized(size: tuple[int, int], shorter: int, squash: bool) -> tuple[int, int]:
-    """(width, height) after torchvision.transforms.Resize makes the shorter side, or both if squashed, ``shorter``."""
+    """Return (width, height) after torchvision.transforms.Resize has made the shorter side ``shorter`` pixels long, or
+    both sides with ``squash``."""
     width, height = size
     if squash:
         return shorter, shorter

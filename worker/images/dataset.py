@@ -1,4 +1,4 @@
-"""Data sets, and the sample of one that is measured.
+"""Data sets, and the sample of a data set that an audit measures.
 
 A data set is a folder of images to which the operator has given a name, or the built-in ``synthetic``.
 """
@@ -39,12 +39,12 @@ class Sample:
     seed: int
 
     def shuffled(self) -> list[str]:
-        """The names in the random order of measuring: however many are measured, they are a random sample."""
+        """Return the names in the random order of measuring, so that those measured first are a random sample, too."""
         return random.Random(self.seed).sample(self.names, len(self.names))
 
 
 def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, seed: int) -> Sample:
-    """Choose a sample of ``num_images`` from the data set of that name; ``datasets`` maps names to folders.
+    """Choose a sample of ``num_images`` from the data set ``dataset``; ``datasets`` maps names to folders.
 
     Raises AuditError if there is no such data set, or if its folder is missing or empty or has too few images.
     """
@@ -75,12 +75,12 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
 
 
 def listing(root: Path) -> list[str]:
-    """Relative paths, with '/', of all images below ``root``, sorted as byte strings. Hidden files are left out."""
+    """List all images below ``root`` by their relative paths with '/', sorted as byte strings, but no hidden files."""
     return sorted(_walk(root, "", frozenset()), key=os.fsencode)
 
 
 def count(root: Path) -> int:
-    """The number of images below ``root``."""
+    """Count the images below ``root``."""
     return sum(1 for _ in _walk(root, "", frozenset()))
 
 
@@ -96,7 +96,7 @@ def choose(names: Sequence[str], num_images: int, seed: int) -> list[str]:
 
 
 def list_sha256(names: Sequence[str]) -> str:
-    """SHA-256 (hex) of the names, one per line, in their bytes on disk."""
+    """Return the SHA-256 (hex) of the names, one per line, in their bytes on disk."""
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -113,8 +113,10 @@ def load_file(root: Path, name: str) -> Image.Image:
 
 
 def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Names of images below ``folder``, each after ``prefix``. Links are followed, but never in circles: ``above``
-    holds (device, inode) of the folders around this one."""
+    """Yield the names of images below ``folder``, each after ``prefix``.
+
+    Links are followed, but never in circles: ``above`` holds (device, inode) of the folders around this one.
+    """
     status = folder.stat()
     this = (status.st_dev, status.st_ino)
     if this in above:

@@ -21,11 +21,12 @@ _log = logging.getLogger(__name__)
 def canvases(
     names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int, *, processes: int
 ) -> Iterable[tuple[str, Canvas | None]]:
-    """Iterate, as often as wanted, over the names in order, made printable, each with its canvas; None stands for an
-    image that cannot be decoded.
+    """Return an iterable of (name, canvas) in the order of ``names``, which can be iterated any number of times.
+
+    Names are made printable. The canvas is None for an image that cannot be decoded.
 
     ``load`` loads an image by name. ``processes`` other processes decode ahead (0: this process decodes one at a time).
-    They start with the first iteration, serve the later ones as well, and end when the returned object is deleted or
+    They start with the first iteration, serve later ones as well, and end when the returned object is deleted or
     this process ends. Memory does not grow with the number of names.
     """
     decoded = _Canvases(names, load, preprocessing, canvas_size)
@@ -79,7 +80,7 @@ class _Canvases:
 
 
 def _end_with(parent: int, _: int) -> None:
-    """The first call in a decoding process. Torch's own watch over the parent leaves it hanging on a full pipe."""
+    """Make a decoding process end with its ``parent``; torch's own watch lets it hang on a full pipe."""
     die_with_parent(parent)
 
 

@@ -1,4 +1,4 @@
-"""The sample's images as batches of pixels. Other processes decode them ahead."""
+"""The images of a sample as batches of pixels. Other processes decode them ahead."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from worker.images.dataset import Sample
 from worker.images.decoding import canvases
 
 MAX_SKIPPED = 0.01
-"""The largest share of a sample that may be undecodable. If more is, the audit fails."""
+"""The largest share of a sample that may be undecodable; beyond it the audit fails."""
 
 
 class Stream:
@@ -33,7 +33,7 @@ class Stream:
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """Names of the images that the latest pass could not decode."""
+        """The names of the images that the latest pass could not decode."""
         return self._skipped
 
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Tensor]:

@@ -19,7 +19,7 @@ Plane = NDArray[np.float32]
 
 
 def dead_leaves(seed: int, index: int) -> Image.Image:
-    """Image number ``index`` under ``seed``: RGB, 512 x 512. It depends on nothing else."""
+    """Paint image number ``index`` under ``seed``: RGB, 512 x 512. It depends on nothing else."""
     rng = np.random.default_rng([seed, index])
     return Image.fromarray(_paint(_fall(radii(rng), rng), rng))
 
@@ -31,7 +31,7 @@ def radii(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _fall(radii: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
-    """(H, W): the index of the leaf on top at each pixel, after all have fallen in order at random places."""
+    """Let the leaves fall in order at random places, and return the index of the one on top at each pixel, (H, W)."""
     top = np.zeros((SIDE_PX, SIDE_PX), np.intp)  # Leaf 0 fills the gaps between the others, a seventh of the image.
     ramp = np.arange(SIDE_PX, dtype=np.float32)
     centres = rng.random((len(radii), 2)) * (SIDE_PX + 2 * radii[:, None]) - radii[:, None]
@@ -47,8 +47,11 @@ def _fall(radii: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.in
 
 
 def _inside(dx: Plane, dy: Plane, radius: float, corners: int, angle: float) -> NDArray[np.bool_]:
-    """(h, w): which of the offsets ``dx`` (w,) and ``dy`` (h, 1) from the centre lie in the leaf: a disc, or a triangle
-    or rectangle (3 or 4 ``corners``) within that disc."""
+    """Tell which offsets ``dx`` (w,) and ``dy`` (h, 1) from the centre lie in the leaf, (h, w).
+
+    The leaf is a disc of this ``radius``, or a triangle or rectangle (3 or 4 ``corners``) inside it, turned by
+    ``angle``.
+    """
     if corners == 0:
         return np.asarray(dx * dx + dy * dy <= radius * radius)
     u = dx * math.cos(angle) + dy * math.sin(angle)

@@ -17,14 +17,16 @@ GIB = 2**30
 CPU_MEMORY_GIB = 7.0
 """Memory that an audit on a CPU may use by default, including the process with its libraries."""
 UNPLANNED_GIB = 1.2
-"""Memory that Python, torch and the zoos take themselves (benchmarks/memory.py)."""
+"""Memory that Python, torch and the zoos take before any model is loaded (benchmarks/memory.py)."""
 MAX_BATCH = {"cpu": 16, "cuda": 128}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many images go through the model at once, and which transforms each pass over the images measures: the (K, K)
-    products of all transforms may not fit into memory at the same time."""
+    """How many images go through the model at once, and which transforms each pass over the images measures.
+
+    There are several passes where the (K, K) products of all transforms do not fit into memory at the same time.
+    """
 
     batch_size: int
     passes: tuple[tuple[Transform, ...], ...]
@@ -47,19 +49,24 @@ def plan_budget(
     if memory_gib is None:
         memory_gib = _default_gib(device)
     # Per image: the reference maps and one window of each, and for the forward pass six times its largest map.
-    maps = [4 * place.height * place.width * place.channels for place in representations]
+    maps = [
+        4 * representation.height * representation.width * representation.channels for representation in representations
+    ]
     per_image = 2 * sum(maps) + 6 * max(*maps, 4 * 3 * size * size)
-    budget = (memory_gib - (UNPLANNED_GIB if device.type == "cpu" else 0)) * GIB
-    budget -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
+    available = (memory_gib - (UNPLANNED_GIB if device.type == "cpu" else 0)) * GIB
+    available -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
     if batch_size is None:
-        fitting = max(1, min(MAX_BATCH[device.type], int(budget / 3 / per_image)))
+        fitting = max(1, min(MAX_BATCH[device.type], int(available / 3 / per_image)))
         batch_size = 2 ** int(math.log2(fitting))
 
-    products = [8 * place.channels**2 + MAX_GROUPS * BYTES_OF_GROUP * place.channels for place in representations]
-    room = budget - batch_size * per_image - 3 * max(products)
-    at_once = max(1, min(len(transforms), int(room / sum(products))))
+    products = [
+        8 * representation.channels**2 + MAX_GROUPS * BYTES_OF_GROUP * representation.channels
+        for representation in representations
+    ]
+    for_products = available - batch_size * per_image - 3 * max(products)
+    at_once = max(1, min(len(transforms), int(for_products / sum(products))))
     count = math.ceil(len(transforms) / at_once)
-    # Each pass has shifts and rotations, so the provisional scores of the first pass are of both.
+    # Each pass has shifts and rotations, so the provisional scores, which come from the first pass, are of both.
     return Budget(batch_size, tuple(tuple(transforms[first::count]) for first in range(count)))
 
 
@@ -67,7 +74,7 @@ def keep_freed_memory() -> None:
     """Ask glibc to keep freed blocks for the next allocation of their size instead of returning them to the system.
 
     Feature maps are tens of MB each. By default each is mapped anew and its pages are faulted in one by one, which
-    takes longer than many a layer (benchmarks/overhead.py shows the gain). Without glibc this does nothing.
+    takes longer than many layers take (benchmarks/overhead.py shows the gain). Without glibc this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:

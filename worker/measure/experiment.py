@@ -1,4 +1,4 @@
-"""What all passes of one audit have in common: where, on which images and how models are measured."""
+"""What all passes of one audit share: the representations, the images, and how views are cut and compared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from worker.measure.transforms import Rotation, Shift, Transform, Views
 class Experiment:
     """The set-up of one audit. The model and its untrained baselines are measured in the same one.
 
-    ``representations``  where feature maps are compared, in the order of the depth
+    ``representations``  whose feature maps are compared, from the input to the output
     ``absent``           why the model has no Pool or no Final, if it has none
     ``views``            how views are cut from a canvas
-    ``similarities``     those asked for; the first is that of the report's parts and blocks
-    ``borders``          those asked for; the first is that of the report's parts and blocks
+    ``similarities``     what the request asks for; the scores of the report's parts and blocks are by the first
+    ``borders``          what the request asks for; the scores of the report's parts and blocks are under the first
     ``budget``           which transforms one pass over the images measures, and how many images go through at once
     ``stream``           the images
     ``forwards``         counts the forward passes and tells the progress
@@ -38,7 +38,7 @@ class Experiment:
     forwards: ForwardCounter
 
     def table(self, results: Results, similarity: Similarity | None = None, border: Border | None = None) -> ScoreTable:
-        """Tabulate ``results`` by one similarity and under one border, by default the first of those asked for."""
+        """Tabulate ``results`` by one similarity and under one border, by default the experiment's first."""
         return tabulate(
             results,
             self.representations,

@@ -1,4 +1,4 @@
-"""One forward pass: pixels to a normalised canvas, a view through the model, and each feature map as it arises."""
+"""One forward pass: normalise a canvas, send a view through the model, and hand out each feature map on the way."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,8 +37,10 @@ class Subject:
         return images.sub_(mean).div_(std)
 
     def forward(self, view: Tensor, receive: Receive) -> Tensor:
-        """Return the model's output for ``view`` (N, 3, H, H), and call ``receive(index, maps (N, h, w, K))`` for each
-        representation as it arises."""
+        """Send ``view`` (N, 3, H, H) through the model and return its output.
+
+        Each representation calls ``receive(index, maps)``, with maps (N, h, w, K), as soon as it has been computed.
+        """
         entering: list[Tensor] = []
         with forward_precision(self.precision, self.device):
             with _tapped(self.module, self.depth, receive, entering):
@@ -52,8 +54,8 @@ class Subject:
 
 @contextmanager
 def _tapped(module: nn.Module, depth: Depth, receive: Receive, entering: list[Tensor]) -> Iterator[None]:
-    """Within this context, a forward pass of ``module`` calls ``receive`` for each block, and appends the inputs of the
-    classifiers, (N, K), to ``entering``."""
+    """Within this context, a forward pass of ``module`` calls ``receive`` for each block, and appends the input of each
+    classifier, (N, K), to ``entering``."""
 
     def after_block(index: int, output: object) -> None:
         with full_precision():
@@ -99,8 +101,8 @@ def full_precision() -> Iterator[None]:
         matmul.fp32_precision = before
 
 
-def representations(subject: Subject, size: int) -> tuple[Representation, ...]:
-    """Find the record of each representation for an input of ``size`` pixels, by one forward pass of a blank image.
+def find_representations(subject: Subject, size: int) -> tuple[Representation, ...]:
+    """Send a blank image of ``size`` pixels through the model and return the record of each representation.
 
     Raises AuditError if the blocks do not run once each, in their order.
     """

@@ -1,4 +1,4 @@
-"""The measuring itself: forward passes of all views, compared representation by representation as they run.
+"""One pass over the images: run the forward passes of all views, and compare their feature maps as they arise.
 
 Nothing here knows queues, files or model names. The maps of the reference view are kept for one batch; those of a
 transformed view are compared inside the forward pass that makes them, and are gone with it.
@@ -22,17 +22,17 @@ from worker.measure.transforms import Alignment, Transform, align
 
 @dataclass(frozen=True)
 class Measurement:
-    """What ``images`` images gave under each transform; measurements of different images add.
+    """The sums over ``images`` images under each transform. Measurements of different images can be added.
 
-    ``sums``        of every representation, or the reason why its maps cannot be laid upon each other
-    ``agreements``  on how many images the model's top-1 class stayed the same
-    ``reference``   the spread of each representation of the reference view
+    ``sums``               of every representation, or the reason why its maps cannot be laid upon each other
+    ``agreements``         on how many images the model's top-1 class stayed the same
+    ``reference_spreads``  the spread of each representation of the reference view
     """
 
     images: int
     sums: dict[Transform, list[Sums | str]]
     agreements: dict[Transform, Tensor]
-    reference: list[Spread]
+    reference_spreads: list[Spread]
 
     def __add__(self, other: "Measurement") -> "Measurement":
         return Measurement(
@@ -42,7 +42,7 @@ class Measurement:
                 for transform, row in self.sums.items()
             },
             {transform: count + other.agreements[transform] for transform, count in self.agreements.items()},
-            [mine + theirs for mine, theirs in zip(self.reference, other.reference, strict=True)],
+            [mine + theirs for mine, theirs in zip(self.reference_spreads, other.reference_spreads, strict=True)],
         )
 
     def scores(self, similarities: Sequence[Similarity]) -> Results:
@@ -76,11 +76,11 @@ def measure(
     piece: int,
     enough: Callable[[Measurement], bool],
 ) -> Measurement:
-    """Measure images under ``transforms``: one forward pass of the reference view and one for each transform.
+    """Measure images under ``transforms``, by one forward pass of the reference view and one for each transform.
 
     ``batches`` are pixels (N, side, side, 3) uint8, with the side of the experiment's canvases. ``piece`` images are
-    added to the sums at a time. ``enough`` sees after each batch what was measured, and ends the measuring by
-    returning True. Memory does not grow with the number of images.
+    added to the sums at a time. After each batch ``enough`` gets the measurement so far; if it
+    returns True, the pass ends. Memory does not grow with the number of images.
     """
     views, forwards = experiment.views, experiment.forwards
     batches = iter(batches)
@@ -104,28 +104,33 @@ class _Totals:
     """The running sums of one pass over the images, and the reference maps of the present batch."""
 
     def __init__(self, experiment: Experiment, subject: Subject, transforms: Sequence[Transform]) -> None:
-        places, device = experiment.representations, subject.device
+        representations, device = experiment.representations, subject.device
         self._subject = subject
         self._alignments = {
-            transform: [align(transform, place.height, place.width, experiment.views.size) for place in places]
+            transform: [
+                align(transform, representation.height, representation.width, experiment.views.size)
+                for representation in representations
+            ]
             for transform in transforms
         }
         self._sums: dict[Transform, list[Sums | str]] = {
             transform: [
-                alignment if isinstance(alignment, str) else Sums.empty(place.channels, experiment.similarities, device)
-                for alignment, place in zip(row, places, strict=True)
+                alignment
+                if isinstance(alignment, str)
+                else Sums.empty(representation.channels, experiment.similarities, device)
+                for alignment, representation in zip(row, representations, strict=True)
             ]
             for transform, row in self._alignments.items()
         }
         self._agreements = {transform: torch.zeros((), dtype=torch.int64, device=device) for transform in transforms}
-        self._spreads = [Spread.empty(place.channels, device) for place in places]
+        self._spreads = [Spread.empty(representation.channels, device) for representation in representations]
         self._images = 0
-        self._references: list[Reference] = []
+        self._references: list[ReferenceMaps] = []
         self._classes = torch.zeros(0)
 
     def see_reference(self, view: Tensor, piece: int) -> None:
         self._references = []
-        output = self._subject.forward(view, lambda _index, maps: self._references.append(Reference(maps, piece)))
+        output = self._subject.forward(view, lambda _index, maps: self._references.append(ReferenceMaps(maps, piece)))
         self._classes = output.argmax(1)
         for index, reference in enumerate(self._references):
             self._spreads[index] += reference.spread
@@ -147,7 +152,7 @@ class _Totals:
         return Measurement(self._images, self._sums, dict(self._agreements), self._spreads)
 
 
-class Reference:
+class ReferenceMaps:
     """The maps (N, h, w, K) of one representation of the reference view for one batch, centred piece by piece.
 
     It remembers its latest window, since shifts in ascending order cut the same window several times in a row.

@@ -1,4 +1,4 @@
-"""The passes over the images that measure one model: each measures some of the transforms, all the same images."""
+"""The passes that measure one model: each goes over the same images and measures some of the transforms."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,26 +16,26 @@ from worker.measure.scores import Results
 from worker.measure.transforms import Rotation, Transform
 
 GROWTH = 2.0
-"""Provisional scores are computed again when there are this many times more images."""
+"""Provisional scores are computed again each time that the number of images has grown by this factor."""
 GROWTH_WITH_TOLERANCE = 1.1
 """The same with a tolerance, where these scores decide when the audit ends."""
 
 
 @dataclass(frozen=True)
 class ModelScores:
-    """What measuring one model gave.
+    """The scores of one model, and what a report says about how they were measured.
 
-    ``results``     the scores by transform and representation
-    ``agreements``  the share of the images on which the top-1 class stayed the same, by transform
-    ``reference``   the spread of each representation of the reference view
-    ``groups``      how many images each group has
-    ``skipped``     the images that could not be decoded
-    ``batch_size``  how many images went through the model at once
+    ``results``            the scores by transform and representation
+    ``agreements``         the share of the images on which the top-1 class stayed the same, by transform
+    ``reference_spreads``  the spread of each representation of the reference view
+    ``groups``             how many images each group has
+    ``skipped``            the images that could not be decoded
+    ``batch_size``         how many images went through the model at once
     """
 
     results: Results
     agreements: Mapping[Transform, float]
-    reference: Sequence[Spread]
+    reference_spreads: Sequence[Spread]
     groups: Sequence[int]
     skipped: tuple[str, ...]
     batch_size: int
@@ -54,10 +54,10 @@ def measure_in_passes(
     limit: int | None = None,
     tolerance: float | None = None,
 ) -> ModelScores:
-    """Measure the experiment's images: all of them, the first ``limit``, or as many as the ``tolerance`` takes.
+    """Measure all images of the experiment, or the first ``limit``, or as many as the ``tolerance`` needs.
 
     ``batch_size`` is by default that of the budget. Whenever the device runs out of memory, measuring begins again with
-    half of it.
+    half as many.
     """
     batch_size = batch_size or experiment.budget.batch_size
     while True:
@@ -76,8 +76,12 @@ def measure_in_passes(
 def _all_passes(
     experiment: Experiment, subject: Subject, batch_size: int, limit: int | None, tolerance: float | None
 ) -> ModelScores:
-    """Run every pass. With a tolerance each goes on until the means over its own transforms are known well enough, and
-    so are the means over all; a pass that has fewer images than the longest in the end is run again."""
+    """Run every pass, all on the same images.
+
+    With a tolerance, each pass goes on until the interval of every part's mean over the pass's own transforms is narrow
+    enough; then the mean over all transforms has a narrow enough interval, too. In the end every pass that saw fewer
+    images than the longest one is run again on as many.
+    """
     passes = experiment.budget.passes
     piece = piece_size(limit or len(experiment.stream.sample.names), batch_size)
     done: dict[int, ModelScores] = {}
@@ -94,14 +98,14 @@ def _all_passes(
         images = max(images, done[index].images)
     results = {transform: row for scores in done.values() for transform, row in scores.results.items()}
     agreements = {transform: share for scores in done.values() for transform, share in scores.agreements.items()}
-    # In ascending order, however they were shared out.
-    ordered = {transform: results[transform] for transform in sorted(results, key=_order)}
+    # In ascending order, in whichever passes the transforms were measured.
+    ordered = {transform: results[transform] for transform in sorted(results, key=_ascending)}
     return replace(done[0], results=ordered, agreements=agreements)
 
 
 def _watch(experiment: Experiment, images: int, tolerance: float | None, measured: Measurement) -> bool:
-    """Show the scores known so far, in the first pass; return whether the images measured, at least ``images``, are
-    enough for the tolerance."""
+    """In the first pass, show the scores known so far. Return whether the pass may end: it has ``images`` images or
+    more, and every interval is within the ``tolerance``."""
     if measured.images < images or (images and tolerance is None):
         return False
     results, groups = measured.scores(experiment.similarities), measured.groups()
@@ -137,8 +141,8 @@ def _has_images(images: int, measured: Measurement) -> bool:
 
 
 def _now_and_then(watch: Callable[[Measurement], bool], first: int, growth: float) -> Callable[[Measurement], bool]:
-    """Return a function that asks ``watch`` when there are ``first`` images, and then each time that there are
-    ``growth`` times as many."""
+    """Return a function that calls ``watch`` when ``first`` images are measured, and again each time that their number
+    has grown by the factor ``growth``."""
     due: float = first
 
     def enough(measured: Measurement) -> bool:
@@ -166,14 +170,14 @@ def _one_pass(
     return ModelScores(
         measured.scores(experiment.similarities),
         {transform: int(count) / measured.images for transform, count in measured.agreements.items()},
-        measured.reference,
+        measured.reference_spreads,
         measured.groups(),
         experiment.stream.skipped,
         batch_size,
     )
 
 
-def _order(transform: Transform) -> tuple[bool, int, str]:
+def _ascending(transform: Transform) -> tuple[bool, int, str]:
     if isinstance(transform, Rotation):
         return True, transform.angle_deg, ""
     return False, transform.shift_px, transform.border

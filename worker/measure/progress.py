@@ -1,4 +1,4 @@
-"""How far an audit is: counts the images that go through models and estimates when the last one will have."""
+"""How far an audit is: count the images that went through a model, and estimate how long the rest will take."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +11,12 @@ OnProgress = Callable[[Progress], None]
 
 
 class ForwardCounter:
-    """Tells ``on_progress`` after each forward pass how many of the ``total`` forward images are ``done``.
+    """Counts forward images, and tells ``on_progress`` after each forward pass how many of the ``total`` are ``done``.
 
-    ``summarise(table, groups)`` turns the scores known so far, over groups of images, into what the progress shows.
+    An image counts once for each of its views that goes through a model.
+
+    ``summarise(table, groups)`` turns the scores known so far, over groups of images, into the
+    provisional scores that the progress shows.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class ForwardCounter:
         )
 
     def rewind(self, done: int) -> None:
-        """Go back to ``done`` forward images: those since then are measured again."""
+        """Go back to ``done`` forward images, because those after them will be measured again."""
         self.done = done
 
     def show(self, table: ScoreTable, groups: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from worker.measure.similarity import Equivariance, Similarity
 from worker.measure.transforms import Rotation, Shift, Transform, is_whole
 
 Results = Mapping[Transform, Sequence[Mapping[Similarity, Equivariance]]]
-"""The scores of every representation under every transform, by every similarity asked for."""
+"""The scores of every representation under every transform, by each similarity of the experiment."""
 
 TOO_FEW = "the model has too few blocks"
 
@@ -22,14 +22,14 @@ TOO_FEW = "the model has too few blocks"
 class Curve:
     """The scores of one block or part over the shifts, or over the rotations.
 
-    ``rows`` has a score for each transform, ``mean`` is their mean. ``aligned`` is the mean over those ``whole`` shifts
-    that are a whole number of a block's cells (:func:`worker.measure.transforms.is_whole`).
+    ``rows`` has a score for each transform, and ``mean`` is their mean. ``aligned`` is the mean over the shifts by a
+    whole number of a block's cells (:func:`worker.measure.transforms.is_whole`); ``whole_shifts`` counts them.
     """
 
     rows: Mapping[Transform, Equivariance]
     mean: Equivariance
     aligned: Equivariance
-    whole: int
+    whole_shifts: int
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,20 @@ def tabulate(
     shifts = [transform for transform in results if isinstance(transform, Shift) and transform.border == border]
     rotations = [transform for transform in results if isinstance(transform, Rotation)]
     blocks = []
-    for index, place in enumerate(representations):
-        whole = {shift for shift in shifts if is_whole(shift.shift_px, place.height, place.width, size)}
+    for index, representation in enumerate(representations):
+        whole = {
+            shift for shift in shifts if is_whole(shift.shift_px, representation.height, representation.width, size)
+        }
         translation = _of_block({shift: results[shift][index][similarity] for shift in shifts}, "translation", whole)
         rotation = _of_block({angle: results[angle][index][similarity] for angle in rotations}, "rotation", set())
         blocks.append(Curves(translation, rotation))
     parts = {}
     for name in PARTS:
-        members = [curves for curves, place in zip(blocks, representations, strict=True) if place.part == name]
+        members = [
+            curves
+            for curves, representation in zip(blocks, representations, strict=True)
+            if representation.part == name
+        ]
         reason = absent.get(name, TOO_FEW)
         parts[name] = Curves(
             _over_blocks([curves.translation for curves in members], shifts, reason),
@@ -80,9 +86,9 @@ def tabulate(
     return ScoreTable(blocks, parts)
 
 
-def _of_block(rows: Mapping[Transform, Equivariance], transform_kind: str, whole: set[Shift]) -> Curve:
+def _of_block(rows: Mapping[Transform, Equivariance], transform_name: str, whole: set[Shift]) -> Curve:
     aligned = [score for transform, score in rows.items() if transform in whole]
-    absent = f"no {transform_kind} was asked for"
+    absent = f"no {transform_name} was asked for"
     none_aligned = absent if not rows else "no shift asked for is a whole number of cells here"
     return Curve(rows, mean(rows.values(), absent), mean(aligned, none_aligned), len(aligned))
 
@@ -92,12 +98,13 @@ def _over_blocks(curves: Sequence[Curve], transforms: Iterable[Transform], absen
         {transform: mean([curve.rows[transform] for curve in curves], absent) for transform in transforms},
         mean([curve.mean for curve in curves], absent),
         mean([curve.aligned for curve in curves], absent),
-        sum(curve.whole for curve in curves),
+        sum(curve.whole_shifts for curve in curves),
     )
 
 
 def mean(scores: Iterable[Equivariance], absent: str) -> Equivariance:
-    """Average the scores that could be measured; if none could, return None with the first reason, or ``absent``."""
+    """Average the scores that could be measured. If none could, the mean is null with the first score's reason, or with
+    ``absent`` where no score has one."""
     scores = list(scores)
     channel = [score.channel for score in scores if score.channel is not None]
     layer = [score.layer for score in scores if score.layer is not None]

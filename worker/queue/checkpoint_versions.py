@@ -1,7 +1,7 @@
 """Tell the service which content the operator's checkpoints have now.
 
-The service asks before it accepts an audit of a checkpoint, so that a replaced file is never answered with the report
-of the file before it. This runs beside the audits, in a process of its own that only reads files.
+The service asks before it accepts an audit of a checkpoint, so that a request for a replaced file never gets the
+report of the earlier file. This runs beside the audits, in a process of its own that only reads files.
 """
 
 import logging
@@ -49,7 +49,7 @@ def answer_service(redis_url: str, location: str | None) -> None:
 
 
 def checkpoint_version(name: str, location: str | None) -> CheckpointVersion:
-    """The version of the checkpoint ``name``, or the problem that it has none."""
+    """Return the version of the checkpoint ``name``, or the problem that keeps it from having one."""
     try:
         return CheckpointVersion(version=checkpoints.version(name, location))
     except AuditError as error:

@@ -80,7 +80,7 @@ def _measure_and_store(identifier: str, request: AuditRequest, context: JobConte
 
 
 def _problem_of(error: BaseException, settings: WorkerSettings) -> Problem:
-    """The problem with which ``error`` ends an audit."""
+    """Describe the ``error`` that ended an audit as a problem."""
     if isinstance(error, AuditError):
         return error.problem
     if isinstance(error, JobTimeoutException):
@@ -93,5 +93,5 @@ REFUSING_JOB = f"{__name__}.refuse"
 
 
 def refuse() -> NoReturn:
-    """Runs in place of a job that names another function than JOB."""
+    """Fail. This runs instead of a job that names another function than JOB."""
     raise RuntimeError(f"a job of this queue may name {JOB} only")

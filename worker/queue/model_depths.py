@@ -1,4 +1,4 @@
-"""Find how an audit would split a model, for whoever asks the service: blocks, channels and map sizes.
+"""Find which blocks of a model an audit would measure, with their channels and map sizes, when the service asks.
 
 This runs beside the audits, in its own process at low priority. That process builds each model, untrained, in a child,
 since a large model may take all the memory there is. A worker that has run for a while also counts the parameters of
@@ -23,7 +23,7 @@ from zooaudit.contract import CATALOGUE_KEY, DEPTHS_KEY, WANTED_DEPTHS_KEY, Cata
 
 from worker import zoo
 from worker.errors import AuditError
-from worker.measure.forward import Subject, representations
+from worker.measure.forward import Subject, find_representations
 from worker.processes import die_with_parent
 from worker.queue.worker import publish
 from worker.zoo.catalogue import ZOOS
@@ -32,30 +32,30 @@ log = logging.getLogger("zooaudit.worker")
 
 FORK = multiprocessing.get_context("fork")
 
-LIMIT_S = 300.0
+DEPTH_LIMIT_S = 300.0
 """The time limit for one model. Building it takes most of that."""
 KEEP_S = 30 * 86_400
 COUNT_AFTER_S = 60.0
 """How long a worker runs before it counts parameters. Building all architectures, even without memory for their
-weights, takes a core for minutes: too long for every start."""
-PATIENCE_S = 5
-"""How long to wait for a question, and before the next try if Redis does not answer."""
+weights, keeps a core busy for minutes: too long for every start."""
+POLL_S = 5
+"""How long one wait for a question lasts, and the pause after an error of Redis."""
 
 
 def depth_of(name: str) -> ModelDepth:
-    """The depth of the model ``name``, or the reason why it has none."""
+    """Find the depth of the model ``name``, or the reason why it has none."""
     parameters = None
     try:
         source, architecture, _ = zoo.resolve(name)
         parameters = zoo.parameters(source, architecture)
-        if 4 * parameters > _memory() / 4:
+        if 4 * parameters > _memory_bytes() / 4:
             gib = 4 * parameters / 2**30
             reason = f"Its weights take {gib:.1f} GiB: too much of this worker's memory for building it on the side."
             return ModelDepth(parameters=parameters, blocks=None, blocks_reason=reason)
         model = zoo.load(name, "untrained", lambda _progress: None)
         size = model.preprocessing.input_size
         subject = Subject(model.module, model.depth, (0.0,) * 3, (1.0,) * 3, "float32", torch.device("cpu"))
-        blocks = tuple(DepthBlock(**asdict(place)) for place in representations(subject, size))
+        blocks = tuple(DepthBlock(**asdict(representation)) for representation in find_representations(subject, size))
     except AuditError as error:
         return ModelDepth(parameters=parameters, blocks=None, blocks_reason=error.problem.detail)
     except Exception as error:
@@ -65,11 +65,11 @@ def depth_of(name: str) -> ModelDepth:
     return ModelDepth(input_size=size, parameters=model.parameters, blocks=blocks)
 
 
-def serve(redis_url: str) -> None:
+def answer_service(redis_url: str) -> None:
     """Answer questions for depths, one at a time, until the process that started this one ends."""
     die_with_parent(os.getppid())
     os.nice(10)
-    redis: Any = Redis.from_url(redis_url, socket_timeout=3 * PATIENCE_S)
+    redis: Any = Redis.from_url(redis_url, socket_timeout=3 * POLL_S)
     versions_of_zoos = ", ".join(f"{source} {library.VERSION}" for source, library in ZOOS.items())
     versions = f"{__version__}, {versions_of_zoos}, {platform.machine()}"
     begun = time.monotonic()
@@ -82,27 +82,27 @@ def serve(redis_url: str) -> None:
                 redis.expire(DEPTHS_KEY, KEEP_S)
                 counter = None
             if counter is None and time.monotonic() > begun + COUNT_AFTER_S:
-                counter = FORK.Process(target=_count, args=(redis_url, os.getpid()))
+                counter = FORK.Process(target=_run_counter, args=(redis_url, os.getpid()))
                 counter.start()
-            if (question := redis.bzpopmin(WANTED_DEPTHS_KEY, timeout=PATIENCE_S)) is None:
+            if (question := redis.bzpopmin(WANTED_DEPTHS_KEY, timeout=POLL_S)) is None:
                 continue
             name = question[1].decode()
             if not redis.hexists(DEPTHS_KEY, name):
                 redis.hset(DEPTHS_KEY, name, _in_a_child(name).model_dump_json())
         except RedisError as error:
             log.warning("depths: Redis: %s", error)
-            time.sleep(PATIENCE_S)
+            time.sleep(POLL_S)
 
 
 def _in_a_child(name: str) -> ModelDepth:
     ours, theirs = FORK.Pipe(duplex=False)
-    child = FORK.Process(target=_answer, args=(name, theirs, os.getpid()))
+    child = FORK.Process(target=_send_depth, args=(name, theirs, os.getpid()))
     child.start()
     theirs.close()
     try:
-        if ours.poll(LIMIT_S):
+        if ours.poll(DEPTH_LIMIT_S):
             return ModelDepth.model_validate_json(ours.recv())
-        reason = f"Finding them took longer than {LIMIT_S:.0f} s."
+        reason = f"Finding them took longer than {DEPTH_LIMIT_S:.0f} s."
     except EOFError:
         reason = "The process that looked for them died; perhaps memory ran out."
     finally:
@@ -113,14 +113,14 @@ def _in_a_child(name: str) -> ModelDepth:
     return ModelDepth(blocks=None, blocks_reason=reason)
 
 
-def _answer(name: str, pipe: Any, parent: int) -> None:
+def _send_depth(name: str, pipe: Any, parent: int) -> None:
     die_with_parent(parent)
     torch.set_num_threads(1)  # the audits need the cores
     warnings.simplefilter("ignore")
     pipe.send(depth_of(name).model_dump_json())
 
 
-def _count(redis_url: str, parent: int) -> None:
+def _run_counter(redis_url: str, parent: int) -> None:
     die_with_parent(parent)
     os.nice(10)
     count_parameters(Redis.from_url(redis_url))
@@ -141,6 +141,6 @@ def count_parameters(redis: Any) -> None:
     publish(catalogue.model_copy(update={"entries": tuple(entries)}), redis)
 
 
-def _memory() -> int:
-    """The memory of this machine, in bytes."""
+def _memory_bytes() -> int:
+    """Return how much memory this machine has, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -21,7 +21,7 @@ def open_store(location: str) -> ObjectStore:
 
 
 def stored_report(store: ObjectStore, identifier: str) -> Report | None:
-    """The report of an audit; None when the store has none, or only a damaged one."""
+    """Read the report of an audit; None when the store has none, or only a damaged one."""
     try:
         report = Report.model_validate_json(bytes(obstore.get(store, report_key(identifier)).bytes()))
     except (FileNotFoundError, ValidationError):

@@ -95,7 +95,7 @@ def _connect(url: str) -> Redis:
 
 
 def publish(catalogue: Catalogue, redis: Any) -> None:
-    """Make ``catalogue`` the one by which the service checks requests."""
+    """Publish ``catalogue``: the service checks requests against the one published last."""
     content = catalogue.model_dump_json()
     redis.hset(CATALOGUE_KEY, mapping={"version": sha256(content.encode()).hexdigest(), "json": content})
 

@@ -24,10 +24,17 @@ def over_channels(spread: Spread, correlation: Curves, cosine: Curves) -> Activa
 
 
 def over_depth(
-    experiment: Experiment, correlation: ScoreTable, cosine: ScoreTable, reference: Sequence[Spread]
+    experiment: Experiment, correlation: ScoreTable, cosine: ScoreTable, reference_spreads: Sequence[Spread]
 ) -> ActivationCheck:
-    """Correlate the blocks' channel equivariance with their mean activations in the reference view, ``reference``."""
-    blocks = [index for index, place in enumerate(experiment.representations) if place.part not in ("Pool", "Final")]
+    """Correlate the blocks' channel equivariance with their mean activations in the reference view.
+
+    ``reference_spreads`` has these activations, for each representation.
+    """
+    blocks = [
+        index
+        for index, representation in enumerate(experiment.representations)
+        if representation.part not in ("Pool", "Final")
+    ]
 
     def translation(table: ScoreTable) -> Array:
         return np.array([table.blocks[index].translation.mean.channel for index in blocks], dtype=np.float64)
@@ -36,7 +43,7 @@ def over_depth(
         return np.array([table.blocks[index].rotation.mean.channel for index in blocks], dtype=np.float64)
 
     return _check(
-        np.array([float(reference[index].mean.abs().mean()) for index in blocks]),
+        np.array([float(reference_spreads[index].mean.abs().mean()) for index in blocks]),
         (translation(correlation), translation(cosine)),
         (rotation(correlation), rotation(cosine)),
     )
@@ -45,7 +52,7 @@ def over_depth(
 def _check(
     magnitude: Array, translation: tuple[Array | None, Array | None], rotation: tuple[Array | None, Array | None]
 ) -> ActivationCheck:
-    """Correlate scores, by the correlation and by the cosine, with the ``magnitude`` of the activations."""
+    """Correlate the ``magnitude`` of the activations with two scores each: by the correlation, and by the cosine."""
 
     def activation(scores: tuple[Array | None, Array | None]) -> Activation:
         correlation, cosine = scores

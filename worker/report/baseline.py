@@ -1,10 +1,9 @@
-"""What is learned: the scores of the weights beyond those of the untrained architecture, on the same images."""
+"""What the weights have learned: their scores beyond those of the untrained architecture, on the same images."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
-from zooaudit.contract import PARTS, Baseline, Estimate, Learned, LearnedPart, LearnedScore
+from zooaudit.contract import PARTS, Baseline, Estimate, Learned, LearnedPart, LearnedScore, ScoreName
 
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import interval
@@ -12,7 +11,6 @@ from worker.measure.passes import ModelScores
 from worker.measure.scores import ScoreTable
 from worker.measure.similarity import Equivariance
 
-ScoreName = Literal["channel", "layer"]
 ROW: dict[ScoreName, int] = {"channel": 0, "layer": 1}
 """Which row of the deviations belongs to which score."""
 

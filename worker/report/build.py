@@ -1,4 +1,4 @@
-"""From scores to a report: its tables, the comparisons that the request asks for, and the provenance of it all."""
+"""From scores to a report: its tables, the comparisons that the request asks for, and where all of it comes from."""
 
 import platform
 from collections import Counter
@@ -51,7 +51,7 @@ def build(
     device: torch.device,
     timing: Timing,
 ) -> Report:
-    """Put the report of ``model`` together; ``untrained`` are the scores of the baseline's seeds."""
+    """Put the report of ``model`` together from its ``scores``; ``untrained`` has those of the baseline, by seed."""
     main = experiment.table(scores.results)
     cosine = experiment.table(scores.results, "cosine") if request.similarity == "both" else None
     return Report(
@@ -79,7 +79,8 @@ def build(
         if request.border == "all"
         else None,
         cosine=Cosine(
-            parts=_parts(experiment, cosine, scores), activation=over_depth(experiment, main, cosine, scores.reference)
+            parts=_parts(experiment, cosine, scores),
+            activation=over_depth(experiment, main, cosine, scores.reference_spreads),
         )
         if cosine
         else None,
@@ -116,7 +117,7 @@ def _method(request: AuditRequest, model: LoadedModel, experiment: Experiment) -
 
 
 def _parts(experiment: Experiment, table: ScoreTable, scores: ModelScores) -> dict[PartName, Part]:
-    sizes = Counter(place.part for place in experiment.representations)
+    sizes = Counter(representation.part for representation in experiment.representations)
     return {
         name: Part(
             blocks=sizes[name],
@@ -132,14 +133,14 @@ def _blocks(
 ) -> tuple[Block, ...]:
     return tuple(
         Block(
-            **asdict(place),
+            **asdict(representation),
             dead_channels=int(constant(spread).sum()),
-            translation=_translation(curves.translation, scores, place.part == "Final"),
-            rotation=_rotation(curves.rotation, scores, place.part == "Final"),
+            translation=_translation(curves.translation, scores, representation.part == "Final"),
+            rotation=_rotation(curves.rotation, scores, representation.part == "Final"),
             activation=over_channels(spread, curves, cosine.blocks[index]) if cosine else None,
         )
-        for index, (place, curves, spread) in enumerate(
-            zip(experiment.representations, table.blocks, scores.reference, strict=True)
+        for index, (representation, curves, spread) in enumerate(
+            zip(experiment.representations, table.blocks, scores.reference_spreads, strict=True)
         )
     )
 
@@ -147,7 +148,7 @@ def _blocks(
 def _translation(curve: Curve, scores: ModelScores, is_final: bool) -> TranslationScore:
     return TranslationScore(
         **score_fields(curve.mean, scores.groups),
-        aligned=Aligned(**_values(curve.aligned), shifts=curve.whole),
+        aligned=Aligned(**_values(curve.aligned), shifts=curve.whole_shifts),
         by_transform=tuple(
             ShiftRow(shift_px=shift.shift_px, **_row(shift, score, scores, is_final))
             for shift, score in curve.rows.items()
@@ -168,7 +169,7 @@ def _rotation(curve: Curve, scores: ModelScores, is_final: bool) -> RotationScor
 
 
 def _row(transform: Transform, score: Equivariance, scores: ModelScores, is_final: bool) -> dict[str, Any]:
-    # Logits that never vary decide nothing, so their agreement would say nothing.
+    # Logits that never vary give every image the same class, so their agreement would mean nothing.
     decides = is_final and score.channel is not None
     return {**_values(score), "top1_agreement": scores.agreements[transform] if decides else None}
 

@@ -14,10 +14,10 @@ from zooaudit.contract import Progress
 CHUNK = 8 * 2**20
 
 
-def tags(url: str) -> dict[str, str]:
-    """The names of the files directly at ``url``, each with its ETag, which differs if the content differs.
+def etags(url: str) -> dict[str, str]:
+    """Map the names of the files directly at ``url`` to their ETags, which differ where contents differ.
 
-    OSError if the bucket does not answer.
+    Raises OSError if the bucket does not answer.
     """
     try:
         objects = obstore.list_with_delimiter(_store(url))["objects"]
@@ -28,30 +28,31 @@ def tags(url: str) -> dict[str, str]:
 
 @contextmanager
 def fetched(
-    url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progress], None] = lambda _progress: None
+    url: str, is_needed: Callable[[str], bool], on_progress: Callable[[Progress], None] = lambda _progress: None
 ) -> Iterator[Path]:
-    """A temporary folder with the files directly at ``url``: those whose names are ``wanted``, and the others empty.
+    """Copy the files directly at ``url`` into a temporary folder, which exists within this context.
 
-    OSError if the bucket does not answer.
+    It has the content of those files whose names ``is_needed`` accepts; the others are empty.
+    Raises OSError if the bucket does not answer.
     """
     with tempfile.TemporaryDirectory(prefix="zooaudit-") as name:
         folder = Path(name)
         try:
-            _fetch(url, wanted, on_progress, folder)
+            _fetch(url, is_needed, on_progress, folder)
         except BaseError as error:
             raise _unavailable(error) from error
         yield folder
 
 
-def _fetch(url: str, wanted: Callable[[str], bool], on_progress: Callable[[Progress], None], folder: Path) -> None:
+def _fetch(url: str, is_needed: Callable[[str], bool], on_progress: Callable[[Progress], None], folder: Path) -> None:
     store = _store(url)
     objects = obstore.list_with_delimiter(store)["objects"]
-    total = sum(item["size"] for item in objects if wanted(PurePosixPath(item["path"]).name))
+    total = sum(item["size"] for item in objects if is_needed(PurePosixPath(item["path"]).name))
     done = 0
     for item in objects:
         name = PurePosixPath(item["path"]).name
         with (folder / name).open("wb") as out:
-            if wanted(name):
+            if is_needed(name):
                 for chunk in obstore.get(store, item["path"]).stream(min_chunk_size=CHUNK):
                     done += out.write(chunk)
                     on_progress(Progress(phase="downloading", done=done, total=total, unit="bytes"))

@@ -1,4 +1,4 @@
-"""The zoos: what each one offers, all that they have, and which model a name means."""
+"""The zoos: what the module of a zoo offers, all models that they have, and which model a name means."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -18,21 +18,21 @@ class Zoo(Protocol):
     VERSION: str
 
     def names(self) -> list[str]:
-        """All architectures."""
+        """List all architectures."""
 
     def resolve(self, asked: ModelName) -> ModelName | None:
-        """The full name of the model that ``asked``, of this zoo or bare, means; None for an unknown architecture.
+        """Return the full name of the model that ``asked``, of this zoo or bare, means; None if it is unknown.
 
-        AuditError, with suggestions, if the architecture is known and the rest of the name is wrong.
+        Raises AuditError, with suggestions, if the architecture is known and the rest of the name is wrong.
         """
 
     def entry(self, architecture: str) -> CatalogueEntry:
-        """The architecture's entry in the catalogue. Builds no model."""
+        """Return the architecture's entry in the catalogue, without building the model."""
 
     def preprocessing(self, name: ModelName, module: nn.Module, /) -> Preprocessing:
-        """The zoo's own evaluation preprocessing of the model, which was built as ``module``.
+        """Return the zoo's own evaluation preprocessing of the model, which was built as ``module``.
 
-        AuditError if no canvas can be made so.
+        Raises AuditError if no canvas can be made that way.
         """
 
     def build(self, name: ModelName, input_size: int | None = None, num_classes: int | None = None) -> nn.Module:
@@ -42,21 +42,21 @@ class Zoo(Protocol):
         """Build a model with its published weights, downloading those that are not in the cache."""
 
     def parameters(self, architecture: str) -> int:
-        """How many parameters the architecture has. Takes no memory for them."""
+        """Count the parameters of the architecture, without memory for them."""
 
 
 ZOOS: Final[Mapping[str | None, Zoo]] = {"timm": timm, "torchvision": torchvision}
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
-    """The entries of all architectures of all zoos. Builds no model."""
+    """List the entries of all architectures of all zoos, without building a model."""
     return tuple(zoo.entry(architecture) for zoo in ZOOS.values() for architecture in zoo.names())
 
 
 def resolve(name: str) -> ModelName:
-    """The full name of the model that ``name`` means: with the zoo, and with a tag where it says whose weights.
+    """Return the full name of the model that ``name`` means: with its zoo, and with the tag of its weights if any.
 
-    AuditError, with the names that resemble it, if no zoo has it.
+    Raises AuditError, with the names that resemble it, if no zoo has it.
     """
     asked = ModelName.parse(name)
     for source in asked.zoos():
@@ -69,7 +69,7 @@ def resolve(name: str) -> ModelName:
 
 
 def require_published(name: ModelName, entry: CatalogueEntry) -> None:
-    """AuditError, with relatives that have weights, if the zoo has published none under this full name."""
+    """Raise AuditError, with relatives that have weights, if the zoo has published none under this full name."""
     if entry.pretrained and str(name) in full_names(entry):
         return
     relatives = published_relatives(entry, catalogue())
@@ -83,5 +83,5 @@ def require_published(name: ModelName, entry: CatalogueEntry) -> None:
 
 
 def parameters(source: str | None, architecture: str) -> int:
-    """How many parameters an architecture has. Takes no memory for them."""
+    """Count the parameters of an architecture, without memory for them."""
     return ZOOS[source].parameters(architecture)

@@ -54,7 +54,7 @@ class CheckpointOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file, the options beside it, and what a report says about them."""
+    """The tensors of a file, the options beside it, and the ``weights`` that a report states."""
 
     name: str
     state: Mapping[str, Tensor]
@@ -62,7 +62,7 @@ class Checkpoint:
     weights: Weights
 
     def classes(self, classifiers: Sequence[str]) -> int | None:
-        """The number of classes: from NAME.json, else from the weights of the modules at the paths ``classifiers``."""
+        """Read the number of classes: from NAME.json, else from the weights of the modules at ``classifiers``."""
         weights = [self.state[f"{path}.weight"] for path in classifiers if f"{path}.weight" in self.state]
         return self.options.num_classes or (len(weights[-1]) if weights and weights[-1].ndim else None)
 
@@ -98,18 +98,18 @@ class Checkpoint:
 
 
 def version(name: str, location: str | Path | None) -> str:
-    """16 hex digits that tell the present content of the checkpoint's files from any other content.
+    """Return 16 hex digits that tell the present content of the checkpoint's files from any other content.
 
-    They follow from the bytes of the files in a folder, from their ETags in a bucket. ``location`` is as for
-    :func:`open_checkpoint`. AuditError if there is no such checkpoint.
+    They follow from the bytes of the files in a folder, or from their ETags in a bucket. ``location`` is as for
+    :func:`open_checkpoint`. Raises AuditError if there is no such checkpoint.
     """
-    with _refusing_silence(name):
+    with _refusing_unavailable(name):
         if _is_bucket(location):
             # Imported here: whoever measures from a folder needs no client for buckets.
-            from worker.zoo.bucket import tags
+            from worker.zoo.bucket import etags
 
-            etags = tags(str(location))
-            contents = [(file, etags[file]) for file in _files(name, etags, location) if file in etags]
+            etag_of = etags(str(location))
+            contents = [(file, etag_of[file]) for file in _files(name, etag_of, location) if file in etag_of]
         else:
             paths = {path.name: path for path in _listed(location)}
             contents = [(file, _sha256(paths[file])) for file in _files(name, paths, location) if file in paths]
@@ -119,15 +119,15 @@ def version(name: str, location: str | Path | None) -> str:
 def open_checkpoint(name: str, location: str | Path | None, on_progress: OnProgress) -> Checkpoint:
     """Read the checkpoint of that name, which is the part after ``checkpoint:``.
 
-    ``location`` is a folder or a URL such as ``s3://bucket/prefix``; None if the operator has set neither. AuditError
-    if there is no such checkpoint, it is unsafe or broken, or it is replaced while it is read.
+    ``location`` is a folder or a URL such as ``s3://bucket/prefix``; None if the operator has set neither. Raises
+    AuditError if there is no such checkpoint, it is unsafe or broken, or it is replaced while it is read.
     """
     version_before = version(name, location)
     if _is_bucket(location):
         from worker.zoo.bucket import fetched
 
         with (
-            _refusing_silence(name),
+            _refusing_unavailable(name),
             fetched(
                 str(location), lambda file: name in (_name_of(file), file.removesuffix(".json")), on_progress
             ) as copy,
@@ -202,7 +202,7 @@ def _sha256_of(file: Path, _size: int, _mtime_ns: int) -> str:
 
 
 @contextmanager
-def _refusing_silence(name: str) -> Iterator[None]:
+def _refusing_unavailable(name: str) -> Iterator[None]:
     """Turn the OSError of a folder or bucket that does not answer into an AuditError."""
     try:
         yield

@@ -49,7 +49,7 @@ class ProgressError(BaseException):
 
 @contextlib.contextmanager
 def reraising_progress_errors() -> Iterator[None]:
-    """Around downloads: raise an error of ``on_progress`` as ``on_progress`` raised it."""
+    """Around downloads: raise what ``on_progress`` raised, without the ProgressError that carried it."""
     try:
         yield
     except ProgressError as carrier:
@@ -57,7 +57,7 @@ def reraising_progress_errors() -> Iterator[None]:
 
 
 class HubFiles:
-    """timm's ``hf_hub_download`` with progress, a time limit and a check. ``files`` are those that it has fetched."""
+    """timm's ``hf_hub_download`` with progress, a time limit and a check. ``files`` are those fetched so far."""
 
     def __init__(self, hf_hub_download: Callable[..., str], on_progress: OnProgress) -> None:
         self.hf_hub_download = hf_hub_download
@@ -98,7 +98,7 @@ class HubFiles:
 def fetch_url(url: str, on_progress: OnProgress) -> CachedFile:
     """Have torch.hub download the file of ``url`` unless its cache has it, and check it in either case.
 
-    If its name holds a SHA-256 prefix (``resnet18-f37072fd.pth``), the SHA-256 of its content must begin so.
+    If its name holds a SHA-256 prefix (``resnet18-f37072fd.pth``), the SHA-256 of its content must begin with it.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(url).path).name)
     if not path.exists():
@@ -118,7 +118,7 @@ def fetch_url(url: str, on_progress: OnProgress) -> CachedFile:
 
 
 def _cached(fetch: Callable[..., str], url: str, error: Exception) -> Path:
-    """The copy in the hub's cache, when asking the hub raised ``error``. AuditError if the cache has none."""
+    """Return the copy in the hub's cache, when asking the hub raised ``error``. Raises AuditError if there is none."""
     try:
         return Path(fetch(local_files_only=True))
     except Exception:
@@ -126,7 +126,7 @@ def _cached(fetch: Callable[..., str], url: str, error: Exception) -> Path:
 
 
 def _checked(path: Path, sha256_prefix: str, url: str) -> CachedFile:
-    """The file with its SHA-256. If that does not begin with the published prefix, remove the file; AuditError."""
+    """Hash the file. If its SHA-256 does not begin with the published prefix, remove the file and raise AuditError."""
     with path.open("rb") as stream:
         file = CachedFile(path, hashlib.file_digest(stream, "sha256").hexdigest())
     if not file.sha256.startswith(sha256_prefix):

@@ -21,7 +21,7 @@ from worker.zoo.weights import parameter_count, tensors_sha256
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode on the CPU, and all that a report says about it.
+    """A model in eval mode on the CPU, with all that a report states about it.
 
     ``initialised(seed)`` builds the same architecture untrained; it is None where nobody knows how to build it.
     """
@@ -49,7 +49,7 @@ def load(
     """Load a zoo's model by name with "pretrained", "untrained" (seed 0) or "checkpoint:NAME" weights.
 
     ``checkpoints`` is the folder or bucket of the operator's files; ``input_size`` builds an untrained model for
-    another size than the zoo's. Raises AuditError, saying what to do, rather than load anything but what is asked for.
+    another size than the zoo's. Raises AuditError, which says what to do, rather than load anything else.
     """
     full = resolve(name)
     zoo = ZOOS[full.source]
@@ -97,7 +97,7 @@ def load(
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """The module in eval mode, with the weights that its own code draws under ``seed`` on the CPU."""
+    """Build the module in eval mode, with the weights that its own code draws under ``seed`` on the CPU."""
     torch.manual_seed(seed)
     return build().eval()
 

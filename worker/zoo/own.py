@@ -1,4 +1,4 @@
-"""A module of the user's own as a model: its user, or one forward pass, tells what a zoo knows of its models."""
+"""Audit a module of the user's own: the user, or one forward pass, supplies what a zoo knows about its models."""
 
 import importlib
 import sys
@@ -21,8 +21,8 @@ Triple = tuple[float, float, float]
 def load_factory(factory_path: str) -> nn.Module:
     """Call the user's function ``package.module:function`` and return the module that it returns.
 
-    Python looks for the package in the current folder first. AuditError if there is no such function, or if it returns
-    no module.
+    Python looks for the package in the current folder first. Raises AuditError if there is no such function,
+    or if it returns no module.
     """
     package, _, name = factory_path.partition(":")
     folder = str(Path.cwd())
@@ -49,12 +49,12 @@ def from_module(
     mean: Triple = (0.485, 0.456, 0.406),
     std: Triple = (0.229, 0.224, 0.225),
 ) -> LoadedModel:
-    """Wrap a user's own module as the model module/``name``; parts not given are inferred from one forward pass.
+    """Wrap a user's own module as the model module/``name``; anything not given is inferred from one forward pass.
 
     ``blocks`` are the dotted paths of the modules whose outputs are measured, in the order in which they run;
     ``layout`` is the layout of all these outputs, and ``classifier`` the path of the classifier. Images are resized and
-    cropped to ``input_size`` pixels and normalised by ``mean`` and ``std``. AuditError if the module does not run on
-    such an image, or lacks one of these parts.
+    cropped to ``input_size`` pixels and normalised by ``mean`` and ``std``. Raises AuditError if the module does
+    not run on such an image, or lacks one of these parts.
     """
     module.eval()
     paths = {path for path, _ in module.named_modules()}

@@ -29,10 +29,10 @@ def names() -> list[str]:
 
 
 def resolve(asked: ModelName) -> ModelName | None:
-    """The full name of the model that ``asked`` means; None if timm has no such architecture.
+    """Return the full name of the model that ``asked`` means; None if timm has no such architecture.
 
-    The default tag is filled in, but not where it stands for no weights, as "untrained" does; deprecated names become
-    the present ones.
+    Fills in the default tag, unless it names no weights, as "untrained" does, and replaces deprecated names by present
+    ones.
     """
     architecture, tag = asked.architecture, asked.tag
     if not is_model(architecture):
@@ -79,7 +79,7 @@ def preprocessing(_name: ModelName, module: nn.Module) -> Preprocessing:
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
-    """From timm's data configuration of a model. AuditError if no canvas can be made as it says."""
+    """Read timm's data configuration of a model. Raises AuditError if no canvas can be made according to it."""
     if reason := _unsupported(config):
         raise AuditError("unsupported-model", f"The model cannot be audited: {reason}.")
     height = config["input_size"][1]
@@ -136,13 +136,13 @@ def _config(name: str) -> PretrainedCfg:
 
 
 def _published_tags(architecture: str) -> tuple[str, ...]:
-    """The tags with published weights, the default first."""
+    """List the tags with published weights, the default first."""
     configs = get_arch_pretrained_cfgs(architecture)
     return tuple(ModelName.parse(name).tag or "" for name, config in configs.items() if config.has_weights)
 
 
 def _unsupported(config: Mapping[str, Any]) -> str | None:
-    """Why no canvas can be made for a model with this data configuration, or None."""
+    """Say why no canvas can be made for a model with this data configuration; None if it can."""
     channels, height, width = config["input_size"]
     if channels != 3:
         return f"its input has {channels} channels: RGB images have 3"

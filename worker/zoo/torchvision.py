@@ -48,7 +48,7 @@ def entry(architecture: str) -> CatalogueEntry:
 
 
 def preprocessing(name: ModelName, _module: nn.Module) -> Preprocessing:
-    """That of the default weights, for untrained models too."""
+    """Return the preprocessing of the default weights, also for untrained models."""
     transforms = _default_weights(name.architecture).transforms()
     return Preprocessing(
         input_size=transforms.crop_size[0],

@@ -1,4 +1,4 @@
-"""A zoo's own code loads its published weights here: completely or not at all, and no pickle is ever executed."""
+"""Let a zoo's own code load its published weights: completely or not at all, and without ever executing a pickle."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ def build_from_url(
 def build_completely(build: Callable[[], nn.Module], name: str, files: Sequence[CachedFile]) -> nn.Module:
     """Call ``build``, a zoo's own loading code, and refuse a model of which any weights are missing.
 
-    ``files`` holds those that ``build`` has read so far; the ones that cannot be read are removed from the cache.
+    ``files`` are those that ``build`` has read so far; if one cannot be read, they are removed from the cache.
     """
     load_state_dict = nn.Module.load_state_dict
 
@@ -54,7 +54,7 @@ def build_completely(build: Callable[[], nn.Module], name: str, files: Sequence[
 
 
 def tensors_sha256(module: nn.Module) -> str:
-    """SHA-256 (hex) of all parameters and buffers: sorted names, each with its type, shape and bytes."""
+    """Return the SHA-256 (hex) of all parameters and buffers: sorted names, each with its type, shape and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -67,7 +67,7 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def _explained(error: Exception, name: str, files: Sequence[CachedFile]) -> Exception:
-    """What the user should read when loading the files into a model raised ``error``."""
+    """Turn the ``error`` that loading the files into a model raised into one that the user can act on."""
     why = " ".join(f"{type(error).__name__}: {error}".split())[:400]
     if "alloc" in why:  # This is how torch says that memory ran out.
         return error

@@ -47,10 +47,10 @@ def built(name: str) -> tuple[nn.Module, int]:
 @pytest.mark.parametrize(("name", "first", "last", "count", "pool", "classifier"), EXPECTED)
 def test_the_blocks_of_a_model(name: str, first: str, last: str, count: int, pool: str, classifier: str) -> None:
     module, size = built(name)
-    found = find_depth(module, size)
-    assert (found.blocks[0].name, found.blocks[-1].name, len(found.blocks)) == (first, last, count)
-    assert (found.pool, found.classifiers, found.ends()) == (pool, (classifier,), ("Pool", "Final"))
-    for tap in found.blocks:
+    depth = find_depth(module, size)
+    assert (depth.blocks[0].name, depth.blocks[-1].name, len(depth.blocks)) == (first, last, count)
+    assert (depth.pool, depth.classifiers, depth.ends()) == (pool, (classifier,), ("Pool", "Final"))
+    for tap in depth.blocks:
         module.get_submodule(tap.name)
 
 
@@ -91,16 +91,16 @@ def test_the_three_parts_are_those_of_array_split(count: int) -> None:
 
 
 def test_a_model_without_a_classifier_has_no_final() -> None:
-    found = find_depth(timm.create_model("test_vit", num_classes=0).eval(), 160)
-    assert found.absent == (("Final", "the model has no classifier"),)
-    assert found.ends() == ("Pool",)
+    depth = find_depth(timm.create_model("test_vit", num_classes=0).eval(), 160)
+    assert depth.absent == (("Final", "the model has no classifier"),)
+    assert depth.ends() == ("Pool",)
 
 
 def test_a_model_that_pools_after_its_classifier_has_no_pool() -> None:
-    found = find_depth(*built("torchvision/squeezenet1_1"))
-    assert [name for name, _ in found.absent] == ["Pool"]
-    assert "pools after" in found.absent[0][1]
-    assert all(not tap.name.startswith("classifier") for tap in found.blocks)
+    depth = find_depth(*built("torchvision/squeezenet1_1"))
+    assert [name for name, _ in depth.absent] == ["Pool"]
+    assert "pools after" in depth.absent[0][1]
+    assert all(not tap.name.startswith("classifier") for tap in depth.blocks)
 
 
 def test_several_heads_are_side_by_side() -> None:

@@ -1,4 +1,4 @@
-"""Layouts are seen, not guessed: outputs laid out in unexpected ways are found out, and never taken for another."""
+"""Layouts are observed, not guessed: an output in an unexpected layout is never taken for another."""
 
 from collections.abc import Callable
 
@@ -72,18 +72,20 @@ def shuffled(x: Tensor) -> Tensor:
         (lambda x: (None, {"of no use": x.mean(), "map": x}), Tap("block", item=1)),
     ],
 )
-def test_what_moves_with_the_input_is_found(layout: Callable[[Tensor], Tensor], tap: Tap) -> None:
+def test_a_map_that_moves_with_the_input_gets_its_layout(layout: Callable[[Tensor], Tensor], tap: Tap) -> None:
     # The stem runs twice, so it is no block.
     assert find_depth(Net(layout).eval(), 4 * SIDE).blocks == (tap,)
 
 
 @pytest.mark.parametrize("layout", [columns, windows, shuffled, lambda x: x.transpose(2, 3), lambda x: x.flip(2)])
-def test_what_does_not_is_refused_and_not_measured(layout: Callable[[Tensor], Tensor]) -> None:
+def test_an_output_that_does_not_move_with_the_input_is_refused_and_not_measured(
+    layout: Callable[[Tensor], Tensor],
+) -> None:
     with pytest.raises(AuditError, match="when a patch of the input moves"):
         find_depth(Net(layout).eval(), 4 * SIDE)
 
 
-def test_a_layout_that_is_said_is_believed_and_one_that_is_not_is_checked() -> None:
+def test_a_layout_that_the_caller_names_is_believed_and_any_other_is_checked() -> None:
     transposed = Net(lambda x: x.transpose(2, 3))
     assert from_module(transposed, "own", 4 * SIDE, ["block"], layout="NCHW").depth.blocks == (Tap("block"),)
     with pytest.raises(AuditError, match="cannot be laid out"):

@@ -256,8 +256,8 @@ def test_names_that_are_not_utf_8_are_printable_when_measured_or_skipped(tmp_pat
     (tmp_path / "coins.png").rename(tmp_path / name)
     (tmp_path / os.fsdecode(b"\xfe.png")).touch()
     names = listing(tmp_path)
-    found = list(canvases(names, partial(load_file, tmp_path), BICUBIC, 256, processes=0))
-    assert [(name, pixels is None) for name, pixels in found] == [("\\xfe.png", True), ("\\xff.png", False)]
+    decoded = list(canvases(names, partial(load_file, tmp_path), BICUBIC, 256, processes=0))
+    assert [(name, pixels is None) for name, pixels in decoded] == [("\\xfe.png", True), ("\\xff.png", False)]
 
 
 def test_a_decompression_bomb_is_undecodable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -277,10 +277,10 @@ def test_an_absurd_aspect_ratio_is_undecodable_and_costs_no_memory(tmp_path: Pat
 @pytest.mark.parametrize("processes", [0, 1, 2])
 def test_canvases_come_in_order_with_none_for_the_undecodable(odd_photographs: Path, processes: int) -> None:
     names = listing(odd_photographs) * 2
-    found = list(canvases(names, partial(load_file, odd_photographs), BICUBIC, 256, processes=processes))
-    assert [name for name, _ in found] == names
-    assert {name for name, pixels in found if pixels is None} == {"truncated.jpg", "text.jpeg"}
-    for name, pixels in found:
+    decoded = list(canvases(names, partial(load_file, odd_photographs), BICUBIC, 256, processes=processes))
+    assert [name for name, _ in decoded] == names
+    assert {name for name, pixels in decoded if pixels is None} == {"truncated.jpg", "text.jpeg"}
+    for name, pixels in decoded:
         if pixels is not None:
             np.testing.assert_array_equal(pixels, decoded(odd_photographs, name))
 

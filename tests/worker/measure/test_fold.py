@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from worker import zoo
 from worker.measure.fold import Trace
-from worker.measure.forward import Subject, representations
+from worker.measure.forward import Subject, find_representations
 
 
 def trained(module: nn.Module) -> nn.Module:
@@ -50,10 +50,10 @@ def test_every_batch_norm_of_the_families_folds_and_changes_nothing(name: str) -
     after: list[Tensor] = []
     with torch.inference_mode():
         with Trace() as trace:
-            representations(subject, model.preprocessing.input_size)
-        subject.forward(view, lambda _index, found: before.append(found.clone()))
+            find_representations(subject, model.preprocessing.input_size)
+        subject.forward(view, lambda _index, maps: before.append(maps.clone()))
         assert trace.fold(subject.module) == norms
-        subject.forward(view, lambda _index, found: after.append(found.clone()))
+        subject.forward(view, lambda _index, maps: after.append(maps.clone()))
     for mine, theirs in zip(after, before, strict=True):
         assert torch.dist(mine, theirs) < 1e-4 * theirs.std() * theirs.numel() ** 0.5
 

@@ -37,19 +37,19 @@ def sizes_of(sums: Sums) -> list[int]:
 def test_a_deviation_is_the_score_without_that_group_less_the_score(similarity: str, offset: float) -> None:
     a, b = images(80, offset=offset)
     sums = summed(a, b, 10, similarity)
-    found = sums.score(similarity)
-    assert found.deviations is not None
+    equivariance = sums.score(similarity)
+    assert equivariance.deviations is not None
     whole = score(Moments.of(centre(a), centre(b)), similarity)
-    assert found.channel == pytest.approx(whole.channel, abs=1e-6)
+    assert equivariance.channel == pytest.approx(whole.channel, abs=1e-6)
     for group in range(8):
         rest = torch.ones(80, dtype=torch.bool)
         rest[10 * group : 10 * group + 10] = False
         without = score(Moments.of(centre(a[rest]), centre(b[rest])), similarity)
-        assert found.deviations[0][group] == pytest.approx(without.channel - whole.channel, abs=2e-6)
+        assert equivariance.deviations[0][group] == pytest.approx(without.channel - whole.channel, abs=2e-6)
         if group < 2:
-            assert np.isnan(found.deviations[1][group])
+            assert np.isnan(equivariance.deviations[1][group])
         else:
-            assert found.deviations[1][group] == pytest.approx(without.layer - whole.layer, abs=2e-6)
+            assert equivariance.deviations[1][group] == pytest.approx(without.layer - whole.layer, abs=2e-6)
 
 
 @settings(deadline=None, max_examples=30)
@@ -66,10 +66,10 @@ def test_groups_stay_few_hold_every_image_and_merge_without_loss(pieces: int, se
     for index, size in enumerate(sizes):
         chosen = slice(first, first + size)
         alone = Moments.of(centre(a[chosen]), centre(b[chosen]))
-        for partners, found in zip(sums.groups.partners[:, index].long(), sums.groups.cross[:, index], strict=True):
+        for partners, cross in zip(sums.groups.partners[:, index].long(), sums.groups.cross[:, index], strict=True):
             if (partners >= 0).all():
                 torch.testing.assert_close(
-                    found, alone.cross.T.gather(0, partners[None])[0].float(), rtol=1e-4, atol=1e-4
+                    cross, alone.cross.T.gather(0, partners[None])[0].float(), rtol=1e-4, atol=1e-4
                 )
         first += size
     # All but the first quarter know partners, or the layer score would have no interval.

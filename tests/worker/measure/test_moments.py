@@ -36,12 +36,12 @@ def assert_same(x: Moments, y: Moments, tolerance: float = 1e-5) -> None:
 @pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
 def test_one_batch_is_what_numpy_computes_in_float64(offset: float) -> None:
     a, b = observations(0, 5000, 7, offset)
-    found = moments(a, b)
+    streamed = moments(a, b)
     wide_a, wide_b = a.double().numpy(), b.double().numpy()
     both = np.cov(wide_a, wide_b, rowvar=False, bias=True) * len(wide_a)
-    np.testing.assert_allclose(found.cross.numpy(), both[:7, 7:], atol=1e-5 * np.diag(both).max())
-    np.testing.assert_allclose(found.a.mean.numpy(), wide_a.mean(0), atol=1e-6 * (1 + abs(offset)))
-    np.testing.assert_allclose(found.b.square.numpy(), np.diag(both)[7:], rtol=1e-5)
+    np.testing.assert_allclose(streamed.cross.numpy(), both[:7, 7:], atol=1e-5 * np.diag(both).max())
+    np.testing.assert_allclose(streamed.a.mean.numpy(), wide_a.mean(0), atol=1e-6 * (1 + abs(offset)))
+    np.testing.assert_allclose(streamed.b.square.numpy(), np.diag(both)[7:], rtol=1e-5)
 
 
 def test_a_mean_ten_thousand_times_the_deviation_costs_nothing() -> None:
@@ -50,29 +50,29 @@ def test_a_mean_ten_thousand_times_the_deviation_costs_nothing() -> None:
     a = torch.tensor(common + rng.normal(size=20_000) + 1e4, dtype=torch.float32)[:, None]
     b = torch.tensor(common + rng.normal(size=20_000) - 1e4, dtype=torch.float32)[:, None]
     halves = moments(a[:7000], b[:7000]) + moments(a[7000:], b[7000:])
-    found = float(halves.cross / (halves.a.square * halves.b.square).sqrt())
+    correlation = float(halves.cross / (halves.a.square * halves.b.square).sqrt())
     expected = np.corrcoef(a.double().numpy()[:, 0], b.double().numpy()[:, 0])[0, 1]
-    assert found == pytest.approx(expected, abs=1e-6)
+    assert correlation == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_same_of_many_channels() -> None:
+def test_a_large_mean_costs_many_channels_nothing_either() -> None:
     rng = np.random.default_rng(2)
     common = rng.normal(size=(20_000, 20))
     offsets = 10.0 ** rng.uniform(-2, 4, size=20)
     a = torch.tensor(common + rng.normal(size=common.shape) + offsets, dtype=torch.float32)
     b = torch.tensor(common + rng.normal(size=common.shape) - offsets[::-1], dtype=torch.float32)
     merged = reduce(add, [moments(x, y) for x, y in zip(a.split(3000), b.split(3000), strict=True)])
-    found = merged.cross / torch.outer(merged.a.square, merged.b.square).sqrt()
+    correlation = merged.cross / torch.outer(merged.a.square, merged.b.square).sqrt()
     expected = np.corrcoef(a.double().numpy(), b.double().numpy(), rowvar=False)[:20, 20:]
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(correlation.numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 15, 16, 40])
 def test_products_of_many_observations_do_not_drift(channels: int) -> None:
     # In float32 alone eight channels of 32,768 observations were off by 2e-4.
     values = torch.randn(200_000, channels, generator=torch.Generator().manual_seed(0)).relu()
-    found = moments(values, values)
-    assert (found.cross.diagonal() / found.a.square - 1).abs().max() < 3e-6
+    streamed = moments(values, values)
+    assert (streamed.cross.diagonal() / streamed.a.square - 1).abs().max() < 3e-6
 
 
 @settings(deadline=None, max_examples=60)

@@ -24,17 +24,17 @@ def maps() -> tuple[np.ndarray, np.ndarray]:
 def test_correlation_is_scipys(maps) -> None:
     a, b = maps
     r = np.array([[max(0.0, pearsonr(x, y).statistic) for y in b.T] for x in a.T])
-    found = scored(a, b)
-    assert found.channel == pytest.approx(r.diagonal().mean(), abs=1e-6)
-    assert found.layer == pytest.approx(r.max(1).mean(), abs=1e-6)
+    equivariance = scored(a, b)
+    assert equivariance.channel == pytest.approx(r.diagonal().mean(), abs=1e-6)
+    assert equivariance.layer == pytest.approx(r.max(1).mean(), abs=1e-6)
 
 
 def test_cosine_is_scipys(maps) -> None:
     a, b = maps
     cosine = np.maximum(0.0, 1.0 - cdist(a.T, b.T, "cosine"))
-    found = scored(a, b, "cosine")
-    assert found.channel == pytest.approx(cosine.diagonal().mean(), abs=1e-6)
-    assert found.layer == pytest.approx(cosine.max(1).mean(), abs=1e-6)
+    equivariance = scored(a, b, "cosine")
+    assert equivariance.channel == pytest.approx(cosine.diagonal().mean(), abs=1e-6)
+    assert equivariance.layer == pytest.approx(cosine.max(1).mean(), abs=1e-6)
 
 
 def test_negative_correlation_counts_as_none(maps) -> None:
@@ -44,9 +44,9 @@ def test_negative_correlation_counts_as_none(maps) -> None:
 
 def test_permuted_channels_are_a_layer_equivariance_of_one() -> None:
     a = np.random.default_rng(1).normal(size=(5000, 8))
-    found = scored(a, np.roll(a, 1, axis=1))
-    assert found.channel < 0.05
-    assert found.layer == pytest.approx(1.0, abs=1e-6)
+    equivariance = scored(a, np.roll(a, 1, axis=1))
+    assert equivariance.channel < 0.05
+    assert equivariance.layer == pytest.approx(1.0, abs=1e-6)
 
 
 def test_a_dead_channel_is_left_out_not_counted_as_zero_or_one(maps) -> None:
@@ -61,17 +61,17 @@ def test_a_channel_dead_on_one_side_only(maps) -> None:
     a, b = maps
     b[:, 0] = 0.0
     r = np.array([[max(0.0, pearsonr(x, y).statistic) for y in b.T[1:]] for x in a.T])
-    found = scored(a, b)
-    assert found.channel == pytest.approx(np.mean([r[k, k - 1] for k in range(1, 6)]), abs=1e-6)
-    assert found.layer == pytest.approx(r[1:].max(1).mean(), abs=1e-6)
-    assert found.layer >= found.channel
+    equivariance = scored(a, b)
+    assert equivariance.channel == pytest.approx(np.mean([r[k, k - 1] for k in range(1, 6)]), abs=1e-6)
+    assert equivariance.layer == pytest.approx(r[1:].max(1).mean(), abs=1e-6)
+    assert equivariance.layer >= equivariance.channel
 
 
 @pytest.mark.parametrize("value", [0.0, 3.7, -1e6, 1e-9])
 def test_all_channels_dead_is_null_with_a_reason(value: float) -> None:
-    found = scored(np.full((50, 3), value), np.full((50, 3), value))
-    assert (found.channel, found.layer) == (None, None)
-    assert "no channel varies" in found.reason
+    equivariance = scored(np.full((50, 3), value), np.full((50, 3), value))
+    assert (equivariance.channel, equivariance.layer) == (None, None)
+    assert "no channel varies" in equivariance.reason
 
 
 def test_one_observation_cannot_be_correlated() -> None:
@@ -83,9 +83,9 @@ def test_what_is_not_finite_is_null_with_a_reason(value: float) -> None:
     a = np.random.default_rng(2).normal(size=(50, 3))
     broken = a.copy()
     broken[7, 1] = value
-    found = scored(broken, a)
-    assert found.channel is None
-    assert "not finite" in found.reason
+    equivariance = scored(broken, a)
+    assert equivariance.channel is None
+    assert "not finite" in equivariance.reason
 
 
 def test_constant_tells_a_small_deviation_from_none() -> None:

@@ -11,30 +11,30 @@ from worker.queue import model_depths
 
 
 def test_the_depth_of_a_model() -> None:
-    found = model_depths.depth_of("timm/test_vit.r160_in1k")
-    assert (found.input_size, found.blocks_reason) == (160, None)
-    assert found.blocks is not None
-    assert [block.part for block in found.blocks][-2:] == ["Pool", "Final"]
-    assert {(block.height, block.layout) for block in found.blocks[1:-2]} == {(10, "NLC")}
-    assert found.blocks[-1].channels == 1000
+    depth = model_depths.depth_of("timm/test_vit.r160_in1k")
+    assert (depth.input_size, depth.blocks_reason) == (160, None)
+    assert depth.blocks is not None
+    assert [block.part for block in depth.blocks][-2:] == ["Pool", "Final"]
+    assert {(block.height, block.layout) for block in depth.blocks[1:-2]} == {(10, "NLC")}
+    assert depth.blocks[-1].channels == 1000
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("timm/no_such_model", "neither in timm"), ("timm/naflexvit_base_patch16_gap.untrained", "no such tag")],
 )
-def test_what_has_no_depth_says_why(name: str, reason: str) -> None:
-    found = model_depths.depth_of(name)
-    assert found.blocks is None
-    assert reason in (found.blocks_reason or "")
+def test_a_model_without_a_depth_has_the_reason(name: str, reason: str) -> None:
+    depth = model_depths.depth_of(name)
+    assert depth.blocks is None
+    assert reason in (depth.blocks_reason or "")
 
 
 def test_a_model_that_is_too_large_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_depths, "_memory", lambda: 4 * 4 * 1_000_000)
-    found = model_depths.depth_of("timm/resnet18.a1_in1k")
-    assert found.blocks is None
-    assert found.parameters == 11_689_512
-    assert "too much" in (found.blocks_reason or "")
+    monkeypatch.setattr(model_depths, "_memory_bytes", lambda: 4 * 4 * 1_000_000)
+    depth = model_depths.depth_of("timm/resnet18.a1_in1k")
+    assert depth.blocks is None
+    assert depth.parameters == 11_689_512
+    assert "too much" in (depth.blocks_reason or "")
 
 
 def test_the_parameters_that_no_zoo_states_are_counted(redis) -> None:
@@ -42,21 +42,21 @@ def test_the_parameters_that_no_zoo_states_are_counted(redis) -> None:
     content = Catalogue(entries=entries, datasets={"synthetic": None}).model_dump_json()
     redis.hset(CATALOGUE_KEY, mapping={"version": "1", "json": content})
     model_depths.count_parameters(redis)
-    found = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
-    assert [one.parameters for one in found.entries] == [
+    catalogue = Catalogue.model_validate_json(redis.hget(CATALOGUE_KEY, "json"))
+    assert [one.parameters for one in catalogue.entries] == [
         11_689_512,
         model_depths.zoo.parameters("timm", "test_vit"),
     ]
-    assert found.datasets == {"synthetic": None}
+    assert catalogue.datasets == {"synthetic": None}
     assert redis.hget(CATALOGUE_KEY, "version") != b"1"
 
 
-def test_a_process_that_dies_or_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_or_hangs_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_depths, "depth_of", lambda _name: os.kill(os.getpid(), signal.SIGKILL))
     assert "died" in (model_depths._in_a_child("any").blocks_reason or "")
     monkeypatch.setattr(model_depths, "depth_of", lambda _name: signal.pause())
-    monkeypatch.setattr(model_depths, "LIMIT_S", 0.2)
+    monkeypatch.setattr(model_depths, "DEPTH_LIMIT_S", 0.2)
     assert "longer" in (model_depths._in_a_child("any").blocks_reason or "")
     monkeypatch.setattr(model_depths, "depth_of", lambda _name: ModelDepth(parameters=3, blocks=()))
-    monkeypatch.setattr(model_depths, "LIMIT_S", 20)
+    monkeypatch.setattr(model_depths, "DEPTH_LIMIT_S", 20)
     assert model_depths._in_a_child("any") == ModelDepth(parameters=3, blocks=())

@@ -51,12 +51,12 @@ def test_what_is_measured_is_the_file(tmp_path: Path, suffix: str, classes: int)
     mine = network(classes)
     save = save_file if suffix == ".safetensors" else torch.save
     save(mine.state_dict(), tmp_path / f"mine{suffix}")
-    found = load(tmp_path)
-    assert found.weights.kind == "checkpoint"
-    assert found.weights.origin == "mine"
-    assert len(found.weights.sha256) == 64
+    model = load(tmp_path)
+    assert model.weights.kind == "checkpoint"
+    assert model.weights.origin == "mine"
+    assert len(model.weights.sha256) == 64
     image = torch.randn(1, 3, 160, 160)
-    assert torch.equal(found.module(image), mine.eval()(image))
+    assert torch.equal(model.module(image), mine.eval()(image))
 
 
 def test_nothing_is_left_of_the_weights_on_which_the_depth_was_found(tmp_path: Path) -> None:
@@ -104,14 +104,14 @@ def test_the_baseline_of_a_checkpoint_has_its_classes_and_its_input_size(tmp_pat
 def test_options_beside_the_file_are_used(tmp_path: Path) -> None:
     save_file(network(name="test_vit", img_size=192).state_dict(), tmp_path / "big.safetensors")
     (tmp_path / "big.json").write_text(json.dumps({"input_size": 192, "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}))
-    found = load(tmp_path, "big", "timm/test_vit")
-    assert (found.preprocessing.input_size, found.preprocessing.mean) == (192, (0.1, 0.2, 0.3))
-    assert found.preprocessing.std == (1.0, 2.0, 3.0)
-    assert found.depth.blocks[-1].grid == (12, 12)
+    model = load(tmp_path, "big", "timm/test_vit")
+    assert (model.preprocessing.input_size, model.preprocessing.mean) == (192, (0.1, 0.2, 0.3))
+    assert model.preprocessing.std == (1.0, 2.0, 3.0)
+    assert model.depth.blocks[-1].grid == (12, 12)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "complaint"),
     [
         ('{"classes": 7}', "classes: Extra inputs"),
         ('{"mean": [0.5]}', "mean"),
@@ -119,12 +119,12 @@ def test_options_beside_the_file_are_used(tmp_path: Path) -> None:
         ("{", "Invalid JSON"),
     ],
 )
-def test_wrong_options_are_named(tmp_path: Path, text: str, told: str) -> None:
+def test_wrong_options_are_named(tmp_path: Path, text: str, complaint: str) -> None:
     save_file(network().state_dict(), tmp_path / "mine.safetensors")
     (tmp_path / "mine.json").write_text(text)
     problem = refused(tmp_path)
     assert problem.type.endswith("checkpoint-options")
-    assert told in problem.detail
+    assert complaint in problem.detail
 
 
 class Trap:
@@ -172,14 +172,14 @@ WRONG: list[tuple[Callable[[dict[str, Any]], bytes], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "slug", "told"), WRONG)
-def test_what_is_wrong_with_a_file_is_told(
-    tmp_path: Path, make: Callable[[dict[str, Any]], bytes], slug: str, told: str
+@pytest.mark.parametrize(("make", "slug", "complaint"), WRONG)
+def test_a_wrong_file_is_refused_with_what_is_wrong(
+    tmp_path: Path, make: Callable[[dict[str, Any]], bytes], slug: str, complaint: str
 ) -> None:
     (tmp_path / "mine.pth").write_bytes(make(dict(network().state_dict())))
     problem = refused(tmp_path)
     assert problem.type.endswith(f"weights-{slug}"), problem.detail
-    assert told in problem.detail
+    assert complaint in problem.detail
 
 
 Saved = dict[str, torch.Tensor]
@@ -286,7 +286,7 @@ def test_an_auxiliary_head_that_evaluation_never_runs_may_be_missing_or_have_oth
 @pytest.mark.parametrize(
     "body", [b"", b"\xff" * 100, (2**60).to_bytes(8, "little") + b"{}", b"\x02" + bytes(7) + b"{}"]
 )
-def test_broken_safetensors_are_told(tmp_path: Path, body: bytes) -> None:
+def test_broken_safetensors_are_refused(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "mine.safetensors").write_bytes(body)
     assert refused(tmp_path).type.endswith(("weights-corrupt", "weights-mismatch"))
 
@@ -301,7 +301,7 @@ def test_a_pickle_is_not_executed(tmp_path: Path, is_zip: bool) -> None:
     assert not trap.exists()
 
 
-def test_a_name_that_is_not_there_is_told_what_is(tmp_path: Path) -> None:
+def test_an_unknown_name_is_refused_with_the_names_that_exist(tmp_path: Path) -> None:
     save_file(network().state_dict(), tmp_path / "run-1.safetensors")
     assert "there are: run-1." in refused(tmp_path, "run-2").detail
     assert "ZOOAUDIT_CHECKPOINTS" in refused(None).detail
@@ -348,9 +348,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_measured(
     read = safetensors.torch.load_file
 
     def read_and_replace(path: Path) -> Any:
-        found = read(path)
+        content = read(path)
         save_file(network(8).state_dict(), file)
-        return found
+        return content
 
     monkeypatch.setattr(safetensors.torch, "load_file", read_and_replace)
     assert refused(tmp_path).type.endswith("checkpoint-replaced")
@@ -381,13 +381,13 @@ def test_a_bucket_is_as_good_as_a_folder(bucket: str, tmp_path: Path) -> None:
     }.items():
         assert httpx.put(f"{bucket}/{name}", content=content).status_code == 200
     seen: list[Progress] = []
-    found = zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://zoo/runs")
+    model = zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://zoo/runs")
     image = torch.randn(1, 3, 192, 192)
-    assert torch.equal(found.module(image), mine.eval()(image))
-    assert found.weights.sha256 == hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
-    assert found.weights.version == version("mine", "s3://zoo/runs")
+    assert torch.equal(model.module(image), mine.eval()(image))
+    assert model.weights.sha256 == hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    assert model.weights.version == version("mine", "s3://zoo/runs")
     obstore.put(from_url("s3://zoo/runs", client_options={"allow_http": True}), "mine.json", b'{"input_size": 160}')
-    assert found.weights.version != version("mine", "s3://zoo/runs")
+    assert model.weights.version != version("mine", "s3://zoo/runs")
     size = (tmp_path / "mine.safetensors").stat().st_size + len('{"input_size": 192}')
     assert [step.total for step in seen if step.done == size] == [size]
     with pytest.raises(AuditError, match="there are: mine, other"):

@@ -224,16 +224,16 @@ def test_preprocessing_is_the_zoos_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "complaint"),
     [
         ({"input_size": (3, 224, 192)}, "a non-square input, 224 x 192 pixels"),
         ({"input_size": (1, 32, 32)}, "RGB images have 3"),
         ({"crop_mode": "border"}, "the crop mode border"),
     ],
 )
-def test_preprocessing_that_no_canvas_can_be_made_of_is_refused(change: dict[str, object], told: str) -> None:
+def test_preprocessing_that_no_canvas_can_be_made_of_is_refused(change: dict[str, object], complaint: str) -> None:
     config = {"input_size": (3, 224, 224), "crop_pct": 0.875, "crop_mode": "center", "interpolation": "bicubic"}
-    with pytest.raises(AuditError, match=told):
+    with pytest.raises(AuditError, match=complaint):
         timm_zoo.preprocessing_of(config | {"mean": (0.5,) * 3, "std": (0.5,) * 3} | change)
 
 

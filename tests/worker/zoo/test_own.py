@@ -1,4 +1,4 @@
-"""Modules of the user's own: their blocks said or found, and audited without a service."""
+"""Modules of the user's own: with blocks named or inferred, and audited without a service."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from worker.zoo.own import from_module, load_factory
 SMALL = {"dataset": "synthetic", "num_images": 4, "translations_px": [4], "rotations_deg": [90]}
 
 
-def found(module: nn.Module, input_size: int = 64) -> list[str]:
+def block_names(module: nn.Module, input_size: int = 64) -> list[str]:
     return [tap.name for tap in from_module(module, "own", input_size).depth.blocks]
 
 
@@ -31,8 +31,8 @@ def plain() -> nn.Sequential:
 
 
 def test_blocks_are_found_as_a_reader_of_the_code_would() -> None:
-    assert found(plain()) == ["2", "4", "7"]
-    resnet = found(torchvision.models.resnet18())
+    assert block_names(plain()) == ["2", "4", "7"]
+    resnet = block_names(torchvision.models.resnet18())
     assert resnet == ["relu", *(f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1))]
 
 
@@ -68,7 +68,7 @@ class Idle(Twice):
 
 
 @pytest.mark.parametrize(
-    ("make", "how", "told"),
+    ("make", "how", "complaint"),
     [
         (plain, {"blocks": ["2", "nine"]}, "no part nine"),
         (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), {}, "say which modules they are"),
@@ -79,8 +79,8 @@ class Idle(Twice):
         (lambda: nn.Linear(7, 2), {}, "does not run"),
     ],
 )
-def test_what_cannot_be_audited_says_what_to_do(make, how, told) -> None:
-    with pytest.raises(AuditError, match=told):
+def test_a_module_that_cannot_be_audited_is_refused_with_what_to_do(make, how, complaint) -> None:
+    with pytest.raises(AuditError, match=complaint):
         from_module(make(), "own", 32, **how)
 
 
@@ -137,13 +137,13 @@ def test_the_command_line_audits_a_module_of_the_current_folder(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "complaint"),
     [("mynet:absent", "mynet"), ("nowhere:small", "nowhere"), ("mynet:nothing", "gives no torch module, but 'int'")],
 )
-def test_a_factory_that_is_none_is_named(tmp_path: Path, where: str, told: str) -> None:
+def test_a_function_that_does_not_exist_is_named(tmp_path: Path, where: str, complaint: str) -> None:
     done = command(tmp_path, "--module", where)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert complaint in done.stderr
     assert "Traceback" not in done.stderr
 
 
