@@ -277,10 +277,10 @@ def test_an_absurd_aspect_ratio_is_undecodable_and_costs_no_memory(tmp_path: Pat
 @pytest.mark.parametrize("processes", [0, 1, 2])
 def test_canvases_come_in_order_with_none_for_the_undecodable(odd_photographs: Path, processes: int) -> None:
     names = listing(odd_photographs) * 2
-    decoded = list(canvases(names, partial(load_file, odd_photographs), BICUBIC, 256, processes=processes))
-    assert [name for name, _ in decoded] == names
-    assert {name for name, pixels in decoded if pixels is None} == {"truncated.jpg", "text.jpeg"}
-    for name, pixels in decoded:
+    pairs = list(canvases(names, partial(load_file, odd_photographs), BICUBIC, 256, processes=processes))
+    assert [name for name, _ in pairs] == names
+    assert {name for name, pixels in pairs if pixels is None} == {"truncated.jpg", "text.jpeg"}
+    for name, pixels in pairs:
         if pixels is not None:
             np.testing.assert_array_equal(pixels, decoded(odd_photographs, name))
 
