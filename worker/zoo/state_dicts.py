@@ -1,6 +1,6 @@
 """Finds a model's state dict in what a training script has saved."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ CONTAINERS = (
 )
 """The keys under which training scripts store weights beside other things; the first that a file has is taken, so
 averaged weights come before raw ones."""
-PREFIXES = ("module.", "_orig_mod.", "model.", "timm_model.")
+WRAPPERS = ("module.", "_orig_mod.")
+"""What data parallelism and torch.compile put before names. Part of a model may be wrapped, as timm's loader allows."""
+PREFIXES = (*WRAPPERS, "model.", "timm_model.")
 """What wrappers put before all names: data parallelism, torch.compile, Lightning, Hugging Face's wrapper of timm."""
 COUNTERS = ("n_averaged",)
 """Tensors that torch's AveragedModel adds to those of the model."""
@@ -22,7 +24,7 @@ COUNTERS = ("n_averaged",)
 class StateDict:
     """The ``tensors`` of a model by their names in it, and how they were found.
 
-    ``container`` is the key of the file that held them, ``prefix`` what was stripped from all their names, ``left_out``
+    ``container`` is the key of the file that held them, ``prefix`` what was stripped from their names, ``left_out``
     the names of tensors of the file that are not the model's.
     """
 
@@ -65,9 +67,18 @@ def _has_tensors(value: object) -> bool:
 
 
 def _without_prefix(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Strip the prefixes that all names share, one after the other, in whatever order they are."""
+    """Strip prefixes one after the other, in whatever order they are: those that all names share, and WRAPPERS from
+    those names that have them."""
     stripped = ""
-    while prefix := next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in tensors)), None):
-        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    while prefix := next((prefix for prefix in PREFIXES if _is_prefix(prefix, tensors)), None):
+        renamed = {key.removeprefix(prefix): value for key, value in tensors.items()}
+        if len(renamed) < len(tensors):
+            raise ValueError(f"some names stand in it twice, with and without {prefix!r}")
+        tensors = renamed
         stripped += prefix
     return dict(tensors), stripped
+
+
+def _is_prefix(prefix: str, names: Iterable[str]) -> bool:
+    have_it = [name.startswith(prefix) for name in names]
+    return any(have_it) if prefix in WRAPPERS else all(have_it)

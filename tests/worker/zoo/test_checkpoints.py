@@ -164,6 +164,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], bytes], str, str]] = [
     (lambda state: pth(state | {"bn1.weight": torch.zeros(3)}), "mismatch", "bn1.weight is (3,) instead of ("),
     (lambda _: pth({"epoch": 3, "optimizer": {}}), "mismatch", "epoch, optimizer are no tensors"),
     (lambda _: pth([1, 2]), "mismatch", "no dictionary of tensors"),
+    (lambda state: pth({**state, "module.fc.bias": state["fc.bias"]}), "mismatch", "twice, with and without 'module.'"),
     (lambda state: pth(state)[:-2000], "corrupt", "cannot be read"),
     (lambda state: pth(state)[: len(pth(state)) // 2], "corrupt", "cannot be read"),
     (lambda _: b"", "corrupt", "cannot be read"),
@@ -193,6 +194,10 @@ AS_TRAINING_SCRIPTS_SAVE: dict[str, tuple[Callable[[Saved], Any], dict[str, Any]
     "plain": (lambda state: state, {}),
     "compiled, then data-parallel": (lambda state: under("module._orig_mod.", state), {"prefix": "module._orig_mod."}),
     "data-parallel, then compiled": (lambda state: under("_orig_mod.module.", state), {"prefix": "_orig_mod.module."}),
+    "partly data-parallel": (
+        lambda state: {key if key.startswith("fc") else f"module.{key}": value for key, value in state.items()},
+        {"prefix": "module."},
+    ),
     "Hugging Face": (lambda state: under("timm_model.", state), {"prefix": "timm_model."}),
     "Lightning": (
         lambda state: {"state_dict": under("model.", state), "epoch": 1, "callbacks": {}, "optimizer_states": []},

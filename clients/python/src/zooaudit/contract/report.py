@@ -102,7 +102,7 @@ class Weights(Contract):
         str | None, Field(description="The key of a checkpoint's file under which the weights were.")
     ] = Field(default=None, exclude_if=omit_none)
     prefix: Annotated[
-        str | None, Field(description="What all names of a checkpoint's tensors began with; it was stripped.")
+        str | None, Field(description="What the names of a checkpoint's tensors began with; it was stripped.")
     ] = Field(default=None, exclude_if=omit_none)
     left_out: Annotated[
         tuple[str, ...] | None,
