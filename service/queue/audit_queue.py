@@ -20,6 +20,7 @@ from zooaudit.contract import (
     INDEX_KEY,
     JOB,
     QUEUE,
+    TROUBLES_KEY,
     Audit,
     AuditRequest,
     Catalogue,
@@ -209,6 +210,10 @@ class AuditQueue:
             workers = sum(bool(heartbeat) and not death for heartbeat, death in pipe.execute())
         running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
         return QueueLoad(workers, self._redis.llen(self._queue.key), running)
+
+    def troubles(self) -> list[str]:
+        """Return what workers cannot do now, one sentence each (see ``contract.TROUBLES_KEY``)."""
+        return [sentence.decode() for sentence in self._redis.zrangebyscore(TROUBLES_KEY, time.time(), "+inf")]
 
     def _cancel_requested(self, identifier: str) -> bool:
         return (self._redis.hget(state_key(identifier), "outcome") or b"").startswith(b"canceled")

@@ -17,15 +17,20 @@ router = APIRouter()
 @router.get("/health", summary="Redis, workers, queue", responses={200: {"model": Health, "description": "Always"}})
 def health(queue: QueueDep) -> Response:
     """Answers 200 even when the service is degraded: read `status`."""
-    load, catalogue, redis = QueueLoad(workers=0, queued=0, running=0), None, True
+    load, catalogue, redis, reasons = QueueLoad(workers=0, queued=0, running=0), None, True, []
     try:
         load, catalogue = queue.load(), queue.catalogue()
+        if not load.workers:
+            reasons.append("No worker is running: audits wait until one is started.")
+        reasons += queue.troubles()
     except RedisError:
         redis = False
-    status: Literal["ok", "degraded"] = "ok" if redis and load.workers else "degraded"
+        reasons.append("Redis does not answer.")
+    status: Literal["ok", "degraded"] = "degraded" if reasons else "ok"
     return json_response(
         Health(
             status=status,
+            reasons=tuple(reasons),
             version=__version__,
             redis=redis,
             workers=load.workers,

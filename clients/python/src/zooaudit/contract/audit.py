@@ -83,9 +83,13 @@ class AuditList(Contract):
 
 
 class Health(Contract):
-    """The state of the service: ``ok`` when Redis answers and at least one worker is alive."""
+    """The state of the service: ``ok`` when audits can be accepted, measured and stored now, else ``degraded``.
+
+    ``reasons`` says in sentences what is missing; it is empty when the status is ``ok``.
+    """
 
     status: Literal["ok", "degraded"]
+    reasons: tuple[str, ...] = ()
     version: str
     redis: bool
     workers: int

@@ -21,6 +21,9 @@ WANTED_DEPTHS_KEY = "zooaudit:depths:wanted"
 """Redis sorted set: the full names whose depth somebody asked for, each with the time of asking in seconds."""
 WANTED_VERSIONS_KEY = "zooaudit:versions:wanted"
 """Redis list: the checkpoints whose version the service asks for, as ``TOKEN NAME``."""
+TROUBLES_KEY = "zooaudit:troubles"
+"""Redis sorted set: sentences about what a worker cannot do now, each with the time in seconds at which it lapses unless
+the worker renews it. The service's health shows them."""
 INDEX_KEY = "zooaudit:audits"
 """Redis sorted set: the ids of all audits, each with the time of its acceptance in seconds."""
 
