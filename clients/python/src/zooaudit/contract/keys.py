@@ -22,8 +22,8 @@ WANTED_DEPTHS_KEY = "zooaudit:depths:wanted"
 WANTED_VERSIONS_KEY = "zooaudit:versions:wanted"
 """Redis list: the checkpoints whose version the service asks for, as ``TOKEN NAME``."""
 TROUBLES_KEY = "zooaudit:troubles"
-"""Redis sorted set: sentences about what a worker cannot do now, for the service's health. The score of each is the time
-in seconds at which it lapses, unless the worker renews it."""
+"""Redis sorted set: sentences about what a worker cannot do now, for the service's health. The score of each sentence
+is the time in seconds at which it lapses, unless the worker renews it."""
 INDEX_KEY = "zooaudit:audits"
 """Redis sorted set: the ids of all audits, each with the time of its acceptance in seconds."""
 
