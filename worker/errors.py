@@ -1,4 +1,4 @@
-"""The one error that ends an audit when somebody can do something about it."""
+"""The errors that end an audit when somebody can do something about it."""
 
 from typing import Any
 
@@ -14,3 +14,7 @@ class AuditError(Exception):
     def __init__(self, slug: str, detail: str, **extensions: Any) -> None:
         super().__init__(detail)
         self.problem = problem(slug, detail, **extensions)
+
+
+class ProcessDied(AuditError):
+    """A process on which the audit depends was killed. The same audit may succeed when it is tried again."""

@@ -1,17 +1,32 @@
-"""The state of a running audit in Redis: its progress, its error, and whether it was canceled."""
+"""The state of a running audit in Redis: its progress, its error, whether it was canceled, and a report kept for later.
+
+All of it is written in the name of an :class:`Attempt`, so every function raises Superseded once another one counts.
+"""
 
 import time
 from contextlib import suppress
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from zooaudit.contract import INDEX_KEY, Problem, Progress, state_key
+from zooaudit.contract import TROUBLES_KEY, Problem, Progress, kept_report_key, state_key
+
+from worker.queue.attempt import Attempt, State, Superseded
 
 PROGRESS_EVERY_S = 0.3
+KEEP_REPORT = timedelta(days=30)
+
+# One command, because this connection does not repeat anything: a transaction would repeat itself while Redis is away.
+WRITE_PROGRESS = """
+local attempt = redis.call('HGET', KEYS[1], 'attempt')
+if attempt and attempt ~= ARGV[1] then return 'superseded' end
+redis.call('HSET', KEYS[1], 'progress', ARGV[2])
+return redis.call('HGET', KEYS[1], 'outcome')
+"""
 
 
 class Canceled(Exception):
@@ -21,14 +36,13 @@ class Canceled(Exception):
 class AuditState:
     """The hash that stands in Redis beside an audit's job (see ``contract.state_key``), as the job reads and writes it.
 
-    Progress has a connection of its own, which does not wait: measuring goes on while Redis is away.
+    Progress has a connection of its own, which does not wait: measuring goes on while Redis is away or refuses.
     """
 
-    def __init__(self, identifier: str, accepted_at: datetime, connection: Redis, redis_url: str) -> None:
-        self._id = identifier
-        self._key = state_key(identifier)
-        self._accepted_at_s = accepted_at.timestamp()
-        self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
+    def __init__(self, attempt: Attempt, redis_url: str) -> None:
+        self._attempt = attempt
+        self._id = attempt.job.id
+        self._key = state_key(self._id)
         self._hasty_redis: Any = Redis.from_url(
             redis_url, socket_timeout=1, socket_connect_timeout=1, retry=Retry(ExponentialBackoff(), 0)
         )
@@ -38,14 +52,15 @@ class AuditState:
     def begin(self) -> bool:
         """Begin the audit. Raises Canceled when it was canceled before it started.
 
-        Returns True when an earlier process may have stored the report already.
+        Returns True when an earlier attempt may have stored or kept the report already.
         """
-        outcome, deaths = self._redis.hmget(self._key, "outcome", "deaths")
-        self._raise_if_canceled(outcome)
-        if outcome == b"storing":
-            self._redis.hdel(self._key, "outcome")
-        self._put_into_index()
-        return outcome is not None or deaths is not None
+
+        def write(pipe: Pipeline, state: State) -> None:
+            _raise_if_canceled(state.get(b"outcome"))
+            pipe.hdel(self._key, "outcome")
+
+        state = self._attempt.change(write)
+        return b"outcome" in state or b"deaths" in state
 
     def write_progress(self, progress: Progress, force: bool = False) -> None:
         """Write how far the audit is, at most every PROGRESS_EVERY_S within a phase unless ``force`` is set.
@@ -56,25 +71,48 @@ class AuditState:
         if not force and progress.phase == self._phase and now_s < self._next_write_s:
             return
         self._phase, self._next_write_s = progress.phase, now_s + PROGRESS_EVERY_S
+        outcome = None
         with suppress(RedisError):
-            pipe = self._hasty_redis.pipeline(transaction=False)
-            pipe.hset(self._key, "progress", progress.model_dump_json())
-            pipe.hget(self._key, "outcome")
-            self._raise_if_canceled(pipe.execute()[1])
+            outcome = self._hasty_redis.eval(
+                WRITE_PROGRESS, 1, self._key, self._attempt.token, progress.model_dump_json()
+            )
+        if outcome == b"superseded":
+            raise Superseded(self._id)
+        _raise_if_canceled(outcome)
 
     def begin_storing(self) -> None:
         """Make it too late to cancel the audit. Raises Canceled when the cancel came first."""
-        if not self._redis.hsetnx(self._key, "outcome", "storing"):
-            self._raise_if_canceled(self._redis.hget(self._key, "outcome"))
-        self._put_into_index()
+
+        def write(pipe: Pipeline, state: State) -> None:
+            _raise_if_canceled(state.get(b"outcome"))
+            pipe.hset(self._key, "outcome", "storing")
+
+        self._attempt.change(write)
+
+    def keep_report(self, report: bytes, trouble: str, for_s: float) -> None:
+        """Keep in Redis a report that could not be stored, let the audit be canceled again, and tell the service's
+        health of the ``trouble`` for ``for_s`` seconds."""
+
+        def write(pipe: Pipeline, _state: State) -> None:
+            pipe.hdel(self._key, "outcome")
+            pipe.zadd(TROUBLES_KEY, {trouble: time.time() + for_s})
+            pipe.set(kept_report_key(self._id), report, ex=KEEP_REPORT)
+
+        self._attempt.change(write)
+
+    def kept_report(self) -> bytes | None:
+        """Return the report that an earlier attempt has kept; None when there is none."""
+        redis: Any = self._attempt.job.connection
+        report: bytes | None = redis.get(kept_report_key(self._id))
+        return report
+
+    def drop_kept_report(self) -> None:
+        self._attempt.change(lambda pipe, _state: pipe.delete(kept_report_key(self._id)))
 
     def write_error(self, error: Problem) -> None:
-        self._redis.hset(self._key, "error", error.model_dump_json())
+        self._attempt.change(lambda pipe, _state: pipe.hset(self._key, "error", error.model_dump_json()))
 
-    def _put_into_index(self) -> None:
-        """List the audit again in case Redis has been emptied since it was accepted."""
-        self._redis.zadd(INDEX_KEY, {self._id: self._accepted_at_s}, nx=True)
 
-    def _raise_if_canceled(self, outcome: bytes | None) -> None:
-        if (outcome or b"").startswith(b"canceled"):
-            raise Canceled
+def _raise_if_canceled(outcome: bytes | None) -> None:
+    if (outcome or b"").startswith(b"canceled"):
+        raise Canceled

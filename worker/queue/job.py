@@ -1,25 +1,34 @@
 """The job: measure one audit and store its report, in the process that the worker forks for it."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-import obstore
-from rq import get_current_job
 from rq.timeouts import JobTimeoutException
-from zooaudit.contract import JOB, AuditRequest, Problem, Progress, Report, audit_id, problem, report_key
+from zooaudit.contract import JOB, AuditRequest, Problem, Progress, Report, audit_id, problem
 
-from worker.errors import AuditError
-from worker.queue.audit_state import AuditState, Canceled
-from worker.queue.report_store import open_store, stored_report
+from worker.errors import AuditError, ProcessDied
+from worker.queue.attempt import Attempt, Superseded
+from worker.queue.audit_state import KEEP_REPORT, AuditState, Canceled
+from worker.queue.report_store import ReportStore, StoreUnavailable
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
 
 RunAudit = Callable[[AuditRequest, Callable[[Progress], None]], Report]
 """Measures one audit, and calls its second argument with the progress."""
+
+DECODING_DIED = 86
+"""The exit status of a job's process whose own process, one that decodes images, died: it counts as dead, too."""
+INSIST_FOR_S = 10.0
+"""How long a job waits for the report store before it measures anything."""
+RETRY_STORE_EVERY_S = 30.0
+"""The longest pause between two tries to store a finished report."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,55 +37,109 @@ class JobContext:
 
     settings: WorkerSettings
     run_audit: RunAudit
+    attempt: Attempt
 
 
 _context: JobContext | None = None
 
 
-def set_context(settings: WorkerSettings, run_audit: RunAudit) -> None:
-    """Set the context of all jobs. Call it before the worker forks: each job runs in a fork of this process."""
+def set_context(context: JobContext) -> None:
+    """Set the context of the next job. Call it before the worker forks: each job runs in a fork of this process."""
     global _context
-    _context = JobContext(settings, run_audit)
+    _context = context
 
 
 def audit(request_json: Mapping[str, Any]) -> None:
     """Measure one audit and store its report. Any exception ends the audit: only a death of the process is retried."""
-    job = get_current_job()
-    assert job is not None
     assert _context is not None
-    state = AuditState(job.id, job.created_at, job.connection, _context.settings.redis_url.get_secret_value())
+    job, settings = _context.attempt.job, _context.settings
+    state = AuditState(_context.attempt, settings.redis_url.get_secret_value())
     started_s = time.monotonic()
     try:
         request = AuditRequest.model_validate(request_json)
         log.info("%s: %s, begun", job.id, request.model)
-        _measure_and_store(job.id, request, _context, state)
+        _measure_and_store(request, _context, state)
         log.info("%s: %s, succeeded after %.1f s", job.id, request.model, time.monotonic() - started_s)
+    except Superseded:
+        log.warning("%s: another worker has taken this audit over; nothing of this attempt is kept", job.id)
+        raise
     except Canceled:
         log.info("%s: canceled", job.id)
         job.retries_left = 0
         raise
+    except ProcessDied as error:
+        log.warning("%s: %s", job.id, error)
+        os._exit(DECODING_DIED)
     except (Exception, SystemExit) as error:
-        failure = _problem_of(error, _context.settings)
+        failure = _problem_of(error, settings)
         log.warning("%s: failed: %s", job.id, failure.detail)
         state.write_error(failure)
         job.retries_left = 0
         raise
 
 
-def _measure_and_store(identifier: str, request: AuditRequest, context: JobContext, state: AuditState) -> None:
+def _measure_and_store(request: AuditRequest, context: JobContext, state: AuditState) -> None:
+    identifier = context.attempt.job.id
     if audit_id(request) != identifier:
         raise RuntimeError("the service and this worker are of different versions: they measure by another protocol")
-    store = open_store(context.settings.store)
-    # An earlier process may have died after it stored the report and before it could say so.
-    report = stored_report(store, identifier) if state.begin() else None
+    store = ReportStore(context.settings.store)
+    may_be_stored = state.begin()
+    report = _earlier_report(identifier, store, state, may_be_stored)
     if report is None:
+        _insist(store.probe)
         report = context.run_audit(request, state.write_progress)
         if report.id != identifier:
             raise RuntimeError(f"the report of {identifier} calls itself {report.id}")
-        state.begin_storing()
-        obstore.put(store, report_key(identifier), report.model_dump_json().encode())
+    _store(report, store, state)
     images = report.timing.forward_images
     state.write_progress(Progress(phase="done", done=images, total=images), force=True)
+
+
+def _earlier_report(identifier: str, store: ReportStore, state: AuditState, may_be_stored: bool) -> Report | None:
+    """Find the report that an earlier attempt has measured: kept while it could not be stored, or stored in time."""
+    if kept := state.kept_report():
+        return Report.model_validate_json(kept)
+    return _insist(lambda: store.read(identifier)) if may_be_stored else None
+
+
+def _insist(access: Callable[[], T]) -> T:
+    """Access the report store, repeatedly for some seconds if it is unavailable, before any work depends on it."""
+    deadline_s = time.monotonic() + INSIST_FOR_S
+    while True:
+        try:
+            return access()
+        except StoreUnavailable:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(1)
+
+
+def _store(report: Report, store: ReportStore, state: AuditState) -> None:
+    """Store the report. While the store is unavailable, keep it and try again for as long as the job may take."""
+    content = report.model_dump_json().encode()
+    images = report.timing.forward_images
+    pause_s = 1.0
+    trouble = "it does not answer"
+    try:
+        while True:
+            state.begin_storing()
+            try:
+                store.create(report.id, content)
+                break
+            except StoreUnavailable as error:
+                trouble = str(error)
+            log.warning("%s: its report cannot be stored (%s); it is kept, and tried again", report.id, trouble)
+            state.keep_report(content, f"A worker cannot write the report store: {trouble}.", for_s=2 * pause_s + 5)
+            state.write_progress(Progress(phase="storing", done=images, total=images), force=True)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_STORE_EVERY_S)
+    except JobTimeoutException:
+        detail = (
+            f"The report is measured but cannot be stored: {trouble}. It is kept for {KEEP_REPORT.days} days: "
+            "ask for the audit again, and it is stored without being measured again."
+        )
+        raise AuditError("store-unavailable", detail) from None
+    state.drop_kept_report()
 
 
 def _problem_of(error: BaseException, settings: WorkerSettings) -> Problem:
@@ -86,6 +149,9 @@ def _problem_of(error: BaseException, settings: WorkerSettings) -> Problem:
     if isinstance(error, JobTimeoutException):
         detail = f"The audit took longer than ZOOAUDIT_JOB_TIMEOUT_S, {settings.job_timeout_s} s."
         return problem("timed-out", detail)
+    if isinstance(error, StoreUnavailable):
+        detail = f"The report store cannot be used: {error}. Nothing was measured; ask for the audit again later."
+        return problem("store-unavailable", detail)
     return problem("internal-error", f"{type(error).__name__}: {error}"[:2000])
 
 

@@ -5,12 +5,18 @@ An accepted audit must succeed, fail or be canceled, whatever dies on the way:
     What happens                                     Why the audit ends all the same
     -----------------------------------------------  ---------------------------------------------------------------
     The worker dies after it took the job from the   Another worker's _put_back_lost_jobs() puts the job back into
-    queue and before it started it.                  the queue.
+    queue and before it claimed it.                  the queue.
     The process that runs the job dies.              RQ puts the job back into the queue. After ATTEMPTS deaths (see
                                                      service/queue/audit_queue.py) the audit fails.
     The whole worker dies, or its machine.           Its heartbeats end, and _put_back_lost_jobs() of another worker
                                                      puts the job back, or fails it after ATTEMPTS deaths.
-    Redis dies.                                      The worker waits for Redis without limit. Measuring goes on.
+    The worker is frozen or cut off from Redis, and  Its attempt no longer counts (see Attempt), so whatever it
+    goes on after another has taken its audit over.  writes about the audit is dropped.
+    Redis dies, or answers but refuses commands.     The worker waits for Redis without limit (see Patience).
+                                                     Measuring goes on, and nobody counts as dead because of it.
+    Redis is emptied.                                The running attempt writes itself down again; the service adds
+                                                     the audits that wait (see service/recovery.py).
+    The report store cannot be written.              The job keeps the report and tries again (see job.py).
     The audit is canceled, but the message to stop   The job looks for a cancel at each AuditState.write_progress(),
     it is lost.                                      and the worker at each maintain_heartbeats().
     The audit is canceled, and then put back into    AuditState.begin() ends the job as soon as it starts.
@@ -30,13 +36,12 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
-from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import LockError, RedisError
-from redis.retry import Retry
+from redis.exceptions import RedisError
 from rq import Queue, Worker, worker_registration
-from rq.job import Job
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
 from rq.utils import now
+from rq.worker import WorkerStatus
 from zooaudit.contract import (
     CATALOGUE_KEY,
     FORMER_JOBS,
@@ -44,16 +49,22 @@ from zooaudit.contract import (
     QUEUE,
     Catalogue,
     problem,
+    refusal,
     state_key,
 )
 
 from worker.errors import AuditError
 from worker.processes import die_with_parent
+from worker.queue.attempt import Attempt, State, Superseded
 from worker.queue.audit_state import Canceled
-from worker.queue.job import REFUSING_JOB, RunAudit, set_context
+from worker.queue.job import DECODING_DIED, REFUSING_JOB, JobContext, RunAudit, set_context
+from worker.queue.patience import Patience, connect
+from worker.queue.report_store import StoreUnavailable
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
+
+KEEP_ALWAYS = -1
 
 # Atomic, because a worker that starts the job at the same moment also moves it.
 PUT_BACK = """
@@ -66,32 +77,16 @@ return 1
 
 def work(settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit) -> bool:
     """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise."""
-    set_context(settings, run_audit)
-    connection = _connect(settings.redis_url.get_secret_value())
-    worker = AuditWorker(connection, settings, catalogue)
-    publish(catalogue, connection)
+    worker = AuditWorker(settings, catalogue, run_audit)
+    worker.publish_catalogue()
     try:
         worker.work(logging_level="ERROR")
     except RedisError as error:
         # Stopped while Redis was away: the worker cannot sign off, and need not.
         if not worker.told_to_stop:
             raise
-        log.warning("stopped without Redis: %s", error)
+        log.warning("stopped without Redis: %s", refusal(error) or error)
     return worker.told_to_stop
-
-
-def _connect(url: str) -> Redis:
-    """Wait until Redis answers. Later calls on the connection also wait for Redis, without limit."""
-    hasty = Redis.from_url(url, socket_timeout=3, retry=Retry(ExponentialBackoff(), 0))
-    while True:
-        try:
-            hasty.ping()
-            break
-        except RedisError as error:
-            log.warning("waiting for Redis: %s", error)
-            time.sleep(2)
-    hasty.close()
-    return Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=2, base=0.2), -1))
 
 
 def publish(catalogue: Catalogue, redis: Any) -> None:
@@ -107,28 +102,39 @@ class AuditWorker(Worker):
 
     dequeue_timeout, heartbeat,       Give signs of life often enough that a dead worker is noticed within
     get_heartbeat_ttl                 ZOOAUDIT_WORKER_TTL_S. With RQ's own intervals that takes minutes.
-    maintain_heartbeats               While a job runs, also stop it if it was canceled, and do the maintenance.
+    maintain_heartbeats               While a job runs, also stop it if it was canceled or taken over, and do the
+                                      maintenance.
     run_maintenance_tasks             Put lost jobs back. RQ's own would fail a job that a dead worker took and did not
                                       start, and is not atomic.
-    execute_job                       Set the time limit from the settings, and note which audit runs.
+    execute_job                       Claim the job, set the time limit from the settings, and note which audit runs.
     main_work_horse                   Make the job's process die with its worker.
+    prepare_job_execution,            Write nothing: the claim has written it, or the end of the job will.
+    handle_execution_ended
     perform_job                       Run no other function than JOB.
     monitor_work_horse                When the job's process has ended, kill the processes that it has left behind.
     kill_horse                        Kill only the job's process and its children. Where there is no such process, or
                                       it has no group of its own yet, RQ's own kills the worker and its whole group.
-    handle_work_horse_killed          Count the death, and note how the process died for the audit's error.
-    handle_job_failure                Put the job back at no cost when its process was killed because the worker stops.
+    handle_work_horse_killed          Note how the job's process died, for the audit's error.
+    handle_job_success,               End the audit only if this attempt at it still counts. A job whose process was
+    handle_job_failure                killed because the worker stops goes back into the queue at no cost.
     handle_exception                  Log only errors that nobody foresaw; the job has recorded the others.
     handle_warm_shutdown_request      On SIGTERM and SIGINT, give the audit ZOOAUDIT_STOP_GRACE_S to end, then kill it.
     """
 
-    def __init__(self, connection: Redis, settings: WorkerSettings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._run_audit = run_audit
+        self._patience = Patience()
+        connection = connect(settings.redis_url.get_secret_value(), self._patience)
+        connection.ping()
+        self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
         self._ttl_s = settings.worker_ttl_s
         self._heartbeat_every_s = max(1, self._ttl_s // 3)
         # One queue only: with two, RQ can lose a job between taking it and starting it.
-        queue = Queue(QUEUE, connection=connection, serializer="json")
+        self._queue = Queue(QUEUE, connection=connection, serializer="json")
         super().__init__(
-            [queue],
+            [self._queue],
             connection=connection,
             serializer="json",
             default_result_ttl=-1,
@@ -137,13 +143,10 @@ class AuditWorker(Worker):
             maintenance_interval=self._heartbeat_every_s,
             log_job_description=False,
         )
-        self._settings = settings
-        self._catalogue = catalogue
-        self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
-        self._queue = queue
-        self._running_id: str | None = None
+        self._attempt: Attempt | None = None
+        self._death: str | None = None
         self._handed_back_id: str | None = None
-        self._unstarted_since_s: dict[str, float] = {}
+        self._taken_since_s: dict[str, float] = {}
 
     @property
     def told_to_stop(self) -> bool:
@@ -159,59 +162,84 @@ class AuditWorker(Worker):
     def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002
         return self._ttl_s
 
+    def publish_catalogue(self) -> None:
+        publish(self._catalogue, self._redis)
+
     def maintain_heartbeats(self, job: Job) -> None:
-        super().maintain_heartbeats(job)
-        if (self._redis.hget(state_key(job.id), "outcome") or b"").startswith(b"canceled"):
-            self._stopped_job_id = job.id
+        attempt = self._current_attempt()
+
+        def write(pipe: Any, _state: State) -> None:
+            self.heartbeat(pipeline=pipe)
+            attempt.heartbeat(pipe)
+            job.heartbeat(now(), self._ttl_s, pipeline=pipe)
+
+        try:
+            state = attempt.change(write)
+        except Superseded:
+            log.warning("%s: another worker has taken this audit over", job.id)
+            self.heartbeat()
             self.kill_horse()
+        else:
+            if state.get(b"outcome", b"").startswith(b"canceled"):
+                self._stopped_job_id = job.id
+                self.kill_horse()
         self.run_maintenance_tasks()
 
     def run_maintenance_tasks(self) -> None:
         self.last_cleaned_at = now()  # type: ignore[assignment]
         worker_registration.register(self)  # Redis may have been emptied
         if not self._redis.exists(CATALOGUE_KEY):
-            publish(self._catalogue, self._redis)
-        lock = self._redis.lock("zooaudit:reaper", timeout=60, blocking=False)
-        # RQ's cleanup is not atomic: two at the same time put a job back twice.
-        if lock.acquire():
-            try:
-                self._put_back_lost_jobs()
-            finally:
-                with suppress(LockError):
-                    lock.release()
+            self.publish_catalogue()
+        # While Redis was away nobody could give a sign of life.
+        if self._patience.quiet_for_s() > self._ttl_s:
+            self._put_back_lost_jobs()
 
     def _put_back_lost_jobs(self) -> None:
-        """Put the jobs of dead workers back into the queue."""
+        """Put the jobs of dead workers back into the queue. All workers may do this at the same time."""
         registry = self._queue.started_job_registry
-        for identifier in registry.get_expired_job_ids():
-            self._count_death(identifier, "its machine or its worker stopped")
-        registry.cleanup()
+        for entry in self._redis.zrangebyscore(registry.key, 0, time.time()):
+            identifier, _, token = entry.decode().partition(":")
+            try:
+                job = Job.fetch(identifier, connection=self._redis, serializer="json")
+                attempt = Attempt(job, self._queue, job.worker_name or "", self._ttl_s, token)
+                job.ended_at = now()
+                self._end_early(attempt, death="its machine or its worker stopped", only_if_lapsed=True)
+            except (NoSuchJobError, Superseded):
+                self._redis.zrem(registry.key, entry)
         taken = self._queue.intermediate_queue.get_job_ids()
-        started = set(registry.get_job_ids(cleanup=False))
         now_s = time.monotonic()
-        self._unstarted_since_s = {key: self._unstarted_since_s.get(key, now_s) for key in taken if key not in started}
-        for identifier, since_s in self._unstarted_since_s.items():
+        self._taken_since_s = {identifier: self._taken_since_s.get(identifier, now_s) for identifier in taken}
+        for identifier, since_s in self._taken_since_s.items():
             if now_s - since_s >= self._ttl_s:
                 keys = [self._queue.intermediate_queue_key, self._queue.key, Job.key_for(identifier)]
                 if self._redis.eval(PUT_BACK, len(keys), *keys, identifier):
                     log.warning("%s: was taken by a worker that died; back in the queue", identifier)
 
-    def _count_death(self, identifier: str, how: str) -> None:
-        deaths = self._redis.hincrby(state_key(identifier), "deaths", 1)
-        log.warning("%s: the process that measured it died (%s), %d so far", identifier, how, deaths)
-        times = "once" if deaths == 1 else f"{deaths} times"
-        detail = f"The process that measured it died {times}; the last time {how}."
-        error = problem("worker-died", detail)
-        self._redis.hset(state_key(identifier), "error", error.model_dump_json())
-
     def execute_job(self, job: Job, queue: Queue) -> None:
         job.timeout = self._settings.job_timeout_s
-        self._running_id = job.id
-        super().execute_job(job, queue)
+        self._attempt = attempt = Attempt(job, queue, self.name, self._ttl_s)
+        if not attempt.claim():
+            log.warning("%s: not begun, because it has been canceled or put back", job.id)
+            return
+        self._death = self._stopped_job_id = None
+        self.execution = attempt.execution
+        self.set_state(WorkerStatus.BUSY)
+        self.set_current_job_id(job.id)
+        set_context(JobContext(self._settings, self._run_audit, attempt))
+        self.fork_work_horse(job, queue)
+        self.monitor_work_horse(job, queue)
+        self.set_current_job_id(None)
+        self.set_state(WorkerStatus.IDLE)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         die_with_parent(self.pid or 0)
         super().main_work_horse(job, queue)
+
+    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
+        pass
+
+    def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:  # noqa: ARG002
+        job.ended_at = now()
 
     def perform_job(self, job: Job, queue: Queue) -> bool:
         if job.func_name in FORMER_JOBS:
@@ -239,36 +267,108 @@ class AuditWorker(Worker):
                 os.kill(pid, sig)
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:  # noqa: ARG002
-        if job.id != self._handed_back_id:
-            by = f"by signal {os.WTERMSIG(ret_val)}" if ret_val and os.WIFSIGNALED(ret_val) else "by itself"
-            memory = ", which is what happens when memory runs out" if by.endswith(" 9") else ""
-            self._count_death(job.id, by + memory)
+        self._death = how_it_died(ret_val)
+
+    def handle_job_success(self, job: Job, queue: Queue, started_job_registry: Any) -> None:  # noqa: ARG002
+        attempt = self._current_attempt()
+
+        def write(pipe: Any, _state: State) -> None:
+            job._handle_success(KEEP_ALWAYS, pipe, self.name, attempt.token, job.started_at, job.ended_at)
+            attempt.close(pipe)
+
+        with suppress(Superseded):
+            attempt.change(write)
 
     def handle_job_failure(
-        self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = ""
+        self,
+        job: Job,
+        queue: Queue,  # noqa: ARG002
+        started_job_registry: Any = None,  # noqa: ARG002
+        exc_string: str = "",
     ) -> None:
-        if job.id != self._handed_back_id or self.is_horse:
-            super().handle_job_failure(job, queue, started_job_registry, exc_string)
-            return
-        with self._redis.pipeline() as pipe:
-            self.cleanup_execution(job, pipeline=pipe)
-            queue._enqueue_job(job, pipeline=pipe, at_front=True)
-            pipe.execute()
-        log.info("%s: back in the queue", job.id)
+        handed_back = job.id == self._handed_back_id and not self.is_horse
+        with suppress(Superseded):
+            self._end_early(
+                self._current_attempt(),
+                death=None if handed_back else self._death,
+                stopped=self._stopped_job_id == job.id,
+                handed_back=handed_back,
+                exc_string=exc_string,
+            )
+
+    def _end_early(
+        self,
+        attempt: Attempt,
+        *,
+        death: str | None,
+        stopped: bool = False,
+        handed_back: bool = False,
+        exc_string: str = "",
+        only_if_lapsed: bool = False,
+    ) -> None:
+        """End an attempt that has not succeeded: put its job back into the queue, or end the audit.
+
+        ``death`` is how its process died, if it did; ``stopped`` means that the audit was canceled, ``handed_back``
+        that this worker stops. Raises Superseded when the attempt does not count any more.
+        """
+        job = attempt.job
+        retries_left = job.retries_left
+        retry = bool(retries_left) and not stopped
+
+        def write(pipe: Any, state: State) -> None:
+            job.retries_left = retries_left  # RQ counts it down at each call
+            if death:
+                _add_death(pipe, job.id, int(state.get(b"deaths", 0)) + 1, death)
+            if handed_back:
+                self._queue._enqueue_job(job, pipeline=pipe, at_front=True)
+            elif retry:
+                job.retry(self._queue, pipe)
+            else:
+                job.set_status(JobStatus.STOPPED if stopped else JobStatus.FAILED, pipe)
+                job._handle_failure(exc_string, pipe, self.name, attempt.token, job.started_at, job.ended_at)
+            attempt.close(pipe)
+
+        attempt.change(write, only_if_lapsed=only_if_lapsed)
+        if death:
+            log.warning("%s: the process that measured it died (%s)", job.id, death)
+        if handed_back or retry:
+            log.info("%s: back in the queue", job.id)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        if not isinstance(exc_info[1], Canceled | AuditError):
+        if not isinstance(exc_info[1], Canceled | Superseded | AuditError | StoreUnavailable):
             log.error("%s: unexpected error", job.id, exc_info=exc_info)
 
     def handle_warm_shutdown_request(self) -> None:
         log.info("told to stop")
         # Redis may be stopping too, so do not wait for it without limit.
-        self._redis.set_retry(Retry(ExponentialBackoff(cap=0.5, base=0.1), 5))
+        self._patience.update_retries(5)
         threading.Thread(target=self._hand_back, daemon=True).start()
 
     def _hand_back(self) -> None:
         time.sleep(self._settings.stop_grace_s)
         while not self.horse_pid:
             time.sleep(0.05)
-        self._handed_back_id = self._running_id
+        self._handed_back_id = self._current_attempt().job.id
         self.kill_horse()
+
+    def _current_attempt(self) -> Attempt:
+        assert self._attempt is not None
+        return self._attempt
+
+
+def how_it_died(status: int | None) -> str:
+    """Say how a job's process died, from its status as ``os.wait`` gives it; None if it had to be killed."""
+    if status is not None and os.WIFEXITED(status) and os.WEXITSTATUS(status) == DECODING_DIED:
+        return "because a process that decodes its images was killed"
+    if status is None or not os.WIFSIGNALED(status):
+        return "by itself"
+    number = os.WTERMSIG(status)
+    memory = ", which is what happens when memory runs out" if number == signal.SIGKILL else ""
+    return f"by signal {number}{memory}"
+
+
+def _add_death(pipe: Any, identifier: str, deaths: int, how: str) -> None:
+    """Add to a transaction the number of ``deaths``, and the error of the audit if there is no further attempt."""
+    times = "once" if deaths == 1 else f"{deaths} times"
+    error = problem("worker-died", f"The process that measured it died {times}; the last time {how}.")
+    pipe.hset(state_key(identifier), mapping={"deaths": deaths, "error": error.model_dump_json()})

@@ -47,12 +47,14 @@ from zooaudit.contract.keys import (
     TROUBLES_KEY,
     WANTED_DEPTHS_KEY,
     WANTED_VERSIONS_KEY,
+    kept_report_key,
     report_key,
     state_key,
     version_key,
 )
 from zooaudit.contract.names import ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
+from zooaudit.contract.refusals import refusal, store_trouble
 from zooaudit.contract.report import (
     BORDERS,
     SCHEMA_VERSION,
@@ -177,10 +179,13 @@ __all__ = [
     "close_names",
     "find_entry",
     "full_names",
+    "kept_report_key",
     "problem",
     "published_relatives",
+    "refusal",
     "report_key",
     "request_of",
     "state_key",
+    "store_trouble",
     "version_key",
 ]

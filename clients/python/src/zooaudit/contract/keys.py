@@ -6,6 +6,11 @@ def report_key(identifier: str) -> str:
     return f"reports/{identifier}.json"
 
 
+def kept_report_key(identifier: str) -> str:
+    """Return the key in Redis of a finished report that could not be stored yet."""
+    return f"zooaudit:report:{identifier}"
+
+
 QUEUE = "audits"
 """The only queue: the service adds jobs, the workers take them."""
 JOB = "worker.queue.job.audit"
@@ -39,5 +44,8 @@ def state_key(identifier: str) -> str:
     ``progress`` is a Progress and ``error`` a Problem, both as JSON; ``deaths`` counts the workers that died on the
     audit. ``outcome`` is written once: ``canceled SECONDS`` by the service or ``storing`` by the worker, whichever
     comes first, so that canceling never undoes a report.
+
+    ``attempt`` is the token of the only attempt that may write about the audit; it is empty while there is none, and
+    absent if Redis has been emptied since the audit was accepted.
     """
     return f"zooaudit:audit:{identifier}"

@@ -82,6 +82,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "unsupported-precision": ProblemType("Precision not supported", 422),
     "out-of-memory": ProblemType("Out of memory", 507),
     "timed-out": ProblemType("Timed out", 500),
+    "store-unavailable": ProblemType("Report store unavailable", 503),
     "worker-died": ProblemType("Worker died", 500),
     "internal-error": ProblemType("Internal error", 500),
     "unavailable": ProblemType("Service unavailable", 503),
