@@ -18,7 +18,7 @@ from zooaudit.contract import AuditRequest, Report, report_key
 from zooaudit.views import figures
 
 from service.comparison import compare
-from service.reports import ReportStore
+from service.reports import ReportStore, open_store
 from tests.fakes import report_of
 
 
@@ -57,7 +57,7 @@ def main() -> None:
             path.parent.mkdir(exist_ok=True)
             path.write_text(report.model_dump_json(), "utf-8")
         print(f"{options.audits} reports of {path.stat().st_size / 1e3:.0f} kB")
-        store = ReportStore(folder)
+        store = ReportStore(open_store(folder))
         names = [report.id for report in reports]
         timed("import of scipy.stats", lambda: __import__("scipy.stats"))
 

@@ -13,12 +13,13 @@ from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
 
 from service import errors
+from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, connect
 from service.recovery import Recovery
-from service.reports import ReportStore
+from service.reports import ReportStore, open_store
 from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
@@ -32,8 +33,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.recovery.start()
+        recovery: Recovery = app.state.recovery
+        recovery.start()
         yield
+        recovery.stop()
 
     app = FastAPI(
         title="zooaudit",
@@ -50,8 +53,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.rows = AuditRows(app.state.queue)
     app.state.depths = ModelDepths(redis)
     app.state.versions = CheckpointVersions(redis)
-    app.state.store = ReportStore(settings.store)
-    app.state.recovery = Recovery(app.state.queue, app.state.store)
+    store = open_store(settings.store)
+    app.state.store = ReportStore(store)
+    app.state.accepted = AcceptedAudits(store)
+    app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted)
     app.include_router(router)
     _serve_dashboard(app)
     errors.install(app)

@@ -2,8 +2,8 @@
 
 Exception
 ├── Refused              the request cannot be answered; carries the problem (4xx, or 503) and headers
-├── StoreUnavailable     the report store does not answer (503)
-└── redis.RedisError     Redis does not answer (503)
+├── StoreUnavailable     the report store cannot be read or written (503)
+└── redis.RedisError     Redis does not answer, or refuses the command (503)
 """
 
 import logging
@@ -15,11 +15,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
-from zooaudit.contract import PROBLEM_TYPES, FieldError, Problem, problem
+from zooaudit.contract import PROBLEM_TYPES, FieldError, Problem, problem, refusal
 
 log = logging.getLogger("zooaudit.service")
 
-RETRY_AFTER_S = 5
+TRY_AGAIN = {"Retry-After": "5"}
 MEDIA_TYPE = "application/problem+json"
 HTTP_DETAILS = {
     404: "There is nothing at this address.",
@@ -37,7 +37,7 @@ class Refused(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The report store could not be read; the message says why, for the log."""
+    """The report store cannot be read or written now; the message says why, without paths or addresses."""
 
 
 def refused(slug: str, detail: str, **extensions: Any) -> Refused:
@@ -47,7 +47,7 @@ def refused(slug: str, detail: str, **extensions: Any) -> Refused:
 
 def unavailable(detail: str) -> Refused:
     """Build a 503 that tells the client when to try again."""
-    return Refused(problem("unavailable", detail), headers={"Retry-After": str(RETRY_AFTER_S)})
+    return Refused(problem("unavailable", detail), headers=TRY_AGAIN)
 
 
 def invalid(errors: Iterable[Mapping[str, Any]], whole: str) -> Refused:
@@ -98,13 +98,16 @@ async def _on_http(_: Request, error: Exception) -> Response:
 
 
 async def _on_redis(request: Request, error: Exception) -> Response:
-    log.warning("Redis does not answer: %s", error)
-    return await _on_refused(request, unavailable("The queue does not answer; try again shortly."))
+    log.warning("Redis: %s", error)
+    reason = refusal(error)
+    state = f"refuses commands now: {reason}" if reason else "does not answer"
+    return await _on_refused(request, unavailable(f"The queue {state}; try again shortly."))
 
 
-async def _on_store(request: Request, error: Exception) -> Response:
-    log.warning("The report store does not answer: %s", error)
-    return await _on_refused(request, unavailable("The report store does not answer; try again shortly."))
+async def _on_store(_: Request, error: Exception) -> Response:
+    log.warning("The report store: %s", error.__cause__ or error)
+    detail = f"The report store cannot be used now: {error}. Try again shortly."
+    return problem_response(problem("store-unavailable", detail), TRY_AGAIN)
 
 
 async def _on_bug(_: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 from pydantic import ValidationError
-from zooaudit.contract import Block, Report, report_key
+from zooaudit.contract import Block, Report, report_key, store_trouble
 
 from service.errors import StoreUnavailable
 
@@ -26,8 +26,8 @@ BRIEF_REPORTS_KEPT = 256
 class ReportStore:
     """Reads reports from a folder or ``s3://``. Raises :class:`StoreUnavailable` when the store does not answer."""
 
-    def __init__(self, location: str) -> None:
-        self._store = open_store(location)
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
         self.brief = lru_cache(maxsize=BRIEF_REPORTS_KEPT)(self._brief)
         """The report without its blocks' rows by transform, which are most of its size; LookupError when there is none.
 
@@ -100,7 +100,7 @@ def _none_if_missing(read: Callable[[], T]) -> T | None:
         return None
     except Exception as error:
         # obstore raises a dozen types of errors, some of them bare OSErrors; clients treat them all the same.
-        raise StoreUnavailable(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        raise StoreUnavailable(store_trouble(error)) from error
 
 
 def _without_transforms(block: Block) -> Block:

@@ -96,7 +96,8 @@ LAYERS: dict[str, list[str | set[str]]] = {
     "service": [
         *({"__main__", "stack"}, "app", "routes", "cursors"),
         {"security", "audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions"},
-        *({"queue", "reports", "redis_server", "accuracy_statistics"}, "errors", {"settings", "processes"}),
+        *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", "errors"),
+        {"settings", "processes"},
     ],
     "zooaudit": [
         *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange", "options", "errors"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry, Worker
 from rq.command import send_stop_job_command
@@ -28,16 +28,20 @@ from zooaudit.contract import (
     Report,
     Status,
     audit_id,
+    refusal,
     request_of,
     state_key,
 )
 
+from service.accepted import AcceptedAudit, AcceptedAudits
 from service.queue.job_reading import ROW_FIELDS, STATUS_OF_JOB, AuditRow, read_audit, read_row, skip_unreadable
 
 ATTEMPTS = 3
 """How many times a worker or its process may die on an audit before the audit fails."""
 DAY_S = 86_400
 JOBS_PER_PIPELINE = 1000
+WRITABLE_KEY = "zooaudit:writable"
+"""Redis key that is written only to see whether Redis takes writes."""
 RESTORED_KEY = "zooaudit:restored"
 """Redis key that exists once Redis holds all finished audits of the report store; it is lost when Redis is emptied."""
 
@@ -65,11 +69,13 @@ class AuditQueue:
         self._queue = Queue(QUEUE, connection=connection, serializer="json", default_timeout=DAY_S)
         self._catalogue: tuple[bytes, Catalogue] | None = None
 
-    def submit(self, request: AuditRequest, load_report: Callable[[str], Report | None]) -> tuple[Audit, bool]:
+    def submit(
+        self, request: AuditRequest, load_report: Callable[[str], Report | None], accepted: AcceptedAudits
+    ) -> tuple[Audit, bool]:
         """Return the audit of ``request`` and whether this call enqueued it.
 
         ``load_report`` reads a report from the report store, by id: a finished audit whose report is still stored does
-        not run again.
+        not run again. What is enqueued is written down in ``accepted`` first.
         """
         identifier = audit_id(request)
         while True:
@@ -89,11 +95,40 @@ class AuditQueue:
                 job = self._new_job(identifier, request, JobStatus.QUEUED)
                 pipe.zadd(INDEX_KEY, {identifier: job.created_at.timestamp()})
                 self._queue.enqueue_job(job, pipeline=pipe)
+                accepted.keep(request, job.created_at)
                 try:
                     pipe.execute()
                 except WatchError:
                     continue  # somebody else has just submitted the same request
+                except RedisError as error:
+                    if refusal(error):  # else Redis may have enqueued it, and only its answer was lost
+                        accepted.drop(identifier)
+                    raise
             return read_audit(job, {}), True
+
+    def waiting(self, accepted: AcceptedAudit) -> Audit:
+        """Return the audit as it is while it waits, whether or not Redis knows it."""
+        return read_audit(self._waiting_job(accepted), {})
+
+    def take_up(self, accepted: AcceptedAudit) -> bool:
+        """Enqueue an audit that Redis has lost. Returns False when Redis knows it after all."""
+        job = self._waiting_job(accepted)
+        with self._redis.pipeline() as pipe:
+            pipe.watch(job.key)
+            if self.get(job.id) is not None:
+                return False
+            if pipe.exists(job.key):
+                self._forget(job.id, pipe)  # it cannot be read
+            else:
+                # Nothing is written of an attempt, so a worker that still measures the audit can take it back.
+                pipe.multi()
+            pipe.zadd(INDEX_KEY, {job.id: job.created_at.timestamp()})
+            self._queue.enqueue_job(job, pipeline=pipe)
+            try:
+                pipe.execute()
+            except WatchError:
+                return False
+        return True
 
     def get(self, identifier: str) -> Audit | None:
         """Return the audit, or None when the queue does not know it."""
@@ -211,8 +246,17 @@ class AuditQueue:
         running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
         return QueueLoad(workers, self._redis.llen(self._queue.key), running)
 
+    def check_writable(self) -> None:
+        """Write something that lapses at once. Raises ``redis.RedisError`` when Redis answers but refuses."""
+        self._redis.set(WRITABLE_KEY, "1", px=1)
+
+    def add_trouble(self, sentence: str, for_s: float) -> None:
+        """Let the service's health tell, for some seconds, what does not work."""
+        self._redis.zadd(TROUBLES_KEY, {sentence: time.time() + for_s})
+
     def troubles(self) -> list[str]:
-        """Return what workers cannot do now, one sentence each (see ``contract.TROUBLES_KEY``)."""
+        """Return what does not work now, one sentence each (see ``contract.TROUBLES_KEY``)."""
+        self._redis.zremrangebyscore(TROUBLES_KEY, "-inf", time.time())
         return [sentence.decode() for sentence in self._redis.zrangebyscore(TROUBLES_KEY, time.time(), "+inf")]
 
     def _cancel_requested(self, identifier: str) -> bool:
@@ -245,6 +289,7 @@ class AuditQueue:
         pipe.multi()
         pipe.delete(Job.key_for(identifier), state_key(identifier), f"rq:executions:{identifier}")
         pipe.delete(f"rq:results:{identifier}")
+        pipe.hset(state_key(identifier), "attempt", "")  # no earlier attempt counts any more
         pipe.lrem(self._queue.key, 0, identifier)
         pipe.lrem(self._queue.intermediate_queue_key, 0, identifier)
         for registry in (self._queue.failed_job_registry, self._queue.canceled_job_registry):
@@ -252,6 +297,11 @@ class AuditQueue:
         pipe.zrem(self._queue.finished_job_registry.key, identifier)
         if entries:
             pipe.zrem(started.key, *entries)
+
+    def _waiting_job(self, accepted: AcceptedAudit) -> Job:
+        job = self._new_job(audit_id(accepted.request), accepted.request, JobStatus.QUEUED)
+        job.created_at = accepted.accepted_at.astimezone(UTC)
+        return job
 
     def _new_job(self, identifier: str, request: AuditRequest, status: JobStatus) -> Job:
         return self._queue.create_job(

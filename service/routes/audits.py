@@ -8,11 +8,12 @@ from zooaudit.contract import Audit, AuditList, Sort, Status
 
 from service import cursors
 from service.catalogue import complete
-from service.errors import StoreUnavailable, refused, unavailable
+from service.errors import refused
 from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.routes.dependencies import (
     NEEDS_KEY,
+    AcceptedDep,
     AuditRequestDep,
     CatalogueDep,
     QueueDep,
@@ -47,11 +48,12 @@ def submit(
     catalogue: CatalogueDep,
     queue: QueueDep,
     store: StoreDep,
+    accepted: AcceptedDep,
     rows: RowsDep,
     versions: VersionsDep,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again."""
-    audit, enqueued = queue.submit(versions.pin(complete(request, catalogue), queue), store.load)
+    audit, enqueued = queue.submit(versions.pin(complete(request, catalogue), queue), store.load, accepted)
     rows.expire()
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 
@@ -117,7 +119,10 @@ def status(identifier: str, request: Request, queue: QueueDep, recovery: Recover
 )
 def cancel(identifier: str, queue: QueueDep, rows: RowsDep, recovery: RecoveryDep) -> Response:
     """200 when the audit is canceled, 202 when its worker was told to stop, which takes a few seconds."""
-    known = queue.cancel(identifier) if is_audit_id(identifier) else None
+    known = None
+    if is_audit_id(identifier):
+        recovery.ensure_known(identifier)
+        known = queue.cancel(identifier)
     rows.expire()
     audit, canceled = known or (find_audit(identifier, queue, recovery), False)
     if not canceled:
@@ -127,14 +132,10 @@ def cancel(identifier: str, queue: QueueDep, rows: RowsDep, recovery: RecoveryDe
 
 
 def find_audit(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:
-    """Find the audit in the queue, or else restore it from its report. Refuses with 404 when there is none."""
+    """Find the audit in the queue, or else in the report store. Refuses with 404 when there is none."""
     audit = None
     if is_audit_id(identifier):
-        audit = queue.get(identifier)
-        try:
-            audit = audit or recovery.restore(identifier)
-        except StoreUnavailable:
-            raise unavailable("The report store does not answer; try again shortly.") from None
+        audit = queue.get(identifier) or recovery.restore(identifier)
     if audit is None:
         raise refused("unknown-audit", "There is no audit with this id.")
     return audit

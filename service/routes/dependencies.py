@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, Catalogue
 
+from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.errors import invalid, refused, unavailable
@@ -24,6 +25,11 @@ def _queue(request: Request) -> AuditQueue:
 def _store(request: Request) -> ReportStore:
     store: ReportStore = request.app.state.store
     return store
+
+
+def _accepted(request: Request) -> AcceptedAudits:
+    accepted: AcceptedAudits = request.app.state.accepted
+    return accepted
 
 
 def _rows(request: Request) -> AuditRows:
@@ -65,6 +71,7 @@ def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
 
 QueueDep = Annotated[AuditQueue, Depends(_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
+AcceptedDep = Annotated[AcceptedAudits, Depends(_accepted)]
 RowsDep = Annotated[AuditRows, Depends(_rows)]
 DepthsDep = Annotated[ModelDepths, Depends(_depths)]
 VersionsDep = Annotated[CheckpointVersions, Depends(_versions)]

@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from redis.exceptions import RedisError
 from zooaudit import __version__
-from zooaudit.contract import Health
+from zooaudit.contract import Health, refusal
 
 from service.queue import QueueLoad
 from service.routes.dependencies import QueueDep
@@ -20,12 +20,14 @@ def health(queue: QueueDep) -> Response:
     load, catalogue, redis, reasons = QueueLoad(workers=0, queued=0, running=0), None, True, []
     try:
         load, catalogue = queue.load(), queue.catalogue()
+        queue.check_writable()
         if not load.workers:
             reasons.append("No worker is running: audits wait until one is started.")
         reasons += queue.troubles()
-    except RedisError:
-        redis = False
-        reasons.append("Redis does not answer.")
+    except RedisError as error:
+        reason = refusal(error)
+        redis = reason is not None
+        reasons.append(f"Redis refuses commands: {reason}." if reason else "Redis does not answer.")
     status: Literal["ok", "degraded"] = "degraded" if reasons else "ok"
     return json_response(
         Health(

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from zooaudit.contract import Health
 
 from service.app import create_app
-from service.reports import ReportStore
 from service.settings import ServiceSettings
 from tests.fakes import ASK, is_problem
 
@@ -110,15 +109,18 @@ async def test_health_counts_workers_jobs_and_images(http, redis):
     assert (health.status, health.workers, health.queued, health.running) == ("ok", 1, 1, 1)
 
 
-async def test_a_store_that_does_not_answer_is_503(app, http, tmp_path, caplog):
-    blocked = tmp_path / "blocked"
-    store = ReportStore(str(blocked))
+async def test_a_store_that_does_not_answer_is_503(http, tmp_path, caplog):
+    blocked = tmp_path / "store"
     blocked.rmdir()
     blocked.write_text("a file where the folder was")
-    app.state.store = app.state.recovery._store = store
-    assert is_problem(await http.get(f"/audit/{'0' * 32}/report"), 503, "unavailable")
-    assert is_problem(await http.get(f"/audit/{'0' * 32}"), 503, "unavailable")
-    assert is_problem(await http.post("/audit", json=ASK), 503, "unavailable")
+    for answer in (
+        await http.get(f"/audit/{'0' * 32}/report"),
+        await http.get(f"/audit/{'0' * 32}"),
+        await http.post("/audit", json=ASK),
+    ):
+        assert is_problem(answer, 503, "store-unavailable")
+        assert "not a directory" in answer.json()["detail"]
+        assert str(tmp_path) not in answer.text
     assert (await http.get("/audit")).status_code == 200
     assert "report store" in caplog.text
 

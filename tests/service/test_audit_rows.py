@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
+from obstore.store import MemoryStore
 from redis import Redis
 from rq.job import JobStatus
 from zooaudit.contract import AuditRequest, Sort, Status, state_key
 
 from service import cursors
+from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
 from service.queue import AuditQueue
 from tests.fakes import ASK, is_problem, report_of
@@ -33,7 +35,9 @@ def nothing(_: str) -> None:
 
 
 def submit(queue: AuditQueue, seed: int, model: str = MODELS[0]) -> str:
-    return queue.submit(AuditRequest(**{**ASK, "model": model}, seed=seed), nothing)[0].id
+    return queue.submit(AuditRequest(**{**ASK, "model": model}, seed=seed), nothing, AcceptedAudits(MemoryStore()))[
+        0
+    ].id
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ def test_only_what_may_have_changed_is_read_again(audit_rows, queue, mixed, monk
     assert set(read) == running
     read.clear()
     again = next(row.id for row in audit_rows.page(limit=100).rows if row.status is Status.FAILED)
-    queue.submit(queue.read([again])[again].request, nothing)
+    queue.submit(queue.read([again])[again].request, nothing, AcceptedAudits(MemoryStore()))
     new = submit(queue, 99)
     audit_rows.expire()
     assert {row.id for row in audit_rows.page(limit=100).rows if row.status is Status.QUEUED} >= {again, new}

@@ -134,7 +134,7 @@ async def test_what_has_ended_cannot_be_canceled(http, redis, set_status, status
     identifier = await submit(http)
     set_status(identifier, status)
     assert is_problem(await http.delete(f"/audit/{identifier}"), 409, "not-cancelable")
-    assert not redis.exists(state_key(identifier))
+    assert not redis.hexists(state_key(identifier), "outcome")
 
 
 async def test_a_cancel_that_comes_while_the_report_is_stored_is_too_late(http, redis, set_status):
@@ -211,8 +211,18 @@ async def test_the_start_of_the_service_takes_up_finished_audits(app, store_repo
 
 
 async def test_a_job_that_is_not_understood_counts_as_absent(http, redis):
-    identifier = await submit(http)
-    redis.hset(f"rq:job:{identifier}", "data", b"nonsense")
-    assert is_problem(await http.get(f"/audit/{identifier}"), 404, "unknown-audit")
+    redis.hset(f"rq:job:{'a' * 32}", "data", b"nonsense")
+    redis.zadd("zooaudit:audits", {"a" * 32: 1.0})
+    assert is_problem(await http.get(f"/audit/{'a' * 32}"), 404, "unknown-audit")
     assert (await http.get("/audit")).json() == {"audits": [], "total": 0, "next_cursor": None}
-    assert (await http.post("/audit", json=ASK)).status_code == 202
+
+
+async def test_an_accepted_job_that_is_not_understood_is_written_anew(http, app, redis, monkeypatch):
+    audit = (await http.post("/audit", json=ASK)).json()
+    redis.hset(f"rq:job:{audit['id']}", "data", b"nonsense")
+    assert (await http.get(f"/audit/{audit['id']}")).json() == audit
+    monkeypatch.setattr("service.recovery.MISSING_FOR_S", 0.0)
+    app.state.recovery.check_accepted()
+    assert redis.lrange("rq:queue:audits", 0, -1) == [audit["id"].encode()]
+    assert (await http.get("/audit")).json()["audits"] == [audit]
+    assert (await http.post("/audit", json=ASK)).status_code == 200

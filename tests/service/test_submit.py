@@ -6,9 +6,11 @@ from threading import Barrier
 
 import httpx
 import pytest
+from obstore.store import MemoryStore
 from rq.job import JobStatus
 from zooaudit.contract import Audit, AuditRequest, audit_id
 
+from service.accepted import AcceptedAudits
 from service.app import create_app
 from service.queue import AuditQueue, connect
 from service.settings import ServiceSettings
@@ -45,7 +47,7 @@ def test_twenty_at_once_are_one_job(settings, redis):
         queue = AuditQueue(connection)
         connection.ping()
         start.wait()
-        return queue.submit(request, lambda _: None)[1]
+        return queue.submit(request, lambda _: None, AcceptedAudits(MemoryStore()))[1]
 
     with ThreadPoolExecutor(20) as pool:
         created = list(pool.map(submit, range(20)))
@@ -72,7 +74,7 @@ async def test_one_that_failed_or_was_canceled_runs_again_from_scratch(http, red
     assert answer.json()["status"] == "queued"
     assert answer.json()["created_at"] > first["created_at"]
     assert redis.lrange("rq:queue:audits", 0, -1) == [first["id"].encode()]
-    assert not redis.exists(f"zooaudit:audit:{first['id']}")
+    assert redis.hgetall(f"zooaudit:audit:{first['id']}") == {b"attempt": b""}
     assert redis.zcard("rq:wip:audits") == 0
 
 
