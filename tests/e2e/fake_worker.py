@@ -14,11 +14,23 @@ from pathlib import Path
 from zooaudit.contract import AuditRequest, Catalogue, Progress, Report, audit_id, report_key
 
 from tests.fakes import entry, report_of
-from worker.errors import AuditError
+from worker.errors import AuditError, ProcessDied
 from worker.queue import worker
 from worker.settings import WorkerSettings
 
-WAYS = ("quick", "slow", "mute", "dies", "dies_once", "dies_stored", "fails", "breaks", "exits")
+WAYS = (
+    "quick",
+    "slow",
+    "mute",
+    "dies",
+    "dies_once",
+    "dies_stored",
+    "decoder_dies",
+    "fails",
+    "fails_later",
+    "breaks",
+    "exits",
+)
 CATALOGUE = Catalogue(entries=tuple(entry(f"timm/{way}", "v1") for way in WAYS), datasets={"synthetic": None})
 
 
@@ -35,13 +47,15 @@ def run(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Repor
         stored = Path(os.environ["ZOOAUDIT_STORE"]) / report_key(audit_id(request))
         stored.write_text(report_of(request).model_dump_json())
         os.kill(os.getpid(), signal.SIGKILL)
-    if way == "fails":
+    if way == "decoder_dies" and len(runs.read_text().split()) == 1:
+        raise ProcessDied("worker-died", "A process that decodes images was killed.")
+    if way == "fails" or (way == "fails_later" and len(runs.read_text().split()) > 1):
         raise AuditError("hub-unreachable", "Ask for untrained weights.")
     if way == "breaks":
         raise ZeroDivisionError("a bug <b>")
     if way == "exits":
         sys.exit("a library gave up")
-    if way == "mute":
+    if way in ("mute", "fails_later"):
         time.sleep(request.num_images / 10)
     if way == "slow":
         for done in range(request.num_images):  # an image takes a tenth of a second

@@ -57,6 +57,14 @@ def test_an_audit_whose_process_is_killed_is_measured_again(audits):
     assert len(audits.runs(identifier)) == 2
 
 
+def test_an_audit_whose_decoding_process_is_killed_is_measured_again(stack, audits):
+    identifier = audits.submit("decoder_dies")
+    assert audits.ended(identifier).status == "succeeded"
+    assert len(audits.runs(identifier)) == 2
+    with Redis.from_url(stack.redis_url) as redis:
+        assert redis.hget(state_key(identifier), "deaths") == b"1"
+
+
 def test_a_report_that_is_stored_is_not_measured_again_when_its_process_dies(audits):
     audits.ended(audits.submit("quick"))  # creates the store's folder
     identifier = audits.submit("dies_stored")
