@@ -65,6 +65,8 @@ from worker.settings import WorkerSettings
 log = logging.getLogger("zooaudit.worker")
 
 KEEP_ALWAYS = -1
+OLDEST_REDIS = (6, 2)
+"""From this version on, RQ moves a job that a worker takes to a list, where it can be found if the worker dies."""
 
 # Atomic, because a worker that starts the job at the same moment also moves it.
 PUT_BACK = """
@@ -78,6 +80,9 @@ return 1
 def work(settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit) -> bool:
     """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise."""
     worker = AuditWorker(settings, catalogue, run_audit)
+    if worker.get_redis_server_version() < OLDEST_REDIS:
+        log.error("ZOOAUDIT_REDIS_URL: this Redis is older than %s", ".".join(map(str, OLDEST_REDIS)))
+        return False
     worker.publish_catalogue()
     try:
         worker.work(logging_level="ERROR")
