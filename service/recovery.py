@@ -51,6 +51,13 @@ class Recovery:
         if self._queue.missing([identifier]):
             self._take_up(identifier)
 
+    def forget(self, identifier: str) -> None:
+        """Do not put a canceled audit back into Redis, even if Redis is emptied now. Never raises."""
+        try:
+            self._accepted.drop(identifier)
+        except StoreUnavailable as error:
+            log.warning("%s: could not forget this canceled audit yet: %s", identifier, error)
+
     def ensure_all_restored(self, wait_s: float) -> None:
         """If Redis was emptied since the last pass, begin another and wait for it, but no longer than ``wait_s``."""
         if not self._queue.is_restored():

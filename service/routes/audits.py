@@ -128,6 +128,7 @@ def cancel(identifier: str, queue: QueueDep, rows: RowsDep, recovery: RecoveryDe
     if not canceled:
         state = f"has {audit.status}" if audit.status.final else "is storing its report"
         raise refused("not-cancelable", f"The audit {state}.")
+    recovery.forget(identifier)
     return json_response(audit, 202 if audit.status is Status.RUNNING else 200, retry_after(audit))
 
 

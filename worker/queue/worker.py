@@ -40,7 +40,7 @@ from redis.exceptions import RedisError
 from rq import Queue, Worker, worker_registration
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
-from rq.utils import now
+from rq.utils import get_version, now
 from rq.worker import WorkerStatus
 from zooaudit.contract import (
     CATALOGUE_KEY,
@@ -80,7 +80,7 @@ return 1
 def work(settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit) -> bool:
     """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise."""
     worker = AuditWorker(settings, catalogue, run_audit)
-    if worker.get_redis_server_version() < OLDEST_REDIS:
+    if get_version(worker.connection) < OLDEST_REDIS:
         log.error("ZOOAUDIT_REDIS_URL: this Redis is older than %s", ".".join(map(str, OLDEST_REDIS)))
         return False
     worker.publish_catalogue()
