@@ -174,15 +174,17 @@ class AuditQueue:
 
     def read(self, identifiers: Sequence[str]) -> dict[str, Audit]:
         """Return the audits with these ids, by id; a missing or unreadable job has none."""
-        jobs = Job.fetch_many(identifiers, connection=self._redis, serializer="json")
         with self._redis.pipeline(transaction=False) as pipe:
             for identifier in identifiers:
+                pipe.hgetall(Job.key_for(identifier))
                 pipe.hgetall(state_key(identifier))
-            states = pipe.execute()
+            answers = pipe.execute()
         audits = {}
-        for identifier, job, state in zip(identifiers, jobs, states, strict=True):
-            if job is not None:
+        for identifier, fields, state in zip(identifiers, answers[::2], answers[1::2], strict=True):
+            if fields:
                 with skip_unreadable(identifier):
+                    job = Job(identifier, connection=self._redis, serializer="json")
+                    job.restore(fields)
                     audits[identifier] = read_audit(job, state)
         return audits
 

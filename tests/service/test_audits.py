@@ -226,3 +226,11 @@ async def test_an_accepted_job_that_is_not_understood_is_written_anew(http, app,
     assert redis.lrange("rq:queue:audits", 0, -1) == [audit["id"].encode()]
     assert (await http.get("/audit")).json()["audits"] == [audit]
     assert (await http.post("/audit", json=ASK)).status_code == 200
+
+
+async def test_a_job_of_which_only_a_part_is_left_counts_as_absent(http, redis):
+    audit = (await http.post("/audit", json=ASK)).json()
+    redis.delete(f"rq:job:{audit['id']}")
+    redis.hset(f"rq:job:{audit['id']}", "last_heartbeat", "2026-01-01T00:00:00.000000Z")
+    assert (await http.get(f"/audit/{audit['id']}")).json() == audit
+    assert (await http.get("/audit")).json()["audits"] == []
