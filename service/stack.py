@@ -3,13 +3,18 @@
 ``python -m service.stack`` runs it in the foreground; tests and the demo use :func:`running`.
 """
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # Ctrl+C ends the second in which the modules below are imported, too, without a traceback.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
 import argparse
 import fcntl
 import os
 import re
-import signal
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -261,6 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.workers < 0:
         parser.error("--workers: write 0 or more")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = ServiceSettings()
