@@ -120,7 +120,7 @@ def faults_here(settings: WorkerSettings, environ: Mapping[str, str]) -> Iterato
         if fault := unreadable(folder):
             yield f"ZOOAUDIT_DATASETS: data set {name}: {fault}"
     offline = environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    for name, cache in _caches(environ):
+    for name, cache in caches(environ):
         # Without downloads, a cache that was filled elsewhere need not be writable.
         filled = not unreadable(cache)
         if (fault := unwritable(cache)) and not (offline and filled):
@@ -128,7 +128,7 @@ def faults_here(settings: WorkerSettings, environ: Mapping[str, str]) -> Iterato
             yield f"{name}: {fault}; it must name a folder in which downloaded weights can be kept{advice}"
 
 
-def _caches(environ: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+def caches(environ: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
     """Yield the folders in which torch and the hub's client keep downloads, each with the variable that chooses it."""
     user = Path(environ.get("XDG_CACHE_HOME", "~/.cache"))
     folders = {

@@ -134,8 +134,9 @@ def unwritable(folder: str | Path) -> str | None:
 
 def unknown_settings(environ: Mapping[str, Any]) -> Iterator[str]:
     """Say of each variable that looks like a setting, but is none, that it has no effect."""
-    known = [f"{PREFIX}{name.upper()}" for name in SETTINGS + CLIENT_SETTINGS]
-    for name in sorted(environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            close = get_close_matches(name.upper(), known, n=1)
-            yield f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+    known = [name.upper() for name in SETTINGS + CLIENT_SETTINGS]
+    for variable in sorted(environ):
+        name = variable.upper().removeprefix(PREFIX)
+        if variable.upper().startswith(PREFIX) and name not in known:
+            close = get_close_matches(name, known, n=1)
+            yield f"{variable}: there is no such setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else "")
