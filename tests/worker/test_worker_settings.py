@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from worker.__main__ import _catalogue
 from worker.settings import WorkerSettings, caches, faults_here, forget_empty
 
 
@@ -162,6 +163,14 @@ def test_folders_that_are_not_there_are_named(place):
         f"ZOOAUDIT_DATASETS: data set gone: there is no folder {place / 'gone'}",
         f"ZOOAUDIT_DATASETS: data set file: {place / 'file'} is not a folder",
     ]
+
+
+def test_a_data_set_that_goes_away_later_is_left_out_and_an_empty_one_is_told(place, caplog):
+    settings = WorkerSettings(datasets=f"photos={place / 'photos'},gone={place / 'gone'}")
+    assert _catalogue(settings).datasets == {"synthetic": None, "photos": 0}
+    empty, gone = (record.getMessage() for record in caplog.records)
+    assert empty == f"ZOOAUDIT_DATASETS: data set photos: {place / 'photos'} holds no images yet"
+    assert gone.startswith("ZOOAUDIT_DATASETS: data set gone is left out: ")
 
 
 def test_a_worker_without_the_named_gpu_says_so_and_starts_nothing(place):
