@@ -19,7 +19,7 @@ USER 10001
 ENV ZOOAUDIT_HOST=0.0.0.0 ZOOAUDIT_STORE=/var/lib/zooaudit
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+    CMD ["python", "-c", "from urllib import request; request.build_opener(request.ProxyHandler({})).open('http://127.0.0.1:8000/health', timeout=4)"]
 CMD ["python", "-m", "service"]
 
 FROM base AS worker

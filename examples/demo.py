@@ -32,7 +32,8 @@ def main() -> int:
     print("Starting Redis, the API and a worker on this machine ...", flush=True)
     try:
         # Overrides the environment, so that the demo touches no queue or store but its own.
-        own = {"ZOOAUDIT_API_KEYS": "", "ZOOAUDIT_HOST": "127.0.0.1"}
+        own = dict.fromkeys(("ZOOAUDIT_REDIS_URL", "ZOOAUDIT_STORE", "ZOOAUDIT_API_KEYS", "ZOOAUDIT_HOST"), "")
+        own |= dict.fromkeys(("ZOOAUDIT_DATASETS", "ZOOAUDIT_CHECKPOINTS"), "")  # it needs neither
         with (
             tempfile.TemporaryDirectory(prefix="zooaudit-demo-") as folder,
             stack.running(Path(folder), env=own) as running,

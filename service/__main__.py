@@ -1,14 +1,17 @@
 """``python -m service`` runs the API."""
 
 import logging
+import os
 import sys
 
 import uvicorn
 from pydantic import ValidationError
+from zooaudit.contract.settings import faults_of, unknown_settings
 
 from service.app import create_app
-from service.security import is_loopback
-from service.settings import ServiceSettings
+from service.settings import ServiceSettings, faults_here
+
+log = logging.getLogger("zooaudit.service")
 
 
 def main() -> int:
@@ -16,17 +19,14 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = ServiceSettings()
+        faults = list(faults_here(settings))
     except ValidationError as error:
-        for item in error.errors(include_input=False):
-            print(f"ZOOAUDIT_{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}", file=sys.stderr)
+        faults = faults_of(error)
+    if faults:
+        print(*faults, sep="\n", file=sys.stderr)
         return 2
-    if not settings.api_keys and not is_loopback(settings.host):
-        print(
-            f"Without ZOOAUDIT_API_KEYS the service listens on loopback only, not on {settings.host}. "
-            "Set keys, or ZOOAUDIT_HOST=127.0.0.1.",
-            file=sys.stderr,
-        )
-        return 2
+    for unknown in unknown_settings(os.environ):
+        log.warning(unknown)
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -57,7 +57,7 @@ def free_port() -> int:
         return port
 
 
-def tail(log: Path, lines: int = 20) -> str:
-    """Read the last lines of a log, for a message about the process that wrote it."""
-    content = log.read_text(errors="replace") if log.exists() else ""
+def tail(log: Path, lines: int = 20, since: int = 0) -> str:
+    """Read the last lines of a log from its byte ``since`` on, for a message about the process that wrote it."""
+    content = log.read_bytes()[since:].decode(errors="replace") if log.exists() else ""
     return "\n".join(content.splitlines()[-lines:])

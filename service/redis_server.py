@@ -39,8 +39,7 @@ class EmbeddedRedis:
         config = self._directory / "redis.conf"
         config.touch(mode=0o600)
         config.write_text(self._config())
-        log = self._directory / "redis.log"
-        self.process = start([binary, config], log, os.environ, cwd=self._directory)
+        self.process = start([binary, config], self.log, os.environ, cwd=self._directory)
         client = Redis.from_url(self.url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         deadline = time.monotonic() + START_LIMIT_S
         while True:
@@ -51,21 +50,25 @@ class EmbeddedRedis:
             except RedisError as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.stop()
-                    raise RuntimeError(f"Redis did not start ({error}); its log ends with:\n{tail(log)}") from None
+                    raise RuntimeError(f"Redis did not start ({error}); its log ends with:\n{tail(self.log)}") from None
                 time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop the server if it runs. Its data stay on disk."""
         if self.process is not None:
             stop(self.process, wait_s=10)
-            self.process = None
+
+    @property
+    def log(self) -> Path:
+        return self._directory / "redis.log"
 
     def _config(self) -> str:
+        folder = str(self._directory.absolute()).replace("\\", "\\\\").replace('"', '\\"')
         options = {
             "bind": "127.0.0.1",
             "port": self._port,
             "requirepass": self._password,
-            "dir": f'"{self._directory.absolute()}"',
+            "dir": f'"{folder}"',
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": '""',

@@ -1,7 +1,6 @@
 """Protection of the service: API keys, foreign hosts, the size and type of bodies, security headers."""
 
 import hmac
-import ipaddress
 from collections.abc import Sequence
 from email.message import Message
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from starlette.types import Message as ServerMessage
 from zooaudit.contract import problem
 
 from service.errors import Refused, problem_response, refused
+from service.settings import is_loopback
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -28,14 +28,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether ``host``, a name or an address, is only reachable from this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def require_key(request: Request) -> None:

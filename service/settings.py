@@ -1,22 +1,28 @@
 """The settings of the API process, read once from the environment."""
 
+import errno
+import ipaddress
+import os
 import re
+import socket
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unreadable, unwritable
 
 
 class ServiceSettings(BaseSettings):
-    """Each field is read from the environment variable ``ZOOAUDIT_`` + its name in capitals."""
+    """Each field is read from the environment variable ``ZOOAUDIT_`` + its name in capitals. An empty one is unset."""
 
-    model_config = SettingsConfigDict(env_prefix="ZOOAUDIT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
-    redis_url: Annotated[SecretStr, Field(description="URL of the Redis that holds the queue.")] = SecretStr(
+    redis_url: Annotated[RedisUrl, Field(description="URL of the Redis that holds the queue.")] = SecretStr(
         "redis://127.0.0.1:6379/0"
     )
     store: Annotated[
-        str,
+        Location,
         Field(description="Where reports are kept: a folder, or s3://BUCKET/PREFIX (with the usual AWS_* variables)."),
     ] = "var/store"
     api_keys: Annotated[
@@ -33,7 +39,10 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(key.strip() for key in value.split(",") if key.strip())
+            keys = tuple(key.strip() for key in value.split(",") if key.strip())
+            if value and not keys:
+                raise ValueError("it holds no key; write keys with commas between them, or unset it")
+            return keys
         return value
 
     @field_validator("api_keys")
@@ -43,3 +52,59 @@ class ServiceSettings(BaseSettings):
         if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in keys):
             raise ValueError("a key may hold visible ASCII characters only")
         return keys
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        return host.strip().removeprefix("[").removesuffix("]")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether ``host``, a name or an address, is only reachable from this machine."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def faults_here(settings: ServiceSettings) -> Iterator[str]:
+    """Name each setting that cannot work on this machine now, in a line each."""
+    if is_folder(settings.store):
+        fault = unreadable(settings.store) if os.path.lexists(settings.store) else unwritable(settings.store)
+        if fault:
+            yield f"ZOOAUDIT_STORE: {fault}"
+    if not settings.api_keys and not is_loopback(settings.host):
+        yield (
+            f"ZOOAUDIT_HOST: Without ZOOAUDIT_API_KEYS the service listens on loopback only, not on {settings.host}. "
+            "Set keys, or ZOOAUDIT_HOST=127.0.0.1."
+        )
+        return
+    try:
+        _listen(settings.host, settings.port)
+    except socket.gaierror:
+        yield f"ZOOAUDIT_HOST: {settings.host} is no address of this machine, nor a name that leads to one"
+    except PermissionError:
+        yield f"ZOOAUDIT_PORT: this user may not listen on port {settings.port}; choose one from 1024 on"
+    except OSError as error:
+        where = f"port {settings.port} of {settings.host}"
+        if error.errno == errno.EADDRINUSE:
+            yield f"ZOOAUDIT_PORT: another program listens on {where} already; stop it, or choose another port"
+        else:
+            yield f"ZOOAUDIT_HOST: cannot listen on {where}: {os.strerror(error.errno or 0)}"
+
+
+def _listen(host: str, port: int) -> None:
+    """Listen for a moment as the server will. Raises OSError when that cannot be done."""
+    absent = None
+    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+        try:
+            socket.create_server(address, family=family).close()
+        except OSError as error:
+            # A machine without IPv6 has a localhost of IPv6 all the same.
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+            absent = error
+        else:
+            return
+    if absent:
+        raise absent

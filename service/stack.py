@@ -3,25 +3,45 @@
 ``python -m service.stack`` runs it in the foreground; tests and the demo use :func:`running`.
 """
 
-import argparse
-import os
 import signal
-import subprocess
 import sys
+
+if __name__ == "__main__":
+    # Ctrl+C ends the second in which the modules below are imported, too, without a traceback.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
+import argparse
+import fcntl
+import os
+import re
+import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
+from pydantic import ValidationError
+from zooaudit.contract.settings import PREFIX, faults_of, is_folder, unknown_settings
 
 from service.processes import free_port, start, stop, tail
 from service.redis_server import EmbeddedRedis
-from service.settings import ServiceSettings
+from service.settings import ServiceSettings, faults_here
 
 WORKER = (sys.executable, "-m", "worker")
 START_LIMIT_S = 180.0
+MAX_DEATHS = 5
+"""A part that dies more often than this within DEATHS_WITHIN_S is not started again."""
+DEATHS_WITHIN_S = 600.0
+WRONG_SETTINGS = 2
+"""The exit status of a part whose settings cannot work."""
+
+
+class SettingsRefused(RuntimeError):
+    """The stack cannot run as it is configured; the message names the setting."""
 
 
 @dataclass
@@ -36,58 +56,74 @@ class Stack:
     redis: EmbeddedRedis | None = None
     api: subprocess.Popen[bytes] | None = None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _log_starts: dict[str, int] = field(default_factory=dict)
 
     def start_api(self) -> None:
-        self.api = start([sys.executable, "-m", "service"], self.log("api"), self.env)
+        self.api = self._start("api", [sys.executable, "-m", "service"], self.env)
 
     def start_worker(self, **env: str) -> subprocess.Popen[bytes]:
         """Start another worker. ``env`` overrides variables of the stack's environment."""
-        process = start(self.worker_command, self.log(f"worker-{len(self.workers) + 1}"), {**self.env, **env})
-        self.workers.append(process)
-        return process
+        name = f"worker-{len(self.workers) + 1}"
+        self.workers.append(self._start(name, self.worker_command, {**self.env, **env}))
+        return self.workers[-1]
 
     def log(self, name: str) -> Path:
+        if name == "redis" and self.redis is not None:
+            return self.redis.log
         return self.directory / "logs" / f"{name}.log"
 
-    def ended(self) -> tuple[str, Path] | None:
-        """Return the name and the log of a process that has ended; None while all run."""
-        processes = {"api": self.api, **{f"worker-{n}": worker for n, worker in enumerate(self.workers, start=1)}}
-        if self.redis is not None and self.redis.process is not None and self.redis.process.poll() is not None:
-            return "redis", self.directory / "redis" / "redis.log"
-        for name, process in processes.items():
-            if process is not None and process.poll() is not None:
-                return name, self.log(name)
-        return None
+    def ended(self) -> list[tuple[str, int]]:
+        """List the parts that have ended, each with its exit status, which is minus the signal that killed it."""
+        parts = {f"worker-{number}": worker for number, worker in enumerate(self.workers, start=1)}
+        if self.api is not None:
+            parts = {"api": self.api, **parts}
+        if self.redis is not None and self.redis.process is not None:
+            parts = {"redis": self.redis.process, **parts}
+        return [(name, status) for name, process in parts.items() if (status := process.poll()) is not None]
 
     def wait(self, limit_s: float = START_LIMIT_S) -> None:
-        """Wait until the API answers and, if the stack has workers, one of them is ready."""
+        """Wait until the API answers and, if the stack has workers, one of them is ready.
+
+        Raises SettingsRefused when a part's settings cannot work, and RuntimeError when it does not start otherwise.
+        """
         deadline = time.monotonic() + limit_s
-        while True:
-            if ended := self.ended():
-                name, log = ended
-                raise RuntimeError(f"{name} did not start; its log ends with:\n{tail(log)}")
-            try:
-                health = httpx.get(f"{self.url}/health", timeout=5).json()
-                if health["status"] == "ok" or (health["redis"] and not self.workers):
-                    return
-            except httpx.TransportError:
-                pass
-            if time.monotonic() > deadline:
-                logs = "\n".join(tail(log) for log in sorted((self.directory / "logs").glob("*.log")))
-                raise RuntimeError(f"the stack was not ready after {limit_s:.0f} s; its logs end with:\n{logs}")
-            time.sleep(0.1)
+        # Without the environment's proxies, which do not lead back to this machine.
+        with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as http:
+            while True:
+                for name, status in self.ended():
+                    self._give_up(name, status, f"{name} did not start")
+                try:
+                    health = http.get("/health").json()
+                    if health["status"] == "ok" or (health["redis"] and not self.workers):
+                        return
+                except httpx.TransportError:
+                    pass
+                if time.monotonic() > deadline:
+                    logs = "\n".join(tail(log) for log in sorted((self.directory / "logs").glob("*.log")))
+                    raise RuntimeError(f"the stack was not ready after {limit_s:.0f} s; its logs end with:\n{logs}")
+                time.sleep(0.1)
 
     def mend(self) -> None:
-        """Restart every process that has ended, and wait until the stack is ready."""
-        if self.redis is not None and (self.redis.process is None or self.redis.process.poll() is not None):
-            self.redis.start()
-        if self.api is None or self.api.poll() is not None:
-            self.start_api()
-        count = len(self.workers)
-        self.workers = [worker for worker in self.workers if worker.poll() is None]
-        for _ in range(count - len(self.workers)):
-            self.start_worker()
+        """Start every part again that has ended, and wait until the stack is ready."""
+        for name, _ in self.ended():
+            self._start_again(name)
         self.wait()
+
+    def keep_running(self) -> NoReturn:
+        """Start parts again when they die, until one has died too often (RuntimeError) or is told to stop."""
+        deaths: dict[str, list[float]] = defaultdict(list)
+        while True:
+            for name, status in self.ended():
+                now_s = time.monotonic()
+                deaths[name] = [then_s for then_s in deaths[name] if now_s - then_s < DEATHS_WITHIN_S] + [now_s]
+                how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+                count = len(deaths[name])
+                if count > MAX_DEATHS or status == WRONG_SETTINGS:
+                    minutes = DEATHS_WITHIN_S / 60
+                    self._give_up(name, status, f"{name} has died {count} times within {minutes:.0f} minutes ({how})")
+                print(f"{name} has died ({how}) and is started again; its log: {self.log(name)}", flush=True)
+                self._start_again(name)
+            time.sleep(0.5)
 
     def stop(self) -> None:
         for worker in self.workers:
@@ -96,6 +132,28 @@ class Stack:
             stop(worker, wait_s=10)
         if self.api is not None:
             stop(self.api, wait_s=10)
+
+    def _start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        log = self.log(name)
+        self._log_starts[name] = log.stat().st_size if log.exists() else 0
+        return start(command, log, env)
+
+    def _start_again(self, name: str) -> None:
+        if name == "redis" and self.redis is not None:
+            with suppress(RuntimeError):  # it has ended again, and counts so
+                self.redis.start()
+        elif name == "api":
+            self.start_api()
+        else:
+            number = int(name.removeprefix("worker-"))
+            self.workers[number - 1] = self._start(name, self.worker_command, self.env)
+
+    def _give_up(self, name: str, status: int, why: str) -> NoReturn:
+        last_words = tail(self.log(name), since=self._log_starts.get(name, 0))
+        if status == WRONG_SETTINGS:
+            named = [line for line in last_words.splitlines() if re.match(r"[A-Z][A-Z0-9_]+: ", line)]
+            raise SettingsRefused("\n".join(named) or last_words)
+        raise RuntimeError(f"{why}; its log ends with:\n{last_words}")
 
 
 @contextmanager
@@ -110,23 +168,28 @@ def running(
     """Run a stack on loopback that keeps its data in ``directory``, and stop it at the end of the block.
 
     ``env`` overrides variables of this process' environment. Raises RuntimeError, with the end of the log, when one of
-    the processes does not start.
+    the processes does not start, and its subclass SettingsRefused when settings cannot work or when another stack uses
+    ``directory``.
     """
     directory = directory.absolute()
     merged = {**os.environ, **(env or {})}
+    merged = {name: value for name, value in merged.items() if value or not name.startswith(PREFIX)}
     port = port or free_port()
     with ExitStack() as exits:
-        redis = None
-        if "ZOOAUDIT_REDIS_URL" not in merged:
-            redis = EmbeddedRedis(directory / "redis")
-            redis.start()
-            exits.callback(redis.stop)
-            merged["ZOOAUDIT_REDIS_URL"] = redis.url
+        exits.enter_context(_locked(directory))
         merged.setdefault("ZOOAUDIT_STORE", str(directory / "store"))
         merged.setdefault("ZOOAUDIT_STOP_GRACE_S", "0")
         merged.setdefault("ZOOAUDIT_HOST", "127.0.0.1")
         merged["ZOOAUDIT_PORT"] = str(port)
-        url = f"http://127.0.0.1:{port}"
+        _refuse_wrong_settings(merged)
+        redis = None
+        if "ZOOAUDIT_REDIS_URL" not in merged:
+            redis = EmbeddedRedis(directory / "redis")
+            exits.callback(redis.stop)
+            redis.start()
+            merged["ZOOAUDIT_REDIS_URL"] = redis.url
+            _note_store(directory / "redis" / "store", merged["ZOOAUDIT_STORE"])
+        url = f"http://{_reachable(merged['ZOOAUDIT_HOST'])}:{port}"
         stack = Stack(url, merged["ZOOAUDIT_REDIS_URL"], directory, merged, worker_command, redis)
         exits.callback(stack.stop)
         stack.start_api()
@@ -136,25 +199,90 @@ def running(
         yield stack
 
 
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep other stacks out of the folder. The kernel ends this with the process, however that ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / "stack.lock").open("a+")
+    except OSError as error:
+        raise SettingsRefused(
+            f"{directory} cannot hold the stack's data ({error.strerror}); give another folder with --directory"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise SettingsRefused(
+                f"{directory} is in use by another stack, process {file.read().strip()}; "
+                "stop that one, or give another folder with --directory"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _refuse_wrong_settings(variables: Mapping[str, str]) -> None:
+    """Raise SettingsRefused when the API cannot work with these settings, before anything starts."""
+    values = {
+        name: variables.get(f"{PREFIX}{name.upper()}", setting.default)
+        for name, setting in ServiceSettings.model_fields.items()
+    }
+    try:
+        faults = list(faults_here(ServiceSettings(**values)))
+    except ValidationError as error:
+        faults = faults_of(error)
+    if faults:
+        raise SettingsRefused("\n".join(faults))
+
+
+def _note_store(note: Path, store: str) -> None:
+    """Write down where the reports of the queue's audits are, and tell when they were elsewhere the last time."""
+    place = str(Path(store).expanduser().absolute()) if is_folder(store) else store
+    before = note.read_text().strip() if note.exists() else place
+    if before != place:
+        print(
+            f"ZOOAUDIT_STORE: the audits in {note.parent.parent} have their reports in {before} so far, not in "
+            f"{place}; set it back to see them, or keep the two apart with --directory",
+            file=sys.stderr,
+            flush=True,
+        )
+    note.write_text(f"{place}\n")
+
+
+def _reachable(host: str) -> str:
+    """Return the host of a URL at which the API answers on this machine when it listens on ``host``."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
+    return f"[{host}]" if ":" in host else host
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a stack until Ctrl+C or SIGTERM (exit status 0), or until one of its processes ends (1)."""
+    """Run a stack until Ctrl+C or SIGTERM, and return 0; 1 when a part died too often, 2 when settings cannot work."""
     parser = argparse.ArgumentParser(prog="python -m service.stack", description="Run Redis, the API and workers.")
     parser.add_argument("--directory", type=Path, default=Path("var"), help="folder for all data (default: var)")
     parser.add_argument("--workers", type=int, default=1, help="number of workers (default: 1)")
     options = parser.parse_args(arguments)
+    if options.workers < 0:
+        parser.error("--workers: write 0 or more")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print("starting Redis, the API and the worker (which imports torch: up to half a minute) ...", flush=True)
     try:
-        with running(options.directory, workers=options.workers, port=ServiceSettings().port or None) as stack:
+        settings = ServiceSettings()
+    except ValidationError as error:
+        print(*faults_of(error), sep="\n", file=sys.stderr)
+        return WRONG_SETTINGS
+    for unknown in unknown_settings(os.environ):
+        print(unknown, file=sys.stderr)
+    try:
+        print("starting Redis, the API and the worker (which imports torch: up to half a minute) ...", flush=True)
+        with running(options.directory, workers=options.workers, port=settings.port or None) as stack:
             print(f"zooaudit is at {stack.url}, logs in {stack.directory / 'logs'}; Ctrl+C stops it", flush=True)
-            while (ended := stack.ended()) is None:
-                time.sleep(0.5)
-            name, log = ended
-            print(f"{name} has ended; its log ends with:\n{tail(log)}", file=sys.stderr)
-            return 1
+            stack.keep_running()
     except RuntimeError as error:
         print(error, file=sys.stderr)
-        return 1
+        return WRONG_SETTINGS if isinstance(error, SettingsRefused) else 1
     except KeyboardInterrupt:
         print("stopped; unfinished audits go on next time", flush=True)
         return 0

@@ -1,11 +1,15 @@
-"""A real Redis server for all tests, started once."""
+"""A real Redis server for all tests, started once; and no proxies, since tests only talk to this machine."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from redis import Redis
 
 from service.redis_server import EmbeddedRedis
+
+for name in [name for name in os.environ if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")]:
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session")

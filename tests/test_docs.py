@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from zooaudit.contract import PROBLEM_TYPES
+from zooaudit.contract.settings import SETTINGS
 
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -29,6 +30,10 @@ def test_the_readme_names_no_setting_that_does_not_exist():
     client = {"URL", "API_KEY"}  # read by the command line, see zooaudit.cli
     named = set(re.findall(r"ZOOAUDIT_([A-Z_]+)", README))
     assert named - client <= {name.upper() for name in FIELDS}
+
+
+def test_a_setting_is_known_by_name_to_service_and_worker_alike():
+    assert sorted(SETTINGS) == sorted(FIELDS)
 
 
 def test_settings_of_the_same_name_mean_the_same():

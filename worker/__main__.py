@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, Catalogue, Progress, Report
+from zooaudit.contract.settings import faults_of, unknown_settings
 
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, faults_here, forget_empty
 
 log = logging.getLogger("zooaudit.worker")
 
@@ -19,12 +20,17 @@ FORK = multiprocessing.get_context("fork")
 def main() -> int:
     """Run until a signal stops the process. Returns 2 when the settings cannot be used, 1 when the worker gave up."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    forget_empty(os.environ)
     try:
         settings = WorkerSettings()
+        faults = list(faults_here(settings, os.environ))
     except ValidationError as error:
-        for item in error.errors(include_input=False):
-            print(f"ZOOAUDIT_{'.'.join(map(str, item['loc'][:1])).upper()}: {item['msg']}", file=sys.stderr)
+        faults = faults_of(error)
+    if faults:
+        print(*faults, sep="\n", file=sys.stderr)
         return 2
+    for unknown in unknown_settings(os.environ):
+        log.warning(unknown)
     # No checkpoint, wherever it comes from, may run code while it is read.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     return _run_worker(settings)
@@ -36,9 +42,10 @@ def _run_worker(settings: WorkerSettings) -> int:
     from worker import audit
     from worker.queue import checkpoint_versions, model_depths, worker
 
-    if not _is_calibrated(settings.device):
-        log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
-        return 1
+    if status := _calibrate(settings.device):
+        if status != 2:
+            log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
+        return status
     catalogue = _catalogue(settings)
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
 
@@ -67,18 +74,28 @@ def _run_worker(settings: WorkerSettings) -> int:
             process.kill()
 
 
-def _is_calibrated(device: str | None) -> bool:
-    """Whether networks with known scores get these scores on this machine.
+def _calibrate(device: str | None) -> int:
+    """Return 0 when networks with known scores get these scores on this machine, 2 when it has no such device, else 1.
 
     This runs in a process of its own: if this process computed anything before it forks, its jobs would wait for
     threads that they have not inherited.
     """
-    from worker import calibrate
-
-    check = FORK.Process(target=calibrate.check, args=(device,))
+    check = FORK.Process(target=_check_device, args=(device,))
     check.start()
     check.join()
-    return check.exitcode == 0
+    return check.exitcode if check.exitcode in (0, 2) else 1
+
+
+def _check_device(device: str | None) -> None:
+    from worker import audit, calibrate
+    from worker.errors import AuditError
+
+    try:
+        audit.choose_device(device, "float32")
+    except AuditError as error:
+        print(f"ZOOAUDIT_DEVICE: {error.problem.detail}", file=sys.stderr)
+        sys.exit(2)
+    calibrate.check(device)
 
 
 def _catalogue(settings: WorkerSettings) -> Catalogue:
@@ -91,7 +108,11 @@ def _catalogue(settings: WorkerSettings) -> Catalogue:
         try:
             datasets[name] = dataset.count(folder)
         except OSError as error:
-            log.error("data set %s is left out: %s", name, error)
+            log.error("ZOOAUDIT_DATASETS: data set %s is left out: %s", name, error)
+            continue
+        if datasets[name] == 0:
+            # Not a fault: so looks the folder of a network drive that is not mounted yet.
+            log.warning("ZOOAUDIT_DATASETS: data set %s: %s holds no images yet", name, folder)
     return Catalogue(entries=zoo.catalogue(), datasets=datasets)
 
 

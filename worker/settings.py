@@ -1,23 +1,40 @@
 """The settings of a worker process, read once from the environment."""
 
+import os
 import re
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from zooaudit.contract.settings import (
+    MAX_SECONDS,
+    PREFIX,
+    Location,
+    RedisUrl,
+    expanded,
+    is_folder,
+    unreadable,
+    unwritable,
+)
+
+LIBRARIES_VARIABLES = ("HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME", "XDG_CACHE_HOME")
+"""Variables that the zoos' own code reads, and that an operator may leave empty."""
 
 
 class WorkerSettings(BaseSettings):
-    """Each field is read from the environment variable ``ZOOAUDIT_`` + its name in capitals."""
+    """Each field is read from the environment variable ``ZOOAUDIT_`` + its name in capitals. An empty one is unset."""
 
-    model_config = SettingsConfigDict(env_prefix="ZOOAUDIT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
-    redis_url: Annotated[SecretStr, Field(description="URL of the Redis that holds the queue.")] = SecretStr(
+    redis_url: Annotated[RedisUrl, Field(description="URL of the Redis that holds the queue.")] = SecretStr(
         "redis://127.0.0.1:6379/0"
     )
     store: Annotated[
-        str,
+        Location,
         Field(description="Where reports are kept: a folder, or s3://BUCKET/PREFIX (with the usual AWS_* variables)."),
     ] = "var/store"
     datasets: Annotated[
@@ -26,7 +43,7 @@ class WorkerSettings(BaseSettings):
         Field(description="Image folders by name, such as imagenet-val=/data/val,photos=/data/photos."),
     ] = {}
     checkpoints: Annotated[
-        str | None,
+        Location | None,
         Field(description="Where checkpoint:NAME is NAME.safetensors or NAME.pth: a folder, or s3://BUCKET/PREFIX."),
     ] = None
     device: Annotated[str | None, Field(description="cuda, cuda:1 or cpu; by default CUDA if there is a GPU.")] = None
@@ -38,19 +55,29 @@ class WorkerSettings(BaseSettings):
     ] = None
     decode_processes: Annotated[
         int | None,
-        Field(ge=0, description="How many processes decode images; by default one for each core but one, at most 8."),
+        Field(
+            ge=0,
+            le=1024,
+            description="How many processes decode images; by default one for each core but one, at most 8.",
+        ),
     ] = None
     job_timeout_s: Annotated[
-        int, Field(ge=1, description="An audit fails when it takes longer than this, in seconds.")
+        int, Field(ge=1, le=MAX_SECONDS, description="An audit fails when it takes longer than this, in seconds.")
     ] = 86_400
     worker_ttl_s: Annotated[
         int,
-        Field(ge=3, description="Seconds of silence after which a worker counts as dead and another takes its audit."),
+        Field(
+            ge=3,
+            le=MAX_SECONDS,
+            description="Seconds of silence after which a worker counts as dead and another takes its audit.",
+        ),
     ] = 30
     stop_grace_s: Annotated[
         float,
         Field(
-            ge=0, description="Seconds that a running audit has after SIGTERM to end before it goes back to the queue."
+            ge=0,
+            le=MAX_SECONDS,
+            description="Seconds that a running audit has after SIGTERM to end before it goes back to the queue.",
         ),
     ] = 5.0
 
@@ -64,4 +91,54 @@ class WorkerSettings(BaseSettings):
             raise ValueError("write NAME=FOLDER, several with commas between them")
         if any(name == "synthetic" for name, _, _ in pairs):
             raise ValueError("'synthetic' is the built-in data set; choose another name")
-        return {name: path for name, _, path in pairs}
+        if len({name for name, _, _ in pairs}) < len(pairs):
+            raise ValueError("two data sets have the same name")
+        return {name: expanded(path) for name, _, path in pairs}
+
+    @field_validator("device")
+    @classmethod
+    def _named_as_torch_does(cls, device: str | None) -> str | None:
+        if device is not None and not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device := device.strip()):
+            raise ValueError(f"{device!r} is no device; write cpu, cuda, or cuda:1 for the second GPU")
+        return device
+
+
+def forget_empty(environ: MutableMapping[str, str]) -> None:
+    """Unset the empty ones of LIBRARIES_VARIABLES. To the libraries they would mean a folder or host without a name."""
+    for name in LIBRARIES_VARIABLES:
+        if environ.get(name) == "":
+            del environ[name]
+
+
+def faults_here(settings: WorkerSettings, environ: Mapping[str, str]) -> Iterator[str]:
+    """Name each variable that cannot work on this machine now, in a line each."""
+    if is_folder(settings.store) and (fault := unwritable(settings.store)):
+        yield f"ZOOAUDIT_STORE: {fault}"
+    if settings.checkpoints and is_folder(settings.checkpoints) and (fault := unreadable(settings.checkpoints)):
+        yield f"ZOOAUDIT_CHECKPOINTS: {fault}"
+    for name, folder in settings.datasets.items():
+        if fault := unreadable(folder):
+            yield f"ZOOAUDIT_DATASETS: data set {name}: {fault}"
+    offline = environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    for name, cache in caches(environ):
+        # Without downloads, a cache that was filled elsewhere need not be writable.
+        filled = not unreadable(cache)
+        if (fault := unwritable(cache)) and not (offline and filled):
+            advice = "; if it holds all weights already, set HF_HUB_OFFLINE=1" if filled else ""
+            yield f"{name}: {fault}; it must name a folder in which downloaded weights can be kept{advice}"
+
+
+def caches(environ: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """Yield the folders in which torch and the hub's client keep downloads, each with the variable that chooses it."""
+    user = Path(environ.get("XDG_CACHE_HOME", "~/.cache"))
+    folders = {
+        "TORCH_HOME": Path(environ.get("TORCH_HOME", user / "torch"), "hub", "checkpoints"),
+        "HF_HOME": Path(environ.get("HF_HOME", user / "huggingface"), "hub"),
+    }
+    if "HF_HUB_CACHE" in environ:
+        del folders["HF_HOME"]
+        folders["HF_HUB_CACHE"] = Path(environ["HF_HUB_CACHE"])
+    for name, folder in folders.items():
+        decides = name if name in environ or "XDG_CACHE_HOME" not in environ else "XDG_CACHE_HOME"
+        # The libraries do the same.
+        yield decides, Path(os.path.expanduser(folder if name == "TORCH_HOME" else os.path.expandvars(folder)))  # noqa: PTH111

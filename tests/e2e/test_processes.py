@@ -290,7 +290,7 @@ def test_a_stack_says_why_it_does_not_start(tmp_path):
     command = [sys.executable, "-m", "service.stack", "--directory", str(tmp_path), "--workers", "0"]
     env = {**os.environ, "ZOOAUDIT_HOST": "0.0.0.0", "ZOOAUDIT_API_KEYS": ""}
     stack = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert stack.returncode == 1
+    assert stack.returncode == 2
     assert "Without ZOOAUDIT_API_KEYS the service listens on loopback only" in stack.stderr
 
 

@@ -34,7 +34,7 @@ def real_stack(tmp_path_factory) -> Iterator[Stack]:
         "ZOOAUDIT_CHECKPOINTS": str(directory / "checkpoints"),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "ZOOAUDIT_API_KEYS": "",
-        "ZOOAUDIT_DATASETS": f"photos={photos},gone={directory / 'gone'}",
+        "ZOOAUDIT_DATASETS": f"photos={photos}",
         "HF_ENDPOINT": "http://127.0.0.1:1",
         "HF_HOME": str(directory / "hub"),
     }
