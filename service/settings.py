@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unreadable, unwritable
+from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unwritable
 
 
 class ServiceSettings(BaseSettings):
@@ -69,10 +69,8 @@ def is_loopback(host: str) -> bool:
 
 def faults_here(settings: ServiceSettings) -> Iterator[str]:
     """Name each setting that cannot work on this machine now, in a line each."""
-    if is_folder(settings.store):
-        fault = unreadable(settings.store) if os.path.lexists(settings.store) else unwritable(settings.store)
-        if fault:
-            yield f"ZOOAUDIT_STORE: {fault}"
+    if is_folder(settings.store) and (fault := unwritable(settings.store)):
+        yield f"ZOOAUDIT_STORE: {fault}"
     if not settings.api_keys and not is_loopback(settings.host):
         yield (
             f"ZOOAUDIT_HOST: Without ZOOAUDIT_API_KEYS the service listens on loopback only, not on {settings.host}. "

@@ -40,7 +40,7 @@ def test_settings_that_can_work_have_no_faults(tmp_path):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"store": "{folder}/file"}, "ZOOAUDIT_STORE: {folder}/file is not a folder"),
+        ({"store": "{folder}/file"}, "ZOOAUDIT_STORE: {folder}/file cannot be a folder"),
         ({"host": "0.0.0.0"}, "ZOOAUDIT_HOST: Without ZOOAUDIT_API_KEYS the service listens on loopback only"),
         ({"host": "nowhere.invalid", "api_keys": "sesame"}, "ZOOAUDIT_HOST: nowhere.invalid is no address"),
         ({"host": "192.0.2.1", "api_keys": "sesame"}, "ZOOAUDIT_HOST: cannot listen on port 0 of 192.0.2.1: "),
