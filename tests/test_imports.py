@@ -99,8 +99,8 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *({"queue", "reports", "redis_server", "accuracy_statistics"}, "errors", {"settings", "processes"}),
     ],
     "zooaudit": [
-        *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange", "options", "errors"),
-        *("results", "views", "contract", "version"),
+        *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),
+        *({"connection", "options"}, "errors", "results", "views", "contract", "version"),
     ],
 }
 
