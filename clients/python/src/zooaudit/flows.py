@@ -86,17 +86,21 @@ def full_id(service: Exchange, identifier: str) -> Flow[str]:
 
     What is no start of an audit's id is returned as it is: the service refuses it.
     """
-    if not re.fullmatch("[0-9a-fA-F]{4,32}", identifier):
+    if not re.fullmatch("[0-9a-fA-F]{1,32}", identifier):
         return identifier
     start = identifier.lower()
     if len(start) == 32:
         return start
+    if len(start) < 4:
+        raise InvalidRequest(problem("invalid-request", f"{start} is too short for the start of an id: give 4 digits."))
     page = parse(AuditList, (yield from service.send("GET", "/audit", params={"id": start})))
     if not all(audit.id.startswith(start) for audit in page.audits):
         raise UnexpectedAnswer(f"The service at {service.base_url} is older and needs the whole id of an audit.")
     if len(page.audits) > 1:
         raise InvalidRequest(problem("invalid-request", _ambiguous(start, page)))
-    return page.audits[0].id if page.audits else start
+    if not page.audits:
+        raise NotFound(problem("unknown-audit", f"There is no audit whose id starts with {start}."))
+    return page.audits[0].id
 
 
 def _ambiguous(start: str, page: AuditList) -> str:

@@ -1,8 +1,18 @@
 """Numbers, requests, states and problems in words, for a person to read."""
 
+import re
 from collections.abc import Sequence
 
-from zooaudit.contract import Audit, AuditRequest, Problem, Status
+from zooaudit.contract import Audit, AuditRequest, ModelName, Problem, Status
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things whose plural ends in s.
+
+    >>> counted(1, "image"), counted(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def subject(request: AuditRequest) -> str:
@@ -47,6 +57,14 @@ def sentence(problem: Problem) -> str:
     if unnamed:
         text += f" Did you mean {' or '.join(unnamed)}?"
     return text
+
+
+def cause(problem: Problem, model: str) -> str:
+    """Write a problem without the names and addresses by which it differs between models that fail for one cause."""
+    text = re.sub(r"https?://\S+", "URL", sentence(problem))
+    for name in (model, ModelName.parse(model).in_zoo, ModelName.parse(model).architecture):
+        text = text.replace(name, "MODEL")
+    return f"{problem.type}: {text}"
 
 
 def _full_stop(text: str) -> str:
