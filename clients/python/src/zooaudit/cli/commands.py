@@ -259,7 +259,8 @@ def models(client: "AuditClient", args: argparse.Namespace) -> Exit:
     if listed.models:
         print_tables([models_table(listed)], sys.stdout)
     if listed.total > len(listed.models) or not listed.models:
-        print(f"{len(listed.models)} of {listed.total} models that match.", file=sys.stderr)
+        verb = "matches" if listed.total == 1 else "match"
+        print(f"{len(listed.models)} of {counted(listed.total, 'model')} that {verb}.", file=sys.stderr)
     return Exit.OK
 
 

@@ -14,7 +14,7 @@ from zooaudit.contract import (
 )
 from zooaudit.views.report_tables import HALF_WIDTH, method_line, score_cell, with_narrower
 from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import printable, signed, three_decimals
+from zooaudit.views.text import counted, printable, signed, three_decimals
 
 Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
@@ -40,7 +40,9 @@ def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel")
 
 def _notes(comparison: Comparison) -> list[str]:
     method = comparison.method
-    notes = [f"{method.num_images} images of {printable(method.dataset)}, seed {method.seed}; {method_line(method)}"]
+    notes = [
+        f"{counted(method.num_images, 'image')} of {printable(method.dataset)}, seed {method.seed}; {method_line(method)}"
+    ]
     scores = [
         (audit, part_name, transform, getattr(part, transform))
         for audit in comparison.audits

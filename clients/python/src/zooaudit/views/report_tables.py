@@ -18,7 +18,7 @@ from zooaudit.contract import (
     TransformName,
 )
 from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import printable, ranges, three_decimals, with_half_width
+from zooaudit.views.text import counted, printable, ranges, three_decimals, with_half_width
 
 HALF_WIDTH = "± is half of a 95 % confidence interval over images"
 
@@ -30,7 +30,7 @@ def report_tables(report: Report) -> list[Table]:
     weights = f"{printable(model.weights.label)} weights"
     if model.weights.kind == "untrained":
         weights = "UNTRAINED weights: the architecture's own equivariance"
-    measured = f"{images.count} images of {printable(images.dataset)}"
+    measured = f"{counted(images.count, 'image')} of {printable(images.dataset)}"
     measured += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{measured}, seed {images.seed}; {method_line(report.method)}"]
     if any(part.translation.channel_interval or part.rotation.channel_interval for part in report.parts.values()):
@@ -102,7 +102,7 @@ def _baseline_tables(report: Report) -> list[Table]:
         ]
         rows.append([part_name, *(with_half_width(estimate.value, estimate.interval) for estimate in estimates)])
     columns = ("Part", "Translation untrained", "Translation learned", "Rotation untrained", "Rotation learned")
-    title = f"Channel equivariance beyond {len(report.baseline.seeds)} untrained"
+    title = f"Channel equivariance beyond {counted(len(report.baseline.seeds), 'untrained initialisation')}"
     return [with_narrower(Table(columns, rows, title, numbers_from=1))]
 
 
