@@ -7,11 +7,13 @@ A :data:`Flow` is a generator: it yields an :class:`HttpRequest` to make, or the
 import math
 import os
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TypeVar
 
 import httpx
@@ -23,6 +25,8 @@ from zooaudit.errors import ApiError, ConnectionFailed, UnexpectedAnswer, api_er
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
 
+FOREIGN = "about:blank"
+"""The type of a problem that something before the service answered, such as a proxy."""
 BACKOFF_S, BACKOFF_CAP_S = 0.1, 5.0
 """The first pause between two attempts, in seconds, and the longest; in between they double."""
 
@@ -61,7 +65,7 @@ class Exchange:
         self.headers = {"Accept": "application/json", "User-Agent": f"zooaudit/{__version__}"}
         if key := api_key or os.environ.get("ZOOAUDIT_API_KEY"):
             if not key.isascii() or not key.isprintable() or " " in key:
-                raise ValueError("the API key has spaces or other characters that no header can carry")
+                raise ValueError("The API key has spaces or other characters that no header can carry")
             self.headers["Authorization"] = f"Bearer {key}"
         variable = proxy_variable(self.url)
         self._way = f" through the proxy of {variable}" if variable else ""
@@ -97,7 +101,10 @@ class Exchange:
                     raise UnexpectedAnswer(f"{self.base_url} sends its callers to {target}: give that address instead.")
                 if reply.status_code < 400:
                     return reply
-                error = api_error(self._problem(reply), retry_after_s(reply))
+                problem = self._problem(reply)
+                if (reply.status_code, problem.type) == (HTTPStatus.NOT_FOUND, FOREIGN):
+                    raise UnexpectedAnswer(f"{problem.detail}: there is no zooaudit service.")
+                error = api_error(problem, retry_after_s(reply))
                 if reply.status_code not in (429, 503):
                     raise error
             else:
@@ -118,7 +125,7 @@ class Exchange:
         except ValidationError:  # something before the service, such as a proxy, answered
             title = response.reason_phrase
             detail = f"{without_password(response.url)} answered {response.status_code} {title}{self._way}"
-            return Problem(type="about:blank", title=title, status=response.status_code, detail=detail)
+            return Problem(type=FOREIGN, title=title, status=response.status_code, detail=detail)
 
 
 def parse(record: type[Record], response: httpx.Response) -> Record:
@@ -151,7 +158,7 @@ def _cause(error: httpx.RequestError | None, timeout: float) -> str:
     """Say why nothing answered."""
     if isinstance(error, httpx.TimeoutException):
         return f"no answer within {timeout:g} s"
-    return str(error).rstrip(".") or type(error).__name__
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)).rstrip(".") or type(error).__name__
 
 
 def _tls_failure(error: BaseException | None) -> str | None:

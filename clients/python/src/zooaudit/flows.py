@@ -86,6 +86,8 @@ def full_id(service: Exchange, identifier: str) -> Flow[str]:
 
     What is no start of an audit's id is returned as it is: the service refuses it.
     """
+    if not identifier:
+        raise InvalidRequest(problem("invalid-request", "The id of an audit is missing."))
     if not re.fullmatch("[0-9a-fA-F]{1,32}", identifier):
         return identifier
     start = identifier.lower()
@@ -166,6 +168,7 @@ def _accuracies(service: Exchange, identifiers: Sequence[str], top1: Mapping[str
     """Look up the accuracy of each audit: by its id, else by the name of its model if its weights are the pretrained
     ones, whose accuracy a name stands for. Warns of accuracies that are meant for an audit but not taken."""
     accuracies: list[float | None] = []
+    request: AuditRequest | None = None
     others: list[str] = []
     by_start = {key.lower(): key for key in top1 if re.fullmatch("[0-9a-fA-F]{4,32}", key)}
     for identifier in identifiers:
@@ -185,8 +188,8 @@ def _accuracies(service: Exchange, identifiers: Sequence[str], top1: Mapping[str
         )
     if unknown:
         _warn(f"No compared audit has the id {' or '.join(unknown)}, for which there is an accuracy.")
-    if not others and not unknown and all(accuracy is None for accuracy in accuracies):
-        _warn("None of the accuracies is of a compared audit.")
+    if request and not others and not unknown and all(accuracy is None for accuracy in accuracies):
+        _warn(f"None of the accuracies is of a compared audit, such as that of {subject(request)}.")
     return accuracies
 
 

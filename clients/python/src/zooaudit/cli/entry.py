@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from zooaudit.cli import commands, completion
 from zooaudit.cli.exit_codes import Exit, Mistake, exit_of_error
 from zooaudit.cli.parser import make_parser
-from zooaudit.errors import ConnectionFailed, Unauthorized, ZooauditError
-from zooaudit.views.text import printable
+from zooaudit.contract import problem
+from zooaudit.errors import ConnectionFailed, NotFound, Unauthorized, ZooauditError
+from zooaudit.views.text import full_stop, printable
+
+NO_SUCH_PATH = problem("not-found", "").type
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +62,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         client = AuditClient(args.url)
     except ValueError as error:
-        raise Mistake(f"{error}.") from None
+        raise Mistake(full_stop(str(error))) from None
     with client:
         return int(args.run(client, args))
 
@@ -73,6 +76,8 @@ def _hint(error: ZooauditError) -> str:
     match error:
         case ConnectionFailed():
             return " Is the service running there? --url or ZOOAUDIT_URL say where it is."
+        case NotFound() if error.problem.type == NO_SUCH_PATH:
+            return " --url or ZOOAUDIT_URL say where the service is."
         case Unauthorized() if error.problem.status == 401:
             return " The environment's ZOOAUDIT_API_KEY is sent as the key."
     return ""

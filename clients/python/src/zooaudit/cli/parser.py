@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from zooaudit.cli import commands, completion
 from zooaudit.cli.exit_codes import Exit
@@ -43,12 +43,19 @@ MODEL_HELP = "timm/NAME[.TAG] or torchvision/NAME"
 TIMEOUT_HELP = "wait no longer than this"
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    Subparsers = argparse._SubParsersAction["Parser"]
 
 
-def make_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that tells a mistake in a sentence, without the usage of a dozen options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(Exit.USAGE, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def make_parser() -> Parser:
     """Make the parser of all commands. It stores the function of the command that it parses as ``run``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="zooaudit",
         description="Audits how equivariant pretrained image models are, and where in their depth.",
         epilog=EPILOG,
@@ -154,7 +161,9 @@ def _compare(subparsers: "Subparsers") -> None:
     parser.add_argument(
         "--num-images", type=_positive, metavar="N", help="with names of models: only reports of this many images"
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="with names of models: only reports with this seed")
+    parser.add_argument(
+        "--seed", type=_whole_number, metavar="N", help="with names of models: only reports with this seed"
+    )
     parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
     top1_text = (
         "accuracies in per cent: columns model and top1, as in timm's lists. A model's name stands for its pretrained "
@@ -189,8 +198,8 @@ def _command(
     name: str,
     run: Callable[..., Exit],
     text: str,
-    *parents: argparse.ArgumentParser,
-) -> argparse.ArgumentParser:
+    *parents: Parser,
+) -> Parser:
     """Add a command that talks to the service, with the options of ``parents`` and those of all such commands."""
     parser = subparsers.add_parser(
         name,
@@ -204,26 +213,26 @@ def _command(
     return parser
 
 
-def _shared() -> argparse.ArgumentParser:
+def _shared() -> Parser:
     """Make the options that may stand before the command or after it: only one that is given is set."""
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     parser.add_argument("--url", help="the service's address")
     parser.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
     return parser
 
 
-def _waiting() -> argparse.ArgumentParser:
+def _waiting() -> Parser:
     """Make the options of the commands that may wait for a report."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     parser.add_argument("--wait", action="store_true", help="show progress, then the report")
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
     _file_option(parser, "--output", "write the report there as JSON")
     return parser
 
 
-def _plotting() -> argparse.ArgumentParser:
+def _plotting() -> Parser:
     """Make the options of the commands that may write a figure."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     _file_option(parser, "--html", "write a figure there as a page")
     _file_option(parser, "--png", "write a figure there as a picture")
     return parser
@@ -262,18 +271,18 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
     option("weights", "pretrained, untrained or checkpoint:NAME", metavar="KIND")
     option("checkpoint_version", "version of the checkpoint's content", metavar="HEX")
     option("dataset", "one of the service's data sets", metavar="NAME")
-    option("num_images", "how many images", type=int, metavar="N")
-    option("seed", "chooses the images", type=int, metavar="N")
+    option("num_images", "how many images", type=_whole_number, metavar="N")
+    option("seed", "chooses the images", type=_whole_number, metavar="N")
     option("translations_px", "diagonal shifts in pixels: 1,2,8 or 1-32 or none", type=_numbers, metavar="LIST")
     option("rotations_deg", "rotations in degrees, or none", type=_numbers, metavar="LIST")
     option("similarity", "how feature maps are compared", choices=["correlation", "cosine", "both"])
     option("border", "what fills the border of a shifted image", choices=["crop", "zero", "circular", "all"])
     option("precision", "precision of the forward passes", choices=["float32", "tf32", "bfloat16"])
-    option("tolerance", "stop when every part's interval is this narrow", type=float, metavar="WIDTH")
+    option("tolerance", "stop when every part's interval is this narrow", type=_number, metavar="WIDTH")
     # None, not False, unless it is given: only options that were given are sent.
     option("baseline", "also measure the untrained architecture", action="store_true", default=None)
-    option("baseline_seeds", "number of untrained initialisations", type=int, metavar="N")
-    option("repetition", "another number runs the same audit again", type=int, metavar="N")
+    option("baseline_seeds", "number of untrained initialisations", type=_whole_number, metavar="N")
+    option("repetition", "another number runs the same audit again", type=_whole_number, metavar="N")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -295,6 +304,20 @@ def _numbers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{item!r} is not a range from a smaller to a larger number")
         values += run
     return tuple(values)
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def _seconds(text: str) -> float:

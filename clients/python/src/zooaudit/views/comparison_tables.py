@@ -40,9 +40,8 @@ def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel")
 
 def _notes(comparison: Comparison) -> list[str]:
     method = comparison.method
-    notes = [
-        f"{counted(method.num_images, 'image')} of {printable(method.dataset)}, seed {method.seed}; {method_line(method)}"
-    ]
+    images = f"{counted(method.num_images, 'image')} of {printable(method.dataset)}, seed {method.seed}"
+    notes = [f"{images}; {method_line(method)}"]
     scores = [
         (audit, part_name, transform, getattr(part, transform))
         for audit in comparison.audits

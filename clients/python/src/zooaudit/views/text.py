@@ -49,10 +49,10 @@ def short_state(audit: Audit) -> str:
 
 def sentence(problem: Problem) -> str:
     """Say what a problem is: its detail, then the fields at fault and close matches that the detail does not name."""
-    text = _full_stop(problem.detail or problem.title)
+    text = full_stop(problem.detail or problem.title)
     for error in problem.errors or ():
         if error.message not in text:
-            text += f" {_full_stop(f'{error.field}: {error.message}')}"
+            text += f" {full_stop(f'{error.field}: {error.message}')}"
     unnamed = [name for name in problem.suggestions or () if name not in text]
     if unnamed:
         text += f" Did you mean {' or '.join(unnamed)}?"
@@ -67,7 +67,8 @@ def cause(problem: Problem, model: str) -> str:
     return f"{problem.type}: {text}"
 
 
-def _full_stop(text: str) -> str:
+def full_stop(text: str) -> str:
+    """End a sentence unless it has its end."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
