@@ -25,7 +25,8 @@ def script(shell: str) -> str:
         raise ImportError(
             "Completion needs argcomplete: pip install 'zooaudit[cli]', or pip install argcomplete"
         ) from None
-    return shellcode(["zooaudit"], shell=shell)
+    # Without the shell's defaults, which offer files wherever nothing else fits.
+    return shellcode(["zooaudit"], use_defaults=False, shell=shell)
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
