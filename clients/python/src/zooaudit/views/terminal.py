@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,13 @@ def print_tables(tables: Sequence[Table], out: TextIO) -> None:
             _print_with_rich(table, out, is_last=place == len(tables) - 1)
     else:
         width = shutil.get_terminal_size().columns
-        print(plain([fitted(table, width) or table for table in tables]), file=out)
+        print(plain([_with_wrapped_text(fitted(table, width) or table, width) for table in tables]), file=out)
+
+
+def _with_wrapped_text(table: Table, width: int) -> Table:
+    """Wrap the title and the notes of a table."""
+    title = table.title and textwrap.fill(table.title, width)
+    return replace(table, title=title, notes=[textwrap.fill(note, width) for note in table.notes])
 
 
 def _print_with_rich(table: Table, out: TextIO, is_last: bool) -> None:
