@@ -157,7 +157,7 @@ def test_which_proxy_leads_where(monkeypatch, url, variable):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("localhost:8000", "'localhost:8000' is not an http:// or https:// URL; did you mean http://localhost:8000?"),
+        ("localhost:8000", "'localhost:8000' is not an http:// or https:// URL. Did you mean http://localhost:8000?"),
         ("ftp://service.test", "'ftp://service.test' is not an http:// or https:// URL"),
         ("http://service.test:99999", "http://service.test:99999 has no port from 1 to 65535"),
         ("http://u:secret@service.test/#/audits", "http://service.test/#/audits is the address of a page"),

@@ -63,7 +63,7 @@ def test_what_is_no_zooaudit_service(status, body, code, message):
         (["audit", "x", "--tolerance=no"], "argument --tolerance: 'no' is not a number. See zooaudit audit --help."),
         (["report", "x", "--output=."], "argument --output: cannot write to .: it is a folder."),
         (["report", "x", "--html=no/x"], "argument --html: cannot write to no/x: its folder does not exist."),
-        (["health", "--url=localhost:8000"], "not an http:// or https:// URL; did you mean http://localhost:8000?"),
+        (["health", "--url=localhost:8000"], "not an http:// or https:// URL. Did you mean http://localhost:8000?"),
         (["health", "--url=http://x/#/audits"], "http://x/#/audits is the address of a page"),
     ],
 )

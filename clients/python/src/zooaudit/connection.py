@@ -24,7 +24,7 @@ def checked_url(base_url: str) -> httpx.URL:
         raise ValueError(f"{shown} is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         meant = f"http://{base_url}"
-        hint = f"; did you mean {meant}?" if "://" not in base_url and _has_host(meant) else ""
+        hint = f". Did you mean {meant}?" if "://" not in base_url and _has_host(meant) else ""
         raise ValueError(f"{shown} is not an http:// or https:// URL{hint}")
     if not 0 < (url.port or 80) < 65536:
         raise ValueError(f"{without_password(url)} has no port from 1 to 65535")
