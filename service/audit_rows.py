@@ -73,17 +73,21 @@ class AuditRows:
         limit: int = 50,
         offset: int = 0,
         after: Position | None = None,
+        id_start: str = "",
     ) -> RowPage:
         """Return up to ``limit`` rows, leaving out the first ``offset`` after the position ``after``.
 
-        A row matches when it has one of the ``statuses`` (none given: any) and its model's name contains ``model``.
+        A row matches when it has one of the ``statuses`` (none given: any), its model's name contains ``model`` and its
+        id starts with ``id_start``.
         Rows of equal value are sorted newest first; rows without a value come last in either direction.
         """
         name_part = model.lower()
         matching = [
             row
             for row in self._refreshed().values()
-            if (not statuses or row.status in statuses) and name_part in row.model.lower()
+            if (not statuses or row.status in statuses)
+            and name_part in row.model.lower()
+            and row.id.startswith(id_start)
         ]
         ordered = _ordered(matching, sort)
         following = ordered if after is None else [row for row in ordered if _follows(row, after)]

@@ -14,6 +14,7 @@ from zooaudit.contract import (
     full_names,
     published_relatives,
 )
+from zooaudit.views.text import counted
 
 from service.errors import Refused, refused
 
@@ -97,5 +98,6 @@ def _check_images(request: AuditRequest, catalogue: Catalogue) -> None:
         raise refused("unknown-dataset", detail, suggestions=tuple(configured))
     count = catalogue.datasets[request.dataset]
     if count is not None and request.num_images > count:
-        detail = f"{request.num_images} images were asked for, and {request.dataset} has {count}."
+        verb = "was" if request.num_images == 1 else "were"
+        detail = f"{counted(request.num_images, 'image')} {verb} asked for, and {request.dataset} has {count}."
         raise refused("too-few-images", detail)

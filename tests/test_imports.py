@@ -100,8 +100,8 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"settings", "processes"},
     ],
     "zooaudit": [
-        *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange", "options", "errors"),
-        *("results", "views", "contract", "version"),
+        *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),
+        *({"connection", "options"}, "errors", "results", "views", "contract", "version"),
     ],
 }
 

@@ -2,7 +2,7 @@
 
 import { request } from "./lib/api.js";
 import { byId, setText } from "./lib/dom.js";
-import { duration } from "./lib/format.js";
+import { duration, plural } from "./lib/format.js";
 import { poll } from "./lib/poll.js";
 import { onNavigate, params } from "./lib/url.js";
 import { auditsPage, showListMissing } from "./pages/audits.js";
@@ -75,7 +75,7 @@ function showUnanswered(error, waitMs) {
 
 async function refreshHealth(signal) {
   const { body } = await request("/health", { signal });
-  const workers = body.workers === 1 ? "1 worker" : `${body.workers} workers`;
+  const workers = plural(body.workers, "worker");
   setText(byId("health"), body.redis ? `${workers} · ${body.running} running · ${body.queued} queued` : "Redis does not answer");
   byId("health").dataset.state = body.status;
   byId("degraded").hidden = body.status === "ok" || !body.redis;

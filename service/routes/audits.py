@@ -75,6 +75,7 @@ def listing(
     model: Annotated[
         str | None, Query(max_length=128, description="A part of the model's full name; case is ignored.")
     ] = None,
+    id: Annotated[str, Query(pattern="^[0-9a-f]{0,32}$", description="How the audit's id starts.")] = "",
     sort: Annotated[Sort, Query(description="What to sort by; with a minus, in descending order.")] = "-created",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[
@@ -88,7 +89,7 @@ def listing(
     after = cursors.decode(cursor, sort) if cursor is not None else None
     recovery.ensure_all_restored(RECOVERY_WAIT_S)
     statuses = {Status(word) for word in status.split(",")} if status else set(Status)
-    page = rows.page(sort, statuses, model or "", limit, offset, after)
+    page = rows.page(sort, statuses, model or "", limit, offset, after, id)
     audits_by_id = queue.read([row.id for row in page.rows])
     audits = [audits_by_id[row.id] for row in page.rows if row.id in audits_by_id]
     body = AuditList(

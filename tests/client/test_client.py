@@ -3,8 +3,10 @@
 import inspect
 import json
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -293,8 +295,80 @@ async def test_accuracies_are_found_by_the_model_s_name(make, model, weights, to
         return answer(audit("succeeded").model_copy(update={"request": asked}))
 
     http, script = make(serve)
-    await got(http.compare([ID], top1=top1))
+    with nullcontext() if sent else pytest.warns(UserWarning, match="accurac"):
+        await got(http.compare([ID], top1=top1))
     assert script.requests[-1].url.params["top1"] == sent
+
+
+@pytest.mark.parametrize(
+    ("top1", "message"),
+    [
+        (
+            {"resnet50.a1_in1k": 80.2},
+            "An accuracy by a model's name is that of its pretrained weights and is not taken for "
+            f"{ID} (timm/resnet50.a1_in1k (untrained)). Give it under the audit's id instead of the name.",
+        ),
+        ({ID: 1, "f" * 32: 2}, f"No compared audit has the id {'f' * 32}, for which there is an accuracy."),
+        ({"resnet50": 80.2}, "None of the accuracies is of a compared audit, such as that of timm/resnet50.a1_in1k (u"),
+    ],
+)
+async def test_an_accuracy_that_is_not_taken_is_told_to_the_caller(make, top1, message):
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/comparison":
+            return answer(comparison())
+        asked = AuditRequest(model="timm/resnet50.a1_in1k", weights="untrained")
+        return answer(audit("succeeded").model_copy(update={"request": asked}))
+
+    http, _ = make(serve)
+    with pytest.warns(UserWarning, match="accurac") as caught:
+        await got(http.compare([ID], top1=top1))
+    (warning,) = caught
+    assert str(warning.message).startswith(message)
+    assert Path(warning.filename).parent == Path(__file__).parent  # the caller, not the library
+
+
+async def test_the_start_of_an_id_is_enough(make):
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/audit":
+            start = request.url.params["id"]
+            found = [audit("succeeded", one) for one in (ID, f"0123f{'0' * 27}") if one.startswith(start)]
+            return answer(AuditList(audits=tuple(found), total=len(found), next_cursor=None))
+        if request.url.path == "/comparison":
+            return answer(comparison())
+        assert ID in request.url.path
+        return answer(report() if request.url.path.endswith("/report") else audit("succeeded"))
+
+    http, sent = make(serve)
+    assert (await got(http.status("01234"))).id == ID
+    assert (await got(http.report("01234"))).id == ID
+    assert (await got(http.cancel("012345"))).id == ID
+    assert (await got(http.wait("0123456789ABCDEF"))).id == ID
+    await got(http.compare(["01234", "0123f"], top1={"01234": 71.5, "0123f0": 70}))
+    assert dict(sent.requests[-1].url.params) == {
+        "audits": f"{ID},0123f{'0' * 27}", "top1": "71.500000,70.000000"
+    }  # fmt: skip
+    asked = len(sent.requests)
+    assert (await got(http.status(ID.upper()))).id == ID
+    assert len(sent.requests) == asked + 1  # a whole id is not looked up
+
+    with pytest.raises(zooaudit.InvalidRequest) as ambiguous:
+        await got(http.report("0123"))
+    assert str(ambiguous.value) == (
+        f"2 audits have ids that start with 0123: {ID} (timm/resnet18.a1_in1k, succeeded), "
+        f"0123f{'0' * 27} (timm/resnet18.a1_in1k, succeeded). Give more digits."
+    )
+    with pytest.raises(zooaudit.NotFound, match=r"There is no audit whose id starts with abcd\."):
+        await got(http.cancel("abcd"))
+    with pytest.raises(zooaudit.InvalidRequest, match="012 is too short for the start of an id: give 4 digits"):
+        await got(http.status("012"))
+    with pytest.raises(zooaudit.InvalidRequest, match="The id of an audit is missing"):
+        await got(http.status(""))
+
+
+async def test_an_older_service_that_does_not_look_for_starts_of_ids(make):
+    http, _ = make(answer(AuditList(audits=(audit(identifier="f" * 32),), total=1, next_cursor=None)))
+    with pytest.raises(zooaudit.UnexpectedAnswer, match=r"The service at http://service\.test is older and needs"):
+        await got(http.cancel("abcd"))
 
 
 async def test_one_id_is_not_several(make):

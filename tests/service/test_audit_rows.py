@@ -112,6 +112,8 @@ def test_filters_count_what_they_leave(audit_rows, queue, mixed):
     assert (len(page.rows), page.total) == (2, len(expected))
     assert set(walk(audit_rows, 2, sort="model", statuses=wanted, model="RESNET")) == {audit.id for audit in expected}
     assert audit_rows.page(model="nothing").total == 0
+    start = mixed[0][:4]
+    assert {row.id for row in audit_rows.page(id_start=start).rows} == {one for one in mixed if one.startswith(start)}
 
 
 def test_a_cursor_stays_true_while_audits_come_and_go(audit_rows, queue, redis):

@@ -87,9 +87,10 @@ def count(root: Path) -> int:
 def choose(names: Sequence[str], num_images: int, seed: int) -> list[str]:
     """Let ``random.Random(seed)`` choose ``num_images`` of the names, and sort them as byte strings."""
     if num_images > len(names):
+        asked = "1 image was" if num_images == 1 else f"{num_images} images were"
         raise AuditError(
             "too-few-images",
-            f"{num_images} images were asked for, but the data set has {len(names)}. "
+            f"{asked} asked for, but the data set has {len(names)}. "
             f"Ask for at most {len(names)}, or choose another data set.",
         )
     return sorted(random.Random(seed).sample(names, num_images), key=os.fsencode)

@@ -65,8 +65,9 @@ class Stream:
 
     def _check_share_of_skipped(self) -> None:
         if len(self._skipped) > MAX_SKIPPED * len(self.sample.names):
+            chosen = "1 chosen image" if len(self.sample.names) == 1 else f"{len(self.sample.names)} chosen images"
             detail = (
-                f"More than 1 in 100 of the {len(self.sample.names)} chosen images cannot be decoded, "
+                f"More than 1 in 100 of the {chosen} cannot be decoded, "
                 f"{', '.join(self._skipped[:5])} among them. Replace them, or configure another folder."
             )
             raise AuditError("undecodable-images", detail)

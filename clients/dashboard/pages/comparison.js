@@ -4,7 +4,7 @@ import { fresh } from "../lib/api.js";
 import { requestSummary } from "../lib/audit.js";
 import { comparisonCsv, downloadCsv } from "../lib/csv.js";
 import { element, scrollable, setText } from "../lib/dom.js";
-import { count, ranges } from "../lib/format.js";
+import { plural, ranges } from "../lib/format.js";
 import { SCORE_NAMES } from "../lib/scores.js";
 import { changed, go, href, params } from "../lib/url.js";
 import { correlationTable, residualsTable } from "../widgets/accuracy-tables.js";
@@ -24,7 +24,7 @@ export function comparisonPage(root, idList) {
   const ids = idList.split(",").filter(Boolean);
   const scoreLinks = SCORE_NAMES.map((scoreName) => element("a", { href: "/" }, scoreName));
   const scoreSwitch = element("nav", { class: "switch", "aria-label": "Kind of equivariance", hidden: true }, scoreLinks);
-  const { heading, note, actions, body } = pageLayout(root, "Comparison", `Comparison of ${ids.length} audits`, scoreSwitch);
+  const { heading, note, actions, body } = pageLayout(root, "Comparison", `Comparison of ${plural(ids.length, "audit")}`, scoreSwitch);
   let answeredQuery = null, comparison = null; // the last query that the service answered, and the answer unless it refused
   let view = null; // the tables and figures, once there is a comparison
 
@@ -141,7 +141,7 @@ export function comparisonPage(root, idList) {
 }
 
 const methodSummary = (method) => [
-  method.dataset, `${count(method.num_images)} images, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
+  method.dataset, `${plural(method.num_images, "image")}, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
   `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
   method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,
 ].filter(Boolean).join(" · ");

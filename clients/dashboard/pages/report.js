@@ -4,7 +4,7 @@ import { change, fresh, sentence } from "../lib/api.js";
 import { isFinal, requestSummary } from "../lib/audit.js";
 import { downloadCsv, reportCsv } from "../lib/csv.js";
 import { announceChanges, breakable, element, scrollable } from "../lib/dom.js";
-import { count, duration, fixed, millions } from "../lib/format.js";
+import { count, duration, fixed, millions, plural } from "../lib/format.js";
 import { transformLabel, TRANSFORMS } from "../lib/scores.js";
 import { go, href, params } from "../lib/url.js";
 import { blockTable } from "../widgets/block-table.js";
@@ -103,7 +103,7 @@ export function reportPage(root, id, { showBanner }) {
     const scores = audit.progress.provisional;
     if (!provisional || !scores || provisional.dataset.images === String(scores.images)) return;
     provisional.dataset.images = scores.images;
-    const caption = `So far, from ${count(scores.images)} images (± half of a 95 % confidence interval)`;
+    const caption = `So far, from ${plural(scores.images, "image")} (± half of a 95 % confidence interval)`;
     provisional.replaceChildren(scrollable("Scores so far", partsTable(scores.parts, caption)));
   }
 

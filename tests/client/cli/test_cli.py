@@ -49,9 +49,9 @@ def environment(url: str) -> dict[str, str]:
     return {**os.environ, "ZOOAUDIT_URL": url, "COLUMNS": "120"}
 
 
-def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     ran = subprocess.run(
-        command(*arguments), env=environment(url), capture_output=True, text=True, timeout=LIMIT_S, check=False
+        command(*arguments), env=environment(url) | env, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     assert "Traceback" not in ran.stderr
     return ran
@@ -137,7 +137,31 @@ def test_on_a_terminal_there_are_a_bar_and_a_drawn_table(service):
     assert shown.count("Early") == 1
 
 
-def on_a_terminal(url: str, *arguments: str) -> tuple[str, int]:
+@pytest.mark.parametrize("columns", [80, 60])
+def test_a_narrow_terminal_cuts_no_number(service, columns):
+    audited = run(service.url, "audit", *QUICK, "--wait", "--json")
+    report = Report.model_validate_json(audited.stdout)
+    narrow = {"COLUMNS": str(columns)}
+    for arguments in (["list"], ["models", "resnext"], ["model", "resnet50"], ["report", report.id]):
+        shown, code = on_a_terminal(service.url, *arguments, **narrow)
+        assert code == 0, shown
+        assert all(len(line) <= columns for line in text(shown).splitlines()), shown
+    shown, _ = on_a_terminal(service.url, "list", **narrow)
+    assert report.id[:8] in shown
+    assert report.id not in shown
+    wide = run(service.url, "list", **narrow).stdout
+    assert report.id in wide  # a pipe has no width
+    again = run(service.url, "report", report.id[:8], "--json")
+    assert Report.model_validate_json(again.stdout) == report
+
+
+def text(shown: str) -> str:
+    """Leave out colours, and of each line what a carriage return overwrote."""
+    bare = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r\n", "\n")
+    return "\n".join(line.rpartition("\r")[2] for line in bare.splitlines())
+
+
+def on_a_terminal(url: str, *arguments: str, **env: str) -> tuple[str, int]:
     ours, theirs = pty.openpty()
     chunks: list[bytes] = []
 
@@ -149,7 +173,9 @@ def on_a_terminal(url: str, *arguments: str) -> tuple[str, int]:
                 return
             chunks.append(chunk)
 
-    process = subprocess.Popen(command(*arguments), env=environment(url), stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        command(*arguments), env=environment(url) | env, stdin=theirs, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     reader = threading.Thread(target=read)
     reader.start()
@@ -239,6 +265,7 @@ def test_models_and_health(service):
         (("audit",), 2, "MODEL"),
         (("status", "0" * 32), 4, "There is no audit with this id."),
         (("report", "nonsense"), 4, "There is no audit with this id."),
+        (("report", "abcdef"), 4, "There is no audit whose id starts with abcdef."),
         (("report", "0" * 32, "--timeout=nan"), 2, "'nan' is not a number of seconds"),
         (("list", "--limit=0"), 2, "'0' is not a number above 0"),
         (("health", "--url=service"), 2, "'service' is not an http:// or https:// URL."),
@@ -308,6 +335,15 @@ def test_bash_completes_commands_models_and_audits(service, client, tmp_path):
     assert completed("zooaudit audit x --precision ") == ["float32", "tf32", "bfloat16"]
     assert audit.id in completed("zooaudit status ")
     assert completed("zooaudit status --js") == ["--json"]
+    assert completed("zooaudit --js") == ["--json"]
+    assert completed("zooaudit audit x --dataset ") == ["synthetic"]
+    assert completed("zooaudit compare --dataset s") == ["synthetic"]
+    assert completed("zooaudit audit x --weights ") == ["pretrained", "untrained", "checkpoint:"]
+    assert completed("zooaudit sweep timm/test_resnet.r") == ["timm/test_resnet.r160_in1k"]
+    (tmp_path / "saved.json").write_text("{}")
+    assert completed(f"zooaudit report {tmp_path}/sa") == [f"{tmp_path}/saved.json"]
+    assert completed(f"zooaudit audit x --output {tmp_path}/sa") == [f"{tmp_path}/saved.json"]
+    assert completed(f"zooaudit audit x --seed {tmp_path}/sa") == []  # no number is a file
 
 
 def test_completion_needs_no_service():
@@ -315,6 +351,7 @@ def test_completion_needs_no_service():
         ran = run("not a URL", "completion", shell)
         assert (ran.returncode, ran.stderr) == (0, "")
         assert "zooaudit" in ran.stdout
+        assert "-o default" not in ran.stdout  # files only where an argument is a file
 
 
 def test_help_documents_every_option_and_exit_code():

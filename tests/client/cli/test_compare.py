@@ -7,6 +7,7 @@ import httpx
 import pytest
 from zooaudit import AuditClient
 from zooaudit.cli import commands, make_parser
+from zooaudit.cli.entry import reporting_errors
 from zooaudit.cli.selection import read_top1
 from zooaudit.contract import AuditList, AuditRequest
 
@@ -47,7 +48,8 @@ def compare(*arguments: str) -> tuple[int, dict[str, str]]:
     """Run the command, and return its exit code and the query for the comparison."""
     script = Script(serve)
     with AuditClient("http://service.test", transport=script) as client:
-        code = commands.compare(client, make_parser().parse_args(["compare", *arguments]))
+        args = make_parser().parse_args(["compare", *arguments])
+        code = reporting_errors(lambda: commands.compare(client, args))
     asked = [dict(request.url.params) for request in script.requests if request.url.path == "/comparison"]
     return int(code), asked[0] if asked else {}
 

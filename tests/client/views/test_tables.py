@@ -1,9 +1,14 @@
-"""Tables of models show what an audit would measure, or why it cannot."""
+"""Tables of models show what an audit would measure, or why it cannot; on a terminal tables fit its width."""
 
+import pytest
+from zooaudit.contract import ModelDetail
+from zooaudit.views.audit_tables import audits_table
+from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.model_tables import model_tables
-from zooaudit.views.tables import plain
+from zooaudit.views.report_tables import report_tables
+from zooaudit.views.tables import Table, fitted, plain
 
-from tests.client.samples import model_detail
+from tests.client.samples import audit, comparison, model_detail, report, whole_report
 
 
 def test_models_have_a_table_of_their_depth():
@@ -13,3 +18,62 @@ def test_models_have_a_table_of_their_depth():
     assert plain(model_tables(model_detail("A worker is finding them."))).splitlines()[-1] == (
         "No blocks: A worker is finding them."
     )
+
+
+def table_width(table: Table) -> int:
+    """Measure the widest line, without title and notes."""
+    return max(map(len, plain([Table(table.columns, table.rows, numbers_from=table.numbers_from)]).splitlines()))
+
+
+def test_a_list_of_audits_gives_up_columns_before_names():
+    names = [audit(status, f"{place:x}" * 32) for place, status in enumerate(("running", "succeeded"))]
+    whole = audits_table(names)
+    assert fitted(whole, 200) is whole
+    assert whole.rows[1][0] == "1" * 32
+    for width, columns in ((120, 7), (80, 6), (60, 4)):
+        narrow = fitted(whole, width)
+        assert narrow is not None
+        assert (len(narrow.columns), table_width(narrow) <= width) == (columns, True)
+        assert narrow.rows[1][0] in ("1" * 8, "1" * 32)
+        assert narrow.rows[1][2] == "timm/resnet18.a1_in1k"
+    shortest = fitted(whole, 46)
+    assert shortest is not None
+    assert shortest.rows[1][2] == "timm/r…1_in1k"
+    assert fitted(whole, 40) is None  # no name could be told from another
+
+
+def test_a_comparison_gives_up_intervals_but_no_digit_of_a_number():
+    whole = comparison_tables(comparison())[0]
+    assert whole.rows[0][2:] == ["0.910 ±0.010"] * 5
+    narrow = fitted(whole, 80)
+    assert narrow is not None
+    assert narrow.rows[0] == ["timm/resnet18.a1_in1k", "71.50", *["0.910"] * 5]
+    assert not any("±" in note for note in narrow.notes)
+    narrowest = fitted(whole, 60, wraps_head=True)
+    assert narrowest is not None
+    assert narrowest.rows[0] == ["timm/res….a1_in1k", "71.50", *["0.910"] * 5]
+
+
+@pytest.mark.parametrize("table", report_tables(whole_report()) + comparison_tables(comparison()))
+def test_every_table_of_scores_fits_80_columns(table):
+    narrow = fitted(table, 80, wraps_head=True)
+    assert narrow is not None
+    assert len(narrow.rows) == len(table.rows)
+
+
+def test_a_long_list_of_tags_is_wrapped_below_itself():
+    tags = tuple(f"a{place}_in1k" for place in range(30))
+    detail = ModelDetail.model_validate(model_detail().model_dump() | {"tags": tags})
+    narrow = fitted(model_tables(detail)[0], 60)
+    assert narrow is not None
+    assert table_width(narrow) <= 60
+    place = [row[0] for row in narrow.rows].index("Pretrained")
+    assert " ".join(row[1] for row in narrow.rows[place:]) == ", ".join(tags)
+    assert {row[0] for row in narrow.rows[place + 1 :]} == {""}
+
+
+def test_one_image_is_singular():
+    one = report().model_copy(update={"images": report().images.model_copy(update={"count": 1})})
+    assert report_tables(one)[0].notes[0].startswith("1 image of synthetic, seed 0;")
+    both = comparison().model_copy(update={"method": comparison().method.model_copy(update={"num_images": 1})})
+    assert comparison_tables(both)[1].notes[0].startswith("1 image of synthetic, seed 0;")

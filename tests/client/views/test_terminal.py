@@ -1,13 +1,16 @@
 """Tables and progress are aligned lines in a pipe and drawn on a terminal, which obeys nothing that a service sent."""
 
 import io
+import re
+import sys
 
 import pytest
 from zooaudit.views import terminal
+from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.tables import Table
 from zooaudit.views.text import duration, printable, state
 
-from tests.client.samples import audit, report
+from tests.client.samples import audit, comparison, report
 
 
 class Terminal(io.StringIO):
@@ -56,6 +59,22 @@ def test_a_table_too_wide_for_the_terminal_is_not_broken_up(monkeypatch):
     out = Terminal()
     terminal.print_tables([Table(["Id", "Model"], [["0" * 32, "timm/resnet18.a1_in1k"]])], out)
     assert out.getvalue().splitlines()[1] == f"{'0' * 32}  timm/resnet18.a1_in1k"
+
+
+@pytest.mark.parametrize("has_rich", [True, False])
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_terminal_shows_as_much_as_it_has_room_for(monkeypatch, has_rich, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    if not has_rich:
+        monkeypatch.setitem(sys.modules, "rich", None)
+    out = Terminal()
+    terminal.print_tables(comparison_tables(comparison()), out)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert ("0.910 ±0.010" in out.getvalue()) is (columns == 200)
+    piped = io.StringIO()
+    terminal.print_tables(comparison_tables(comparison()), piped)
+    assert "0.910 ±0.010" in piped.getvalue()
 
 
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal()])

@@ -39,12 +39,7 @@ class AsyncAuditClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._service = Exchange(base_url, api_key, timeout, retry_s)
-        self._http = httpx.AsyncClient(
-            base_url=self._service.url,
-            headers=self._service.headers,
-            transport=transport,
-            trust_env=self._service.trust_env,
-        )
+        self._http = self._service.open(httpx.AsyncClient, transport)
 
     @property
     def base_url(self) -> str:

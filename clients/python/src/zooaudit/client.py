@@ -25,6 +25,8 @@ T = TypeVar("T")
 class AuditClient:
     """A client of one audit service. It is a context manager, and threads may share it.
 
+    Where a method takes the id of an audit, the first digits are enough, four or more, if only one id starts so.
+
     ``base_url``   the service's address; by default the environment's ZOOAUDIT_URL, else http://127.0.0.1:8000
     ``api_key``    by default the environment's ZOOAUDIT_API_KEY, else none
     ``timeout``    seconds for the service to accept a connection, and to send the next piece of its answer
@@ -43,12 +45,7 @@ class AuditClient:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._service = Exchange(base_url, api_key, timeout, retry_s)
-        self._http = httpx.Client(
-            base_url=self._service.url,
-            headers=self._service.headers,
-            transport=transport,
-            trust_env=self._service.trust_env,
-        )
+        self._http = self._service.open(httpx.Client, transport)
 
     @property
     def base_url(self) -> str:
@@ -144,7 +141,8 @@ class AuditClient:
         ``audits``  ids, or objects with an id: :class:`Audit`, :class:`Report`, :class:`AuditHandle`
         ``top1``    accuracies in per cent that the zoo does not state. Keys are a model's full name, the name after
                     "timm/", as in timm's results-imagenet.csv, or an audit's id. A name stands for the model's
-                    pretrained weights; for other weights use the audit's id.
+                    pretrained weights; for other weights use the audit's id. A warning says if an accuracy cannot
+                    be taken.
 
         Audits of different methods or images cannot be compared: :class:`InvalidRequest` says what differs.
         """

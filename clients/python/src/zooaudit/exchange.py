@@ -7,20 +7,26 @@ A :data:`Flow` is a generator: it yields an :class:`HttpRequest` to make, or the
 import math
 import os
 import random
+import re
+import ssl
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from zooaudit.connection import Http, Transport, checked_url, open_client, proxy_variable, without_password
 from zooaudit.contract import Problem
 from zooaudit.errors import ApiError, ConnectionFailed, UnexpectedAnswer, api_error
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
 
+FOREIGN = "about:blank"
+"""The type of a problem that something before the service answered, such as a proxy."""
 BACKOFF_S, BACKOFF_CAP_S = 0.1, 5.0
 """The first pause between two attempts, in seconds, and the longest; in between they double."""
 
@@ -53,16 +59,20 @@ class Exchange:
     """
 
     def __init__(self, base_url: str | None, api_key: str | None, timeout: float, retry_s: float) -> None:
-        self.base_url = base_url or os.environ.get("ZOOAUDIT_URL") or DEFAULT_URL
+        self.url = checked_url((base_url or os.environ.get("ZOOAUDIT_URL") or DEFAULT_URL).strip())
+        self.base_url = without_password(self.url)
         self.timeout, self.retry_s = timeout, retry_s
-        self.url = _checked_url(self.base_url)
         self.headers = {"Accept": "application/json", "User-Agent": f"zooaudit/{__version__}"}
         if key := api_key or os.environ.get("ZOOAUDIT_API_KEY"):
             if not key.isascii() or not key.isprintable() or " " in key:
-                raise ValueError("the API key has spaces or other characters that no header can carry")
+                raise ValueError("The API key has spaces or other characters that no header can carry")
             self.headers["Authorization"] = f"Bearer {key}"
-        # A proxy from the environment cannot reach this machine's own loopback.
-        self.trust_env = self.url.host not in ("localhost", "127.0.0.1", "::1")
+        variable = proxy_variable(self.url)
+        self._way = f" through the proxy of {variable}" if variable else ""
+
+    def open(self, make: Callable[..., Http], transport: Transport | None) -> Http:
+        """Make the httpx client that sends the requests. Raises ValueError for a proxy that cannot be used."""
+        return open_client(make, self.url, transport, headers=self.headers)
 
     def send(
         self,
@@ -86,19 +96,36 @@ class Exchange:
             error: ConnectionFailed | ApiError
             reply = yield request
             if isinstance(reply, httpx.Response):
+                if reply.has_redirect_location:
+                    target = reply.headers["Location"]
+                    raise UnexpectedAnswer(f"{self.base_url} sends its callers to {target}: give that address instead.")
                 if reply.status_code < 400:
                     return reply
-                error = api_error(_problem(reply), retry_after_s(reply))
+                problem = self._problem(reply)
+                if (reply.status_code, problem.type) == (HTTPStatus.NOT_FOUND, FOREIGN):
+                    raise UnexpectedAnswer(f"{problem.detail}: there is no zooaudit service.")
+                error = api_error(problem, retry_after_s(reply))
                 if reply.status_code not in (429, 503):
                     raise error
             else:
-                error = ConnectionFailed(f"Cannot reach {self.base_url}: {_cause(reply, limit)}.")
+                if reason := _tls_failure(reply):
+                    raise UnexpectedAnswer(f"No secure connection to {self.base_url}{self._way}: {reason}.")
+                error = ConnectionFailed(f"Cannot reach {self.base_url}{self._way}: {_cause(reply, limit)}.")
             retry_after = error.retry_after_s if isinstance(error, ApiError) else None
             pause = max(backoff * random.uniform(0.5, 1.0), retry_after or 0.0)
             if time.monotonic() - started + pause > patience:
                 raise error
             yield pause
             backoff = min(2 * backoff, BACKOFF_CAP_S)
+
+    def _problem(self, response: httpx.Response) -> Problem:
+        """Read the problem in a response with an error status."""
+        try:
+            return Problem.model_validate_json(response.content)
+        except ValidationError:  # something before the service, such as a proxy, answered
+            title = response.reason_phrase
+            detail = f"{without_password(response.url)} answered {response.status_code} {title}{self._way}"
+            return Problem(type=FOREIGN, title=title, status=response.status_code, detail=detail)
 
 
 def parse(record: type[Record], response: httpx.Response) -> Record:
@@ -107,7 +134,7 @@ def parse(record: type[Record], response: httpx.Response) -> Record:
         return record.model_validate_json(response.content)
     except ValidationError:
         raise UnexpectedAnswer(
-            f"{response.url} did not answer with a zooaudit {record.__name__}: "
+            f"{without_password(response.url)} did not answer with a zooaudit {record.__name__}: "
             "another service, or another version of it."
         ) from None
 
@@ -127,27 +154,21 @@ def retry_after_s(response: httpx.Response) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _problem(response: httpx.Response) -> Problem:
-    """Read the problem in a response with an error status."""
-    try:
-        return Problem.model_validate_json(response.content)
-    except ValidationError:  # something before the service, such as a proxy, answered
-        detail = f"{response.url} answered {response.status_code} {response.reason_phrase}"
-        return Problem(type="about:blank", title=response.reason_phrase, status=response.status_code, detail=detail)
-
-
 def _cause(error: httpx.RequestError | None, timeout: float) -> str:
     """Say why nothing answered."""
     if isinstance(error, httpx.TimeoutException):
         return f"no answer within {timeout:g} s"
-    return str(error).rstrip(".") or type(error).__name__
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)).rstrip(".") or type(error).__name__
 
 
-def _checked_url(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{base_url!r} is not a URL: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"{base_url!r} is not an http:// or https:// URL")
-    return url
+def _tls_failure(error: BaseException | None) -> str | None:
+    """Say why a connection is not secure, or None if that is not what went wrong."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{error.verify_message}; SSL_CERT_FILE may name a file with the certificate to trust"
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"{(error.reason or 'TLS failed').replace('_', ' ').lower()}; a service without TLS has an http:// address"
+        )
+    return None

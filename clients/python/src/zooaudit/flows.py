@@ -1,8 +1,10 @@
 """What each method of the clients does, written once for both, as flows (see :mod:`zooaudit.exchange`)."""
 
 import math
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote
@@ -10,11 +12,31 @@ from urllib.parse import quote
 import httpx
 
 from zooaudit import contract
-from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort, Status, audit_id, request_of
-from zooaudit.errors import Conflict, ConnectionFailed, NotFound, Unavailable, WaitTimeout, raise_unless_succeeded
+from zooaudit.contract import (
+    AuditRequest,
+    Health,
+    ModelDetail,
+    ModelList,
+    Sort,
+    Status,
+    audit_id,
+    problem,
+    request_of,
+)
+from zooaudit.errors import (
+    Conflict,
+    ConnectionFailed,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+    UnexpectedAnswer,
+    WaitTimeout,
+    raise_unless_succeeded,
+)
 from zooaudit.exchange import Exchange, Flow, parse, retry_after_s
 from zooaudit.options import Options, request_from
 from zooaudit.results import Audit, AuditList, Comparison, Report
+from zooaudit.views.text import short_state, subject
 
 POLL_S = 1.0
 """Seconds between two polls unless the service asks for another pause."""
@@ -24,6 +46,10 @@ OUTAGE_S = 60.0
 """Seconds for which a wait goes on while the service does not answer."""
 LAST_LOOK_S = 1.0
 """Seconds that the last request of a wait may take when its time is up."""
+
+
+MAX_NAMED = 5
+"""How many audits an error names whose ids start alike."""
 
 
 class HasId(Protocol):
@@ -55,11 +81,44 @@ def next_repetition(report: contract.Report) -> Iterator[tuple[str, AuditRequest
         yield audit_id(again), again
 
 
+def full_id(service: Exchange, identifier: str) -> Flow[str]:
+    """Find the one audit whose id starts with ``identifier``, which has at least four digits.
+
+    What is no start of an audit's id is returned as it is: the service refuses it.
+    """
+    if not identifier:
+        raise InvalidRequest(problem("invalid-request", "The id of an audit is missing."))
+    if not re.fullmatch("[0-9a-fA-F]{1,32}", identifier):
+        return identifier
+    start = identifier.lower()
+    if len(start) == 32:
+        return start
+    if len(start) < 4:
+        raise InvalidRequest(problem("invalid-request", f"{start} is too short for the start of an id: give 4 digits."))
+    page = parse(AuditList, (yield from service.send("GET", "/audit", params={"id": start})))
+    if not all(audit.id.startswith(start) for audit in page.audits):
+        raise UnexpectedAnswer(f"The service at {service.base_url} is older and needs the whole id of an audit.")
+    if len(page.audits) > 1:
+        raise InvalidRequest(problem("invalid-request", _ambiguous(start, page)))
+    if not page.audits:
+        raise NotFound(problem("unknown-audit", f"There is no audit whose id starts with {start}."))
+    return page.audits[0].id
+
+
+def _ambiguous(start: str, page: AuditList) -> str:
+    named = [f"{audit.id} ({subject(audit.request)}, {short_state(audit)})" for audit in page.audits[:MAX_NAMED]]
+    total = page.total or len(page.audits)
+    others = [f"{total - len(named)} more"] if total > len(named) else []
+    return f"{total} audits have ids that start with {start}: {', '.join(named + others)}. Give more digits."
+
+
 def status(service: Exchange, identifier: str) -> Flow[Audit]:
-    return parse(Audit, (yield from service.send("GET", _path(identifier))))
+    path = _path((yield from full_id(service, identifier)))
+    return parse(Audit, (yield from service.send("GET", path)))
 
 
 def report(service: Exchange, identifier: str) -> Flow[Report]:
+    identifier = yield from full_id(service, identifier)
     try:
         return parse(Report, (yield from service.send("GET", _path(identifier) + "/report")))
     except Conflict:
@@ -68,7 +127,8 @@ def report(service: Exchange, identifier: str) -> Flow[Report]:
 
 
 def cancel(service: Exchange, identifier: str) -> Flow[Audit]:
-    return parse(Audit, (yield from service.send("DELETE", _path(identifier))))
+    path = _path((yield from full_id(service, identifier)))
+    return parse(Audit, (yield from service.send("DELETE", path)))
 
 
 class AuditPages:
@@ -94,25 +154,47 @@ class AuditPages:
 def compare(service: Exchange, audits: Iterable[str | HasId], top1: Mapping[str, float] | None) -> Flow[Comparison]:
     if isinstance(audits, str):
         raise TypeError("compare takes several audits, such as a list of their ids")
-    identifiers = [audit if isinstance(audit, str) else audit.id for audit in audits]
+    identifiers = []
+    for audit in audits:
+        identifiers.append((yield from full_id(service, audit if isinstance(audit, str) else audit.id)))
     query = {"audits": ",".join(identifiers)}
     if top1 is not None:
-        accuracies = []
-        for identifier in identifiers:
-            accuracy = top1.get(identifier)
-            if accuracy is None:
-                accuracy = _accuracy_of_model((yield from status(service, identifier)).request, top1)
-            accuracies.append("" if accuracy is None else f"{accuracy:.6f}")
-        query["top1"] = ",".join(accuracies)
+        accuracies = yield from _accuracies(service, identifiers, top1)
+        query["top1"] = ",".join("" if accuracy is None else f"{accuracy:.6f}" for accuracy in accuracies)
     return parse(Comparison, (yield from service.send("GET", "/comparison", params=query)))
 
 
-def _accuracy_of_model(request: AuditRequest, top1: Mapping[str, float]) -> float | None:
-    """Look up the request's model. timm's lists leave "timm/" out; a bare name is never torchvision's."""
-    if request.weights != "pretrained":
-        return None
-    accuracy = top1.get(request.model)
-    return top1.get(request.model.removeprefix("timm/")) if accuracy is None else accuracy
+def _accuracies(service: Exchange, identifiers: Sequence[str], top1: Mapping[str, float]) -> Flow[list[float | None]]:
+    """Look up the accuracy of each audit: by its id, else by the name of its model if its weights are the pretrained
+    ones, whose accuracy a name stands for. Warns of accuracies that are meant for an audit but not taken."""
+    accuracies: list[float | None] = []
+    request: AuditRequest | None = None
+    others: list[str] = []
+    by_start = {key.lower(): key for key in top1 if re.fullmatch("[0-9a-fA-F]{4,32}", key)}
+    for identifier in identifiers:
+        key = next((key for start, key in by_start.items() if identifier.startswith(start)), None)
+        if key is None:
+            request = (yield from status(service, identifier)).request
+            key = next((name for name in (request.model, request.model.removeprefix("timm/")) if name in top1), None)
+            if key is not None and request.weights != "pretrained":
+                others.append(f"{identifier} ({subject(request)})")
+                key = None
+        accuracies.append(None if key is None else top1[key])
+    unknown = [key for start, key in by_start.items() if not any(one.startswith(start) for one in identifiers)]
+    if others:
+        _warn(
+            "An accuracy by a model's name is that of its pretrained weights and is not taken for "
+            f"{', '.join(others)}. Give it under the audit's id instead of the name."
+        )
+    if unknown:
+        _warn(f"No compared audit has the id {' or '.join(unknown)}, for which there is an accuracy.")
+    if request and not others and not unknown and all(accuracy is None for accuracy in accuracies):
+        _warn(f"None of the accuracies is of a compared audit, such as that of {subject(request)}.")
+    return accuracies
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=6)  # the caller of a client's compare
 
 
 def models(
@@ -146,6 +228,7 @@ def wait(
 ) -> Flow[Audit]:
     limit = math.inf if timeout is None else timeout
     deadline = time.monotonic() + limit
+    path = _path((yield from full_id(service, identifier)))
     audit: Audit | None = None
     etag: str | None = None
     while True:
@@ -153,7 +236,7 @@ def wait(
         try:
             response = yield from service.send(
                 "GET",
-                _path(identifier),
+                path,
                 headers={"If-None-Match": etag} if etag else {},
                 retry_s=min(OUTAGE_S, left),
                 timeout=max(left, LAST_LOOK_S),

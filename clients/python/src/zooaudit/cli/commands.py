@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +13,14 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from zooaudit.cli import completion as shell_completion
-from zooaudit.cli.exit_codes import Exit
+from zooaudit.cli.exit_codes import Exit, Mistake
 from zooaudit.cli.replay import compare as compare_reports
-from zooaudit.cli.replay import read_report
+from zooaudit.cli.saved import is_file, report_of
 from zooaudit.cli.selection import read_top1, select
-from zooaudit.cli.sweep import matching
+from zooaudit.cli.sweep import by_cause, matching
 from zooaudit.cli.sweep import sweep as sweep_models
-from zooaudit.contract import Status
+from zooaudit.contract import Problem, Status
+from zooaudit.errors import ApiError, ConnectionFailed, Unavailable
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
 from zooaudit.results import Audit, Report
@@ -26,11 +29,15 @@ from zooaudit.views.audit_tables import audits_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.model_tables import model_tables, models_table
 from zooaudit.views.report_tables import sweep_tables
-from zooaudit.views.terminal import print_report, print_tables, spinner, sweep_progress
-from zooaudit.views.text import printable, sentence, state
+from zooaudit.views.terminal import print_report, print_tables, spinner, sweep_counts, sweep_progress
+from zooaudit.views.text import counted, printable, sentence, state
 
 if TYPE_CHECKING:
     from zooaudit.client import AuditClient
+
+
+CANCELED = Problem(type="about:blank", title="Canceled", status=409, detail="The audit was canceled.")
+SWEEP_GOES_ON = "the audits go on. The same command takes the sweep up again."
 
 
 class WaitInterrupted(Exception):
@@ -53,30 +60,67 @@ def audit(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def sweep(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    names = matching(client, args.pattern, args.weights or "pretrained")
+    names, left_out = matching(client, args.pattern, args.weights or "pretrained")
+    for reason, models in left_out.items():
+        print(printable(f"Left out: {', '.join(models)} ({reason})."), file=sys.stderr)
     if not names:
-        print(f"No model that can be audited matches {printable(args.pattern)}.", file=sys.stderr)
-        return Exit.USAGE
+        raise Mistake(f"No model that can be audited matches {args.pattern}.")
     try:
-        with sweep_progress() as show:
+        with sweep_progress(len(names)) as show:
             entries = sweep_models(client, names, _options(args), show)
     except KeyboardInterrupt:
-        print("Stopped waiting; the audits go on. The same command takes the sweep up again.", file=sys.stderr)
+        print(f"Stopped waiting; {SWEEP_GOES_ON}", file=sys.stderr)
         return Exit.INTERRUPTED
-    reports = {
-        model: client.report(entry.id)
-        for model, entry in entries.items()
-        if isinstance(entry, Audit) and entry.status is Status.SUCCEEDED
-    }
+    except (ConnectionFailed, Unavailable):
+        print(SWEEP_GOES_ON[0].upper() + SWEEP_GOES_ON[1:], file=sys.stderr)
+        raise
+    reports, problems = _reports_of(client, entries)
     if args.json:
         print(json.dumps({model: entry.model_dump(mode="json") for model, entry in entries.items()}, indent=2))
     else:
         print_tables(sweep_tables(reports) if reports else [], sys.stdout)
-        for model, entry in entries.items():
-            if model not in reports:
-                problem = entry.error if isinstance(entry, Audit) else entry
-                print(f"{printable(model)}: {printable(sentence(problem)) if problem else 'canceled'}")
-    return Exit.OK if len(reports) == len(entries) else Exit.AUDIT_FAILED
+        for models, problem in by_cause(problems):
+            first, *others = models
+            print(printable(f"{first}: {sentence(problem)}"))
+            if others:
+                print(printable(f"The same holds for {counted(len(others), 'other')}: {', '.join(others)}"))
+    if len(entries) < len(names):
+        text = f"The service refused the first {len(entries)} for one cause; the others were not asked for."
+        print(text, file=sys.stderr)
+    print(_sweep_summary(names, entries, left_out), file=sys.stderr)
+    return Exit.OK if len(reports) == len(names) else Exit.AUDIT_FAILED
+
+
+def _reports_of(
+    client: "AuditClient", entries: Mapping[str, Audit | Problem]
+) -> tuple[dict[str, Report], dict[str, Problem]]:
+    """Fetch the report of each model of a sweep, or tell why it has none."""
+    reports: dict[str, Report] = {}
+    problems: dict[str, Problem] = {}
+    for model, entry in entries.items():
+        if isinstance(entry, Problem):
+            problems[model] = entry
+        elif entry.status is not Status.SUCCEEDED:
+            problems[model] = entry.error or Problem(
+                type="about:blank", title="Canceled", status=409, detail="The audit was canceled."
+            )
+        else:
+            try:
+                reports[model] = client.report(entry.id)
+            except ApiError as error:  # such as a report that the store has lost
+                problems[model] = error.problem
+    return reports, problems
+
+
+def _sweep_summary(
+    names: Sequence[str], entries: Mapping[str, Audit | Problem], left_out: Mapping[str, Sequence[str]]
+) -> str:
+    """Sum a sweep up in a line: "5 models: 3 succeeded, 1 failed, 1 not asked for; 2 left out."."""
+    counts = [sweep_counts(entries)] + (
+        [f"{len(names) - len(entries)} not asked for"] if len(entries) < len(names) else []
+    )
+    skipped = sum(map(len, left_out.values()))
+    return f"{counted(len(names), 'model')}: {', '.join(counts)}" + (f"; {skipped} left out." if skipped else ".")
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -85,11 +129,12 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def report(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    if not _can_draw(args):
-        return Exit.USAGE
-    report = _wait(client, client.status(args.id), args) if args.wait else client.report(args.id)
+    _require_plotly(args)
+    waits = args.wait and not is_file(args.audit)
+    report = _wait(client, client.status(args.audit), args) if waits else report_of(client, args.audit)
     code = _show_report(report, args)
-    return code if _save_figure(lambda: figures.of(args.figure, [report]), args) else Exit.USAGE
+    _save_figure(lambda: figures.of(args.figure, [report]), args)
+    return code
 
 
 def _show_report(report: Report, args: argparse.Namespace) -> Exit:
@@ -104,37 +149,33 @@ def _show_report(report: Report, args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def _can_draw(args: argparse.Namespace) -> bool:
+def _require_plotly(args: argparse.Namespace) -> None:
     """Check before hours of waiting that plotly is installed if a figure is to be written."""
     if args.html or args.png:
         try:
             import plotly  # noqa: F401
         except ImportError:
-            print("Figures are drawn with plotly: pip install 'zooaudit[plot]'", file=sys.stderr)
-            return False
-    return True
+            raise Mistake("Figures are drawn with plotly: pip install 'zooaudit[plot]'") from None
 
 
-def _save_figure(make: Callable[[], figures.FigureDict], args: argparse.Namespace) -> bool:
+def _save_figure(make: Callable[[], figures.FigureDict], args: argparse.Namespace) -> None:
     """Write the figure to the files of --html and --png; ``make`` is called only if there are any."""
     files = [file for file in (args.html, args.png) if file]
     if files:
         try:
             figures.save(make(), args.html, args.png)
         except RuntimeError as error:
-            print(error, file=sys.stderr)
-            return False
+            raise Mistake(str(error)) from None
         print(f"Figure written to {' and '.join(map(str, files))}", file=sys.stderr)
-    return True
 
 
 def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    before = report_of(client, args.audit)
     try:
-        before = read_report(args.file)
+        accepted = client.repeat(before)
     except ValueError as error:
-        print(printable(str(error)), file=sys.stderr)
-        return Exit.USAGE
-    after = _wait(client, client.repeat(before), args)
+        raise Mistake(f"{error}.") from None
+    after = _wait(client, accepted, args)
     verdict = compare_reports(before, after)
     if args.json:
         print(json.dumps({"id": after.id, **asdict(verdict)}, indent=2, default=str))
@@ -154,7 +195,7 @@ def _wait(client: "AuditClient", accepted: Audit, args: argparse.Namespace) -> R
 
 
 def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    audit = client.status(args.id)
+    audit = client.status(args.audit)
     if args.json:
         _print_json(audit)
     else:
@@ -165,7 +206,7 @@ def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    audit = client.cancel(args.id)
+    audit = client.cancel(args.audit)
     if args.json:
         _print_json(audit)
     else:
@@ -186,15 +227,14 @@ def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    if not _can_draw(args):
-        return Exit.USAGE
-    try:
-        top1 = read_top1(args.top1) if args.top1 else None
-        identifiers = select(client, args.audits, args.weights, args.dataset, args.num_images)
-    except ValueError as error:
-        print(printable(str(error)), file=sys.stderr)
-        return Exit.USAGE
-    comparison = client.compare(identifiers, top1)
+    _require_plotly(args)
+    top1 = read_top1(args.top1) if args.top1 else None
+    identifiers = select(client, args.audits, args.weights, args.dataset, args.num_images, args.seed)
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always")
+        comparison = client.compare(identifiers, top1)
+    for notice in notices:
+        print(printable(str(notice.message)), file=sys.stderr)
     if args.json:
         _print_json(comparison)
     else:
@@ -207,7 +247,8 @@ def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
             return figures.parts(comparison.audits)
         return figures.of(args.figure, [client.report(audit.id) for audit in comparison.audits], args.score)
 
-    return Exit.OK if _save_figure(figure, args) else Exit.USAGE
+    _save_figure(figure, args)
+    return Exit.OK
 
 
 def models(client: "AuditClient", args: argparse.Namespace) -> Exit:
@@ -218,7 +259,8 @@ def models(client: "AuditClient", args: argparse.Namespace) -> Exit:
     if listed.models:
         print_tables([models_table(listed)], sys.stdout)
     if listed.total > len(listed.models) or not listed.models:
-        print(f"{len(listed.models)} of {listed.total} models that match.", file=sys.stderr)
+        verb = "matches" if listed.total == 1 else "match"
+        print(f"{len(listed.models)} of {counted(listed.total, 'model')} that {verb}.", file=sys.stderr)
     return Exit.OK
 
 
@@ -240,7 +282,7 @@ def health(client: "AuditClient", args: argparse.Namespace) -> Exit:
         print(
             f"{client.base_url}: {health.status}, version {printable(health.version)}, "
             f"Redis {'answers' if health.redis else 'does not answer'}, "
-            f"{health.workers} {'worker' if health.workers == 1 else 'workers'}, "
+            f"{counted(health.workers, 'worker')}, "
             f"{health.running} running, {health.queued} queued"
         )
         counts = (f"{printable(name)} ({'any number' if n is None else n})" for name, n in health.datasets.items())
@@ -252,8 +294,7 @@ def completion(shell: str) -> Exit:
     try:
         print(shell_completion.script(shell))
     except ImportError as error:
-        print(error, file=sys.stderr)
-        return Exit.USAGE
+        raise Mistake(str(error)) from None
     return Exit.OK
 
 
@@ -271,6 +312,12 @@ def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
 def output_file(text: str) -> Path:
     """Parse the path of a file to write, and check before hours of measuring that it can be written."""
     path = Path(text)
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"cannot write to {text}: not a file in a folder that exists")
-    return path
+    if path.is_dir():
+        why = "it is a folder"
+    elif not path.resolve().parent.is_dir():
+        why = "its folder does not exist"
+    elif not os.access(path if path.exists() else path.resolve().parent, os.W_OK):
+        why = "permission denied"
+    else:
+        return path
+    raise argparse.ArgumentTypeError(f"cannot write to {text}: {why}")

@@ -1,4 +1,4 @@
-"""The exit codes of the command line."""
+"""The exit codes of the command line, and what is wrong before a command can begin."""
 
 from enum import IntEnum
 
@@ -12,6 +12,10 @@ from zooaudit.errors import (
     WaitTimeout,
     ZooauditError,
 )
+
+
+class Mistake(ValueError):
+    """Something that the user has to put right before the command can do its work; the message says what."""
 
 
 class Exit(IntEnum):

@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from zooaudit.cli import commands, completion
 from zooaudit.cli.exit_codes import Exit
@@ -15,13 +15,17 @@ from zooaudit.views.text import ranges
 
 EPILOG = f"""\
 environment:
-  ZOOAUDIT_URL      the service's address, unless --url is given (default {DEFAULT_URL})
+  ZOOAUDIT_URL      the service's address, unless --url gives it
+                    (default {DEFAULT_URL})
   ZOOAUDIT_API_KEY  the API key, if the service asks for one
+  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE
+                    how to reach it, unless it is on this machine
 
 exit codes:
   0    done
-  1    the audit, or one of a sweep, failed or was canceled
-  2    wrong usage, an extra that is not installed, or a request that the service finds invalid (no such model, ...)
+  1    the audit failed or was canceled, or one of a sweep did or was refused
+  2    wrong usage, a file that cannot be read or written, an extra that is not
+       installed, or a request that the service finds invalid (no such model, ...)
   3    the service cannot be reached, or cannot serve now
   4    the service refuses (no such audit, API key missing, report not ready, ...)
   5    --timeout passed; the audit goes on
@@ -39,17 +43,26 @@ MODEL_HELP = "timm/NAME[.TAG] or torchvision/NAME"
 TIMEOUT_HELP = "wait no longer than this"
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    Subparsers = argparse._SubParsersAction["Parser"]
 
 
-def make_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that tells a mistake in a sentence, without the usage of a dozen options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(Exit.USAGE, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def make_parser() -> Parser:
     """Make the parser of all commands. It stores the function of the command that it parses as ``run``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="zooaudit",
         description="Audits how equivariant pretrained image models are, and where in their depth.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_shared()],
     )
+    parser.set_defaults(url=None, json=False)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
@@ -67,9 +80,8 @@ def _audit(subparsers: "Subparsers") -> None:
 def _sweep(subparsers: "Subparsers") -> None:
     text = "ask for audits of all models that match, and wait for them"
     parser = _command(subparsers, "sweep", commands.sweep, text)
-    parser.add_argument(
-        "pattern", metavar="PATTERN", help="matches full names, such as 'timm/*in1k' or 'torchvision/resnet*'"
-    )
+    text = "matches full names, such as 'timm/*in1k' or 'torchvision/resnet*'"
+    _complete(parser.add_argument("pattern", metavar="PATTERN", help=text), completion.models)
     _audit_options(parser)
 
 
@@ -79,7 +91,7 @@ def _status(subparsers: "Subparsers") -> None:
 
 def _report(subparsers: "Subparsers") -> None:
     parser = _command(subparsers, "report", commands.report, "show the report of an audit", _waiting(), _plotting())
-    _audit_id(parser)
+    _report_of(parser)
     choices = ["parts", "shifts", "depth"]
     parser.add_argument("--figure", choices=choices, default="parts", help="the figure to write (default parts)")
 
@@ -87,7 +99,7 @@ def _report(subparsers: "Subparsers") -> None:
 def _replay(subparsers: "Subparsers") -> None:
     text = "run the audit of a report again and compare the numbers; exit code 6 if they differ"
     parser = _command(subparsers, "replay", commands.replay, text)
-    parser.add_argument("file", type=Path, metavar="REPORT.json", help="a report, as --output writes it")
+    _report_of(parser)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
 
 
@@ -98,7 +110,8 @@ def _cancel(subparsers: "Subparsers") -> None:
 def _list(subparsers: "Subparsers") -> None:
     parser = _command(subparsers, "list", commands.audits, "list audits, by default newest first")
     parser.add_argument("--status", choices=list(map(str, Status)))
-    parser.add_argument("--model", help="only audits of models with this in their name")
+    text = "only audits of models with this in their name"
+    _complete(parser.add_argument("--model", metavar="NAME", help=text), completion.models)
     orders = get_args(Sort)
     parser.add_argument(
         "--sort",
@@ -137,23 +150,26 @@ def _compare(subparsers: "Subparsers") -> None:
         "audits",
         nargs="+",
         metavar="AUDIT",
-        help="an audit's id; or a model's name or pattern, for the newest report of each model that matches",
+        help="an audit's id, or how it starts; a report's file; or a model's name or pattern, for the newest report of "
+        "each model that matches",
     )
-    _complete(audits, completion.audits)
-    parser.add_argument(
-        "--weights", metavar="KIND", help="with names of models: only reports of these weights, such as checkpoint:*"
-    )
-    parser.add_argument("--dataset", metavar="NAME", help="with names of models: only reports on this data set")
+    _complete(audits, completion.audits_and_files)
+    weights_text = "with names of models: only reports of these weights, such as checkpoint:*"
+    _complete(parser.add_argument("--weights", metavar="KIND", help=weights_text), completion.weights)
+    dataset_text = "with names of models: only reports on this data set"
+    _complete(parser.add_argument("--dataset", metavar="NAME", help=dataset_text), completion.datasets)
     parser.add_argument(
         "--num-images", type=_positive, metavar="N", help="with names of models: only reports of this many images"
     )
-    parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
     parser.add_argument(
-        "--top1",
-        type=Path,
-        metavar="FILE.csv",
-        help="accuracies in per cent: columns model and top1, as in timm's lists",
+        "--seed", type=_whole_number, metavar="N", help="with names of models: only reports with this seed"
     )
+    parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
+    top1_text = (
+        "accuracies in per cent: columns model and top1, as in timm's lists. A model's name stands for its pretrained "
+        "weights; for others put the audit's id into the column model"
+    )
+    _complete(parser.add_argument("--top1", type=Path, metavar="FILE.csv", help=top1_text), completion.files)
     parser.add_argument(
         "--figure",
         choices=["parts", "shifts", "depth", "accuracy"],
@@ -182,17 +198,14 @@ def _command(
     name: str,
     run: Callable[..., Exit],
     text: str,
-    *parents: argparse.ArgumentParser,
-) -> argparse.ArgumentParser:
+    *parents: Parser,
+) -> Parser:
     """Add a command that talks to the service, with the options of ``parents`` and those of all such commands."""
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--url", help="the service's address")
-    shared.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
     parser = subparsers.add_parser(
         name,
         help=text,
         description=text[0].upper() + text[1:] + ".",
-        parents=[*parents, shared],
+        parents=[*parents, _shared()],
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -200,25 +213,42 @@ def _command(
     return parser
 
 
-def _waiting() -> argparse.ArgumentParser:
+def _shared() -> Parser:
+    """Make the options that may stand before the command or after it: only one that is given is set."""
+    parser = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument("--url", help="the service's address")
+    parser.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
+    return parser
+
+
+def _waiting() -> Parser:
     """Make the options of the commands that may wait for a report."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     parser.add_argument("--wait", action="store_true", help="show progress, then the report")
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=TIMEOUT_HELP)
-    parser.add_argument("--output", type=commands.output_file, metavar="FILE", help="write the report there as JSON")
+    _file_option(parser, "--output", "write the report there as JSON")
     return parser
 
 
-def _plotting() -> argparse.ArgumentParser:
+def _plotting() -> Parser:
     """Make the options of the commands that may write a figure."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--html", type=commands.output_file, metavar="FILE", help="write a figure there as a page")
-    parser.add_argument("--png", type=commands.output_file, metavar="FILE", help="write a figure there as a picture")
+    parser = Parser(add_help=False)
+    _file_option(parser, "--html", "write a figure there as a page")
+    _file_option(parser, "--png", "write a figure there as a picture")
     return parser
+
+
+def _file_option(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    _complete(parser.add_argument(name, type=commands.output_file, metavar="FILE", help=text), completion.files)
 
 
 def _audit_id(parser: argparse.ArgumentParser) -> None:
-    _complete(parser.add_argument("id", metavar="ID", help="the audit's id"), completion.audits)
+    _complete(parser.add_argument("audit", metavar="ID", help="the audit's id, or how it starts"), completion.audits)
+
+
+def _report_of(parser: argparse.ArgumentParser) -> None:
+    text = "an audit's id, or how it starts; or a report's file, as --output writes it"
+    _complete(parser.add_argument("audit", metavar="AUDIT", help=text), completion.audits_and_files)
 
 
 def _complete(argument: argparse.Action, completer: Callable[..., object]) -> None:
@@ -228,27 +258,31 @@ def _complete(argument: argparse.Action, completer: Callable[..., object]) -> No
 def _audit_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each field of an audit's request, with the field's default in its help."""
     fields = AuditRequest.model_fields
+    completers: dict[str, Callable[..., object]] = {"weights": completion.weights, "dataset": completion.datasets}
 
     def option(name: str, text: str, **settings: Any) -> None:
         default = fields[name].default
         default_text = ranges(default) if isinstance(default, tuple) else default
-        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{text} (default {default_text})", **settings)
+        help_text = f"{text} (default {default_text})"
+        added = parser.add_argument(f"--{name.replace('_', '-')}", help=help_text, **settings)
+        if name in completers:
+            _complete(added, completers[name])
 
     option("weights", "pretrained, untrained or checkpoint:NAME", metavar="KIND")
     option("checkpoint_version", "version of the checkpoint's content", metavar="HEX")
     option("dataset", "one of the service's data sets", metavar="NAME")
-    option("num_images", "how many images", type=int, metavar="N")
-    option("seed", "chooses the images", type=int, metavar="N")
+    option("num_images", "how many images", type=_whole_number, metavar="N")
+    option("seed", "chooses the images", type=_whole_number, metavar="N")
     option("translations_px", "diagonal shifts in pixels: 1,2,8 or 1-32 or none", type=_numbers, metavar="LIST")
     option("rotations_deg", "rotations in degrees, or none", type=_numbers, metavar="LIST")
     option("similarity", "how feature maps are compared", choices=["correlation", "cosine", "both"])
     option("border", "what fills the border of a shifted image", choices=["crop", "zero", "circular", "all"])
     option("precision", "precision of the forward passes", choices=["float32", "tf32", "bfloat16"])
-    option("tolerance", "stop when every part's interval is this narrow", type=float, metavar="WIDTH")
+    option("tolerance", "stop when every part's interval is this narrow", type=_number, metavar="WIDTH")
     # None, not False, unless it is given: only options that were given are sent.
     option("baseline", "also measure the untrained architecture", action="store_true", default=None)
-    option("baseline_seeds", "number of untrained initialisations", type=int, metavar="N")
-    option("repetition", "another number runs the same audit again", type=int, metavar="N")
+    option("baseline_seeds", "number of untrained initialisations", type=_whole_number, metavar="N")
+    option("repetition", "another number runs the same audit again", type=_whole_number, metavar="N")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -270,6 +304,20 @@ def _numbers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{item!r} is not a range from a smaller to a larger number")
         values += run
     return tuple(values)
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def _seconds(text: str) -> float:

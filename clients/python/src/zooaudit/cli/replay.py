@@ -3,10 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from zooaudit.contract import Report
 
@@ -49,18 +46,6 @@ class Verdict:
         if self.equal:
             return f"Equal: no number differs by more than {TOLERANCE:g}; the first that does at all is {self.first}"
         return f"DIFFERENT: {self.first}"
-
-
-def read_report(path: Path) -> Report:
-    """Read a report from its JSON file. Raises ValueError if the file is no report."""
-    try:
-        return Report.model_validate_json(path.read_text("utf-8"))
-    except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_input=False)[0]
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
-    except (OSError, UnicodeDecodeError) as error:
-        why = str(error)
-    raise ValueError(f"{path} is not a report: {why}.")
 
 
 def compare(before: Report, after: Report) -> Verdict:

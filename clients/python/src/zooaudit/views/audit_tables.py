@@ -6,6 +6,9 @@ from zooaudit.contract import Audit
 from zooaudit.views.tables import Table
 from zooaudit.views.text import printable, sentence, short_state, state, subject
 
+BRIEF_ID = 8
+"""The digits of an id where a terminal has no room for 32: so many are enough for every command."""
+
 
 def audit_table(audit: Audit) -> Table:
     """Show one audit, a fact a row."""
@@ -25,9 +28,12 @@ def audit_table(audit: Audit) -> Table:
 
 def audits_table(audits: Sequence[Audit]) -> Table:
     """Show audits, one a row."""
+    columns = ("Id", "Status", "Model", "Weights", "Data set", "Images", "Created (UTC)")
     rows = []
     for audit in audits:
         request = audit.request
         measured = (printable(request.model), request.weights, printable(request.dataset), str(request.num_images))
-        rows.append([audit.id, short_state(audit), *measured, f"{audit.created_at:%Y-%m-%d %H:%M}"])
-    return Table(("Id", "Status", "Model", "Weights", "Data set", "Images", "Created (UTC)"), rows)
+        rows.append((audit.id, short_state(audit), *measured, f"{audit.created_at:%Y-%m-%d %H:%M}"))
+    brief = [(identifier[:BRIEF_ID], *cells) for identifier, *cells in rows]
+    narrower = [Table(columns[:end], [row[:end] for row in brief], flexible=2) for end in (7, 6, 4)]
+    return Table(columns, rows, narrower=narrower)

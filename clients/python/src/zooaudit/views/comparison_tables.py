@@ -12,9 +12,9 @@ from zooaudit.contract import (
     ScoreName,
     TransformName,
 )
-from zooaudit.views.report_tables import HALF_WIDTH, method_line, score_cell
+from zooaudit.views.report_tables import HALF_WIDTH, method_line, score_cell, with_narrower
 from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import printable, signed, three_decimals
+from zooaudit.views.text import counted, printable, signed, three_decimals
 
 Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
@@ -40,7 +40,8 @@ def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel")
 
 def _notes(comparison: Comparison) -> list[str]:
     method = comparison.method
-    notes = [f"{method.num_images} images of {printable(method.dataset)}, seed {method.seed}; {method_line(method)}"]
+    images = f"{counted(method.num_images, 'image')} of {printable(method.dataset)}, seed {method.seed}"
+    notes = [f"{images}; {method_line(method)}"]
     scores = [
         (audit, part_name, transform, getattr(part, transform))
         for audit in comparison.audits
@@ -73,7 +74,8 @@ def _score_table(
     weights = {audit.weights for audit in audits}
     shared_weights = f", {weights.pop()} weights" if len(weights) == 1 else ""
     title = f"{transform.capitalize()}: {score_name} equivariance{shared_weights}"
-    return Table(("Model", *(["Top-1 %"] if has_top1 else []), *PARTS), rows, title, numbers_from=1, notes=notes)
+    columns = ("Model", *(["Top-1 %"] if has_top1 else []), *PARTS)
+    return with_narrower(Table(columns, rows, title, numbers_from=1, notes=notes, flexible=0))
 
 
 def _model(comparison: Comparison, audit: ComparedAudit) -> str:
@@ -122,7 +124,7 @@ def _residual_table(
         if any(audit.id in by_audit for by_audit in residuals.values())
     ]
     title = f"{transform.capitalize()} given accuracy: {score_name} equivariance above the line over top-1"
-    return Table(("Model", *PARTS), rows, title, numbers_from=1)
+    return Table(("Model", *PARTS), rows, title, numbers_from=1, flexible=0)
 
 
 def _residual(value: float | None) -> str:

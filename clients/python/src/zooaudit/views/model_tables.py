@@ -20,7 +20,9 @@ def models_table(models: ModelList) -> Table:
         ]
         for entry in models.models
     ]
-    return Table(("Model", "Family", "Input side", "Parameters", "Pretrained", "Supported"), rows)
+    columns = ("Model", "Family", "Input side", "Parameters", "Pretrained", "Supported")
+    without_family = Table((columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows], flexible=0)
+    return Table(columns, rows, narrower=[without_family])
 
 
 def model_tables(model: ModelDetail) -> list[Table]:
@@ -38,7 +40,7 @@ def model_tables(model: ModelDetail) -> list[Table]:
     notes = []
     if model.blocks is None and model.blocks_reason and model.blocks_reason != model.reason:
         notes.append(f"No blocks: {printable(model.blocks_reason)}")
-    overview = Table(("Model", printable(model.full_name)), facts, notes=notes)
+    overview = Table(("Model", printable(model.full_name)), facts, notes=notes, flexible=1)
     return [overview] if model.blocks is None else [overview, _blocks_table(model.blocks)]
 
 
@@ -47,7 +49,7 @@ def _blocks_table(blocks: Sequence[DepthBlock]) -> Table:
         [printable(block.name), block.part, block.layout, str(block.channels), str(block.height), str(block.width)]
         for block in blocks
     ]
-    return Table(("Block", "Part", "Layout", "Channels", "Height", "Width"), rows, numbers_from=3)
+    return Table(("Block", "Part", "Layout", "Channels", "Height", "Width"), rows, numbers_from=3, flexible=0)
 
 
 def _count(value: int | None) -> str:

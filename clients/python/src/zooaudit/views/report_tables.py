@@ -1,6 +1,7 @@
 """The tables of a report, and of the reports of a sweep."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from zooaudit.contract import (
     PARTS,
@@ -17,7 +18,7 @@ from zooaudit.contract import (
     TransformName,
 )
 from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import printable, ranges, three_decimals, with_half_width
+from zooaudit.views.text import counted, printable, ranges, three_decimals, with_half_width
 
 HALF_WIDTH = "± is half of a 95 % confidence interval over images"
 
@@ -29,7 +30,7 @@ def report_tables(report: Report) -> list[Table]:
     weights = f"{printable(model.weights.label)} weights"
     if model.weights.kind == "untrained":
         weights = "UNTRAINED weights: the architecture's own equivariance"
-    measured = f"{images.count} images of {printable(images.dataset)}"
+    measured = f"{counted(images.count, 'image')} of {printable(images.dataset)}"
     measured += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{measured}, seed {images.seed}; {method_line(report.method)}"]
     if any(part.translation.channel_interval or part.rotation.channel_interval for part in report.parts.values()):
@@ -41,7 +42,15 @@ def report_tables(report: Report) -> list[Table]:
         notes += [f"{part_name}: {reason}" for reason in sorted(reasons)]
     columns = ("Part", "Blocks", "Translation channel", "Translation layer", "Rotation channel", "Rotation layer")
     parts = Table(columns, rows, f"{printable(model.name)} ({weights})", numbers_from=1, notes=notes)
-    return [parts, *_border_tables(report), *_baseline_tables(report)]
+    return [with_narrower(parts), *_border_tables(report), *_baseline_tables(report)]
+
+
+def with_narrower(table: Table) -> Table:
+    """Add a rendition without intervals, for a narrow terminal."""
+    rows = [[cell.partition(" ±")[0] for cell in row] for row in table.rows]
+    return replace(
+        table, narrower=[replace(table, rows=rows, notes=[note for note in table.notes if note != HALF_WIDTH])]
+    )
 
 
 def method_line(method: Method | SharedMethod) -> str:
@@ -93,8 +102,8 @@ def _baseline_tables(report: Report) -> list[Table]:
         ]
         rows.append([part_name, *(with_half_width(estimate.value, estimate.interval) for estimate in estimates)])
     columns = ("Part", "Translation untrained", "Translation learned", "Rotation untrained", "Rotation learned")
-    title = f"Channel equivariance beyond {len(report.baseline.seeds)} untrained"
-    return [Table(columns, rows, title, numbers_from=1)]
+    title = f"Channel equivariance beyond {counted(len(report.baseline.seeds), 'untrained initialisation')}"
+    return [with_narrower(Table(columns, rows, title, numbers_from=1))]
 
 
 def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
@@ -104,12 +113,15 @@ def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
     """
     has_intervals = any("±" in cell for report in reports.values() for cell in _sweep_cells(report, "rotation"))
     return [
-        Table(
-            ("Model", *PARTS),
-            [[printable(model), *_sweep_cells(report, transform)] for model, report in reports.items()],
-            f"{transform.capitalize()}: channel equivariance",
-            numbers_from=1,
-            notes=[HALF_WIDTH] if has_intervals and transform == TRANSFORMS[-1] else (),
+        with_narrower(
+            Table(
+                ("Model", *PARTS),
+                [[printable(model), *_sweep_cells(report, transform)] for model, report in reports.items()],
+                f"{transform.capitalize()}: channel equivariance",
+                numbers_from=1,
+                notes=[HALF_WIDTH] if has_intervals and transform == TRANSFORMS[-1] else (),
+                flexible=0,
+            )
         )
         for transform in TRANSFORMS
     ]

@@ -1,28 +1,81 @@
 """Tables of text, as aligned lines for a terminal and as HTML for a notebook."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TypeVar
 
 from zooaudit.contract import PARTS, PartName
 
 T = TypeVar("T")
+GAP = 2
+"""Spaces between two columns."""
+MIN_FLEXIBLE = 12
+"""A column of text is not made narrower than this: nobody could tell its cells apart."""
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows of cells below ``columns``; those from ``numbers_from`` on are aligned right. ``notes`` are lines below the
-    rows; a table without columns has nothing but its title and notes. Cells hold no control characters."""
+    rows; a table without columns has nothing but its title and notes. Cells hold no control characters.
+
+    ``narrower`` are tables that say the same in less width, for a terminal. ``flexible`` is the column of text whose
+    cells may be wrapped at spaces or shortened there.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str | None = None
     numbers_from: int | None = None
     notes: Sequence[str] = ()
+    narrower: Sequence["Table"] = ()
+    flexible: int | None = None
 
     def is_number(self, column: int) -> bool:
         return self.numbers_from is not None and column >= self.numbers_from
+
+
+def column_widths(table: Table, wraps_head: bool) -> list[int]:
+    """Return the width of each column; the words of its head stand below each other if ``wraps_head``."""
+    heads = [max(map(len, head.split()), default=0) if wraps_head else len(head) for head in table.columns]
+    return [max([head, *(len(row[column]) for row in table.rows)]) for column, head in enumerate(heads)]
+
+
+def fitted(table: Table, width: int, wraps_head: bool = False) -> Table | None:
+    """Choose the widest rendition of a table that fits into ``width``. If none does, make the flexible column of the
+    narrowest narrower, or return None if that does not help."""
+    renditions = (table, *table.narrower)
+    for rendition in renditions:
+        widths = column_widths(rendition, wraps_head)
+        excess = sum(widths) + GAP * (len(widths) - 1) - width
+        if excess <= 0:
+            return rendition
+    column = rendition.flexible
+    if column is None or widths[column] - excess < MIN_FLEXIBLE:
+        return None
+    rows = [line for row in rendition.rows for line in _wrapped(row, column, widths[column] - excess)]
+    return replace(rendition, rows=rows)
+
+
+def _wrapped(row: Sequence[str], column: int, width: int) -> Iterator[Sequence[str]]:
+    """Yield a row, and below it further rows with what does not fit into one of its columns."""
+    lines = textwrap.wrap(row[column], width, break_long_words=False, break_on_hyphens=False) or [""]
+    for place, line in enumerate(lines):
+        others = row if place == 0 else [""] * len(row)
+        yield [*others[:column], _shortened(line, width), *others[column + 1 :]]
+
+
+def _shortened(text: str, width: int) -> str:
+    """Leave out the middle of a text, since the ends of names tell more.
+
+    >>> _shortened("timm/resnet18.a1_in1k", 12)
+    'timm/r…_in1k'
+    """
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[-end:]}"
 
 
 def plain(tables: Sequence[Table]) -> str:

@@ -1,15 +1,18 @@
 """Prints tables and shows progress: drawn by rich on a terminal, as plain aligned lines in a pipe."""
 
+import shutil
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from zooaudit.contract import Audit, Problem, Report, Status
 from zooaudit.views.report_tables import report_tables
-from zooaudit.views.tables import Table, plain
-from zooaudit.views.text import state, subject
+from zooaudit.views.tables import GAP, Table, column_widths, fitted, plain
+from zooaudit.views.text import cause, printable, state, subject
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,39 +29,51 @@ def print_report(report: Report, out: TextIO) -> None:
 
 
 def print_tables(tables: Sequence[Table], out: TextIO) -> None:
-    """Print tables one below the other."""
+    """Print tables one below the other, on a terminal as wide as that is."""
     if not tables:
         return
-    if not has_rich(out):
+    if not out.isatty():
         print(plain(tables), file=out)
-        return
-    for table in tables:
-        if not (table.columns and _print_with_rich(table, out)):
-            print(f"{plain([table])}\n", file=out)
+    elif has_rich(out):
+        for place, table in enumerate(tables):
+            _print_with_rich(table, out, is_last=place == len(tables) - 1)
+    else:
+        width = shutil.get_terminal_size().columns
+        print(plain([_with_wrapped_text(fitted(table, width) or table, width) for table in tables]), file=out)
 
 
-def _print_with_rich(table: Table, out: TextIO) -> bool:
-    """Print a table unless the terminal is too narrow for its cells: nobody can use an id or a name in pieces."""
+def _with_wrapped_text(table: Table, width: int) -> Table:
+    """Wrap the title and the notes of a table."""
+    title = table.title and textwrap.fill(table.title, width)
+    return replace(table, title=title, notes=[textwrap.fill(note, width) for note in table.notes])
+
+
+def _print_with_rich(table: Table, out: TextIO, is_last: bool) -> None:
+    """Print a table; one whose cells are too wide for the terminal goes out in plain lines, which can be copied."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
     console = Console(file=out)
-    head_widths = [max(map(len, column.split()), default=0) for column in table.columns]
-    widths = [max([head, *(len(row[column]) for row in table.rows)]) for column, head in enumerate(head_widths)]
-    if sum(widths) + 3 * len(widths) > console.width:
-        return False
-    title = Text(table.title) if table.title else None
-    rich_table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
-    for index, (column, width) in enumerate(zip(table.columns, widths, strict=True)):
-        rich_table.add_column(Text(column), justify="right" if table.is_number(index) else "left", min_width=width)
-    for row in table.rows:
-        rich_table.add_row(*map(Text, row))
-    console.print(rich_table)
-    for note in table.notes:
-        print(note, file=out)
-    return True
+    if table.title:
+        console.print(Text(table.title, style="bold"))
+    shown = fitted(table, console.width, wraps_head=True)
+    if shown is None:
+        print(plain([replace(table, title=None, notes=())]), file=out)
+    elif shown.columns:
+        wraps_head = sum(column_widths(shown, False)) + GAP * (len(shown.columns) - 1) > console.width
+        rich_table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+        for index, (column, width) in enumerate(zip(shown.columns, column_widths(shown, wraps_head), strict=True)):
+            side: Literal["right", "left"] = "right" if shown.is_number(index) else "left"
+            rich_table.add_column(Text(column), justify=side, width=width)
+        for row in shown.rows:
+            rich_table.add_row(*map(Text, row))
+        console.print(rich_table)
+    for note in (shown or table).notes:
+        console.print(Text(note))
+    if not is_last:
+        print(file=out)
 
 
 @contextmanager
@@ -116,8 +131,10 @@ def _bar(out: TextIO) -> Iterator[tuple["Progress", "TaskID"]]:
     """Give a bar with a ``state`` in words behind it."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
-    columns = (BarColumn(bar_width=18), TextColumn("{task.fields[state]}", markup=False))
+    text = TextColumn("{task.fields[state]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    columns = (BarColumn(bar_width=18, table_column=Column(min_width=18)), text)
     with Progress(*columns, console=Console(file=out)) as bars:
         yield bars, bars.add_task("", total=None, state="")
 
@@ -137,44 +154,60 @@ def _progress_lines(out: TextIO) -> ShowAudit:
 
 
 @contextmanager
-def sweep_progress(out: TextIO | None = None) -> Iterator[ShowSweep]:
-    """Give a function that shows how many audits of a sweep are in which state: a bar, or a line whenever that
-    changes."""
+def sweep_progress(total: int, out: TextIO | None = None) -> Iterator[ShowSweep]:
+    """Give a function that shows how many of the ``total`` audits of a sweep are in which state, as a bar or a line
+    whenever that changes, and the first problem of each cause as soon as it is known."""
     out = out or sys.stderr
     if not has_rich(out):
-        yield _sweep_lines(out)
+        yield _sweep_lines(total, out)
         return
+    told: set[str] = set()
     with _bar(out) as (bars, bar):
 
         def show(sweep: SweepState) -> None:
-            ended, counts = _counted(sweep)
+            for line in _news(sweep, told):
+                bars.print(line, markup=False, highlight=False)
             audits = [audit for audit in sweep.values() if isinstance(audit, Audit)]
             running = [audit for audit in audits if audit.status is Status.RUNNING]
             first = f"; {subject(running[0].request)}: {state(running[0])}" if running else ""
-            bars.update(bar, completed=ended, total=len(sweep), state=f"{counts}{first}")
+            bars.update(bar, completed=_ended(sweep), total=total, state=f"{sweep_counts(sweep)}{first}")
 
         yield show
 
 
-def _sweep_lines(out: TextIO) -> ShowSweep:
+def _sweep_lines(total: int, out: TextIO) -> ShowSweep:
+    told: set[str] = set()
     last_line = ""
 
     def show(sweep: SweepState) -> None:
         nonlocal last_line
-        ended, counts = _counted(sweep)
-        if (line := f"{ended} of {len(sweep)} have ended: {counts}") != last_line:
+        for line in _news(sweep, told):
+            print(line, file=out, flush=True)
+        line = f"{_ended(sweep)} of {total} have ended: {sweep_counts(sweep)}"
+        if len(sweep) == total and line != last_line:  # not while the audits are asked for
             last_line = line
             print(line, file=out, flush=True)
 
     return show
 
 
-def _counted(sweep: SweepState) -> tuple[int, str]:
-    """Count how many have ended, and how many are in each state: "1 queued, 2 succeeded"."""
-    entries = sweep.values()
-    states = Counter(str(entry.status) if isinstance(entry, Audit) else "refused" for entry in entries)
-    ended = sum(not isinstance(entry, Audit) or entry.status.final for entry in entries)
-    return ended, ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
+def _news(sweep: SweepState, told: set[str]) -> Iterator[str]:
+    """Write the problems whose cause is not in ``told``, and add it there."""
+    for model, entry in sweep.items():
+        problem = entry.error if isinstance(entry, Audit) else entry
+        if problem and (why := cause(problem, model)) not in told:
+            told.add(why)
+            yield printable(f"{model} {entry.status if isinstance(entry, Audit) else 'refused'}: {problem.title}")
+
+
+def _ended(sweep: SweepState) -> int:
+    return sum(not isinstance(entry, Audit) or entry.status.final for entry in sweep.values())
+
+
+def sweep_counts(sweep: SweepState) -> str:
+    """Count the audits of a sweep in each state: "1 queued, 2 succeeded"."""
+    states = Counter(str(entry.status) if isinstance(entry, Audit) else "refused" for entry in sweep.values())
+    return ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
 
 
 def has_rich(out: TextIO) -> bool:

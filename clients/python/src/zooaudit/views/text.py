@@ -1,8 +1,18 @@
 """Numbers, requests, states and problems in words, for a person to read."""
 
+import re
 from collections.abc import Sequence
 
-from zooaudit.contract import Audit, AuditRequest, Problem, Status
+from zooaudit.contract import Audit, AuditRequest, ModelName, Problem, Status
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things whose plural ends in s.
+
+    >>> counted(1, "image"), counted(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def subject(request: AuditRequest) -> str:
@@ -39,17 +49,26 @@ def short_state(audit: Audit) -> str:
 
 def sentence(problem: Problem) -> str:
     """Say what a problem is: its detail, then the fields at fault and close matches that the detail does not name."""
-    text = _full_stop(problem.detail or problem.title)
+    text = full_stop(problem.detail or problem.title)
     for error in problem.errors or ():
         if error.message not in text:
-            text += f" {_full_stop(f'{error.field}: {error.message}')}"
+            text += f" {full_stop(f'{error.field}: {error.message}')}"
     unnamed = [name for name in problem.suggestions or () if name not in text]
     if unnamed:
         text += f" Did you mean {' or '.join(unnamed)}?"
     return text
 
 
-def _full_stop(text: str) -> str:
+def cause(problem: Problem, model: str) -> str:
+    """Write a problem without the names and addresses by which it differs between models that fail for one cause."""
+    text = re.sub(r"https?://\S+", "URL", sentence(problem))
+    for name in (model, ModelName.parse(model).in_zoo, ModelName.parse(model).architecture):
+        text = text.replace(name, "MODEL")
+    return f"{problem.type}: {text}"
+
+
+def full_stop(text: str) -> str:
+    """End a sentence unless it has its end."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
