@@ -7,6 +7,8 @@ import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app
+from service.connections import BACKLOG, BoundedProtocol, make_room
+from service.log_limits import LogLimit
 from service.security import is_loopback
 from service.settings import ServiceSettings
 
@@ -14,6 +16,8 @@ from service.settings import ServiceSettings
 def main() -> int:
     """Run until a signal stops the process. Returns 2 when the settings cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
     try:
         settings = ServiceSettings()
     except ValidationError as error:
@@ -27,6 +31,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+
+    class Protocol(BoundedProtocol):
+        limits = make_room()
+
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -34,6 +42,9 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=Protocol,
+        ws="none",
+        backlog=BACKLOG,
         timeout_graceful_shutdown=5,
     )
     return 0

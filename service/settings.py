@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -24,6 +24,12 @@ class ServiceSettings(BaseSettings):
         NoDecode,
         Field(description="Keys, separated by commas. If set, POST and DELETE need one: 'Authorization: Bearer KEY'."),
     ] = ()
+    keys_guard_reads: Annotated[
+        bool, Field(description="Whether GET needs a key, too, except for /health and the dashboard's own files.")
+    ] = False
+    max_queued_per_key: Annotated[
+        int | None, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
+    ] = 10_000
     host: Annotated[
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"
@@ -43,3 +49,10 @@ class ServiceSettings(BaseSettings):
         if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in keys):
             raise ValueError("a key may hold visible ASCII characters only")
         return keys
+
+    @field_validator("keys_guard_reads")
+    @classmethod
+    def _guarded_by_keys(cls, guard: bool, info: ValidationInfo) -> bool:
+        if guard and not info.data.get("api_keys", True):
+            raise ValueError("there is no key that could guard anything; set ZOOAUDIT_API_KEYS, too")
+        return guard
