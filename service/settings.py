@@ -25,7 +25,8 @@ class ServiceSettings(BaseSettings):
         Field(description="Keys, separated by commas. If set, POST and DELETE need one: 'Authorization: Bearer KEY'."),
     ] = ()
     keys_guard_reads: Annotated[
-        bool, Field(description="Whether GET needs a key, too, except for /health and the dashboard's own files.")
+        bool,
+        Field(description="Whether GET needs a key, too, except for /health, /openapi.json and the dashboard's files."),
     ] = False
     max_queued_per_key: Annotated[
         int | None, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
