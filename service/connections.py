@@ -4,6 +4,7 @@ Without them, a thousand clients that send half a request and fall silent use up
 """
 
 import asyncio
+import math
 import resource
 import time
 from dataclasses import dataclass
@@ -52,9 +53,10 @@ class BoundedProtocol(H11Protocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._awaited: Any = None
+        self._state: Any = None
         """The client's state in h11: IDLE until its headers are complete, then SEND_BODY until its body is."""
-        self._awaited_since = 0.0
+        self._awaited_since: float | None = None
+        """Since when the service waits for the client to send or to read; None while the client waits."""
         self._sending_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
 
@@ -62,10 +64,10 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > self.limits.connections:
-            # The connection whose headers are awaited longest makes room. An honest client sends them at once, so it is
-            # answered however many others send nothing.
-            awaited = [one for one in self.connections if isinstance(one, BoundedProtocol) and one._awaited is h11.IDLE]
-            min(awaited, key=lambda one: one._awaited_since).drop()
+            # The client that the service waits for longest makes room. An honest one sends and reads at once, so it is
+            # answered however many others do neither.
+            awaited = {one: one._awaited_since for one in self.connections if isinstance(one, BoundedProtocol)}
+            min(awaited, key=lambda one: awaited[one] or math.inf).drop()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -78,10 +80,13 @@ class BoundedProtocol(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._awaited_since = self._awaited_since or time.monotonic()
         self._watch_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._state not in (h11.IDLE, h11.SEND_BODY):
+            self._awaited_since = None
         if self._reading_timer is not None:
             self._reading_timer.cancel()
 
@@ -102,12 +107,13 @@ class BoundedProtocol(H11Protocol):
     def _watch(self) -> None:
         """Start the time limit of what the client has to send now, unless it runs already."""
         state = self.conn.their_state
-        if state is self._awaited:
+        if state is self._state:
             return
-        self._awaited, self._awaited_since = state, time.monotonic()
+        self._state = state
         if self._sending_timer is not None:
             self._sending_timer.cancel()
         limit_s = {h11.IDLE: self.limits.headers_s, h11.SEND_BODY: self.limits.body_s}.get(state)
+        self._awaited_since = None if limit_s is None else time.monotonic()
         if limit_s is not None:
             self._sending_timer = self.loop.call_later(limit_s, self._on_late)
 

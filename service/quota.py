@@ -24,7 +24,7 @@ class Quota:
     the audits themselves, so the count is right again whatever was lost or ended meanwhile.
     """
 
-    def __init__(self, connection: Redis, limit: int | None) -> None:
+    def __init__(self, connection: Redis, limit: int) -> None:
         self._redis: Any = connection
         self._limit = limit
 
@@ -33,8 +33,6 @@ class Quota:
 
         Refuses with 429 when the key has as many unfinished audits as it may have, and this would be another.
         """
-        if self._limit is None:
-            return
         name = f"zooaudit:asked:{_digest(key)}"
         now = time.time()
         with self._redis.pipeline() as pipe:

@@ -29,7 +29,7 @@ class ServiceSettings(BaseSettings):
         Field(description="Whether GET needs a key, too, except for /health, /openapi.json and the dashboard's files."),
     ] = False
     max_queued_per_key: Annotated[
-        int | None, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
+        int, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
     ] = 10_000
     host: Annotated[
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")

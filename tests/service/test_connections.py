@@ -21,6 +21,7 @@ from zooaudit.contract import Problem
 from service.connections import BoundedProtocol, Limits
 from service.log_limits import LogLimit
 from service.processes import free_port, start, stop, tail
+from service.turns import OTHERS
 
 POST = b"POST /audit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
 HALF_OPEN = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
@@ -193,6 +194,33 @@ def test_when_it_is_full_the_longest_silent_connection_makes_room(serve):
         assert answer_to(second).startswith(b"HTTP/1.1 200")
         posting.sendall(b"{}" + b" " * 98)  # a request that has begun is not cut off
         assert posting.recv(65536).startswith(b"HTTP/1.1 422")
+
+
+def test_bodies_that_do_not_come_keep_nobody_waiting(serve):
+    port = serve(Limits(OTHERS + 10))
+    with ExitStack() as clients:
+        for _ in range(OTHERS + 20):
+            clients.enter_context(connected(port, POST))
+        assert httpx.get(f"http://127.0.0.1:{port}/audit/{'0' * 32}", timeout=30).status_code == 404
+        assert_everything_is_answered(port)
+
+
+def test_answers_that_are_not_read_keep_nobody_waiting(serve):
+    port = serve(Limits(3))
+    with ExitStack() as clients:
+        for _ in range(3):
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /static/plotly.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        def is_answered() -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+            except httpx.TransportError:  # the files are still on their way into the sockets' buffers
+                return False
+
+        wait_until(is_answered)
 
 
 @pytest.mark.parametrize("count", [100, 1100])
