@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
+from zooaudit.contract import AuditRequest, report_key
 
 from service.stack import Stack, running
 from tests.e2e.browser import KEY, opened
+from tests.fakes import ASK, report_of
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,20 @@ def test_a_key_opens_the_lists_and_whoever_has_none_is_asked_once(browser, guard
         expect(dialog).to_be_hidden()
         expect(page.locator("#offline")).to_be_hidden()
         expect(page.locator("#audits-page")).to_contain_text("No audits")
+
+
+def test_a_report_is_shown_and_saved_with_the_key(browser, guarded, tmp_path):
+    report = report_of(AuditRequest(**ASK))
+    stored = guarded.directory / "store" / report_key(report.id)
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    stored.write_text(report.model_dump_json(indent=1))
+    with opened(browser, guarded.url) as page:
+        page.goto(f"/?audit={report.id}")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="JSON").click()
+        download.value.save_as(tmp_path / "saved.json")
+        assert download.value.suggested_filename == f"{report.id}.json"
+        assert (tmp_path / "saved.json").read_bytes() == stored.read_bytes()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV").first.click()
+        assert download.value.suggested_filename.endswith(".csv")

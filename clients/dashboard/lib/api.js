@@ -1,5 +1,6 @@
 // The service, over HTTP.
 
+import { save } from "./dom.js";
 import { askForKey, key } from "./key.js";
 
 /** The service refused or did not answer: `problem` is an RFC 9457 problem, of status 0 when there was no answer. */
@@ -90,3 +91,17 @@ export async function fresh(path, signal) {
   if (cached.size > 20) cached.delete(cached.keys().next().value); // the one that was fetched longest ago
   return body;
 }
+
+// The browser fetches what a link with `download` points to without the key, which reading may need.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[download]");
+  if (!link?.protocol.startsWith("http") || !key()) return;
+  event.preventDefault();
+  try {
+    const response = await fetch(link.href, { headers: { Authorization: `Bearer ${key()}` } });
+    if (!response.ok) throw new ApiError(await response.json());
+    save(link.download, await response.blob());
+  } catch (error) {
+    window.alert(`The file was not saved: ${error.message}`);
+  }
+});
