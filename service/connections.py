@@ -87,8 +87,7 @@ class BoundedProtocol(H11Protocol):
         super().resume_writing()
         if self._state not in (h11.IDLE, h11.SEND_BODY):
             self._awaited_since = None
-        if self._reading_timer is not None:
-            self._reading_timer.cancel()
+        self._watch_reading()  # anew: the end of the answer may still lie unread
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._sending_timer, self._reading_timer):
