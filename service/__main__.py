@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from zooaudit.contract.settings import faults_of, unknown_settings
 
 from service.app import create_app
+from service.connections import BACKLOG, BoundedProtocol, make_room
+from service.log_limits import LogLimit
 from service.settings import ServiceSettings, faults_here
 
 log = logging.getLogger("zooaudit.service")
@@ -17,6 +19,8 @@ log = logging.getLogger("zooaudit.service")
 def main() -> int:
     """Run until a signal stops the process. Returns 2 when the settings cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
     try:
         settings = ServiceSettings()
         faults = list(faults_here(settings))
@@ -27,6 +31,10 @@ def main() -> int:
         return 2
     for unknown in unknown_settings(os.environ):
         log.warning(unknown)
+
+    class Protocol(BoundedProtocol):
+        limits = make_room()
+
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -34,6 +42,9 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=Protocol,
+        ws="none",
+        backlog=BACKLOG,
         timeout_graceful_shutdown=5,
     )
     return 0

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
@@ -16,13 +16,16 @@ from service import errors
 from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
+from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, connect
+from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore, open_store
 from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
+from service.turns import LISTS, OTHERS, Turns
 
 DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
 
@@ -45,10 +48,12 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # both pages load scripts from other hosts, which the content security policy forbids
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat whatever Host the client named
         separate_input_output_schemas=False,
     )
     app.state.settings = settings
-    redis = connect(settings.redis_url.get_secret_value())
+    redis_url = settings.redis_url.get_secret_value()
+    redis = connect(redis_url)
     app.state.queue = AuditQueue(redis)
     app.state.rows = AuditRows(app.state.queue)
     app.state.depths = ModelDepths(redis)
@@ -57,6 +62,9 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.store = ReportStore(store)
     app.state.accepted = AcceptedAudits(store)
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted)
+    app.state.quota = Quota(redis, settings.max_queued_per_key)
+    app.state.health_check = HealthCheck(redis_url)
+    app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)
     app.include_router(router)
     _serve_dashboard(app)
     errors.install(app)
@@ -76,16 +84,20 @@ class DashboardFiles(StaticFiles):
 
 def _serve_dashboard(app: FastAPI) -> None:
     plotly = _plotly_script()
+    files = DashboardFiles(directory=DASHBOARD, check_dir=False)
 
     @app.get("/", include_in_schema=False)
-    def index() -> FileResponse:
+    async def index() -> FileResponse:
         return FileResponse(DASHBOARD / "index.html", headers={"Cache-Control": "no-cache"})
 
     @app.get("/static/plotly.min.js", include_in_schema=False)
-    def plotly_script() -> FileResponse:
+    async def plotly_script() -> FileResponse:
         return FileResponse(plotly, headers={"Cache-Control": "max-age=86400"})
 
-    app.mount("/static", DashboardFiles(directory=DASHBOARD, check_dir=False))
+    # A route, not a mount, which would count as taking every method.
+    @app.get("/static/{path:path}", include_in_schema=False)
+    async def dashboard_file(path: str, request: Request) -> Response:
+        return await files.get_response(path, request.scope)
 
 
 def _plotly_script() -> Path:
@@ -101,7 +113,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in schema["paths"].values():
-            for operation in path.values():
+            for method, operation in path.items():
+                if "401" in operation["responses"]:
+                    # Reading needs a key only where the operator says so.
+                    operation["security"] = [{"bearer": []}, {}] if method == "get" else [{"bearer": []}]
                 for status, response in operation["responses"].items():
                     if int(status) >= 400:
                         response["content"] = {errors.MEDIA_TYPE: response["content"]["application/json"]}

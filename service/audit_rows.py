@@ -6,7 +6,7 @@ the index alone tells which of them must be read again.
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from zooaudit.contract import Sort, Status
@@ -60,10 +60,16 @@ class AuditRows:
         self._lock = threading.Lock()
         self._rows: dict[str, AuditRow] = {}
         self._fresh_until = 0.0
+        self._failure: tuple[float, Exception] | None = None
+        """When the last refresh failed, and how."""
 
     def expire(self) -> None:
         """Make the next page read the changes that were just made."""
         self._fresh_until = 0.0
+
+    def by_id(self) -> Mapping[str, AuditRow]:
+        """Return all rows, by id."""
+        return self._refreshed()
 
     def page(
         self,
@@ -96,14 +102,20 @@ class AuditRows:
         return RowPage(rows, len(matching), _position(rows[-1], sort) if more and rows else None)
 
     def _refreshed(self) -> dict[str, AuditRow]:
+        asked_at = time.monotonic()
         with self._lock:
+            if self._failure is not None and self._failure[0] >= asked_at:
+                # Redis has failed while this request stood in line. If each in the line tried again, one after the
+                # other, the last would wait for many timeouts.
+                raise self._failure[1]
             if time.monotonic() >= self._fresh_until:
                 # Set before reading, so that a change during the read makes the next page read again.
                 self._fresh_until = time.monotonic() + REFRESH_S
                 try:
                     self._refresh()
-                except BaseException:
+                except Exception as error:
                     self.expire()
+                    self._failure = (time.monotonic(), error)
                     raise
             return self._rows
 

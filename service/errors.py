@@ -15,12 +15,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from zooaudit.contract import PROBLEM_TYPES, FieldError, Problem, problem, refusal
 
 log = logging.getLogger("zooaudit.service")
 
 TRY_AGAIN = {"Retry-After": "5"}
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 HTTP_DETAILS = {
     404: "There is nothing at this address.",
     405: "This address does not take that method; the Allow header lists those it takes.",
@@ -72,6 +75,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RedisError, _on_redis)
     app.add_exception_handler(StoreUnavailable, _on_store)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -87,14 +91,31 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return await _on_refused(request, invalid(errors, "request"))
 
 
-async def _on_http(_: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail if error.detail != phrase else HTTP_DETAILS.get(error.status_code, phrase)
     slug = phrase.lower().replace(" ", "-")
     # A status that is no registered type says no more than its number (RFC 9457, section 4.2.1).
     bare = Problem(type="about:blank", title=phrase, status=error.status_code, detail=detail)
-    return problem_response(problem(slug, detail) if slug in PROBLEM_TYPES else bare, error.headers)
+    return problem_response(problem(slug, detail) if slug in PROBLEM_TYPES else bare, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Find all methods that the request's path takes; the router names those of one route only."""
+    routes = request.app.routes
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    methods = [method for method in METHODS if takes(method)]
+    return sorted([*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])])
 
 
 async def _on_redis(request: Request, error: Exception) -> Response:
@@ -108,6 +129,11 @@ async def _on_store(_: Request, error: Exception) -> Response:
     log.warning("The report store: %s", error.__cause__ or error)
     detail = f"The report store cannot be used now: {error}. Try again shortly."
     return problem_response(problem("store-unavailable", detail), TRY_AGAIN)
+
+
+async def _on_disconnect(_: Request, error: Exception) -> Response:
+    log.debug("a client has gone away before its request was complete: %s", type(error).__name__)
+    return Response(status_code=400)  # nobody reads it
 
 
 async def _on_bug(_: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Protection of the service: API keys, foreign hosts, the size and type of bodies, security headers."""
 
 import hmac
+import re
 from collections.abc import Sequence
 from email.message import Message
 from urllib.parse import urlsplit
@@ -30,17 +31,24 @@ SECURITY_HEADERS = {
 }
 
 
-def require_key(request: Request) -> None:
-    """Refuse with 401 unless the service has no keys or the request carries one of them."""
+async def require_key(request: Request) -> str | None:
+    """Return the key that the request carries; None when the service has no keys. Refuses with 401 without one."""
     keys: Sequence[SecretStr] = request.app.state.settings.api_keys
     if not keys:
-        return
+        return None
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     # Compare every key, so that the time taken tells nothing about them.
     matches = [hmac.compare_digest(given.strip().encode(), key.get_secret_value().encode()) for key in keys]
     if scheme.lower() != "bearer" or not any(matches):
         detail = "This needs an API key: send it as 'Authorization: Bearer KEY'."
         raise Refused(problem("unauthorized", detail), {"WWW-Authenticate": "Bearer"})
+    return given.strip()
+
+
+async def require_key_to_read(request: Request) -> None:
+    """If keys guard reads, refuse with 401 a request that carries none."""
+    if request.app.state.settings.keys_guard_reads:
+        await require_key(request)
 
 
 async def json_body(request: Request) -> bytes:
@@ -68,7 +76,8 @@ async def json_body(request: Request) -> bytes:
 class Guard:
     """ASGI middleware: adds the security headers and, when the service has no keys, refuses requests to foreign hosts.
 
-    Otherwise any web page could reach a service on loopback by pointing a name of its own at 127.0.0.1.
+    Otherwise any web page could reach a service on loopback by pointing a name of its own at 127.0.0.1. It also answers
+    HEAD as GET without the body, and learns from X-Forwarded-Prefix below which path a proxy serves the API.
     """
 
     def __init__(self, app: ASGIApp, loopback_only: bool) -> None:
@@ -81,15 +90,34 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+            if head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif self._loopback_only and not is_loopback(_host(Headers(scope=scope).get("host", ""))):
+            return
+        head = scope["method"] == "HEAD"
+        # A copy, because the server frames its answer by the method in its own scope.
+        scope = below_prefix({**scope, "method": "GET"} if head else scope)
+        if self._loopback_only and not is_loopback(_host(Headers(scope=scope).get("host", ""))):
             detail = "Without API keys this service answers to loopback addresses and 'localhost' only."
             await problem_response(problem("foreign-host", detail))(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
+
+
+def below_prefix(scope: Scope) -> Scope:
+    """Put the path that X-Forwarded-Prefix names before the request's, as ASGI has it; anything else is ignored.
+
+    Any client may send the header: it shapes only the addresses in the answer to that very request, and a prefix
+    cannot name another host.
+    """
+    prefix = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
+    if not re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII) or len(prefix) > 200:
+        return scope
+    changes = {"root_path": prefix, "path": prefix + scope["path"], "raw_path": prefix.encode() + scope["raw_path"]}
+    return {**scope, **changes}
 
 
 def _host(header: str) -> str:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unwritable
 
@@ -30,6 +30,13 @@ class ServiceSettings(BaseSettings):
         NoDecode,
         Field(description="Keys, separated by commas. If set, POST and DELETE need one: 'Authorization: Bearer KEY'."),
     ] = ()
+    keys_guard_reads: Annotated[
+        bool,
+        Field(description="Whether GET needs a key, too, except for /health, /openapi.json and the dashboard's files."),
+    ] = False
+    max_queued_per_key: Annotated[
+        int, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
+    ] = 10_000
     host: Annotated[
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"
@@ -57,6 +64,13 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         return host.strip().removeprefix("[").removesuffix("]")
+
+    @field_validator("keys_guard_reads")
+    @classmethod
+    def _guarded_by_keys(cls, guard: bool, info: ValidationInfo) -> bool:
+        if guard and not info.data.get("api_keys", True):
+            raise ValueError("there is no key that could guard anything; set ZOOAUDIT_API_KEYS, too")
+        return guard
 
 
 def is_loopback(host: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import ConnectionError, RedisError, WatchError
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry, Worker
 from rq.command import send_stop_job_command
@@ -55,10 +55,13 @@ class QueueLoad:
     running: int
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, timeout_s: float = 3.0, retries: int = 2) -> Redis:
     """Connect to Redis so that every call gives up within seconds, since an HTTP request waits for it."""
-    retry = ConnectionRetry(ExponentialBackoff(cap=0.2, base=0.05), 2)
-    return Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=retry, health_check_interval=30)
+    # A Redis that has not answered in time is not asked again: two more timeouts would make the request wait thrice.
+    retry = ConnectionRetry(ExponentialBackoff(cap=0.2, base=0.05), retries, (ConnectionError,))
+    return Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, health_check_interval=30
+    )
 
 
 class AuditQueue:

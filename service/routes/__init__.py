@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 
 from service.routes import audits, health, models, reports
+from service.routes.dependencies import MAY_NEED_KEY
 
 router = APIRouter()
-for module in (audits, reports, models, health):
-    router.include_router(module.router)
+for module in (audits, reports, models):
+    router.include_router(module.router, dependencies=[MAY_NEED_KEY])
+router.include_router(health.router)

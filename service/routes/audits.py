@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from zooaudit.contract import Audit, AuditList, Sort, Status
+from zooaudit.contract import Audit, AuditList, Sort, Status, audit_id
 
 from service import cursors
 from service.catalogue import complete
@@ -16,13 +16,16 @@ from service.routes.dependencies import (
     AcceptedDep,
     AuditRequestDep,
     CatalogueDep,
+    KeyDep,
+    ListQueueDep,
     QueueDep,
+    QuotaDep,
     RecoveryDep,
     RowsDep,
     StoreDep,
     VersionsDep,
 )
-from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response, retry_after
+from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response, placed, retry_after
 
 router = APIRouter()
 
@@ -32,7 +35,6 @@ AUDIT_REQUEST_BODY = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AuditRequest"}}},
     "required": True,
 }
-BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 
 
 @router.post(
@@ -40,10 +42,12 @@ BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
     status_code=202,
     summary="Ask for an audit",
     dependencies=[NEEDS_KEY],
-    responses=documented(400, 401, 413, 415, 422, s200=Audit, s202=Audit),
-    openapi_extra={"requestBody": AUDIT_REQUEST_BODY, "security": BEARER},
+    responses=documented(400, 413, 415, 422, 429, s200=Audit, s202=Audit),
+    openapi_extra={"requestBody": AUDIT_REQUEST_BODY},
 )
 def submit(
+    http: Request,
+    key: KeyDep,
     request: AuditRequestDep,
     catalogue: CatalogueDep,
     queue: QueueDep,
@@ -51,10 +55,14 @@ def submit(
     accepted: AcceptedDep,
     rows: RowsDep,
     versions: VersionsDep,
+    quota: QuotaDep,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again."""
-    audit, enqueued = queue.submit(versions.pin(complete(request, catalogue), queue), store.load, accepted)
+    pinned = versions.pin(complete(request, catalogue), queue)
+    quota.take(key, audit_id(pinned), rows.by_id)
+    audit, enqueued = queue.submit(pinned, store.load, accepted)
     rows.expire()
+    audit = placed(audit, http)
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 
 
@@ -65,7 +73,7 @@ def submit(
 )
 def listing(
     request: Request,
-    queue: QueueDep,
+    queue: ListQueueDep,
     rows: RowsDep,
     recovery: RecoveryDep,
     status: Annotated[
@@ -94,7 +102,7 @@ def listing(
     audits = [audits_by_id[row.id] for row in page.rows if row.id in audits_by_id]
     body = AuditList(
         # Rows may be half a second old: leave out an audit that no longer has one of the statuses.
-        audits=tuple(audit for audit in audits if audit.status in statuses),
+        audits=tuple(placed(audit, request) for audit in audits if audit.status in statuses),
         total=page.total,
         next_cursor=cursors.encode(page.last) if page.last else None,
     )
@@ -107,7 +115,7 @@ def listing(
     responses={**documented(404, s200=Audit), 304: NOT_MODIFIED},
 )
 def status(identifier: str, request: Request, queue: QueueDep, recovery: RecoveryDep) -> Response:
-    audit = find_audit(identifier, queue, recovery)
+    audit = placed(find_audit(identifier, queue, recovery), request)
     return etag_response(request, audit.model_dump_json().encode(), retry_after(audit))
 
 
@@ -115,10 +123,9 @@ def status(identifier: str, request: Request, queue: QueueDep, recovery: Recover
     "/audit/{identifier}",
     summary="Cancel an audit",
     dependencies=[NEEDS_KEY],
-    responses=documented(401, 404, 409, s200=Audit, s202=Audit),
-    openapi_extra={"security": BEARER},
+    responses=documented(404, 409, s200=Audit, s202=Audit),
 )
-def cancel(identifier: str, queue: QueueDep, rows: RowsDep, recovery: RecoveryDep) -> Response:
+def cancel(identifier: str, request: Request, queue: QueueDep, rows: RowsDep, recovery: RecoveryDep) -> Response:
     """200 when the audit is canceled, 202 when its worker was told to stop, which takes a few seconds."""
     known = None
     if is_audit_id(identifier):
@@ -130,7 +137,7 @@ def cancel(identifier: str, queue: QueueDep, rows: RowsDep, recovery: RecoveryDe
         state = f"has {audit.status}" if audit.status.final else "is storing its report"
         raise refused("not-cancelable", f"The audit {state}.")
     recovery.forget(identifier)
-    return json_response(audit, 202 if audit.status is Status.RUNNING else 200, retry_after(audit))
+    return json_response(placed(audit, request), 202 if audit.status is Status.RUNNING else 200, retry_after(audit))
 
 
 def find_audit(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from fastapi import Request, Response
-from zooaudit.contract import Audit, Contract, Problem
+from zooaudit.contract import Audit, Contract, Links, Problem
 
 POLL_AFTER_S = 1
 
@@ -12,13 +12,15 @@ STATUS_DESCRIPTIONS = {
     200: "What was asked for",
     202: "Accepted; poll the audit",
     400: "The body is not JSON",
-    401: "An API key is needed",
+    401: "An API key is needed; for reading, only where the operator says so",
     403: "Without API keys the service only answers requests to loopback addresses",
     404: "There is no such thing",
+    408: "The request took too long to arrive",
     409: "Not possible in the audit's present status",
     413: "The body is too large",
     415: "The content type of the body is not JSON",
     422: "The request is not valid; errors and suggestions say what would be",
+    429: "The key has as many unfinished audits as it may have; Retry-After says when to try again",
     503: "Redis, the report store or a worker does not answer; Retry-After says when to try again",
 }
 NOT_MODIFIED = {"description": "Nothing has changed since the ETag in If-None-Match"}
@@ -30,7 +32,7 @@ def documented(*problem_statuses: int, **models: type[Contract]) -> dict[int | s
         int(name[1:]): {"model": model, "description": STATUS_DESCRIPTIONS[int(name[1:])]}
         for name, model in models.items()
     }
-    for status in (*problem_statuses, 403, 503):
+    for status in (*problem_statuses, 401, 403, 408, 503):
         responses[status] = {"model": Problem, "description": STATUS_DESCRIPTIONS[status]}
     return responses
 
@@ -47,6 +49,13 @@ def etag_response(request: Request, body: bytes, headers: dict[str, str] | None 
     if known.strip() == "*" or tag in (item.strip().removeprefix("W/") for item in known.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(body, 200, headers, "application/json")
+
+
+def placed(audit: Audit, request: Request) -> Audit:
+    """Give the audit's links the path below which a proxy serves the API."""
+    prefix = request.scope["root_path"]
+    links = Links(self=prefix + audit.links.self, report=prefix + audit.links.report)
+    return audit.model_copy(update={"links": links}) if prefix else audit
 
 
 def retry_after(audit: Audit) -> dict[str, str]:

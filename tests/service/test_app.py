@@ -7,11 +7,11 @@ import time
 import httpx
 import pytest
 from pydantic import ValidationError
-from zooaudit.contract import Health
+from zooaudit.contract import AuditRequest, Health
 
 from service.app import create_app
 from service.settings import ServiceSettings
-from tests.fakes import ASK, is_problem
+from tests.fakes import ASK, is_problem, report_of
 
 
 @pytest.fixture
@@ -160,3 +160,35 @@ def test_the_service_does_not_start_with_settings_that_are_not_safe_or_not_right
     assert process.returncode == 2
     assert words in process.stderr
     assert "ключ" not in process.stderr
+
+
+async def test_keys_guard_reads_where_the_operator_says_so(redis_server, published, tmp_path, store_report):  # noqa: ARG001 - only its effect on Redis is needed
+    settings = ServiceSettings(
+        redis_url=redis_server.url, store=str(tmp_path / "store"), api_keys="first", keys_guard_reads=True
+    )
+    report = report_of(AuditRequest(**ASK))
+    store_report(report)
+    transport = httpx.ASGITransport(create_app(settings))
+    key = {"Authorization": "Bearer first"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://audits.example") as client:
+        document = (await client.get("/openapi.json")).json()
+        open_paths = {"/health"}
+        for path in document["paths"]:
+            url = path.replace("{identifier}", report.id).replace("{name}", "resnet18")
+            for method in {"get", "head"} & {"head", *document["paths"][path]}:
+                refused = await client.request(method, url)
+                if path in open_paths:
+                    assert refused.status_code == 200
+                    continue
+                assert refused.status_code == 401, (method, path)
+                assert refused.headers["www-authenticate"] == "Bearer"
+                assert (await client.request(method, url, headers=key)).status_code in (200, 422, 503), (method, path)
+        assert is_problem(await client.get("/audit", headers={"Authorization": "Bearer wrong"}), 401, "unauthorized")
+        for path in ("/", "/static/app.js", "/static/plotly.min.js"):
+            assert (await client.get(path)).status_code == 200
+
+
+def test_reads_cannot_be_guarded_without_a_key(monkeypatch):
+    monkeypatch.setenv("ZOOAUDIT_KEYS_GUARD_READS", "true")
+    with pytest.raises(ValidationError, match="set ZOOAUDIT_API_KEYS"):
+        ServiceSettings()

@@ -1,6 +1,8 @@
 """The rows of all audits: sorted, filtered, counted, paged by cursor and by offset, and never stale."""
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -229,3 +231,38 @@ def test_restored_audits_are_listed(audit_rows, queue, redis: Redis):
     (row,) = audit_rows.page().rows
     assert (row.id, row.status, row.created_s) == (report.id, Status.SUCCEEDED, START.timestamp())
     assert redis.zcard("zooaudit:audits") == 1
+
+
+def test_those_in_line_share_a_failure_instead_of_waiting_for_one_each():
+    in_line, calls = threading.Semaphore(0), []
+
+    class Line:
+        """A lock that tells when somebody comes to it."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            in_line.release()
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    class Stalled:
+        def index(self) -> None:
+            for _ in range(5):
+                in_line.acquire()
+            calls.append("index")
+            raise TimeoutError("no answer")
+
+    rows = AuditRows(Stalled())
+    rows._lock = Line()
+    with ThreadPoolExecutor(5) as threads:
+        failures = [future.exception() for future in [threads.submit(rows.page) for _ in range(5)]]
+    assert [str(failure) for failure in failures] == ["no answer"] * 5
+    assert calls == ["index"]
+    in_line.release(4)
+    with pytest.raises(TimeoutError):
+        rows.page()
+    assert calls == ["index", "index"]  # who comes later tries again

@@ -34,7 +34,12 @@ async def test_the_document_is_valid_and_complete(http):
         ("/health", "get"),
     }
     submit = document["paths"]["/audit"]["post"]
-    assert set(submit["responses"]) == {"200", "202", "400", "401", "403", "413", "415", "422", "503"}
+    codes = "200 202 400 401 403 408 413 415 422 429 503"
+    assert set(submit["responses"]) == set(codes.split())
+    assert set(document["paths"]["/audit"]["get"]["responses"]) == {"200", "304", "401", "403", "408", "422", "503"}
+    assert submit["security"] == [{"bearer": []}]
+    assert document["paths"]["/audit"]["get"]["security"] == [{"bearer": []}, {}]
+    assert "security" not in document["paths"]["/health"]["get"]
     assert list(submit["responses"]["422"]["content"]) == ["application/problem+json"]
     assert list(submit["responses"]["202"]["content"]) == ["application/json"]
     for example in document["components"]["schemas"]["AuditRequest"]["examples"]:

@@ -1,5 +1,6 @@
 // The service, over HTTP.
 
+import { save } from "./dom.js";
 import { askForKey, key } from "./key.js";
 
 /** The service refused or did not answer: `problem` is an RFC 9457 problem, of status 0 when there was no answer. */
@@ -19,8 +20,30 @@ export function sentence(problem) {
   return [detail, ...newErrors.map((error) => withStop(`${error.field}: ${error.message}`))].join(" ");
 }
 
-/** Sends one request and returns { status, body, etag, retryAfterS }; body is null when nothing has changed since `etag`. */
-export async function request(path, { method = "GET", body, etag, signal } = {}) {
+let declined = false; // the user has given no key for reading, so that the next poll does not ask again
+
+/**
+ * Sends a request and returns { status, body, etag, retryAfterS }; body is null when nothing has changed since `etag`.
+ * If the service wants a key, asks the user for one and sends the request again.
+ */
+export async function request(path, options = {}) {
+  const reads = !options.method;
+  for (;;) {
+    const sentKey = key();
+    try {
+      return await send(path, options);
+    } catch (error) {
+      if (error.problem?.status !== 401) throw error;
+      if (key() !== sentKey) continue; // given meanwhile, to another request that asked
+      if (reads && declined) throw error;
+      const given = await askForKey(error.message);
+      declined = reads && !given;
+      if (!given) throw error;
+    }
+  }
+}
+
+async function send(path, { method = "GET", body, etag, signal }) {
   const headers = { Accept: "application/json" };
   if (key()) headers.Authorization = `Bearer ${key()}`;
   if (etag) headers["If-None-Match"] = etag;
@@ -53,16 +76,8 @@ export async function request(path, { method = "GET", body, etag, signal } = {})
   throw new ApiError(parsed?.title ? parsed : unknown, retryAfterS);
 }
 
-/** Sends a request that changes something. If the service wants a key, asks the user for one and sends it again. */
-export async function change(path, options) {
-  for (;;) {
-    try {
-      return (await request(path, options)).body;
-    } catch (error) {
-      if (error.problem?.status !== 401 || !(await askForKey(error.message))) throw error;
-    }
-  }
-}
+/** Sends a request that changes something, and returns the body of the answer. */
+export const change = async (path, options) => (await request(path, options)).body;
 
 const cached = new Map(); // path -> { etag, body }
 
@@ -76,3 +91,17 @@ export async function fresh(path, signal) {
   if (cached.size > 20) cached.delete(cached.keys().next().value); // the one that was fetched longest ago
   return body;
 }
+
+// The browser fetches what a link with `download` points to without the key, which reading may need.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[download]");
+  if (!link?.protocol.startsWith("http") || !key()) return;
+  event.preventDefault();
+  try {
+    const response = await fetch(link.href, { headers: { Authorization: `Bearer ${key()}` } });
+    if (!response.ok) throw new ApiError(await response.json());
+    save(link.download, await response.blob());
+  } catch (error) {
+    window.alert(`The file was not saved: ${error.message}`);
+  }
+});

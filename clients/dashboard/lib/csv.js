@@ -1,5 +1,6 @@
 // Reports and comparisons as comma-separated values, for the user to download.
 
+import { save } from "./dom.js";
 import { weightsLabel } from "./format.js";
 import { partsOf, TRANSFORMS } from "./scores.js";
 
@@ -65,9 +66,5 @@ function cell(value) {
 
 /** Lets the browser save `text` as a file of this name. */
 export function downloadCsv(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  save(name, new Blob([text], { type: "text/csv;charset=utf-8" }));
 }

@@ -60,3 +60,10 @@ export function announceChanges(audits) {
     if (before && before !== audit.status) announce(`${audit.request.model}: ${audit.status}`);
   }
 }
+
+/** Lets the browser save the blob as a file of this name. */
+export function save(name, blob) {
+  const link = element("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -39,14 +39,17 @@ class ProblemType(NamedTuple):
 
 PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     # The HTTP request
+    "malformed-http": ProblemType("Malformed HTTP", 400),
     "malformed-json": ProblemType("Malformed JSON", 400),
     "unauthorized": ProblemType("API key needed", 401),
     "foreign-host": ProblemType("Foreign host", 403),
     "not-found": ProblemType("Not Found", 404),
     "method-not-allowed": ProblemType("Method Not Allowed", 405),
+    "request-timeout": ProblemType("Request took too long", 408),
     "body-too-large": ProblemType("Body too large", 413),
     "unsupported-media-type": ProblemType("Unsupported media type", 415),
     "invalid-request": ProblemType("Invalid request", 422),
+    "too-many-audits": ProblemType("Too many audits queued", 429),
     # Audits and their reports
     "unknown-audit": ProblemType("Unknown audit", 404),
     "report-lost": ProblemType("Report lost", 404),

@@ -1,0 +1,70 @@
+"""How many audits each API key may have queued."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis import Redis
+from zooaudit.contract import Status, problem
+
+from service.errors import Refused
+from service.queue import AuditRow
+
+SETTLED_S = 60.0
+"""Seconds after which an audit that was asked for is among the unfinished ones, or is not going to be."""
+KEPT_S = 30 * 86_400
+RETRY_AFTER_S = 30
+
+
+class Quota:
+    """Limits the unfinished audits that one key has asked for. Raises ``redis.RedisError`` when Redis does not answer.
+
+    Redis keeps which audits a key has asked for, under a digest of the key. Which of those are unfinished is read from
+    the audits themselves, so the count is right again whatever was lost or ended meanwhile.
+    """
+
+    def __init__(self, connection: Redis, limit: int) -> None:
+        self._redis: Any = connection
+        self._limit = limit
+
+    def take(self, key: str | None, identifier: str, read_rows: Callable[[], Mapping[str, AuditRow]]) -> None:
+        """Count the audit among those that ``key`` has asked for. All requests without a key count together.
+
+        Refuses with 429 when the key has as many unfinished audits as it may have, and this would be another.
+        """
+        name = f"zooaudit:asked:{_digest(key)}"
+        now = time.time()
+        with self._redis.pipeline() as pipe:
+            pipe.zadd(name, {identifier: now})
+            pipe.expire(name, KEPT_S)
+            pipe.zcard(name)
+            asked_for = pipe.execute()[-1]
+        if asked_for <= self._limit:
+            return
+        rows = read_rows()
+        row = rows.get(identifier)
+        if row is not None and row.status not in (Status.FAILED, Status.CANCELED):
+            return  # nothing is enqueued for an audit that exists
+        asked_at = dict(self._redis.zrange(name, 0, -1, withscores=True))
+        unfinished = {member for member in asked_at if _is_unfinished(rows.get(member.decode()))}
+        # Kept for a while, because the rows may not show yet what other requests enqueue just now.
+        ended = [member for member, at in asked_at.items() if member not in unfinished and at < now - SETTLED_S]
+        if ended:
+            self._redis.zrem(name, *ended)
+        if len(unfinished) >= self._limit:
+            self._redis.zrem(name, identifier)
+            whose = "This service has" if key is None else "This key has"
+            detail = (
+                f"{whose} {len(unfinished)} audits queued or running and may have {self._limit}; "
+                "submit more when some have ended, or cancel some."
+            )
+            raise Refused(problem("too-many-audits", detail), {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _digest(key: str | None) -> str:
+    return "everyone" if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _is_unfinished(row: AuditRow | None) -> bool:
+    return row is not None and not row.status.final
