@@ -1,19 +1,18 @@
 """``python -m worker`` takes audits from the queue until a signal stops it."""
 
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, Catalogue, Progress, Report
 
+from worker.children import FORK
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
-
-FORK = multiprocessing.get_context("fork")
 
 
 def main() -> int:
@@ -35,6 +34,7 @@ def _run_worker(settings: WorkerSettings) -> int:
     # imported with this module: the processes that decode images import it too, and need no torch.
     from worker import audit
     from worker.queue import checkpoint_versions, model_depths, worker
+    from worker.queue.side_processes import SideProcess, SideProcesses
 
     if not _is_calibrated(settings.device):
         log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
@@ -54,17 +54,19 @@ def _run_worker(settings: WorkerSettings) -> int:
         )
 
     redis_url = settings.redis_url.get_secret_value()
-    side_processes = [
-        FORK.Process(target=model_depths.answer_service, args=(redis_url,)),
-        FORK.Process(target=checkpoint_versions.answer_service, args=(redis_url, settings.checkpoints)),
-    ]
-    for process in side_processes:
-        process.start()
+    beside = SideProcesses(
+        [
+            SideProcess("finds the blocks of models", partial(model_depths.answer_service, redis_url)),
+            SideProcess(
+                "checks checkpoints", partial(checkpoint_versions.answer_service, redis_url, settings.checkpoints)
+            ),
+        ]
+    )
+    beside.start()
     try:
-        return 0 if worker.work(settings, catalogue, run_audit) else 1
+        return 0 if worker.work(settings, catalogue, run_audit, beside.look_after) else 1
     finally:
-        for process in side_processes:
-            process.kill()
+        beside.kill()
 
 
 def _is_calibrated(device: str | None) -> bool:

@@ -51,7 +51,8 @@ def submit(
     versions: VersionsDep,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again."""
-    audit, enqueued = queue.submit(versions.pin(complete(request, catalogue), queue), store.load)
+    pinned = versions.pin(complete(request, catalogue), queue, store.load)
+    audit, enqueued = queue.submit(pinned, store.load)
     rows.expire()
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 

@@ -26,6 +26,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -64,11 +65,16 @@ return 1
 """
 
 
-def work(settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit) -> bool:
-    """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise."""
+def work(
+    settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit, look_after: Callable[[Any], None] | None = None
+) -> bool:
+    """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise.
+
+    ``look_after`` is called with a connection to Redis every few seconds, in the thread that forks.
+    """
     set_context(settings, run_audit)
     connection = _connect(settings.redis_url.get_secret_value())
-    worker = AuditWorker(connection, settings, catalogue)
+    worker = AuditWorker(connection, settings, catalogue, look_after)
     publish(catalogue, connection)
     try:
         worker.work(logging_level="ERROR")
@@ -122,7 +128,14 @@ class AuditWorker(Worker):
     handle_warm_shutdown_request      On SIGTERM and SIGINT, give the audit ZOOAUDIT_STOP_GRACE_S to end, then kill it.
     """
 
-    def __init__(self, connection: Redis, settings: WorkerSettings, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        connection: Redis,
+        settings: WorkerSettings,
+        catalogue: Catalogue,
+        look_after: Callable[[Any], None] | None = None,
+    ) -> None:
+        self._look_after = look_after
         self._ttl_s = settings.worker_ttl_s
         self._heartbeat_every_s = max(1, self._ttl_s // 3)
         # One queue only: with two, RQ can lose a job between taking it and starting it.
@@ -168,6 +181,8 @@ class AuditWorker(Worker):
 
     def run_maintenance_tasks(self) -> None:
         self.last_cleaned_at = now()  # type: ignore[assignment]
+        if self._look_after is not None:
+            self._look_after(self._redis)
         worker_registration.register(self)  # Redis may have been emptied
         if not self._redis.exists(CATALOGUE_KEY):
             publish(self._catalogue, self._redis)
