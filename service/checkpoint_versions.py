@@ -69,9 +69,14 @@ class CheckpointVersions:
                 _key, answer = popped
                 return CheckpointAnswer.model_validate_json(answer)
         self._redis.lrem(CHECKPOINT_QUESTIONS_KEY, 0, asked)
-        if work := self._redis.get(CHECKPOINT_WORK_KEY):
-            detail = f"A worker is still reading checkpoint:{work.decode()}; it goes on. Try again shortly."
-            raise unavailable(detail)
+        at_work = [
+            looked_at.decode() for looked_at in self._redis.zrangebyscore(CHECKPOINT_WORK_KEY, time.time(), "inf")
+        ]
+        if name in at_work:
+            raise unavailable(f"A worker is still reading checkpoint:{name} and goes on with it. Try again shortly.")
+        if at_work:
+            others = ", ".join(f"checkpoint:{other}" for other in at_work)
+            raise unavailable(f"The workers are busy reading {others}. Try again shortly.")
         trouble = f"No worker answers questions about checkpoints: one waited for {WAIT_S:g} s. See the workers' logs."
         self._redis.zadd(TROUBLES_KEY, {trouble: time.time() + TROUBLE_S})
         raise unavailable(

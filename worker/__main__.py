@@ -57,8 +57,12 @@ def _run_worker(settings: WorkerSettings) -> int:
     beside = SideProcesses(
         [
             SideProcess("finds the blocks of models", partial(model_depths.answer_service, redis_url)),
-            SideProcess(
-                "checks checkpoints", partial(checkpoint_versions.answer_service, redis_url, settings.checkpoints)
+            # Two, so that a file that takes long does not hold up the questions about others.
+            *(
+                SideProcess(
+                    "checks checkpoints", partial(checkpoint_versions.answer_service, redis_url, settings.checkpoints)
+                )
+                for _ in range(2)
             ),
         ]
     )

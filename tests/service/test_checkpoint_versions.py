@@ -1,6 +1,7 @@
 """An audit of an operator's checkpoint measures the content that the checkpoint has when the audit is submitted."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -95,10 +96,14 @@ async def test_a_worker_that_is_at_work_is_no_trouble(http, redis, monkeypatch):
     monkeypatch.setattr(checkpoint_versions, "WAIT_S", 0.1)
     redis.sadd("rq:workers:audits", "rq:worker:one")
     redis.hset("rq:worker:one", "last_heartbeat", "x")
-    redis.set(CHECKPOINT_WORK_KEY, "large")
-    answer = await http.post("/audit", json=MINE)
-    assert is_problem(answer, 503, "unavailable")
-    assert "still reading checkpoint:large" in answer.json()["detail"]
+    redis.zadd(CHECKPOINT_WORK_KEY, {"large": time.time() + 60, "lapsed": time.time() - 60})
+    for body, said in (
+        (MINE, "The workers are busy reading checkpoint:large."),
+        (MINE | {"weights": "checkpoint:large"}, "still reading checkpoint:large and goes on"),
+    ):
+        answer = await http.post("/audit", json=body)
+        assert is_problem(answer, 503, "unavailable")
+        assert said in answer.json()["detail"]
     assert (await http.get("/health")).json()["status"] == "ok"
 
 

@@ -8,6 +8,7 @@ the audits, in a process of its own. That process opens no file itself: each loo
 import hashlib
 import json
 import logging
+import time
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -43,7 +44,9 @@ KEEP_ANSWER_S = 60
 KEEP_FIT_S = 86_400
 """How long Redis keeps whether a content fits a model."""
 WORK_SHOWN_S = 15
-"""How long the service sees that a worker works on a question, unless the worker says so again."""
+"""How long others see that a process looks at a checkpoint, unless it says so again."""
+PAUSE_S = 0.2
+"""The pause before a question is taken again whose checkpoint another process looks at."""
 
 
 def answer_service(redis_url: str, location: str | None, beat: Beat) -> None:
@@ -63,20 +66,27 @@ def _answer_next(location: str | None, beat: Beat, redis: Any) -> None:
     except ValidationError:
         log.warning("a question about a checkpoint is not understood: is the service of another version?")
         return
+    if (redis.zscore(CHECKPOINT_WORK_KEY, question.name) or 0) > time.time():
+        # Another process looks at this file. Let this one take other questions meanwhile.
+        redis.rpush(CHECKPOINT_QUESTIONS_KEY, popped[1])
+        time.sleep(PAUSE_S)
+        return
+    at_work = partial(_show_work, question, redis, beat)
+    at_work()
+    found = answer(question, location, redis, at_work)
     key = answer_key(question.token)
-    found = answer(question, location, redis, partial(_work_on, question, redis, beat))
     with redis.pipeline() as pipe:
         pipe.rpush(key, found.model_dump_json())
         pipe.expire(key, KEEP_ANSWER_S)
-        pipe.delete(CHECKPOINT_WORK_KEY)
+        pipe.zrem(CHECKPOINT_WORK_KEY, question.name)
         pipe.execute()
 
 
-def _work_on(question: CheckpointQuestion, redis: Any, beat: Beat) -> None:
-    """Give signs of life to this process' parent, and to the service."""
+def _show_work(question: CheckpointQuestion, redis: Any, beat: Beat) -> None:
+    """Give signs of life to the worker, and to the service."""
     beat()
     with suppress(RedisError):
-        redis.set(CHECKPOINT_WORK_KEY, question.name, ex=WORK_SHOWN_S)
+        redis.zadd(CHECKPOINT_WORK_KEY, {question.name: time.time() + WORK_SHOWN_S})
 
 
 def answer(question: CheckpointQuestion, location: str | None, redis: Any, beat: Beat) -> CheckpointAnswer:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MAX_KEYS_NAMED = 5
 MAX_OPTIONS_BYTES = 65_536
-READ_LIMIT_S = 120.0
+READ_LIMIT_S = 60.0
 """How long it may take to read what is in a file, without the tensors' numbers. Files of the largest models take a
 second; a hostile one may take years."""
 READ_MEMORY_BYTES = 2 * 2**30

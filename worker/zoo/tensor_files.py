@@ -13,6 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from worker.zoo.state_dicts import MAX_TENSORS
+
 MAX_HEADER_BYTES = 16 * 2**20
 """The longest header of a safetensors file that is read: that of some 100,000 tensors."""
 
@@ -45,9 +47,11 @@ def _shapes_in_header(stream: BinaryIO, size: int) -> dict[str, Tensor]:
     """Read the header of a safetensors file: the length in 8 bytes, then JSON, with an entry for each tensor."""
     length = int.from_bytes(stream.read(8), "little")
     if length > min(size, MAX_HEADER_BYTES):
-        raise ValueError(f"its header is to have {length} bytes")
+        raise ValueError(f"its header is to have {length} bytes, more than there are or than any model needs")
     entries = json.loads(stream.read(length))
     entries.pop("__metadata__", None)
+    if len(entries) > MAX_TENSORS:
+        raise UnsafeFile(f"It has {len(entries)} tensors, more than any model; not unpacked.")
     if size != 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0):
         raise ValueError("its length is not what its header says")
     return {key: torch.empty(entry["shape"], device="meta") for key, entry in entries.items()}

@@ -22,7 +22,8 @@ WANTED_DEPTHS_KEY = "zooaudit:depths:wanted"
 CHECKPOINT_QUESTIONS_KEY = "zooaudit:checkpoints:questions"
 """Redis list: what the service asks about operators' checkpoints, each a CheckpointQuestion as JSON."""
 CHECKPOINT_WORK_KEY = "zooaudit:checkpoints:work"
-"""Redis key: the name of a checkpoint at which a worker looks just now to answer a question; it lapses by itself."""
+"""Redis sorted set: the names of the checkpoints at which workers look just now to answer questions. The score of each
+is the time in seconds at which it lapses, unless the worker renews it."""
 TROUBLES_KEY = "zooaudit:troubles"
 """Redis sorted set: sentences about what a worker cannot do now, for the service's health. The score of each sentence
 is the time in seconds at which it lapses, unless the worker renews it."""
