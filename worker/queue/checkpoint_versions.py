@@ -43,6 +43,10 @@ KEEP_ANSWER_S = 60
 """How long an answer stays in Redis: the service no longer waits for it then."""
 KEEP_FIT_S = 86_400
 """How long Redis keeps whether a content fits a model."""
+KEEP_DOUBT_S = 600
+"""How long Redis keeps what the state of the machine may have decided, too."""
+SURE = ("weights-mismatch", "weights-corrupt", "checkpoint-options", "unsuitable-model")
+"""The problems that follow from the file and the model alone."""
 WORK_SHOWN_S = 15
 """How long others see that a process looks at a checkpoint, unless it says so again."""
 PAUSE_S = 0.2
@@ -110,13 +114,13 @@ def answer(question: CheckpointQuestion, location: str | None, redis: Any, beat:
         return CheckpointAnswer.model_validate_json(known)
     try:
         work = partial(_fit_json, question.name, question.model, version, location)
-        fit = CheckpointAnswer.model_validate_json(in_child(work, FIT_LIMIT_S, beat))
+        fit, keep_s = json.loads(in_child(work, FIT_LIMIT_S, beat))
     except (ChildTimedOut, ChildDied) as error:
         tell(redis, f"Checking on a worker whether {checkpoint} fits {question.model} {error}.")
-        fit = version
-    if fit.version is not None:
-        redis.set(key, fit.model_dump_json(), ex=KEEP_FIT_S)
-    return fit
+        fit, keep_s = version.model_dump_json(), KEEP_DOUBT_S
+    if keep_s:
+        redis.set(key, fit, ex=keep_s)
+    return CheckpointAnswer.model_validate_json(fit)
 
 
 def _version_json(name: str, location: str | None) -> str:
@@ -133,27 +137,32 @@ def _version_json(name: str, location: str | None) -> str:
 
 
 def _fit_json(name: str, model: str, version: CheckpointAnswer, location: str | None) -> str:
+    """Return the answer, as JSON, and for how many seconds it may be kept."""
     torch.set_num_threads(1)  # the audits need the cores
+    error = None
+    keep_s = KEEP_FIT_S
     try:
-        error = None
-        try:
-            # First of all, since this reads a bucket in a child, and the bucket's client works on one side of a fork.
-            outline = checkpoints.open_outline(name, location)
-            limit_memory(machine_memory_bytes() // 4)
-            check_fit(model, outline)
-        except AuditError as raised:
-            error = raised
-        if checkpoints.version(name, location) != version.version:
-            detail = "It was replaced while it was read. Ask for the audit again."
-            raise checkpoint_files.refused("checkpoint-replaced", name, detail)
-        # What says nothing of the file is for the audit to meet, if it still does.
-        if error is not None and error.problem.status == 422 and "unavailable" not in error.problem.type:
-            version = version.model_copy(update={"error": error.problem})
+        # First of all, since this reads a bucket in a child, and the bucket's client works on one side of a fork.
+        outline = checkpoints.open_outline(name, location)
+        limit_memory(machine_memory_bytes() // 4)
+        check_fit(model, outline)
     except AuditError as raised:
-        version = CheckpointAnswer(error=raised.problem)
+        error = raised.problem
+        # The limits of time and memory also depend on what else the machine does.
+        keep_s = KEEP_FIT_S if error.type.endswith(SURE) else KEEP_DOUBT_S
+        if not error.type.endswith((*SURE, "weights-unsafe")):
+            error = None  # it says nothing of the file, so the audit may do better
     except Exception:
         log.exception("whether checkpoint %s fits %s", name, model)
-    return version.model_dump_json()
+        keep_s = KEEP_DOUBT_S
+    try:
+        replaced = checkpoints.version(name, location) != version.version
+    except AuditError:
+        replaced = True
+    if replaced:
+        detail = "It was replaced while it was read. Ask for the audit again."
+        error, keep_s = checkpoint_files.refused("checkpoint-replaced", name, detail).problem, 0
+    return json.dumps((version.model_copy(update={"error": error}).model_dump_json(), keep_s))
 
 
 @cache

@@ -13,6 +13,8 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 from zooaudit.contract import Progress
 
+from worker.zoo.checkpoint_files import Unavailable
+
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
@@ -121,5 +123,5 @@ def _store(url: str) -> ObjectStore:
     )
 
 
-def _unavailable(error: BaseError) -> OSError:
-    return OSError(str(error).splitlines()[0])
+def _unavailable(error: BaseError) -> Unavailable:
+    return Unavailable(str(error).splitlines()[0])

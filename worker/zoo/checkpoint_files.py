@@ -7,15 +7,13 @@ nobody else can put links there. A pipe, socket or device, or a link to one, wou
 import hashlib
 import os
 import stat
+from collections.abc import Collection, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from worker.errors import AuditError
 from worker.zoo.state_dicts import legible
-
-if TYPE_CHECKING:  # whoever measures from a folder needs no client for buckets
-    from worker.zoo.bucket import Bucket
 
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin")
 MAX_CHECKPOINTS_NAMED = 20
@@ -28,9 +26,35 @@ digests: dict[Stamp, str] = {}
 """The SHA-256 of the files that this process has read. A process that only waits for others can add what they found."""
 
 
+class Unavailable(OSError):
+    """The bucket does not answer, which says nothing of the file."""
+
+
 def refused(slug: str, name: str, detail: str) -> AuditError:
     """Build the error that refuses the checkpoint of this name."""
     return AuditError(slug, f"checkpoint:{name}: {detail}")
+
+
+class Place(Protocol):
+    """Where checkpoints are: a :class:`Folder`, or a ``Bucket`` (worker.zoo.bucket)."""
+
+    is_set: bool
+    """Whether the operator has named a place at all."""
+
+    @property
+    def files(self) -> Mapping[str, object]:
+        """What can be read there, by name."""
+
+    @property
+    def others(self) -> Collection[str]:
+        """The names of what else is there."""
+
+    def size(self, file: str) -> int: ...
+
+    def open(self, file: str) -> BufferedReader: ...
+
+    def tag(self, file: str) -> str:
+        """Return a text that differs where the contents of a file differ."""
 
 
 class Folder:
@@ -71,7 +95,7 @@ def open_regular(file: Path) -> BufferedReader:
     return stream
 
 
-def choose(name: str, place: "Folder | Bucket") -> tuple[str, str]:
+def choose(name: str, place: Place) -> tuple[str, str]:
     """Choose the weights of the checkpoint among the files, and return their name and that of the file of options.
 
     Raises AuditError if the weights are not there, or if the options are there and are no regular file.

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,12 +28,9 @@ from zooaudit.contract import Weights
 from worker.children import ChildDied, ChildTimedOut, in_child, limit_memory
 from worker.errors import AuditError
 from worker.zoo import tensor_files
-from worker.zoo.checkpoint_files import Folder, choose, name_of, refused
+from worker.zoo.checkpoint_files import Folder, Place, Unavailable, choose, name_of, refused
 from worker.zoo.download import OnProgress
 from worker.zoo.state_dicts import StateDict, find_state_dict, legible
-
-if TYPE_CHECKING:
-    from worker.zoo.bucket import Bucket
 
 MAX_KEYS_NAMED = 5
 MAX_OPTIONS_BYTES = 65_536
@@ -132,7 +129,7 @@ def version(name: str, location: str | Path | None) -> str:
     return hashlib.sha256(repr(contents).encode()).hexdigest()[:16]
 
 
-def _place(location: str | Path | None) -> "Folder | Bucket":
+def _place(location: str | Path | None) -> Place:
     if not _is_bucket(location):
         return Folder(location)
     # Imported here: whoever measures from a folder needs no client for buckets.
@@ -196,7 +193,8 @@ def open_outline(name: str, location: str | Path | None) -> Outline:
     try:
         answer = json.loads(in_child(partial(_outline_json, name, location), READ_LIMIT_S))
     except ChildTimedOut as error:
-        raise refused("weights-unsafe", name, f"Finding out what is in it {error}.") from error
+        slug = "checkpoints-unavailable" if _is_bucket(location) else "weights-unsafe"
+        raise refused(slug, name, f"Finding out what is in it {error}.") from error
     except ChildDied as error:
         if error.signal == signal.SIGKILL:
             detail = "The process that read it was killed, which is what happens when memory runs out."
@@ -265,8 +263,13 @@ def _refusing_unavailable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        detail = f"The place of the checkpoints does not answer: {type(error).__name__}. Ask for the audit again."
-        raise refused("checkpoints-unavailable", name, detail) from error
+        raise _unavailable(name, error) from error
+
+
+def _unavailable(name: str, error: OSError) -> AuditError:
+    why = error.strerror or type(error).__name__
+    detail = f"The place of the checkpoints does not answer: {why}. Ask for the audit again."
+    return refused("checkpoints-unavailable", name, detail)
 
 
 @contextmanager
@@ -276,6 +279,8 @@ def _refusing_unreadable(name: str) -> Iterator[None]:
         yield
     except AuditError:
         raise
+    except Unavailable as error:
+        raise _unavailable(name, error) from error
     except tensor_files.UnsafeFile as error:
         raise refused("weights-unsafe", name, str(error)) from error
     except MemoryError as error:

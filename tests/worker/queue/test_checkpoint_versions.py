@@ -98,13 +98,31 @@ def test_a_file_that_is_replaced_meanwhile_is_not_judged(
     redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_file(network().state_dict(), tmp_path / "mine.safetensors")
-    monkeypatch.setattr(
-        checkpoint_versions, "check_fit", lambda *_: save_file(network(8).state_dict(), tmp_path / "mine.safetensors")
-    )
-    answered = ask(redis, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            checkpoint_versions,
+            "check_fit",
+            lambda *_: save_file(network(8).state_dict(), tmp_path / "mine.safetensors"),
+        )
+        answered = ask(redis, tmp_path)
     assert answered.error is not None
     assert answered.error.type.endswith("checkpoint-replaced")
     assert not redis.keys("zooaudit:checkpoints:fit:*")
+    assert ask(redis, tmp_path).error is None  # it is another file now, and that fits
+
+
+def test_a_place_that_does_not_answer_says_nothing_of_the_file(
+    redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file(network().state_dict(), tmp_path / "mine.safetensors")
+
+    def silent(*_: object) -> None:
+        raise checkpoint_files.Unavailable
+
+    monkeypatch.setattr(checkpoints.tensor_files, "read_shapes", silent)
+    assert ask(redis, tmp_path).error is None
+    (key,) = redis.keys("zooaudit:checkpoints:fit:*")
+    assert redis.ttl(key) <= checkpoint_versions.KEEP_DOUBT_S
 
 
 def test_an_answer_that_a_bug_kept_back_is_no_refusal(redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
