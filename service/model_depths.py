@@ -5,13 +5,17 @@ import time
 from typing import Any
 
 from redis import Redis
-from zooaudit.contract import DEPTHS_KEY, WANTED_DEPTHS_KEY, ModelDepth
+from zooaudit.contract import DEPTHS_KEY, TROUBLES_KEY, WANTED_DEPTHS_KEY, ModelDepth
 
 WAIT_S = 6.0
 """How long a request waits for a worker to find a depth; most models take less."""
 MAX_WAITING_REQUESTS = 8
 """How many requests may wait at the same time; further ones get an answer without the depth at once."""
 POLL_EVERY_S = 0.1
+LATE_S = 330.0
+"""How long a question may wait: a little longer than a worker may take for the one before it."""
+TROUBLE_S = 60.0
+"""How long the service's health tells that a question got no answer."""
 
 
 class ModelDepths:
@@ -43,3 +47,14 @@ class ModelDepths:
             return None
         finally:
             self._waiting.release()
+
+    def why_absent(self, name: str) -> str:
+        """Say why a depth that was requested is not there yet. Tells the service's health if no worker looks for it."""
+        asked_s = self._redis.zscore(WANTED_DEPTHS_KEY, name)
+        if asked_s is None or time.time() - asked_s < LATE_S:
+            return "A worker is finding them; ask again."
+        trouble = (
+            f"No worker looks for the blocks of models: a question waited for {LATE_S:g} s. See the workers' logs."
+        )
+        self._redis.zadd(TROUBLES_KEY, {trouble: time.time() + TROUBLE_S})
+        return f"No worker has begun to look for them within {LATE_S:g} s; see GET /health, and ask again."

@@ -87,7 +87,7 @@ def test_rq_is_known_to_one_place_on_each_side():
 LAYERS: dict[str, list[str | set[str]]] = {
     "worker": [
         *("__main__", {"cli", "calibrate"}, "audit", {"queue", "report"}, "measure", "zoo", {"images", "depth"}),
-        {"settings", "processes", "errors"},
+        *("children", {"settings", "processes", "errors"}),
     ],
     "worker.measure": [
         *("passes", "measurement", "experiment", "progress", "scores", "budget", "jackknife", "similarity", "moments"),

@@ -1,20 +1,19 @@
 """``python -m worker`` takes audits from the queue until a signal stops it."""
 
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, Catalogue, Progress, Report
 from zooaudit.contract.settings import faults_of, unknown_settings
 
+from worker.children import FORK
 from worker.settings import WorkerSettings, faults_here, forget_empty
 
 log = logging.getLogger("zooaudit.worker")
-
-FORK = multiprocessing.get_context("fork")
 
 
 def main() -> int:
@@ -41,6 +40,7 @@ def _run_worker(settings: WorkerSettings) -> int:
     # imported with this module: the processes that decode images import it too, and need no torch.
     from worker import audit
     from worker.queue import checkpoint_versions, model_depths, worker
+    from worker.queue.side_processes import SideProcess, SideProcesses
 
     if status := _calibrate(settings.device):
         if status != 2:
@@ -61,17 +61,23 @@ def _run_worker(settings: WorkerSettings) -> int:
         )
 
     redis_url = settings.redis_url.get_secret_value()
-    side_processes = [
-        FORK.Process(target=model_depths.answer_service, args=(redis_url,)),
-        FORK.Process(target=checkpoint_versions.answer_service, args=(redis_url, settings.checkpoints)),
-    ]
-    for process in side_processes:
-        process.start()
+    beside = SideProcesses(
+        [
+            SideProcess("finds the blocks of models", partial(model_depths.answer_service, redis_url)),
+            # Two, so that a file that takes long does not hold up the questions about others.
+            *(
+                SideProcess(
+                    "checks checkpoints", partial(checkpoint_versions.answer_service, redis_url, settings.checkpoints)
+                )
+                for _ in range(2)
+            ),
+        ]
+    )
+    beside.start()
     try:
-        return 0 if worker.work(settings, catalogue, run_audit) else 1
+        return 0 if worker.work(settings, catalogue, run_audit, beside.look_after) else 1
     finally:
-        for process in side_processes:
-            process.kill()
+        beside.kill()
 
 
 def _calibrate(device: str | None) -> int:

@@ -58,7 +58,7 @@ def submit(
     quota: QuotaDep,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again."""
-    pinned = versions.pin(complete(request, catalogue), queue)
+    pinned = versions.pin(complete(request, catalogue), queue, store.load)
     quota.take(key, audit_id(pinned), rows.by_id)
     audit, enqueued = queue.submit(pinned, store.load, accepted)
     rows.expire()

@@ -45,7 +45,7 @@ def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep
         workers = queue.load().workers
         depth = depths.request(full_name, wait=workers > 0)
         if depth is None:
-            reason = "A worker is finding them; ask again." if workers else "No worker is running that could find them."
+            reason = depths.why_absent(full_name) if workers else "No worker is running that could find them."
             depth = ModelDepth(blocks=None, blocks_reason=reason)
             headers["Retry-After"] = str(DEPTH_RETRY_AFTER_S)
     # The depth overrides the entry's fields, but only with what it knows.

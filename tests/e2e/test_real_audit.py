@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import httpx
 import numpy
+import psutil
 import pytest
 import timm
 import torch
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from zooaudit.contract import PARTS, audit_id, request_of
 
 from service.stack import Stack, running
-from tests.e2e.harness import Audits, eventually
+from tests.e2e.harness import Audits, alive, eventually
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,34 @@ def test_a_checkpoint_that_is_replaced_is_audited_anew(real_stack, audits):
     file.unlink()
     answer = audits.http.post("/audit", json=body)
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:zooaudit:problem:unknown-checkpoint")
+
+
+def test_a_checkpoint_of_another_model_is_refused_when_it_is_asked_for(real_stack, audits):
+    folder = real_stack.directory / "checkpoints"
+    save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), folder / "other.safetensors")
+    os.mkfifo(folder / "pipe.pth")
+    asked = audits.request_body("test_vit", weights="checkpoint:other", num_images=2, rotations_deg=[])
+    for body, slug in ((asked, "weights-mismatch"), (asked | {"weights": "checkpoint:pipe"}, "unknown-checkpoint")):
+        answer = eventually(
+            lambda body=body: (said := audits.http.post("/audit", json=body)).status_code != 503 and said, 120.0
+        )
+        assert (answer.status_code, answer.json()["type"]) == (422, f"urn:zooaudit:problem:{slug}")
+
+
+def test_a_checkpoint_is_found_again_after_its_helper_has_died(real_stack, audits):
+    file = real_stack.directory / "checkpoints" / "found.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), file)
+    worker = psutil.Process(real_stack.workers[-1].pid)
+    helpers = worker.children()
+    for helper in helpers:
+        helper.kill()
+    eventually(lambda: audits.http.get("/health").json()["status"] == "degraded", 60.0)
+    assert "was started again" in " ".join(audits.http.get("/health").json()["reasons"])
+    body = audits.request_body("test_resnet", weights="checkpoint:found", num_images=2, rotations_deg=[])
+    answer = eventually(lambda: (said := audits.http.post("/audit", json=body)).status_code != 503 and said, 120.0)
+    assert answer.status_code == 202
+    assert audits.ended(answer.json()["id"], within_s=120.0).status == "succeeded"
+    eventually(lambda: sum(alive(child.pid) for child in worker.children()) == len(helpers), 20.0)
 
 
 def test_a_real_audit_is_canceled_within_seconds(audits):

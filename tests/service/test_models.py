@@ -1,5 +1,7 @@
 """Names of models: resolution, suggestions, search, and what is refused before a worker sees it."""
 
+import time
+
 import pytest
 from zooaudit.contract import (
     DEPTHS_KEY,
@@ -15,6 +17,7 @@ from zooaudit.contract import (
     published_relatives,
 )
 
+from service import model_depths
 from service.catalogue import search
 from tests.fakes import ASK, CATALOGUE, entry, is_problem
 
@@ -188,6 +191,19 @@ async def test_the_depth_of_a_model_is_what_a_worker_has_found(http, redis):
     assert (detail.input_size, detail.parameters, detail.blocks, detail.blocks_reason) == (288, 25, (block,), None)
     assert "Retry-After" not in answer.headers
     assert not redis.exists(WANTED_DEPTHS_KEY)
+
+
+async def test_a_question_that_no_worker_takes_is_a_trouble(http, redis, monkeypatch):
+    monkeypatch.setattr(model_depths, "WAIT_S", 0.1)
+    redis.sadd("rq:workers:audits", "rq:worker:one")
+    redis.hset("rq:worker:one", "last_heartbeat", "x")
+    detail = ModelDetail.model_validate_json((await http.get("/models/timm/resnet50")).content)
+    assert detail.blocks_reason == "A worker is finding them; ask again."
+    assert (await http.get("/health")).json()["status"] == "ok"
+    redis.zadd(WANTED_DEPTHS_KEY, {"timm/resnet50.a1_in1k": time.time() - model_depths.LATE_S})
+    detail = ModelDetail.model_validate_json((await http.get("/models/timm/resnet50")).content)
+    assert "No worker has begun to look for them" in detail.blocks_reason
+    assert "No worker looks for the blocks of models" in (await http.get("/health")).json()["reasons"][0]
 
 
 async def test_a_model_that_cannot_be_audited_has_no_depth_and_says_why(http, redis):

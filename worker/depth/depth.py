@@ -97,6 +97,11 @@ def find_depth(
     return Depth(tuple(taps), _pool(module, calls, classifiers), classifiers, _absent(calls, classifiers))
 
 
+def find_classifiers(module: nn.Module, size: int) -> tuple[str, ...]:
+    """Find the ``classifiers`` of the module's :class:`Depth` alone. It may be on torch's device "meta"."""
+    return _classifiers(module, record_calls(module, size))
+
+
 def _taps(
     module: nn.Module,
     size: int,

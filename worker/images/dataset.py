@@ -3,6 +3,7 @@
 A data set is a folder of images to which the operator has given a name, or the built-in ``synthetic``.
 """
 
+import errno
 import hashlib
 import os
 import random
@@ -76,12 +77,12 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
 
 def listing(root: Path) -> list[str]:
     """List all images below ``root`` by their relative paths with '/', sorted as byte strings, but no hidden files."""
-    return sorted(_walk(root, "", frozenset()), key=os.fsencode)
+    return sorted(_walk(root), key=os.fsencode)
 
 
 def count(root: Path) -> int:
     """Count the images below ``root``."""
-    return sum(1 for _ in _walk(root, "", frozenset()))
+    return sum(1 for _ in _walk(root))
 
 
 def choose(names: Sequence[str], num_images: int, seed: int) -> list[str]:
@@ -113,23 +114,42 @@ def load_file(root: Path, name: str) -> Image.Image:
             return rgb(image)
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Yield the names of images below ``folder``, each after ``prefix``.
+def _walk(root: Path) -> Iterator[str]:
+    """Yield the names of the images below ``root``.
 
-    Links are followed, but never in circles: ``above`` holds (device, inode) of the folders around this one.
+    Links are followed, but each folder is visited once: at the first of its paths, in the order of byte strings.
     """
-    status = folder.stat()
-    this = (status.st_dev, status.st_ino)
-    if this in above:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {this})
-            elif Path(entry.name).suffix.lower() in EXTENSIONS and entry.is_file():
-                yield prefix + entry.name
+    visited: set[tuple[int, int]] = set()
+    waiting = [(root, "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        inside = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or _leads_nowhere(entry):
+                    continue
+                if entry.is_dir():
+                    inside.append((Path(entry.path), f"{prefix}{entry.name}/"))
+                elif Path(entry.name).suffix.lower() in EXTENSIONS and entry.is_file():
+                    yield prefix + entry.name
+        waiting += sorted(inside, key=lambda item: os.fsencode(item[1]), reverse=True)
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a link to nothing or to itself, or ends a path of more links than the system follows."""
+    if not entry.is_symlink():
+        return False
+    try:
+        entry.stat()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return True
+        raise
+    return False
 
 
 def _load_synthetic(seed: int, name: str) -> Image.Image:

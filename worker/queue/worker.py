@@ -32,6 +32,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -64,6 +65,7 @@ from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
 
+LookAfter = Callable[[Any], None]
 KEEP_ALWAYS = -1
 OLDEST_REDIS = (6, 2)
 """From this version on, RQ moves a job that a worker takes to a list, where it can be found if the worker dies."""
@@ -77,9 +79,14 @@ return 1
 """
 
 
-def work(settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit) -> bool:
-    """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise."""
-    worker = AuditWorker(settings, catalogue, run_audit)
+def work(
+    settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit, look_after: LookAfter | None = None
+) -> bool:
+    """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise.
+
+    ``look_after`` is called with a connection to Redis every few seconds, in the thread that forks.
+    """
+    worker = AuditWorker(settings, catalogue, run_audit, look_after)
     if get_version(worker.connection) < OLDEST_REDIS:
         log.error("ZOOAUDIT_REDIS_URL: this Redis is older than %s", ".".join(map(str, OLDEST_REDIS)))
         return False
@@ -126,10 +133,13 @@ class AuditWorker(Worker):
     handle_warm_shutdown_request      On SIGTERM and SIGINT, give the audit ZOOAUDIT_STOP_GRACE_S to end, then kill it.
     """
 
-    def __init__(self, settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit) -> None:
+    def __init__(
+        self, settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit, look_after: LookAfter | None = None
+    ) -> None:
         self._settings = settings
         self._catalogue = catalogue
         self._run_audit = run_audit
+        self._look_after = look_after
         self._patience = Patience()
         connection = connect(settings.redis_url.get_secret_value(), self._patience)
         connection.ping()
@@ -192,6 +202,8 @@ class AuditWorker(Worker):
 
     def run_maintenance_tasks(self) -> None:
         self.last_cleaned_at = now()  # type: ignore[assignment]
+        if self._look_after is not None:
+            self._look_after(self._redis)
         worker_registration.register(self)  # Redis may have been emptied
         if not self._redis.exists(CATALOGUE_KEY):
             self.publish_catalogue()
@@ -209,8 +221,12 @@ class AuditWorker(Worker):
                 attempt = Attempt(job, self._queue, job.worker_name or "", self._ttl_s, token)
                 job.ended_at = now()
                 self._end_early(attempt, death="its machine or its worker stopped", only_if_lapsed=True)
-            except (NoSuchJobError, Superseded):
+            except NoSuchJobError:
                 self._redis.zrem(registry.key, entry)
+            except Superseded:
+                # Not if it has just given a sign of life: it goes on then.
+                if self._redis.hget(state_key(identifier), "attempt") != token.encode():
+                    self._redis.zrem(registry.key, entry)
         taken = self._queue.intermediate_queue.get_job_ids()
         now_s = time.monotonic()
         self._taken_since_s = {identifier: self._taken_since_s.get(identifier, now_s) for identifier in taken}

@@ -2,7 +2,8 @@
 
 ``timm`` and ``torchvision`` are the zoos; ``catalogue`` lists what they have; ``loading`` loads a model by its name.
 Published weights come through ``download`` and ``weights``, the operator's own through ``checkpoints``, from a folder
-or a ``bucket``. ``own`` makes a model of a user's module.
+(``checkpoint_files``) or a ``bucket``: ``tensor_files`` reads a file, ``state_dicts`` finds the weights in it, and
+``fitting`` checks whether they fit a model. ``own`` makes a model of a user's module.
 """
 
 from worker.zoo.catalogue import catalogue, parameters, resolve

@@ -9,29 +9,35 @@ but plain tensors, or would unpack to more bytes than it has.
 """
 
 import hashlib
+import json
 import pickle
 import re
-import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import signal
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from zooaudit.contract import Weights
 
+from worker.children import ChildDied, ChildTimedOut, in_child, limit_memory
 from worker.errors import AuditError
+from worker.zoo import tensor_files
+from worker.zoo.checkpoint_files import Folder, Place, Unavailable, choose, name_of, refused
 from worker.zoo.download import OnProgress
-from worker.zoo.state_dicts import find_state_dict
+from worker.zoo.state_dicts import StateDict, find_state_dict, legible
 
-SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin")
 MAX_KEYS_NAMED = 5
-MAX_CHECKPOINTS_NAMED = 20
+MAX_OPTIONS_BYTES = 65_536
+READ_LIMIT_S = 60.0
+"""How long it may take to read what is in a file, without the tensors' numbers. Files of the largest models take a
+second; a hostile one may take years."""
+READ_MEMORY_BYTES = 2 * 2**30
 
 Intensity = Annotated[float, Field(ge=0, le=1)]
 
@@ -53,37 +59,36 @@ class CheckpointOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The tensors of a file, the options beside it, and the ``weights`` that a report states."""
+class Outline:
+    """The tensors of a checkpoint by their names, which may have shapes only, and the options beside its file."""
 
     name: str
     state: Mapping[str, Tensor]
     options: CheckpointOptions
-    weights: Weights
 
     def classes(self, classifiers: Sequence[str]) -> int | None:
         """Read the number of classes: from NAME.json, else from the weights of the modules at ``classifiers``."""
         weights = [self.state[f"{path}.weight"] for path in classifiers if f"{path}.weight" in self.state]
         return self.options.num_classes or (len(weights[-1]) if weights and weights[-1].ndim else None)
 
-    def load_into(self, module: nn.Module, unused: Callable[[], Collection[str]]) -> Weights:
-        """Copy the tensors into the module, and return the weights with the names of those that were left out.
+    def compare(self, module: nn.Module, unused: Callable[[], Collection[str]]) -> list[str]:
+        """Compare names and shapes with those of the module, and return the names of tensors that are to be left out.
 
         Entries of the module that evaluation never uses, such as an auxiliary head's, may be missing or have another
-        shape; ``unused`` names them. Raises AuditError, before anything is copied, if other names or shapes differ.
+        shape; ``unused`` names them. Raises AuditError if other names or shapes differ.
         """
         own = module.state_dict()
         missing = [key for key in own if key not in self.state and not key.endswith(".num_batches_tracked")]
         unexpected = [key for key in self.state if key not in own]
         reshaped = [key for key in self.state if key in own and self.state[key].shape != own[key].shape]
         may_differ = unused() if missing or reshaped else ()
-        left_out = [key for key in reshaped if key in may_differ]
         shapes = [
             f"{key} is {tuple(self.state[key].shape)} instead of {tuple(own[key].shape)}"
             for key in reshaped
             if key not in may_differ
         ]
         missing = [key for key in missing if key not in may_differ]
+        unexpected = [legible(key) for key in unexpected]
         differences = [
             f"{what} {len(keys)}: {', '.join(keys[:MAX_KEYS_NAMED])}{', ...' if len(keys) > MAX_KEYS_NAMED else ''}"
             for what, keys in (("missing keys", missing), ("unexpected keys", unexpected), ("other shapes", shapes))
@@ -91,7 +96,22 @@ class Checkpoint:
         ]
         if differences:
             detail = f"It does not fit the architecture: {'; '.join(differences)}."
-            raise _refused("weights-mismatch", self.name, detail)
+            raise refused("weights-mismatch", self.name, detail)
+        return [key for key in reshaped if key in may_differ]
+
+
+@dataclass(frozen=True)
+class Checkpoint(Outline):
+    """A checkpoint with all its numbers, and the ``weights`` that a report states."""
+
+    weights: Weights
+
+    def load_into(self, module: nn.Module, unused: Callable[[], Collection[str]]) -> Weights:
+        """Copy the tensors into the module, and return the weights with the names of those that were left out.
+
+        Raises AuditError, before anything is copied, if :meth:`compare` does.
+        """
+        left_out = self.compare(module, unused)
         module.load_state_dict({key: self.state[key] for key in self.state if key not in left_out}, strict=False)
         all_left_out = (*(self.weights.left_out or ()), *left_out)
         return self.weights.model_copy(update={"left_out": all_left_out or None})
@@ -104,16 +124,22 @@ def version(name: str, location: str | Path | None) -> str:
     :func:`open_checkpoint`. Raises AuditError if there is no such checkpoint.
     """
     with _refusing_unavailable(name):
-        if _is_bucket(location):
-            # Imported here: whoever measures from a folder needs no client for buckets.
-            from worker.zoo.bucket import etags
-
-            etag_of = etags(str(location))
-            contents = [(file, etag_of[file]) for file in _files(name, etag_of, location) if file in etag_of]
-        else:
-            paths = {path.name: path for path in _listed(location)}
-            contents = [(file, _sha256(paths[file])) for file in _files(name, paths, location) if file in paths]
+        place = _place(location)
+        contents = [(file, place.tag(file)) for file in choose(name, place) if file in place.files]
     return hashlib.sha256(repr(contents).encode()).hexdigest()[:16]
+
+
+def _place(location: str | Path | None) -> Place:
+    if not _is_bucket(location):
+        return Folder(location)
+    # Imported here: whoever measures from a folder needs no client for buckets.
+    from worker.zoo.bucket import Bucket
+
+    return Bucket(str(location))
+
+
+def _is_bucket(location: str | Path | None) -> bool:
+    return "://" in str(location)
 
 
 def open_checkpoint(name: str, location: str | Path | None, on_progress: OnProgress) -> Checkpoint:
@@ -129,31 +155,24 @@ def open_checkpoint(name: str, location: str | Path | None, on_progress: OnProgr
         with (
             _refusing_unavailable(name),
             fetched(
-                str(location), lambda file: name in (_name_of(file), file.removesuffix(".json")), on_progress
+                str(location), lambda file: name in (name_of(file), file.removesuffix(".json")), on_progress
             ) as copy,
         ):
             checkpoint = _in_folder(name, copy, version_before)
     else:
         checkpoint = _in_folder(name, Path(location or ""), version_before)
     if version(name, location) != version_before:
-        raise _refused("checkpoint-replaced", name, "It was replaced while it was read. Ask for the audit again.")
+        raise refused("checkpoint-replaced", name, "It was replaced while it was read. Ask for the audit again.")
     return checkpoint
 
 
-def _in_folder(name: str, folder: Path, content_version: str) -> Checkpoint:
-    weights, options = (folder / file for file in _files(name, [path.name for path in _listed(folder)], folder))
-    try:
-        sha256 = _sha256(weights)
-        content = _read(name, weights)
-    except (AuditError, MemoryError):
-        raise
-    except Exception as error:  # A broken file can raise anything, in either format.
-        raise _unreadable(name, error) from error
-    chosen = _options(name, options)
-    try:
-        found = find_state_dict(content, chosen.container)
-    except ValueError as error:
-        raise _refused("weights-mismatch", name, f"It is no state dict: {error}.") from error
+def _in_folder(name: str, path: Path, content_version: str) -> Checkpoint:
+    outline = open_outline(name, path)
+    folder = Folder(path)
+    file, _ = choose(name, folder)
+    with _refusing_unreadable(name):
+        sha256 = folder.tag(file)
+        found = _found(name, tensor_files.read(folder.files[file]), outline.options, folder.size(file))
     provenance = Weights(
         kind="checkpoint",
         origin=name,
@@ -163,42 +182,79 @@ def _in_folder(name: str, folder: Path, content_version: str) -> Checkpoint:
         prefix=found.prefix,
         left_out=found.left_out or None,
     )
-    return Checkpoint(name, found.tensors, chosen, provenance)
+    return Checkpoint(name, found.tensors, outline.options, provenance)
 
 
-def _is_bucket(location: str | Path | None) -> bool:
-    return "://" in str(location)
+def open_outline(name: str, location: str | Path | None) -> Outline:
+    """Read the names and shapes of a checkpoint's tensors, in a child process that no file can keep for long.
+
+    Raises AuditError as :func:`open_checkpoint` does.
+    """
+    try:
+        answer = json.loads(in_child(partial(_outline_json, name, location), READ_LIMIT_S))
+    except ChildTimedOut as error:
+        slug = "checkpoints-unavailable" if _is_bucket(location) else "weights-unsafe"
+        raise refused(slug, name, f"Finding out what is in it {error}.") from error
+    except ChildDied as error:
+        if error.signal == signal.SIGKILL:
+            detail = "The process that read it was killed, which is what happens when memory runs out."
+            raise refused("out-of-memory", name, detail) from error
+        raise refused("weights-unsafe", name, f"The process that read it {error}.") from error
+    if answer["error"]:
+        raise AuditError(*answer["error"])
+    state = {key: torch.empty(shape, device="meta") for key, shape in answer["shapes"].items()}
+    return Outline(name, state, CheckpointOptions(**answer["options"]))
 
 
-def _listed(folder: str | Path | None) -> list[Path]:
-    return list(Path(folder).iterdir()) if folder and Path(folder).is_dir() else []
+def _outline_json(name: str, location: str | Path | None) -> str:
+    try:
+        found, options = _outline(name, location)
+    except AuditError as error:
+        return json.dumps({"error": (error.problem.type.rpartition(":")[2], error.problem.detail)})
+    shapes = {key: tuple(tensor.shape) for key, tensor in found.tensors.items()}
+    return json.dumps({"error": None, "options": options.model_dump(), "shapes": shapes})
 
 
-def _files(name: str, files: Iterable[str], location: str | Path | None) -> tuple[str, str]:
-    """The name of the weights' file, which is one of ``files``, and the name that an options file would have."""
-    names_of = {file: checkpoint for file in sorted(files) if (checkpoint := _name_of(file))}
-    weights = next((file for file, checkpoint in names_of.items() if checkpoint == name), None)
-    if weights is None:
-        names = ", ".join(sorted(set(names_of.values()))[:MAX_CHECKPOINTS_NAMED]) or "none"
-        unset = "" if location else " The operator has not set ZOOAUDIT_CHECKPOINTS, the folder that they are in."
-        raise _refused("unknown-checkpoint", name, f"No checkpoint is called so; there are: {names}.{unset}")
-    return weights, f"{name}.json"
+def _outline(name: str, location: str | Path | None) -> tuple[StateDict, CheckpointOptions]:
+    with _refusing_unavailable(name):
+        place = _place(location)
+        file, options_file = choose(name, place)
+        text = None
+        if options_file in place.files:
+            with place.open(options_file) as stream:
+                text = stream.read(MAX_OPTIONS_BYTES + 1)
+        size = place.size(file)
+        stream = place.open(file)
+    limit_memory(READ_MEMORY_BYTES + 2 * size)
+    with stream, _refusing_unreadable(name):
+        content = tensor_files.read_shapes(stream, file, size)
+        options = _options(name, text)
+        return _found(name, content, options, size), options
 
 
-def _name_of(file: str) -> str | None:
-    """The name of the checkpoint whose weights a file has; None if its ending says that it holds none."""
-    return next((file.removesuffix(suffix) for suffix in SUFFIXES if file.endswith(suffix)), None)
+def _found(name: str, content: Any, options: CheckpointOptions, size: int) -> StateDict:
+    """Find the tensors of the model in the ``content`` of a file of ``size`` bytes."""
+    try:
+        found = find_state_dict(content, options.container)
+    except ValueError as error:
+        raise refused("weights-mismatch", name, f"It is no state dict: {error}.") from error
+    tensor_files.refuse_expanded(found.tensors, size)
+    return found
 
 
-def _sha256(file: Path) -> str:
-    status = file.stat()
-    return _sha256_of(file, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(1000)
-def _sha256_of(file: Path, _size: int, _mtime_ns: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _options(name: str, text: bytes | None) -> CheckpointOptions:
+    if text is None:
+        return CheckpointOptions()
+    if len(text) > MAX_OPTIONS_BYTES:
+        detail = f"{name}.json is longer than {MAX_OPTIONS_BYTES} bytes, and so holds no options."
+        raise refused("checkpoint-options", name, detail)
+    try:
+        return CheckpointOptions.model_validate_json(text)
+    except ValidationError as error:
+        mistakes = "; ".join(
+            f"{legible('.'.join(map(str, item['loc']))) or 'it'}: {item['msg']}" for item in error.errors()[:5]
+        )
+        raise refused("checkpoint-options", name, f"{name}.json is wrong: {mistakes}.") from error
 
 
 @contextmanager
@@ -207,30 +263,31 @@ def _refusing_unavailable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        detail = f"The place of the checkpoints does not answer: {type(error).__name__}. Ask for the audit again."
-        raise _refused("checkpoints-unavailable", name, detail) from error
+        raise _unavailable(name, error) from error
 
 
-def _read(name: str, file: Path) -> Any:
-    if file.suffix == ".safetensors":
-        return safetensors.torch.load_file(file)
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            unpacked = sum(item.file_size for item in archive.infolist())
-            if unpacked > file.stat().st_size or any(item.compress_type for item in archive.infolist()):
-                detail = "Its archive is compressed, which torch never writes; not unpacked."
-                raise _refused("weights-unsafe", name, detail)
-    return torch.load(file, map_location="cpu", weights_only=True)
+def _unavailable(name: str, error: OSError) -> AuditError:
+    why = error.strerror or type(error).__name__
+    detail = f"The place of the checkpoints does not answer: {why}. Ask for the audit again."
+    return refused("checkpoints-unavailable", name, detail)
 
 
-def _options(name: str, file: Path) -> CheckpointOptions:
-    if not file.is_file():
-        return CheckpointOptions()
+@contextmanager
+def _refusing_unreadable(name: str) -> Iterator[None]:
+    """Turn what reading a broken file raises, which can be anything, into an AuditError."""
     try:
-        return CheckpointOptions.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        mistakes = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors())
-        raise _refused("checkpoint-options", name, f"{file.name} is wrong: {mistakes}.") from error
+        yield
+    except AuditError:
+        raise
+    except Unavailable as error:
+        raise _unavailable(name, error) from error
+    except tensor_files.UnsafeFile as error:
+        raise refused("weights-unsafe", name, str(error)) from error
+    except MemoryError as error:
+        detail = "What is in it takes much more memory than a file of its size should; not unpacked."
+        raise refused("weights-unsafe", name, detail) from error
+    except Exception as error:
+        raise _unreadable(name, error) from error
 
 
 def _unreadable(name: str, error: Exception) -> AuditError:
@@ -239,15 +296,11 @@ def _unreadable(name: str, error: Exception) -> AuditError:
         detail = (
             f"It holds more than tensors, and none of it was executed ({unsupported[0]}). Save its state_dict() alone."
         )
-        return _refused("weights-unsafe", name, detail)
+        return refused("weights-unsafe", name, detail)
     # Torch's own message advises to read the file without protection.
     why = (
         "no state dict"
         if isinstance(error, pickle.UnpicklingError)
         else f"{type(error).__name__}: {message.partition('. ')[0]}"[:300]
     )
-    return _refused("weights-corrupt", name, f"It cannot be read: {why}. It may be cut off, or no checkpoint at all.")
-
-
-def _refused(slug: str, name: str, detail: str) -> AuditError:
-    return AuditError(slug, f"checkpoint:{name}: {detail}")
+    return refused("weights-corrupt", name, f"It cannot be read: {why}. It may be cut off, or no checkpoint at all.")

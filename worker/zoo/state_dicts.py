@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 CONTAINERS = (
@@ -18,6 +19,9 @@ PREFIXES = (*WRAPPERS, "model.", "timm_model.")
 """What wrappers put before all names: data parallelism, torch.compile, Lightning, Hugging Face's wrapper of timm."""
 COUNTERS = ("n_averaged",)
 """Tensors that torch's AveragedModel adds to those of the model."""
+MAX_TENSORS = 100_000
+"""The largest number of tensors that a state dict may have; models of the zoos have 2,500 at most."""
+MAX_NAME_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,34 @@ def find_state_dict(content: Any, container: str | None = None) -> StateDict:
     if container is None:
         container = next((key for key in CONTAINERS if _has_tensors(mapping.get(key))), None)
     elif not _has_tensors(mapping.get(container)):
-        candidates = ", ".join(str(key) for key in mapping if _has_tensors(mapping[key])) or "none"
+        holders = [legible(str(key)) for key in mapping if _has_tensors(mapping[key])]
+        candidates = f"{', '.join(holders[:5])}{', ...' if len(holders) > 5 else ''}" if holders else "none"
         raise ValueError(f"there is no dictionary of tensors {container!r} in it; there are: {candidates}")
-    tensors = {str(key): value for key, value in (mapping[container] if container else mapping).items()}
-    if strangers := [key for key, value in tensors.items() if not isinstance(value, Tensor)]:
+    chosen = mapping[container] if container else mapping
+    if len(chosen) > MAX_TENSORS:
+        raise ValueError(f"it has {len(chosen)} entries, more than any model")
+    tensors = {str(key): value for key, value in chosen.items()}
+    if strangers := [legible(key) for key, value in tensors.items() if not isinstance(value, Tensor)]:
         raise ValueError(f"{', '.join(strangers[:5])} are no tensors")
+    if packed := [legible(key) for key, value in tensors.items() if not _is_plain(value)]:
+        raise ValueError(f"{', '.join(packed[:5])} are sparse or quantised; save plain tensors")
     left_out = tuple(key for key in tensors if key in COUNTERS)
     tensors = {key: value for key, value in tensors.items() if key not in left_out}
     if not tensors:
         raise ValueError("there is no dictionary of tensors in it")
     tensors, prefix = _without_prefix(tensors)
     return StateDict(tensors, container, prefix or None, left_out)
+
+
+def legible(name: str) -> str:
+    """Return a name from somebody's file as it can be shown: in one line, and not too long."""
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    return shown if len(shown) <= MAX_NAME_SHOWN else f"{shown[:MAX_NAME_SHOWN]}..."
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor can be copied into one of a model: it is neither sparse nor quantised."""
+    return tensor.layout is torch.strided and not tensor.is_quantized
 
 
 def _has_tensors(value: object) -> bool:

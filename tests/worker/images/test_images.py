@@ -76,6 +76,40 @@ def test_listing_follows_links_but_not_in_circles(tmp_path: Path) -> None:
     assert listing(tmp_path / "data") == ["a/y.jpg", "linked/x.jpg"]
 
 
+def test_a_folder_that_links_reach_several_times_counts_once_at_its_first_path(tmp_path: Path) -> None:
+    touch(tmp_path, "data/b-c/1.jpg", "data/b/2.jpg", "data/z/deep/3.jpg")
+    for link, target in (("b/twice", "b-c"), ("a", "z"), ("zz", "z/deep"), ("b/loop", "b")):
+        (tmp_path / "data" / link).symlink_to(tmp_path / "data" / target)
+    (tmp_path / "data" / "itself.jpg").symlink_to("itself.jpg")
+    (tmp_path / "data" / "under-a-file").symlink_to(tmp_path / "data/b/2.jpg/nothing")
+    # In the order of byte strings "a/" comes before "b-c/", and that before "b/".
+    assert listing(tmp_path / "data") == ["a/deep/3.jpg", "b-c/1.jpg", "b/2.jpg"]
+    assert count(tmp_path / "data") == 3
+
+
+def test_a_tree_with_more_paths_of_links_than_can_be_walked_is_listed(tmp_path: Path) -> None:
+    for level in range(60):  # 2 ** 60 paths, of up to 60 links, and the system follows 40
+        touch(tmp_path, f"data/{level:02}/{level:02}.jpg")
+        for link in ("left", "right"):
+            (tmp_path / f"data/{level:02}/{link}").symlink_to(tmp_path / f"data/{level + 1:02}")
+    assert sorted(Path(name).stem for name in listing(tmp_path / "data")) == [f"{level:02}" for level in range(60)]
+    assert listing(tmp_path / "data")[:2] == ["00/00.jpg", "00/left/01.jpg"]
+
+
+def test_folders_may_be_nested_deeply(tmp_path: Path) -> None:
+    folder = Path(*["d"] * 1200)
+    here = os.open(tmp_path, os.O_RDONLY)
+    for name in folder.parts:
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    assert listing(tmp_path) == [f"{folder}/x.jpg"]
+    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # pytest could not
+
+
 def test_both_layouts_hold_the_same_images(photographs: Path, synsets: Path) -> None:
     flat, nested = listing(photographs), listing(synsets)
     assert flat[0] == "ILSVRC2012_val_00000001.JPEG"

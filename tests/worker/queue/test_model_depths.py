@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from zooaudit.contract import CATALOGUE_KEY, Catalogue, ModelDepth
+from zooaudit.contract import CATALOGUE_KEY, TROUBLES_KEY, Catalogue, ModelDepth
 
 from tests.fakes import entry
 from worker.queue import model_depths
@@ -30,7 +30,7 @@ def test_a_model_without_a_depth_has_the_reason(name: str, reason: str) -> None:
 
 
 def test_a_model_that_is_too_large_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_depths, "_memory_bytes", lambda: 4 * 4 * 1_000_000)
+    monkeypatch.setattr(model_depths, "machine_memory_bytes", lambda: 4 * 4 * 1_000_000)
     depth = model_depths.depth_of("timm/resnet18.a1_in1k")
     assert depth.blocks is None
     assert depth.parameters == 11_689_512
@@ -51,12 +51,13 @@ def test_the_parameters_that_no_zoo_states_are_counted(redis) -> None:
     assert redis.hget(CATALOGUE_KEY, "version") != b"1"
 
 
-def test_a_process_that_dies_or_hangs_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_or_hangs_is_the_reason(redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_depths, "depth_of", lambda _name: os.kill(os.getpid(), signal.SIGKILL))
-    assert "died" in (model_depths._in_a_child("any").blocks_reason or "")
+    assert "ended by signal 9" in (model_depths.depth_in_child("any", redis).blocks_reason or "")
     monkeypatch.setattr(model_depths, "depth_of", lambda _name: signal.pause())
     monkeypatch.setattr(model_depths, "DEPTH_LIMIT_S", 0.2)
-    assert "longer" in (model_depths._in_a_child("any").blocks_reason or "")
+    assert "took longer than 0.2 s" in (model_depths.depth_in_child("any", redis).blocks_reason or "")
+    assert redis.zcard(TROUBLES_KEY) == 2
     monkeypatch.setattr(model_depths, "depth_of", lambda _name: ModelDepth(parameters=3, blocks=()))
     monkeypatch.setattr(model_depths, "DEPTH_LIMIT_S", 20)
-    assert model_depths._in_a_child("any") == ModelDepth(parameters=3, blocks=())
+    assert model_depths.depth_in_child("any", redis) == ModelDepth(parameters=3, blocks=())

@@ -4,6 +4,9 @@ import hashlib
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +27,7 @@ from zooaudit.contract import AuditRequest, Problem, Progress, audit_id, request
 from worker import zoo
 from worker.audit import run
 from worker.errors import AuditError
+from worker.zoo import checkpoints
 from worker.zoo.checkpoints import version
 
 NAME = "timm/test_resnet"
@@ -361,6 +365,134 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_measured(
     assert refused(tmp_path).type.endswith("checkpoint-replaced")
 
 
+def put_pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def put_link_to_pipe(file: Path) -> None:
+    os.mkfifo(file.with_name("pipe"))
+    file.symlink_to("pipe")
+
+
+IRREGULAR: dict[str, Callable[[Path], None]] = {
+    "a pipe": put_pipe,
+    "a link to a pipe": put_link_to_pipe,
+    "a link to a device": lambda file: file.symlink_to("/dev/zero"),
+    "a folder": Path.mkdir,
+    "a link to nothing": lambda file: file.symlink_to("nothing"),
+    "a link to itself": lambda file: file.symlink_to(file.name),
+}
+
+
+@pytest.mark.parametrize("kind", IRREGULAR)
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
+    IRREGULAR[kind](tmp_path / "mine.pth")
+    problem = refused(tmp_path)
+    assert problem.type.endswith("unknown-checkpoint")
+    assert "mine.pth is no regular file" in problem.detail
+    save_file(network().state_dict(), tmp_path / "mine.safetensors")  # which the other file does not hide
+    assert load(tmp_path).weights.kind == "checkpoint"
+    (tmp_path / "options").mkdir()
+    save_file(network().state_dict(), tmp_path / "options" / "mine.safetensors")
+    IRREGULAR[kind](tmp_path / "options" / "mine.json")
+    problem = refused(tmp_path / "options")
+    assert problem.type.endswith("checkpoint-options")
+    assert "mine.json is no regular file" in problem.detail
+
+
+def test_a_link_counts_as_the_file_to_which_it_leads_wherever_that_is(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    save_file(network().state_dict(), tmp_path / "elsewhere.safetensors")
+    (tmp_path / "checkpoints" / "mine.safetensors").symlink_to(tmp_path / "elsewhere.safetensors")
+    first = load(tmp_path / "checkpoints").weights.version
+    save_file(network(8).state_dict(), tmp_path / "elsewhere.safetensors")
+    assert load(tmp_path / "checkpoints").weights.version != first
+
+
+def test_options_that_are_too_long_are_not_read(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "mine.safetensors")
+    (tmp_path / "mine.json").write_text(" " * 100_000 + "{}")
+    assert "longer than 65536 bytes" in refused(tmp_path).detail
+
+
+def packed(pickled: bytes) -> bytes:
+    """What torch saves, with another pickle in it."""
+    plain, changed = io.BytesIO(), io.BytesIO()
+    torch.save({}, plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(changed, "w") as new:
+        for item in old.infolist():
+            new.writestr(item.filename, pickled if item.filename.endswith("data.pkl") else old.read(item))
+    return changed.getvalue()
+
+
+def header(entries: int) -> bytes:
+    text = json.dumps(
+        {f"k{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(entries)}
+    ).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+HOSTILE: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
+    "lists in lists": (".pth", lambda: packed(b"\x80\x02" + b"]" * 10**6 + b"a" * (10**6 - 1) + b"."), "mismatch", ""),
+    "a key that is a tuple in tuples": (".pth", lambda: packed(b"\x80\x02})" + b"\x85" * 10**6 + b"K\x01s."), "", ""),
+    "an array larger than any memory": (
+        ".pth",
+        lambda: packed(b"\x80\x02cbuiltins\nbytearray\n\x8a\x06" + (2**46).to_bytes(6, "little") + b"\x85R."),
+        "unsafe",
+        "more memory",
+    ),
+    "one number as a million": (
+        ".pth",
+        lambda: pth({**network().state_dict(), "fc.weight": torch.zeros(1).expand(10**8, 96)}),
+        "unsafe",
+        "fc.weight would unpack to more numbers",
+    ),
+    "more keys than a model has": (
+        ".pth",
+        lambda: pth(dict.fromkeys(map(str, range(200_000)), torch.zeros(1))),
+        "",
+        "200000",
+    ),
+    "a header with more keys": (".safetensors", lambda: header(200_000), "unsafe", "200000 tensors"),
+    "a header with a million keys": (".safetensors", lambda: header(1_000_000), "corrupt", "its header is to have"),
+    "a name that nobody can read": (
+        ".pth",
+        lambda: pth({"\x1b[31m\n" + "z" * 10**6: torch.zeros(1)}),
+        "mismatch",
+        r"\x1b",
+    ),
+    "a sparse tensor": (".pth", lambda: pth({"a": torch.zeros(3).to_sparse()}), "mismatch", "sparse or quantised"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_file_is_refused_in_a_few_words(tmp_path: Path, case: str) -> None:
+    suffix, make, slug, complaint = HOSTILE[case]
+    (tmp_path / f"mine{suffix}").write_bytes(make())
+    problem = refused(tmp_path)
+    assert slug in problem.type.rpartition(":")[2]
+    assert complaint in problem.detail
+    assert problem.detail.isprintable()
+    assert len(problem.detail) < 1000
+
+
+def test_a_file_that_takes_too_long_is_refused_by_the_audit_and_by_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each pass over the names takes off one of a million prefixes.
+    (tmp_path / "mine.pth").write_bytes(pth({"module." * 10**6 + "fc.bias": torch.zeros(7)}))
+    monkeypatch.setattr(checkpoints, "READ_LIMIT_S", 1.0)
+    assert refused(tmp_path).detail.endswith("Finding out what is in it took longer than 1 s.")
+    with pytest.raises(AuditError, match="took longer than 1 s"):
+        checkpoints.open_outline("mine", tmp_path)
+
+
+def test_a_process_that_is_killed_says_nothing_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(network().state_dict(), tmp_path / "mine.safetensors")
+    monkeypatch.setattr(checkpoints, "find_state_dict", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    assert refused(tmp_path).type.endswith("out-of-memory")
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -400,3 +532,31 @@ def test_a_bucket_is_as_good_as_a_folder(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="does not answer") as raised:
         zoo.load("timm/test_vit", "checkpoint:mine", seen.append, checkpoints="s3://no-such-bucket")
     assert raised.value.problem.type.endswith("checkpoints-unavailable")
+
+
+def test_a_check_reads_no_more_of_a_bucket_than_it_needs(bucket: str, tmp_path: Path) -> None:
+    state = network().state_dict()
+    state["fc.weight"] = torch.zeros(7, 3_000_000)  # 84 MB
+    save_file(state, tmp_path / "mine.safetensors")
+    torch.save(state, tmp_path / "other.pth")
+    for file in ("mine.safetensors", "other.pth"):
+        assert httpx.put(f"{bucket}/{file}", content=(tmp_path / file).read_bytes()).status_code == 200
+    # The client of the bucket works in one process only, and pytest's has used it already.
+    code = (
+        "import obstore\n"
+        "from worker.zoo import bucket, checkpoints\n"
+        "from worker.children import in_child\n"
+        "for name in ('mine', 'other'):\n"
+        "    print(checkpoints.open_outline(name, 's3://zoo').state['fc.weight'].shape)\n"
+        "store = bucket.Bucket('s3://zoo')\n"
+        "taken, get_range = [], obstore.get_range\n"
+        "def counted(*args, length, **options):\n"
+        "    taken.append(length)\n"
+        "    return get_range(*args, length=length, **options)\n"
+        "obstore.get_range = counted\n"
+        "for name in ('mine', 'other'):\n"
+        "    checkpoints._outline(name, 's3://zoo')\n"
+        "print(sum(taken) < 30_000_000, in_child(lambda: 'forked', 20))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)
+    assert done.stdout.splitlines() == ["torch.Size([7, 3000000])"] * 2 + ["True forked"], done.stderr

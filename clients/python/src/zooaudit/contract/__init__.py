@@ -19,7 +19,8 @@ from zooaudit.contract.base import Contract, Signed, Unit
 from zooaudit.contract.catalogue import (
     Catalogue,
     CatalogueEntry,
-    CheckpointVersion,
+    CheckpointAnswer,
+    CheckpointQuestion,
     DepthBlock,
     Layout,
     ModelDepth,
@@ -39,6 +40,8 @@ from zooaudit.contract.comparison import (
 from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
     CATALOGUE_KEY,
+    CHECKPOINT_QUESTIONS_KEY,
+    CHECKPOINT_WORK_KEY,
     DEPTHS_KEY,
     FORMER_JOBS,
     INDEX_KEY,
@@ -46,11 +49,10 @@ from zooaudit.contract.keys import (
     QUEUE,
     TROUBLES_KEY,
     WANTED_DEPTHS_KEY,
-    WANTED_VERSIONS_KEY,
+    answer_key,
     kept_report_key,
     report_key,
     state_key,
-    version_key,
 )
 from zooaudit.contract.names import ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
@@ -97,6 +99,8 @@ from zooaudit.contract.scores import (
 __all__ = [
     "BORDERS",
     "CATALOGUE_KEY",
+    "CHECKPOINT_QUESTIONS_KEY",
+    "CHECKPOINT_WORK_KEY",
     "DEPTHS_KEY",
     "FORMER_JOBS",
     "INDEX_KEY",
@@ -112,7 +116,6 @@ __all__ = [
     "TRANSFORMS",
     "TROUBLES_KEY",
     "WANTED_DEPTHS_KEY",
-    "WANTED_VERSIONS_KEY",
     "AccuracyRelation",
     "Activation",
     "ActivationCheck",
@@ -126,7 +129,8 @@ __all__ = [
     "Border",
     "Catalogue",
     "CatalogueEntry",
-    "CheckpointVersion",
+    "CheckpointAnswer",
+    "CheckpointQuestion",
     "ComparedAudit",
     "ComparedPart",
     "Comparison",
@@ -175,6 +179,7 @@ __all__ = [
     "TranslationScore",
     "Unit",
     "Weights",
+    "answer_key",
     "audit_id",
     "close_names",
     "find_entry",
@@ -187,5 +192,4 @@ __all__ = [
     "request_of",
     "state_key",
     "store_trouble",
-    "version_key",
 ]

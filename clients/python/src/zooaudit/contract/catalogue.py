@@ -41,8 +41,17 @@ class Catalogue(Contract):
     datasets: dict[str, int | None]
 
 
-class CheckpointVersion(Contract):
-    """The present version of an operator's checkpoint, or the ``error`` that its worker met."""
+class CheckpointQuestion(Contract):
+    """The service's question which content the operator's checkpoint ``name`` has, and whether it fits the model with
+    the full name ``model``. A worker answers under ``token``."""
+
+    token: str
+    name: str
+    model: str
+
+
+class CheckpointAnswer(Contract):
+    """The present ``version`` of a checkpoint, if it has one, and the ``error`` with which its audit would fail now."""
 
     version: str | None = None
     error: Problem | None = None

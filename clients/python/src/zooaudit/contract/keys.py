@@ -24,8 +24,11 @@ DEPTHS_KEY = "zooaudit:depths"
 that the worker ran."""
 WANTED_DEPTHS_KEY = "zooaudit:depths:wanted"
 """Redis sorted set: the full names whose depth somebody asked for, each with the time of asking in seconds."""
-WANTED_VERSIONS_KEY = "zooaudit:versions:wanted"
-"""Redis list: the checkpoints whose version the service asks for, as ``TOKEN NAME``."""
+CHECKPOINT_QUESTIONS_KEY = "zooaudit:checkpoints:questions"
+"""Redis list: what the service asks about operators' checkpoints, each a CheckpointQuestion as JSON."""
+CHECKPOINT_WORK_KEY = "zooaudit:checkpoints:work"
+"""Redis sorted set: the names of the checkpoints at which workers look just now to answer questions. The score of each
+is the time in seconds at which it lapses, unless the worker renews it."""
 TROUBLES_KEY = "zooaudit:troubles"
 """Redis sorted set: sentences about what a worker cannot do now, for the service's health. The score of each sentence
 is the time in seconds at which it lapses, unless the worker renews it."""
@@ -33,9 +36,10 @@ INDEX_KEY = "zooaudit:audits"
 """Redis sorted set: the ids of all audits, each with the time of its acceptance in seconds."""
 
 
-def version_key(token: str) -> str:
-    """Return the key of the Redis list through which a worker answers ``token``, with a CheckpointVersion as JSON."""
-    return f"zooaudit:versions:{token}"
+def answer_key(token: str) -> str:
+    """Return the key of the Redis list through which a worker answers the question ``token``, with a CheckpointAnswer
+    as JSON."""
+    return f"zooaudit:checkpoints:answers:{token}"
 
 
 def state_key(identifier: str) -> str:
