@@ -58,10 +58,12 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "unsupported-model": ProblemType("Unsupported model", 422),
     "unsuitable-model": ProblemType("This model cannot be audited", 422),
     "unsuitable-module": ProblemType("This module cannot be audited", 422),
+    "unrepeatable-model": ProblemType("The model does not repeat itself", 422),
     "unexpected-output": ProblemType("Unexpected output of a block", 500),
     "shift-too-large": ProblemType("Shift too large", 422),
     "no-baseline": ProblemType("No baseline", 422),
     # The weights
+    "cache-unavailable": ProblemType("Cache of weights cannot be written", 503),
     "weights-not-published": ProblemType("No published weights", 422),
     "weights-unsafe": ProblemType("Weights are not plain tensors", 422),
     "weights-mismatch": ProblemType("Weights of another model", 422),
