@@ -37,7 +37,8 @@ class Trace(TorchFunctionMode):
             self._uses.update(map(id, _tensors((args, kwargs))))
         if function is torch.conv2d:
             self._weights[id(output)] = args[1]
-        elif function is functional.batch_norm and not args[5]:  # With statistics of the batch it is no affine map.
+        elif function is functional.batch_norm and not kwargs.get("training"):
+            # With the statistics of a batch it is no affine map.
             self._norms.append((args[0], args[1]))
         return output
 

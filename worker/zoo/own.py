@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from zooaudit.contract import Layout, Weights
 
@@ -109,8 +108,8 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _inside(module: nn.Module) -> nn.Module:
-    if isinstance(module, OptimizedModule):
-        return module._orig_mod
+    if type(module).__name__ == "OptimizedModule":  # Importing torch's compiler for its class takes seconds.
+        return module.get_submodule("_orig_mod")
     return module.module if isinstance(module, DataParallel | DistributedDataParallel) else module
 
 
