@@ -24,7 +24,6 @@ from worker.measure.progress import ForwardCounter, OnProgress
 from worker.measure.repeatable import refuse_unrepeatable
 from worker.measure.transforms import Views
 
-
 ADVICE = "Look for what ties it to another size, device or batch, and correct it."
 
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MAX_PIXELS = 64_000_000
-"""How many pixels an image may have, in its file and when it is resized. Pillow keeps RGB in 4 bytes a pixel, so each
-copy of such an image is a quarter of a gigabyte; tests/worker/images/test_memory.py holds what decoding one takes."""
-STRIP_ROWS = 256
+"""How many pixels an image may have, in its file and when it is resized. Pillow keeps RGB in 4 bytes a pixel, so
+such an image takes a quarter of a gigabyte, and while it is decoded up to 0.5 GB with transparency or in CMYK, 0.8 GB
+as a progressive JPEG, 1 GB as WebP (tests/worker/images/test_memory.py)."""
+STRIP_ROWS = 64
 """How many rows are converted at a time, where a conversion needs more memory than its result."""
 
 Canvas = NDArray[np.uint8]

@@ -80,14 +80,14 @@ def naming_deaths() -> Iterator[None]:
 
 
 def _death(error: BaseException | None) -> re.Match[str] | None:
-    """Return what says in ``error``, or in what it came from, that a decoding process died; None if nothing does."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        if isinstance(error, RuntimeError) and (match := _DEATH.search(str(error))):
-            return match
-        seen.append(error)
+    """Return what says in ``error``, or in what it came from, that a decoding process died, with the signal if it is
+    known; None if nothing does."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
         error = error.__cause__ or error.__context__
-    return None
+    deaths = [match for link in chain if isinstance(link, RuntimeError) and (match := _DEATH.search(str(link)))]
+    return max(deaths, key=lambda death: death["signal"] is not None, default=None)
 
 
 class _Canvases:

@@ -1,6 +1,7 @@
 """Models that do not repeat themselves are refused before they are measured, and honest ones never are."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,8 +37,7 @@ class Net(nn.Module):
         torch.manual_seed(0)
         widths = (3, 8, 12, 16)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(i, o, 3, 2, 1), nn.BatchNorm2d(o, **norm), nn.GELU())
-            for i, o in zip(widths, widths[1:], strict=False)
+            nn.Sequential(nn.Conv2d(i, o, 3, 2, 1), nn.BatchNorm2d(o, **norm), nn.GELU()) for i, o in pairwise(widths)
         )
         self.fc = nn.Linear(16, 10)
 
