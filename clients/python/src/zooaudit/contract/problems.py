@@ -63,11 +63,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "shift-too-large": ProblemType("Shift too large", 422),
     "no-baseline": ProblemType("No baseline", 422),
     # The weights
-    "cache-unavailable": ProblemType("Cache of weights cannot be written", 503),
     "weights-not-published": ProblemType("No published weights", 422),
     "weights-unsafe": ProblemType("Weights are not plain tensors", 422),
     "weights-mismatch": ProblemType("Weights of another model", 422),
     "weights-corrupt": ProblemType("Corrupt weights", 422),
+    "cache-unavailable": ProblemType("Cache of weights cannot be written", 503),
     "hub-unreachable": ProblemType("Weights cannot be fetched", 503),
     "unknown-checkpoint": ProblemType("Unknown checkpoint", 422),
     "checkpoint-options": ProblemType("Wrong options of a checkpoint", 422),
