@@ -11,8 +11,9 @@ from zooaudit.contract import AuditRequest, Progress, Report, Timing
 
 from worker import report, zoo
 from worker.depth import Representation
-from worker.errors import AuditError
+from worker.errors import AuditError, explaining
 from worker.images.dataset import open_dataset
+from worker.images.decoding import naming_deaths
 from worker.images.stream import Stream
 from worker.measure.budget import Budget, keep_freed_memory, plan_budget
 from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
@@ -20,7 +21,10 @@ from worker.measure.fold import Trace
 from worker.measure.forward import Subject, find_representations
 from worker.measure.passes import ModelScores, measure_in_passes
 from worker.measure.progress import ForwardCounter, OnProgress
+from worker.measure.repeatable import refuse_unrepeatable
 from worker.measure.transforms import Views
+
+ADVICE = "Look for what ties it to another size, device or batch, and correct it."
 
 
 def run(
@@ -58,12 +62,16 @@ def run(
     # Completed as the service does it, so that the same question has the same id without a service.
     request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
 
-    subject, representations = prepare(loaded, loaded.module, request, views, target)
+    slug = "unsuitable-module" if loaded.source == "module" else "unsuitable-model"
+    with explaining(slug, f"{loaded.name} does not run on images of {views.size} px on {target}", ADVICE):
+        subject, representations = prepare(loaded, loaded.module, request, views, target)
+        refuse_unrepeatable(subject, representations, views.size)
     budget = plan_budget(subject, representations, views.size, transforms_of(request), memory_gib, batch_size)
     stream = Stream(sample, loaded.preprocessing, views.size + views.room, decode_processes)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
-    scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
-    untrained = measure_untrained(request, loaded, experiment, scores, target)
+    with naming_deaths():
+        scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
+        untrained = measure_untrained(request, loaded, experiment, scores, target)
 
     done = experiment.forwards.done
     timing = Timing(
@@ -82,11 +90,15 @@ def _ignore(_progress: Progress) -> None:
 
 def choose_device(name: str | None, precision: str) -> torch.device:
     """Return the device to measure on. Raises AuditError if it is absent or cannot compute in ``precision``."""
-    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda" and not torch.cuda.is_available():
+    available = {"cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))}
+    available |= {"cuda"} if torch.cuda.is_available() else set()
+    wanted = name or ("cuda" if "cuda" in available else "cpu")
+    if wanted not in available:
+        known = ", ".join(sorted(available))
         raise AuditError(
-            "no-device", f"There is no CUDA device for {name!r}; the operator can set ZOOAUDIT_DEVICE=cpu."
+            "no-device", f"There is no device {wanted!r} here. Name one of: {known}; or set ZOOAUDIT_DEVICE to it."
         )
+    device = torch.device(wanted)
     if precision == "tf32" and device.type != "cuda":
         detail = "tf32 is a mode of NVIDIA GPUs and this worker has none; ask for float32 or bfloat16."
         raise AuditError("unsupported-precision", detail)

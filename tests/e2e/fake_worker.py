@@ -48,7 +48,7 @@ def run(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Repor
         stored.write_text(report_of(request).model_dump_json())
         os.kill(os.getpid(), signal.SIGKILL)
     if way == "decoder_dies" and len(runs.read_text().split()) == 1:
-        raise ProcessDied("worker-died", "A process that decodes images was killed.")
+        raise ProcessDied("A process that decodes images was killed.")
     if way == "fails" or (way == "fails_later" and len(runs.read_text().split()) > 1):
         raise AuditError("hub-unreachable", "Ask for untrained weights.")
     if way == "breaks":

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from zooaudit.contract import Layout, PartName
 
-from worker.depth.hooks import Call, record_calls
+from worker.depth.hooks import Call, listening, record_calls, tensors
 from worker.depth.layout import Tap, possible, verified
 from worker.depth.representation import Representation
 from worker.depth.units import enclosing, find_units, within
@@ -31,6 +32,7 @@ class Depth:
     ``pool``         the module whose output enters the classifiers
     ``classifiers``  the modules that give the classes; Pool is what enters them, side by side if there are several, and
                      Final is the model's output. Without classifiers Pool is the model's output.
+    ``output``       the index of the model's output among the tensors that it returns
     ``absent``       why the model has no Pool or no Final, if it has none
     """
 
@@ -38,6 +40,7 @@ class Depth:
     pool: str
     classifiers: tuple[str, ...]
     absent: tuple[tuple[PartName, str], ...] = ()
+    output: int = 0
 
     def ends(self) -> tuple[PartName, ...]:
         """Return those of Pool and Final that the model has."""
@@ -94,7 +97,9 @@ def find_depth(
         raise _unsuitable(
             "No blocks were found that run once and give a map of several cells: say which modules they are."
         )
-    return Depth(tuple(taps), _pool(module, calls, classifiers), classifiers, _absent(calls, classifiers))
+    output = _output(module, size, calls, classifiers)
+    absent = _absent(calls, classifiers, output)
+    return Depth(tuple(taps), _pool(module, calls, classifiers), classifiers, absent, output or 0)
 
 
 def find_classifiers(module: nn.Module, size: int) -> tuple[str, ...]:
@@ -218,11 +223,26 @@ def _pool(module: nn.Module, calls: Sequence[Call], classifiers: Sequence[str]) 
     return before[-1] if before else order[0]
 
 
-def _absent(calls: Sequence[Call], classifiers: Sequence[str]) -> tuple[tuple[PartName, str], ...]:
+def _output(module: nn.Module, size: int, calls: Sequence[Call], classifiers: Sequence[str]) -> int | None:
+    """Return the index of the model's output among the tensors that it returns: the only one, or else the one that its
+    last classifier gives; None if that is none of them."""
+    if len(calls[-1].shapes) == 1:
+        return 0
+    given: list[Tensor] = []
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    with (
+        torch.inference_mode(),
+        listening(module, classifiers[-1:], lambda _path, _inputs, output: given.extend(tensors(output))),
+    ):
+        returned = tensors(module(torch.zeros(1, 3, size, size, device=device)))
+    return next((index for index, one in enumerate(returned) if any(one is tensor for tensor in given)), None)
+
+
+def _absent(calls: Sequence[Call], classifiers: Sequence[str], output: int | None) -> tuple[tuple[PartName, str], ...]:
     """Return which of Pool and Final the model lacks, each with the reason."""
     missing: list[tuple[PartName, str]] = []
-    output = calls[-1].shapes
-    whole = "the model gives no vector" if len(output) != 1 or _has_cells(output) else None
+    shapes = calls[-1].shapes
+    whole = "the model gives no vector" if output is None or _has_cells([shapes[output]]) else None
     if any(_has_cells(_last(calls, classifier).entering) for classifier in classifiers):
         missing.append(("Pool", "what enters the classifier is a map: the model pools after it"))
     elif not classifiers and whole:

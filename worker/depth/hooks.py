@@ -1,13 +1,12 @@
 """Hooks on the submodules of a module: which of them run in one forward pass, in which order, with which shapes."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,20 @@ def listening(module: nn.Module, paths: Iterable[str], hear: Callable[[str, Any,
 
 
 def tensors(output: Any) -> list[Tensor]:
-    """Return the tensors in a module's output: the output itself, or those in its tuples, lists and dicts."""
-    return [item for item in tree_leaves(output) if isinstance(item, Tensor)]
+    """Return the tensors in a module's output: the output itself, or those in its tuples, lists, dicts and data
+    classes, such as the outputs of Hugging Face's models."""
+    match output:
+        case Tensor():
+            return [output]
+        case Mapping():
+            items = list(output.values())
+        case tuple() | list():
+            items = list(output)
+        case _ if is_dataclass(output) and not isinstance(output, type):
+            items = list(vars(output).values())
+        case _:
+            items = []
+    return [tensor for item in items for tensor in tensors(item)]
 
 
 def _shapes(values: Any) -> tuple[tuple[int, ...], ...]:

@@ -7,8 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-MAX_PIXELS = 89_478_485
-"""How many pixels an image may have to be decoded, and may have when it is resized: a quarter of a gigabyte in RGB."""
+MAX_PIXELS = 64_000_000
+"""How many pixels an image may have, in its file and when it is resized. Pillow keeps RGB in 4 bytes a pixel, so
+such an image takes a quarter of a gigabyte, and while it is decoded up to 0.5 GB with transparency or in CMYK, 0.8 GB
+as a progressive JPEG, 1 GB as WebP (tests/worker/images/test_memory.py)."""
+STRIP_ROWS = 64
+"""How many rows are converted at a time, where a conversion needs more memory than its result."""
 
 Canvas = NDArray[np.uint8]
 
@@ -40,13 +44,12 @@ def canvas(image: Image.Image, preprocessing: Preprocessing, canvas_size: int) -
 
     The shorter side becomes max(resize, canvas_size). The arithmetic is torchvision's, so that with
     ``canvas_size == input_size`` the canvas is what both zoos would show the model, to the last bit.
-    Raises ValueError if the resized image would be unreasonably large.
+    Raises ValueError if the image is, or when resized would be, unreasonably large.
     """
-    if image.mode != "RGB":
-        image = rgb(image)
+    image = rgb(image)
     size = _resized(image.size, max(preprocessing.resize, canvas_size), preprocessing.squash)
     if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(f"an image of {image.width} x {image.height} is too long to be resized to {size}")
+        raise ValueError(f"an image of {image.width} x {image.height} px is too long to be resized to {size}")
     if size != image.size:
         image = image.resize(size, preprocessing.interpolation)
     # torchvision's CenterCrop rounds halves to even, as Python does.
@@ -58,13 +61,25 @@ def rgb(image: Image.Image) -> Image.Image:
     """Convert to RGB as both zoos do, except that 16-bit grey is scaled to 8 bits, where Pillow would clip it to white.
 
     EXIF orientation is not applied, because the zoos do not apply it either. Raises ValueError for formats
-    that do not say which values are black and white.
+    that do not say which values are black and white, and, before it is decoded, for an image of too many pixels.
     """
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(
+            f"an image of {image.width} x {image.height} px has more than the {MAX_PIXELS / 1e6:g} megapixels "
+            "that fit into memory"
+        )
+    if image.mode == "RGB":
+        image.load()
+        return image  # A conversion would be a copy.
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         raise ValueError("which values are black and white is not known of float or 32-bit pixels")
     if image.mode.startswith("I"):  # I;16, I;16B, ...; I is what Pillow makes of a 16-bit PGM.
-        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
+        result = Image.new("RGB", image.size)
+        for top in range(0, image.height, STRIP_ROWS):
+            strip = image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+            wide = np.clip(np.asarray(strip).astype(np.int64), 0, 65535)
+            result.paste(Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB"), (0, top))
+        return result
     return image.convert("RGB")
 
 

@@ -27,6 +27,7 @@ class Stream:
         self.sample: Final = sample
         self.side: Final = side
         self._skipped: tuple[str, ...] = ()
+        self._reasons: dict[str, str] = {}
         self._skipped_after: dict[int | None, tuple[str, ...]] = {}
         processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
         self._decoded = canvases(sample.shuffled(), sample.load, preprocessing, side, processes=processes)
@@ -47,8 +48,9 @@ class Stream:
         images = 0
         batch: list[Canvas] = []
         for name, canvas in self._decoded:
-            if canvas is None:
+            if isinstance(canvas, str):
                 self._skipped += (name,)
+                self._reasons[name] = canvas
                 self._check_share_of_skipped()
                 continue
             batch.append(canvas)
@@ -66,9 +68,10 @@ class Stream:
     def _check_share_of_skipped(self) -> None:
         if len(self._skipped) > MAX_SKIPPED * len(self.sample.names):
             chosen = "1 chosen image" if len(self.sample.names) == 1 else f"{len(self.sample.names)} chosen images"
+            some = "; ".join(f"{name} ({self._reasons[name]})" for name in self._skipped[:5])
             detail = (
-                f"More than 1 in 100 of the {chosen} cannot be decoded, "
-                f"{', '.join(self._skipped[:5])} among them. Replace them, or configure another folder."
+                f"More than 1 in 100 of the {chosen} cannot be decoded, among them: {some}. "
+                "Replace them, or configure another folder."
             )
             raise AuditError("undecodable-images", detail)
 

@@ -37,14 +37,19 @@ class Trace(TorchFunctionMode):
             self._uses.update(map(id, _tensors((args, kwargs))))
         if function is torch.conv2d:
             self._weights[id(output)] = args[1]
-        elif function is functional.batch_norm:
+        elif function is functional.batch_norm and not kwargs.get("training"):
+            # With the statistics of a batch it is no affine map.
             self._norms.append((args[0], args[1]))
         return output
 
     def fold(self, module: nn.Module) -> int:
         """Fold, in place, every batch norm of ``module`` whose input nothing else uses; return how many were folded."""
         convolutions = {id(item.weight): item for item in module.modules() if isinstance(item, nn.Conv2d)}
-        norms = {id(item.running_mean): (name, item) for name, item in module.named_modules() if type(item) in FOLDED}
+        norms = {
+            id(item.running_mean): (name, item)
+            for name, item in module.named_modules()
+            if type(item) in FOLDED and item.running_mean is not None
+        }
         folded = 0
         for taken, running_mean in self._norms:
             weight = self._weights.get(id(taken))

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from worker.depth import Depth, Representation
+from worker.depth import Depth, Representation, tensors
 from worker.errors import AuditError
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -37,18 +37,19 @@ class Subject:
         return images.sub_(mean).div_(std)
 
     def forward(self, view: Tensor, receive: Receive) -> Tensor:
-        """Send ``view`` (N, 3, H, H) through the model and return its output.
+        """Send ``view`` (N, 3, H, H) through the model and return its output, (N, K).
 
         Each representation calls ``receive(index, maps)``, with maps (N, h, w, K), as soon as it has been computed.
         """
         entering: list[Tensor] = []
         with forward_precision(self.precision, self.device):
             with _tapped(self.module, self.depth, receive, entering):
-                output: Tensor = self.module(view.contiguous(memory_format=torch.channels_last))
+                returned = self.module(view.contiguous(memory_format=torch.channels_last))
+            output = tensors(returned)[self.depth.output].reshape(len(view), -1)
             ends = {"Pool": torch.cat(entering, 1) if entering else output, "Final": output}
             for index, name in enumerate(self.depth.ends(), len(self.depth.blocks)):
                 with full_precision():
-                    receive(index, ends[name].flatten(1)[:, None, None])
+                    receive(index, ends[name][:, None, None])
         return output
 
 

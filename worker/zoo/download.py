@@ -1,8 +1,10 @@
 """Fetch published files through the zoos' own hub clients, with progress and a time limit, and check them."""
 
 import contextlib
+import errno
 import hashlib
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ TIMEOUT_S = 10.0
 """How long a server may stay silent."""
 
 OnProgress = Callable[[Progress], None]
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAMED_SHA256 = re.compile(r"-([0-9a-f]{8,64})\.")
@@ -82,7 +86,7 @@ class HubFiles:
             etag = get_hf_file_metadata(url, timeout=TIMEOUT_S).etag
             path = Path(fetch(tqdm_class=_bar(self.on_progress)))
         except LocalEntryNotFoundError as error:  # It is an EntryNotFoundError, but means that the hub did not answer.
-            raise unreachable(url, error) from error
+            raise _hub_cache_unavailable(error) or unreachable(url, error) from error
         except (EntryNotFoundError, AuditError):
             raise  # When a file is missing, timm tries the next file name that it knows.
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
@@ -102,13 +106,15 @@ def fetch_url(url: str, on_progress: OnProgress) -> CachedFile:
     """
     path = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlparse(url).path).name)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         bar = _bar(on_progress)
+        if why := _unwritable(path.parent):
+            raise _cache_unavailable("TORCH_HOME", why)
         with replaced(torch.hub, "tqdm", bar), replaced(torch.hub, "urlopen", partial(urlopen, timeout=TIMEOUT_S)):
             try:
                 torch.hub.download_url_to_file(url, str(path), progress=False)
             except OSError as error:
-                raise unreachable(url, error) from error
+                why = _of_a_full_disk(error) or _unwritable(path.parent)
+                raise (_cache_unavailable("TORCH_HOME", why) if why else unreachable(url, error)) from error
         # torch.hub takes a connection that was cut for the end of the file.
         if bar.latest and bar.latest.total is not None and bar.latest.n != bar.latest.total:
             path.unlink()
@@ -122,7 +128,42 @@ def _cached(fetch: Callable[..., str], url: str, error: Exception) -> Path:
     try:
         return Path(fetch(local_files_only=True))
     except Exception:
-        raise unreachable(url, error) from error
+        raise _hub_cache_unavailable(error) or unreachable(url, error) from error
+
+
+def _hub_cache_unavailable(error: BaseException) -> AuditError | None:
+    """Return the error to raise if the hub client failed with ``error`` because it cannot write to its cache."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    why = _of_a_full_disk(error) or _unwritable(Path(HF_HUB_CACHE))
+    return _cache_unavailable("HF_HOME", why) if why else None
+
+
+def _of_a_full_disk(error: BaseException | None) -> str | None:
+    """Return what the system says if ``error``, or what it came from, means that a disk is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            return error.strerror
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Return why no file can be made in ``folder``, which is made if it is absent; None if one can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def _cache_unavailable(variable: str, why: str) -> AuditError:
+    return AuditError(
+        "cache-unavailable",
+        f"The weights are not in the cache, and cannot be stored in the folder of {variable} ({why}). Make this folder "
+        f"writable and free space on its disk, or set {variable} to another one.",
+    )
 
 
 def _checked(path: Path, sha256_prefix: str, url: str) -> CachedFile:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,10 @@ from torch import nn
 from zooaudit.contract import Progress, Source, Weights
 
 from worker.depth import Depth, find_depth, unused_entries
-from worker.errors import AuditError
+from worker.errors import AuditError, explaining
 from worker.images import Preprocessing
 from worker.zoo.catalogue import ZOOS, require_published, resolve
-from worker.zoo.checkpoints import open_checkpoint
+from worker.zoo.checkpoints import Checkpoint, open_checkpoint
 from worker.zoo.download import OnProgress
 from worker.zoo.weights import parameter_count, tensors_sha256
 
@@ -67,20 +68,22 @@ def load(
         if weights == "pretrained":
             require_published(full, entry)
             module, provenance = zoo.fetch(full, on_progress)
-            untrained = _untrained(build, 0)
-        else:
-            module = untrained = _untrained(build, 0)
-            provenance = checkpoint.weights if checkpoint else _weights_of_seed_0(module)
-        preprocessing = zoo.preprocessing(full, module).changed(input_size)
-        if checkpoint:
-            preprocessing = preprocessing.changed(**checkpoint.options.normalisation())
-        # Trained attention moves what it sees; only untrained weights show how outputs are laid out.
-        depth = find_depth(untrained, preprocessing.input_size)
-        if checkpoint:
-            build = partial(build, num_classes=checkpoint.classes(depth.classifiers))
-            # A new module: LeViT and others that have run once keep values computed from the weights they had.
-            module = _untrained(build, 0)
-            provenance = checkpoint.load_into(module, partial(unused_entries, untrained, preprocessing.input_size))
+            with _explaining(str(full), entry.input_size):
+                untrained = _untrained(build, 0)
+        with _explaining(str(full), entry.input_size, input_size, checkpoint):
+            if weights != "pretrained":
+                module = untrained = _untrained(build, 0)
+                provenance = checkpoint.weights if checkpoint else _weights_of_seed_0(module)
+            preprocessing = zoo.preprocessing(full, module).changed(input_size)
+            if checkpoint:
+                preprocessing = preprocessing.changed(**checkpoint.options.normalisation())
+            # Trained attention moves what it sees; only untrained weights show how outputs are laid out.
+            depth = find_depth(untrained, preprocessing.input_size)
+            if checkpoint:
+                build = partial(build, num_classes=checkpoint.classes(depth.classifiers))
+                # A new module: LeViT and others that have run once keep values computed from the weights they had.
+                module = _untrained(build, 0)
+                provenance = checkpoint.load_into(module, partial(unused_entries, untrained, preprocessing.input_size))
     return LoadedModel(
         name=str(full),
         source=entry.source,
@@ -94,6 +97,21 @@ def load(
         parameters=parameter_count(module),
         initialised=partial(_untrained, build),
     )
+
+
+def _explaining(
+    name: str, own_size: int | None, input_size: int | None = None, checkpoint: Checkpoint | None = None
+) -> AbstractContextManager[None]:
+    """Make an AuditError of what the zoo's code raises when it builds the model, or first runs it."""
+    if input_size is None or input_size == own_size:
+        failure = f"{name} cannot be built and run on images of {own_size} px"
+        return explaining("unsuitable-model", failure, "Audit another model, or update the zoo.")
+    failure = f"{name} cannot take images of {input_size} px; its own are of {own_size} px"
+    if checkpoint is None:
+        return explaining("unsuitable-model", failure, "Ask for another size.")
+    failure = f"checkpoint:{checkpoint.name}: {failure}"
+    advice = f"Correct input_size in {checkpoint.name}.json to a size that this architecture can take."
+    return explaining("checkpoint-options", failure, advice)
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:

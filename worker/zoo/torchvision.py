@@ -71,6 +71,8 @@ def _size_option(architecture: str, input_size: int | None) -> dict[str, Any]:
     # torchvision builds ViT-H/14 for 224 pixels unless it is told that its default weights take 518.
     if architecture.startswith("vit_"):
         return {"image_size": input_size or _default_weights(architecture).transforms().crop_size[0]}
+    if input_size and architecture.startswith("maxvit_"):
+        return {"input_size": (input_size, input_size)}
     return {}
 
 

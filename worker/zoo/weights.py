@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 from zooaudit.contract import Weights
 
-from worker.errors import AuditError
+from worker.errors import FAULTS, AuditError
 from worker.zoo.download import CachedFile, OnProgress, corrupt, fetch_url, replaced
 
 # torchvision would unpickle: it loads with weights_only=False unless the environment forbids it.
@@ -47,9 +47,7 @@ def build_completely(build: Callable[[], nn.Module], name: str, files: Sequence[
     try:
         with replaced(nn.Module, "load_state_dict", load_completely):
             return build()
-    except (AuditError, MemoryError, OSError):
-        raise
-    except Exception as error:
+    except (*FAULTS, *_UNREADABLE) as error:
         raise _explained(error, name, files) from error
 
 

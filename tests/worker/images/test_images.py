@@ -291,12 +291,14 @@ def test_names_that_are_not_utf_8_are_printable_when_measured_or_skipped(tmp_pat
     (tmp_path / os.fsdecode(b"\xfe.png")).touch()
     names = listing(tmp_path)
     decoded = list(canvases(names, partial(load_file, tmp_path), BICUBIC, 256, processes=0))
-    assert [(name, pixels is None) for name, pixels in decoded] == [("\\xfe.png", True), ("\\xff.png", False)]
+    assert [(name, isinstance(pixels, str)) for name, pixels in decoded] == [("\\xfe.png", True), ("\\xff.png", False)]
 
 
 def test_a_decompression_bomb_is_undecodable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.new("1", (10_000, 9_000)).save(tmp_path / "bomb.png")
-    assert list(canvases(["bomb.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)) == [("bomb.png", None)]
+    ((name, reason),) = canvases(["bomb.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)
+    assert name == "bomb.png"
+    assert "exceeds limit" in str(reason)
     assert "bomb.png" in caplog.text
 
 
@@ -304,18 +306,23 @@ def test_an_absurd_aspect_ratio_is_undecodable_and_costs_no_memory(tmp_path: Pat
     Image.new("L", (60_000, 1)).save(tmp_path / "line.png")
     process = psutil.Process()
     before = process.memory_info().rss
-    assert list(canvases(["line.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)) == [("line.png", None)]
+    ((name, reason),) = canvases(["line.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)
+    assert name == "line.png"
+    assert "too long to be resized" in str(reason)
     assert process.memory_info().rss - before < 64e6
 
 
 @pytest.mark.parametrize("processes", [0, 1, 2])
-def test_canvases_come_in_order_with_none_for_the_undecodable(odd_photographs: Path, processes: int) -> None:
+def test_canvases_come_in_order_with_a_reason_for_the_undecodable(odd_photographs: Path, processes: int) -> None:
     names = listing(odd_photographs) * 2
     pairs = list(canvases(names, partial(load_file, odd_photographs), BICUBIC, 256, processes=processes))
     assert [name for name, _ in pairs] == names
-    assert {name for name, pixels in pairs if pixels is None} == {"truncated.jpg", "text.jpeg"}
+    reasons = {name: pixels for name, pixels in pairs if isinstance(pixels, str)}
+    assert set(reasons) == {"truncated.jpg", "text.jpeg"}
+    assert "truncated" in reasons["truncated.jpg"]
+    assert reasons["text.jpeg"] == "it is no image of a format that is read here"
     for name, pixels in pairs:
-        if pixels is not None:
+        if not isinstance(pixels, str):
             np.testing.assert_array_equal(pixels, decoded(odd_photographs, name))
 
 

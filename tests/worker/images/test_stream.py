@@ -1,6 +1,9 @@
 """The stream: batches of one sample, pass after pass, and what it refuses."""
 
+import multiprocessing
+import os
 import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.worker.conftest import photograph
-from worker.errors import AuditError
+from worker.errors import AuditError, ProcessDied
 from worker.images.canvas import Preprocessing, canvas
 from worker.images.dataset import open_dataset
+from worker.images.decoding import naming_deaths
 from worker.images.stream import Stream
 
 PREPROCESSING = Preprocessing(32, 36, Image.Resampling.BICUBIC, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -76,7 +80,51 @@ def test_more_than_one_undecodable_in_a_hundred_are_refused(many: Path) -> None:
         (many / name).write_bytes(b"not an image")
     with pytest.raises(AuditError, match="More than 1 in 100 of the 200 chosen images") as raised:
         next(stream.batches(8))
-    assert all(name in raised.value.problem.detail for name in broken)
+    assert all(
+        f"{name} (it is no image of a format that is read here)" in raised.value.problem.detail for name in broken
+    )
+
+
+def kill_the_decoding_process(stream: Stream) -> None:
+    before = multiprocessing.active_children()
+    with naming_deaths():
+        batches = stream.batches(8)
+        next(batches)
+        (child,) = (child for child in multiprocessing.active_children() if child not in before)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        for _ in batches:
+            pass
+
+
+def test_a_killed_decoding_process_is_named_with_its_signal_and_the_same_process_can_measure_again(many: Path) -> None:
+    sample = open_dataset("photos", {"photos": many}, 200, 3)
+    said = r"killed by the signal 'Killed'.*Memory may have run out"
+    with pytest.raises(ProcessDied, match=said) as raised:
+        kill_the_decoding_process(Stream(sample, PREPROCESSING, SIDE, processes=1))
+    assert raised.value.problem.type.endswith("worker-died")
+    with naming_deaths():
+        assert sum(map(len, Stream(sample, PREPROCESSING, SIDE, processes=1).batches(50))) == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible", "signal 'Bus error'"),
+        ("DataLoader worker (pid(s) 7, 8) exited unexpectedly", "A process that decodes images died. Memory"),
+    ],
+)
+def test_every_way_in_which_torch_tells_of_a_death_is_known(message: str, said: str) -> None:
+    death = RuntimeError(message)
+    with pytest.raises(ProcessDied, match=said), naming_deaths():
+        raise death
+    with pytest.raises(ProcessDied, match=said), naming_deaths():
+        raise ValueError("raised out of something else") from death
+
+
+def test_other_errors_are_no_deaths() -> None:
+    with pytest.raises(RuntimeError, match="no death"), naming_deaths():
+        raise RuntimeError("no death")
 
 
 @pytest.mark.parametrize("limit", [None, 64, 100])

@@ -272,3 +272,18 @@ def test_an_architecture_for_one_input_size_is_built_for_that_of_its_preprocessi
     assert torchvision_zoo._size_option("vit_b_16", 96) == {"image_size": 96}
     assert torchvision_zoo._size_option("resnet18", 96) == {}
     assert timm_zoo._size_option("test_vit", None) == {}
+
+
+@pytest.mark.parametrize("size", [17, 230, 250])
+def test_a_size_that_an_architecture_cannot_take_is_refused_with_the_zoos_own_words(size: int) -> None:
+    with pytest.raises(AuditError, match=rf"cannot take images of {size} px; its own are of 160 px \(") as raised:
+        zoo.load("timm/test_vit", "untrained", lambda _progress: None, input_size=size)
+    assert raised.value.problem.type.endswith("unsuitable-model")
+
+
+def test_maxvit_is_built_for_the_size_that_is_asked_for() -> None:
+    name = ModelName("torchvision", "maxvit_t", None)
+    with torch.device("meta"):
+        assert torchvision_zoo.build(name, input_size=448) is not None
+        with pytest.raises(ValueError, match="partition size 7"):
+            torchvision_zoo.build(name, input_size=230)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,108 @@ def test_a_function_that_does_not_exist_is_named(tmp_path: Path, where: str, com
 def test_only_modules_come_from_factories() -> None:
     with pytest.raises(AuditError, match=r"not package.module:function"):
         load_factory("torch")
+
+
+def maps_to_ten() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
+    )
+
+
+class Part(nn.Module):
+    """A network a part of which is compiled and another in a parallel wrapper."""
+
+    def __init__(self, wrap: bool) -> None:
+        super().__init__()
+        layers = maps_to_ten()
+        first, second = layers[:2], layers[2:4]
+        self.first = torch.compile(first, backend="eager") if wrap else first
+        self.second = nn.DataParallel(second) if wrap else second
+        self.fc = layers[6]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.second(self.first(x)).mean((2, 3)))
+
+
+def compiled_in_place() -> nn.Module:
+    module = maps_to_ten()
+    module.compile(backend="eager")
+    return module
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "plain"),
+    [
+        (lambda: torch.compile(maps_to_ten(), backend="eager"), maps_to_ten),
+        (compiled_in_place, maps_to_ten),
+        (lambda: nn.DataParallel(maps_to_ten()), maps_to_ten),
+        (lambda: torch.compile(nn.DataParallel(maps_to_ten()), backend="eager"), maps_to_ten),
+        (lambda: Part(wrap=True), lambda: Part(wrap=False)),
+        (lambda: maps_to_ten().train(), maps_to_ten),
+        (lambda: maps_to_ten().half(), lambda: maps_to_ten().half().float()),
+    ],
+)
+def test_wrappers_and_other_types_change_nothing(wrapped, plain) -> None:
+    request = AuditRequest(model="module/own", weights="checkpoint:own", **SMALL)
+    mine, bare = (run(request, model=from_module(make(), "own", 64)) for make in (wrapped, plain))
+    assert mine.blocks == bare.blocks
+    assert mine.model == bare.model
+
+
+def quantised() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(maps_to_ten(), {nn.Linear})
+
+
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(maps_to_ten())
+
+
+class CastingToHalf(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.half())
+
+
+class AnotherSize(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[2] == 48, "48 px, please"
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (quantised, "quantised"),
+        (scripted, "TorchScript"),
+        (lambda: nn.Sequential(scripted(), nn.ReLU()), "Its part 0 is TorchScript"),
+        (lambda: maps_to_ten().to("meta"), "no values"),
+        (CastingToHalf, "does not run on an image of 32 px"),
+        (AnotherSize, r"AssertionError: 48 px, please.*\). Correct the module, or give it another --input-size"),
+    ],
+)
+def test_a_module_that_cannot_be_watched_or_run_is_refused_in_a_sentence(make, complaint) -> None:
+    with pytest.raises(AuditError, match=complaint) as raised:
+        from_module(make(), "own", 32)
+    assert raised.value.problem.type.endswith("unsuitable-module")
+
+
+def test_a_function_that_raises_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mybroken.py").write_text("def broken():\n    return {}['depth']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AuditError, match="mybroken:broken raises KeyError: 'depth'"):
+        load_factory("mybroken:broken")
+
+
+def test_modules_of_ones_own_are_called_own_and_their_request_is_the_same() -> None:
+    request = AuditRequest(model="module/own", weights="checkpoint:own", **SMALL)
+    report = run(request, model=from_module(maps_to_ten(), "own", 64))
+    assert (report.model.weights.kind, report.model.weights.label) == ("own", "own")
+    assert request_of(report) == request
+    older = report.model_dump(mode="json")
+    older["model"]["weights"]["kind"] = "checkpoint"  # as reports said before
+    assert request_of(Report.model_validate_json(json.dumps(older))) == request

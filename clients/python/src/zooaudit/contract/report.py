@@ -91,10 +91,11 @@ class Baseline(Contract):
 
 
 class Weights(Contract):
-    """The weights that were loaded. ``sha256`` is the hash of their file, or of the tensors in memory where there is no
-    file. ``version`` identifies the content of an operator's checkpoint, including its options."""
+    """The weights that were loaded; "own" are those of a user's own module. ``sha256`` is the hash of their file, or of
+    the tensors in memory where there is no file. ``version`` identifies the content of an operator's checkpoint,
+    including its options."""
 
-    kind: Literal["pretrained", "untrained", "checkpoint"]
+    kind: Literal["pretrained", "untrained", "checkpoint", "own"]
     origin: str
     sha256: str
     version: str | None = Field(default=None, exclude_if=omit_none)
@@ -213,9 +214,10 @@ class Report(Contract):
 def request_of(report: Report) -> AuditRequest:
     """Return the request that ``report`` answers, to restore an audit whose queue entry was lost."""
     weights = report.model.weights
+    named = weights.kind in ("checkpoint", "own")
     return AuditRequest(
         model=report.model.name,
-        weights=f"checkpoint:{weights.origin}" if weights.kind == "checkpoint" else weights.kind,
+        weights=f"checkpoint:{weights.origin}" if named else weights.kind,
         checkpoint_version=weights.version,
         dataset=report.images.dataset,
         num_images=report.images.requested or report.images.count + len(report.images.skipped),
