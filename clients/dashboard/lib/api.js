@@ -1,28 +1,37 @@
 // The service, over HTTP.
 
 import { askForKey, key } from "./key.js";
+import { sentence } from "./problems.js";
 
 /** The service refused or did not answer: `problem` is an RFC 9457 problem, of status 0 when there was no answer. */
 export class ApiError extends Error {
   constructor(problem, retryAfterS = null) {
-    super(sentence(problem));
+    super(sentence(problem, retryAfterS));
     this.problem = problem;
     this.retryAfterS = retryAfterS;
   }
 }
 
-/** Describes a problem in one or two sentences, without its suggestions. */
-export function sentence(problem) {
-  const withStop = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
-  const detail = withStop(problem.detail || problem.title || `The service answered ${problem.status}`);
-  const newErrors = (problem.errors ?? []).filter((error) => !detail.includes(error.message));
-  return [detail, ...newErrors.map((error) => withStop(`${error.field}: ${error.message}`))].join(" ");
+/**
+ * Sends one request and returns { status, body, text, etag, retryAfterS }; body is null when nothing has changed since
+ * `etag`. If the service wants a key, asks the user for one and sends the request again. Paths are relative to the page.
+ */
+export async function request(path, options = {}) {
+  for (;;) {
+    const sentKey = key();
+    try {
+      return await send(path, options, sentKey);
+    } catch (error) {
+      if (error.problem?.status !== 401) throw error;
+      const isReading = !options.method; // reads repeat by themselves; they do not ask again what was declined
+      if (key() === sentKey && !(await askForKey({ wasRefused: Boolean(sentKey), unlessDeclined: isReading }))) throw error;
+    }
+  }
 }
 
-/** Sends one request and returns { status, body, etag, retryAfterS }; body is null when nothing has changed since `etag`. */
-export async function request(path, { method = "GET", body, etag, signal } = {}) {
+async function send(path, { method = "GET", body, etag, signal }, sentKey) {
   const headers = { Accept: "application/json" };
-  if (key()) headers.Authorization = `Bearer ${key()}`;
+  if (sentKey) headers.Authorization = `Bearer ${sentKey}`;
   if (etag) headers["If-None-Match"] = etag;
   if (body) headers["Content-Type"] = "application/json";
   const timeout = AbortSignal.timeout(30_000);
@@ -48,21 +57,13 @@ export async function request(path, { method = "GET", body, etag, signal } = {})
   } catch {
     // A proxy in front of the service answered; the error below reports its status.
   }
-  if (response.ok && parsed) return { status: response.status, body: parsed, etag: response.headers.get("ETag"), retryAfterS };
+  if (response.ok && parsed) return { status: response.status, body: parsed, text, etag: response.headers.get("ETag"), retryAfterS };
   const unknown = { title: "Error", status: response.status, detail: `The service answered ${response.status}` };
   throw new ApiError(parsed?.title ? parsed : unknown, retryAfterS);
 }
 
-/** Sends a request that changes something. If the service wants a key, asks the user for one and sends it again. */
-export async function change(path, options) {
-  for (;;) {
-    try {
-      return (await request(path, options)).body;
-    } catch (error) {
-      if (error.problem?.status !== 401 || !(await askForKey(error.message))) throw error;
-    }
-  }
-}
+/** Sends a request that changes something, and returns the answer's body. */
+export const change = async (path, options) => (await request(path, options)).body;
 
 const cached = new Map(); // path -> { etag, body }
 

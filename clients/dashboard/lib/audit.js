@@ -1,6 +1,6 @@
 // Reads an audit of the service: its status, the time it took, and its settings.
 
-import { count, ranges } from "./format.js";
+import { plural, ranges } from "./format.js";
 
 export const STATUSES = ["queued", "running", "succeeded", "failed", "canceled"];
 
@@ -31,4 +31,4 @@ export function unusualSettings(request) {
 
 /** "imagenet-val · 2,000 images", and the unusual settings. */
 export const requestSummary = (request) =>
-  [request.dataset, `${count(request.num_images)} images`, ...unusualSettings(request)].join(" · ");
+  [request.dataset, plural(request.num_images, "image"), ...unusualSettings(request)].join(" · ");

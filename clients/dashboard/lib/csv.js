@@ -1,4 +1,4 @@
-// Reports and comparisons as comma-separated values, for the user to download.
+// Reports and comparisons as comma-separated values.
 
 import { weightsLabel } from "./format.js";
 import { partsOf, TRANSFORMS } from "./scores.js";
@@ -61,13 +61,4 @@ function cell(value) {
   if (typeof value === "number") return String(value);
   const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-/** Lets the browser save `text` as a file of this name. */
-export function downloadCsv(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

@@ -2,7 +2,7 @@
 
 import { elapsedSeconds, isFinal, unusualSettings } from "../lib/audit.js";
 import { breakable, element, setText } from "../lib/dom.js";
-import { count, duration, instant, moment } from "../lib/format.js";
+import { duration, instant, moment, plural } from "../lib/format.js";
 import { href } from "../lib/url.js";
 import { progressView } from "./progress.js";
 import { weightsBadge } from "./weights-badge.js";
@@ -18,7 +18,7 @@ export function auditRow(audit, { onCancel, onTick }) {
   const link = element("a", { href: href({ audit: audit.id }), class: "model" }, breakable(request.model));
   const settings = unusualSettings(request).join(" · ");
   const badge = request.weights === "pretrained" ? null : weightsBadge(request.weights);
-  const images = element("span", { class: "only-narrow" }, `${request.dataset} · ${count(request.num_images)} images${settings && " · "}`);
+  const images = element("span", { class: "only-narrow" }, `${request.dataset} · ${plural(request.num_images, "image")}${settings && " · "}`);
   const details = element("span", { class: "sub" }, badge, badge && " ", images, settings);
   const progress = progressView();
   let latest = audit;
@@ -33,7 +33,7 @@ export function auditRow(audit, { onCancel, onTick }) {
     element("td", { class: "tick" }, element("label", {}, tickBox)),
     element("td", {}, link, details),
     element("td", { class: "status" }, element("div", { class: "side" }, progress.node, cancel)),
-    element("td", { class: "wide-only images" }, request.dataset, element("span", { class: "sub" }, `${count(request.num_images)} images`)),
+    element("td", { class: "wide-only images" }, request.dataset, element("span", { class: "sub" }, plural(request.num_images, "image"))),
     elapsed,
     element("td", { class: "number wide-only" }, created));
   return {
