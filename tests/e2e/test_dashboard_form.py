@@ -219,7 +219,7 @@ def test_reads_that_need_a_key_ask_for_it_once(browser, service, client):
         with page.expect_response("**/audit?*"):
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(dialog).to_be_hidden()  # it was declined
-        offline.get_by_role("button", name="Give a key").click()
+        offline.get_by_role("button", name="Enter the key").click()
         key = dialog.get_by_label("API key")
         key.fill("ключ")
         key.press("Enter")
