@@ -108,7 +108,7 @@ def test_blocks_sort_and_the_address_keeps_it(page, client):
     audit = finished(client)
     report = client.report(audit.id)
     page.goto(f"/?audit={audit.id}")
-    names = page.locator("#detail table.blocks tbody th")
+    names = page.locator("#detail table.blocks tbody th code")
     expect(names).to_have_text([block.name for block in report.blocks])
     head = page.get_by_role("columnheader", name="Channels")
     head.get_by_role("link").press("Enter")
