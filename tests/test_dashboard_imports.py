@@ -35,7 +35,7 @@ def test_imports_resolve_and_run_down_the_layers_without_a_circle():
 
 def test_the_page_loads_every_module_and_style_sheet():
     modules = imports()
-    loaded = set(re.findall(r'(?:href|src)="/static/([^"]+)"', (DASHBOARD / "index.html").read_text()))
+    loaded = set(re.findall(r'(?:href|src)="static/([^"]+)"', (DASHBOARD / "index.html").read_text()))
     while more := {path for module in loaded for path in modules.get(module, [])} - loaded:
         loaded |= more
     files = {str(path.relative_to(DASHBOARD)) for path in DASHBOARD.rglob("*.*")}

@@ -1,10 +1,11 @@
 // The dashboard: the address says which page is open, the page draws itself, and one poll at a time keeps it up to date.
 
 import { request } from "./lib/api.js";
-import { byId, setText } from "./lib/dom.js";
+import { byId, element, setText } from "./lib/dom.js";
 import { duration, plural } from "./lib/format.js";
+import { askForKey } from "./lib/key.js";
 import { poll } from "./lib/poll.js";
-import { onNavigate, params } from "./lib/url.js";
+import { href, onNavigate, params } from "./lib/url.js";
 import { auditsPage, showListMissing } from "./pages/audits.js";
 import { comparisonPage } from "./pages/comparison.js";
 import { modelPage } from "./pages/model.js";
@@ -21,13 +22,13 @@ const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, model: modelP
  * the milliseconds until the next refresh, or null. `setRefreshNow` gives the page a function that refreshes it at once.
  */
 let current = null; // the open page as { key, page, poller }; it stays open while its `key` stays the same
-let listAddress = "/"; // where the user left the list of audits
+let listAddress = href({}); // where the user left the list of audits
 
 function navigate({ moved = true, first = false } = {}) {
   const query = params();
   const param = Object.keys(DETAIL_PAGES).find((name) => query.get(name)); // undefined for the page of all audits
   const key = param ? `${param} ${query.get(param)}` : "audits";
-  if (!param) listAddress = location.pathname + location.search;
+  if (!param) listAddress = location.search || href({});
   if (current?.key !== key) {
     openPage(key, param, query.get(param));
     if (moved && !first) {
@@ -35,7 +36,7 @@ function navigate({ moved = true, first = false } = {}) {
       current.page.heading().focus({ preventScroll: true });
     }
   } else if (current.page.show()) current.poller.now();
-  for (const link of document.querySelectorAll("a.home")) link.href = param ? listAddress : "/";
+  for (const link of document.querySelectorAll("a.home")) link.href = param ? listAddress : href({});
   showTitle();
 }
 
@@ -64,30 +65,45 @@ function showTitle() {
 
 /** Shows above the page what went wrong, until the service answers again; "" hides it. */
 function showBanner(message) {
-  setText(byId("offline"), message);
+  setText(byId("offline-why"), message);
   byId("offline").hidden = !message;
+  byId("give-key").hidden = true;
 }
 
 function showUnanswered(error, waitMs) {
-  showBanner(`${error.message} Trying again in ${duration(waitMs / 1000)}.`);
+  const needsKey = error.problem?.status === 401;
+  showBanner(needsKey ? error.message : `${error.message} Trying again in ${duration(waitMs / 1000)}.`);
+  byId("give-key").hidden = !needsKey;
   showListMissing();
 }
 
+byId("give-key").addEventListener("click", async () => {
+  if (await askForKey()) for (const poller of [current.poller, healthPoller]) poller.now();
+});
+
+/** Shows what the service lacks: one sentence, or a list of them. */
+function showReasons(reasons) {
+  const notice = byId("degraded"), state = reasons.join("\n");
+  notice.hidden = reasons.length === 0;
+  if (notice.dataset.state === state) return;
+  notice.dataset.state = state;
+  notice.replaceChildren(...(reasons.length > 1 ? [element("ul", {}, reasons.map((reason) => element("li", {}, reason)))] : reasons));
+}
+
 async function refreshHealth(signal) {
-  const { body } = await request("/health", { signal });
-  const workers = plural(body.workers, "worker");
-  setText(byId("health"), body.redis ? `${workers} · ${body.running} running · ${body.queued} queued` : "Redis does not answer");
+  const { body } = await request("health", { signal });
+  setText(byId("health"), body.redis ? `${plural(body.workers, "worker")} · ${body.running} running · ${body.queued} queued` : "Redis does not answer");
   byId("health").dataset.state = body.status;
-  byId("degraded").hidden = body.status === "ok" || !body.redis;
+  showReasons(body.reasons);
   showDatasets(body.datasets);
   return HEALTH_MS;
 }
 
 onNavigate(navigate);
 navigate({ first: true });
-poll(refreshHealth, {
-  onError() {
+const healthPoller = poll(refreshHealth, {
+  onError({ problem }) {
     byId("health").dataset.state = "offline";
-    setText(byId("health"), "No answer");
+    setText(byId("health"), problem?.status === 401 ? "Needs an API key" : "No answer");
   },
 });

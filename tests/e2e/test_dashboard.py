@@ -113,17 +113,23 @@ def test_a_failed_audit_tells_why_and_runs_again_when_that_is_mended(page, clien
 def test_mistakes_are_explained_with_a_way_out(page):
     page.goto("/")
     expect(page.get_by_label("Data set")).to_contain_text("synthetic")
-    problem = page.locator("#submit-error")
+    problem, mistake = page.locator("#submit-error"), page.locator(".mistake")
     page.get_by_role("button", name="Audit", exact=True).click()
-    expect(problem).to_contain_text("say which model")
+    expect(problem).to_have_text("The audit was not started. Please look at: Model")
+    expect(page.locator(".model-field .mistake")).to_have_text("Say which model, such as resnet50.")
     submit(page, "timm/test_resnot")
-    expect(problem).to_contain_text("timm/test_resnot")
-    problem.get_by_role("button", name="timm/test_resnet", exact=True).click()
+    expect(mistake).to_contain_text("No zoo has 'timm/test_resnot'.")
+    mistake.get_by_role("button", name="timm/test_resnet", exact=True).click()
     expect(page.locator("[name=model]")).to_have_value("timm/test_resnet")
     expect(problem).to_be_hidden()
+    expect(mistake).to_have_count(0)
     submit(page, QUICK, Shifts="500")
-    expect(problem).to_contain_text("translations_px")
+    expect(problem).to_have_text("The audit was not started. Please look at: Shifts, px")
+    expect(page.locator("label", has_text="Shifts, px").locator(".mistake")).to_contain_text(
+        "whole numbers from 1 to 128"
+    )
     expect(page.locator("[name=translations_px]")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("[name=translations_px]")).to_be_focused()
 
 
 def test_models_are_found_and_chosen_by_keyboard(page):
@@ -197,10 +203,20 @@ def test_offline_and_back(page, service):
 
 def test_the_page_tells_when_no_worker_runs(page):
     health = {"status": "degraded", "version": "1", "redis": True, "workers": 0, "queued": 3, "running": 0}
-    page.route("**/health", lambda route: route.fulfill(json=health | {"datasets": {}}))
+    health |= {"datasets": {}, "reasons": ["No worker is running: audits wait until one is started."]}
+    page.route("**/health", lambda route: route.fulfill(json=health))
     page.goto("/")
     expect(page.get_by_text("No worker is running: audits wait until one is started.")).to_be_visible()
     expect(page.locator("#health")).to_have_text("0 workers · 0 running · 3 queued")
+    notice = page.locator("#degraded")
+    expect(notice.get_by_role("listitem")).to_have_count(0)
+    health |= {"redis": False, "reasons": ["Redis does not answer.", MARKUP]}
+    poll_now(page)
+    expect(page.locator("#health")).to_have_text("Redis does not answer")
+    expect(notice.get_by_role("listitem")).to_have_text(["Redis does not answer.", MARKUP])
+    health |= {"status": "ok", "redis": True, "workers": 1, "reasons": []}
+    poll_now(page)
+    expect(notice).to_be_hidden()
 
 
 def test_names_full_of_markup_are_shown_as_text(page, client):

@@ -64,6 +64,31 @@ def test_it_fits_every_width_and_scheme(browser, service, addresses, width, sche
             assert page.evaluate(LOW_CONTRAST) == [], name
 
 
+def test_a_phone_shows_scores_and_tells_where_a_table_goes_on(browser, service, addresses):
+    with opened(browser, service.url, viewport={"width": 375, "height": 850}) as page:
+        opened_whole(page, "report", addresses["report"])
+        blocks = page.locator("#detail table.blocks")
+        cells = blocks.locator("tbody tr").first.locator("td.number:visible")
+        expect(cells).to_have_count(4)
+        for table in (page.locator("#detail table.scores").first, blocks):
+            assert table.evaluate("(node) => node.getBoundingClientRect().right") <= 375
+            expect(table.locator("xpath=..").locator(".cue")).to_be_hidden()
+        expect(blocks.locator("tbody th").first).to_contain_text("Early · 32 × 80 × 80")  # what has no column here
+        opened_whole(page, "comparison", addresses["comparison"])
+        box = page.get_by_role("group", name="Scores of all audits")
+        expect(box.locator(".cue")).to_have_text("Scroll sideways to see all columns →")
+        expect(box.locator(".cue")).to_be_visible()
+        first, last = box.locator("tbody tr").first.locator("td.heat").first, box.locator("tbody td.heat").last
+        assert first.evaluate("(node) => node.getBoundingClientRect().right") < 350
+        name = box.locator("tbody th").first
+        left = name.evaluate("(node) => node.getBoundingClientRect().left")
+        last.scroll_into_view_if_needed()
+        assert box.evaluate("(node) => node.scrollLeft") > 100
+        assert name.evaluate("(node) => node.getBoundingClientRect().left") == pytest.approx(left, abs=1)
+        page.set_viewport_size({"width": 1360, "height": 850})
+        expect(box.locator(".cue")).to_be_hidden()
+
+
 def test_what_a_screen_reader_is_told(page, addresses):
     for name, address in addresses.items():
         opened_whole(page, name, address)

@@ -103,7 +103,7 @@ def test_audits_of_different_methods_are_refused_with_the_reason(page, client, c
     page.goto(f"{address(compared)},{other.id}")
     notice = page.locator("#detail .notice")
     expect(notice).to_contain_text("Scores compare only between audits of one method on the same images.")
-    expect(notice).to_contain_text("translations_px: 1,2 in 4 audits, 1 in")
+    expect(notice).to_contain_text("Shifts, px: 1,2 in 4 audits, 1 in")
     expect(page.get_by_role("listitem").filter(has_text="shifts 1 px")).to_have_count(1)
     page.get_by_role("listitem").filter(has_text="shifts 1 px").get_by_role("link", name="Leave out").click()
     expect(page.locator("#detail table").first.locator("tbody tr")).to_have_count(4)

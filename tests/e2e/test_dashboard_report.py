@@ -56,7 +56,13 @@ def test_the_report_is_shown_whole(page, client):
     for text in (report.model.weights.origin, report.model.weights.sha256, report.environment.torch, "shifts 1, 2 px"):
         expect(page.locator("#detail section:last-child dl")).to_contain_text(text)
     link = page.get_by_role("link", name="JSON")
-    assert httpx.get(f"{client.base_url}{link.get_attribute('href')}").json()["id"] == audit.id
+    stored = httpx.get(link.evaluate("(node) => node.href")).content
+    with page.expect_download() as download:
+        link.click()
+    assert download.value.suggested_filename == f"{audit.id}.json"
+    assert (
+        download.value.path().read_bytes() == stored == httpx.get(f"{client.base_url}/audit/{audit.id}/report").content
+    )
 
 
 def test_the_figures_have_the_report_s_numbers(page, client):
@@ -102,7 +108,7 @@ def test_blocks_sort_and_the_address_keeps_it(page, client):
     audit = finished(client)
     report = client.report(audit.id)
     page.goto(f"/?audit={audit.id}")
-    names = page.locator("#detail table.blocks tbody th")
+    names = page.locator("#detail table.blocks tbody th code")
     expect(names).to_have_text([block.name for block in report.blocks])
     head = page.get_by_role("columnheader", name="Channels")
     head.get_by_role("link").press("Enter")

@@ -1,51 +1,37 @@
 // The service, over HTTP.
 
-import { save } from "./dom.js";
 import { askForKey, key } from "./key.js";
+import { sentence } from "./problems.js";
 
 /** The service refused or did not answer: `problem` is an RFC 9457 problem, of status 0 when there was no answer. */
 export class ApiError extends Error {
   constructor(problem, retryAfterS = null) {
-    super(sentence(problem));
+    super(sentence(problem, retryAfterS));
     this.problem = problem;
     this.retryAfterS = retryAfterS;
   }
 }
 
-/** Describes a problem in one or two sentences, without its suggestions. */
-export function sentence(problem) {
-  const withStop = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
-  const detail = withStop(problem.detail || problem.title || `The service answered ${problem.status}`);
-  const newErrors = (problem.errors ?? []).filter((error) => !detail.includes(error.message));
-  return [detail, ...newErrors.map((error) => withStop(`${error.field}: ${error.message}`))].join(" ");
-}
-
-let declined = false; // the user has given no key for reading, so that the next poll does not ask again
-
 /**
- * Sends a request and returns { status, body, etag, retryAfterS }; body is null when nothing has changed since `etag`.
- * If the service wants a key, asks the user for one and sends the request again.
+ * Sends one request and returns { status, body, text, etag, retryAfterS }; body is null when nothing has changed since
+ * `etag`. If the service wants a key, asks the user for one and sends the request again. Paths are relative to the page.
  */
 export async function request(path, options = {}) {
-  const reads = !options.method;
   for (;;) {
     const sentKey = key();
     try {
-      return await send(path, options);
+      return await send(path, options, sentKey);
     } catch (error) {
       if (error.problem?.status !== 401) throw error;
-      if (key() !== sentKey) continue; // given meanwhile, to another request that asked
-      if (reads && declined) throw error;
-      const given = await askForKey(error.message);
-      declined = reads && !given;
-      if (!given) throw error;
+      const isReading = !options.method; // reads repeat by themselves; they do not ask again what was declined
+      if (key() === sentKey && !(await askForKey({ wasRefused: Boolean(sentKey), unlessDeclined: isReading }))) throw error;
     }
   }
 }
 
-async function send(path, { method = "GET", body, etag, signal }) {
+async function send(path, { method = "GET", body, etag, signal }, sentKey) {
   const headers = { Accept: "application/json" };
-  if (key()) headers.Authorization = `Bearer ${key()}`;
+  if (sentKey) headers.Authorization = `Bearer ${sentKey}`;
   if (etag) headers["If-None-Match"] = etag;
   if (body) headers["Content-Type"] = "application/json";
   const timeout = AbortSignal.timeout(30_000);
@@ -71,12 +57,12 @@ async function send(path, { method = "GET", body, etag, signal }) {
   } catch {
     // A proxy in front of the service answered; the error below reports its status.
   }
-  if (response.ok && parsed) return { status: response.status, body: parsed, etag: response.headers.get("ETag"), retryAfterS };
+  if (response.ok && parsed) return { status: response.status, body: parsed, text, etag: response.headers.get("ETag"), retryAfterS };
   const unknown = { title: "Error", status: response.status, detail: `The service answered ${response.status}` };
   throw new ApiError(parsed?.title ? parsed : unknown, retryAfterS);
 }
 
-/** Sends a request that changes something, and returns the body of the answer. */
+/** Sends a request that changes something, and returns the answer's body. */
 export const change = async (path, options) => (await request(path, options)).body;
 
 const cached = new Map(); // path -> { etag, body }
@@ -91,17 +77,3 @@ export async function fresh(path, signal) {
   if (cached.size > 20) cached.delete(cached.keys().next().value); // the one that was fetched longest ago
   return body;
 }
-
-// The browser fetches what a link with `download` points to without the key, which reading may need.
-document.addEventListener("click", async (event) => {
-  const link = event.target.closest("a[download]");
-  if (!link?.protocol.startsWith("http") || !key()) return;
-  event.preventDefault();
-  try {
-    const response = await fetch(link.href, { headers: { Authorization: `Bearer ${key()}` } });
-    if (!response.ok) throw new ApiError(await response.json());
-    save(link.download, await response.blob());
-  } catch (error) {
-    window.alert(`The file was not saved: ${error.message}`);
-  }
-});

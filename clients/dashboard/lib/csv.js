@@ -1,6 +1,5 @@
-// Reports and comparisons as comma-separated values, for the user to download.
+// Reports and comparisons as comma-separated values.
 
-import { save } from "./dom.js";
 import { weightsLabel } from "./format.js";
 import { partsOf, TRANSFORMS } from "./scores.js";
 
@@ -62,9 +61,4 @@ function cell(value) {
   if (typeof value === "number") return String(value);
   const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-/** Lets the browser save `text` as a file of this name. */
-export function downloadCsv(name, text) {
-  save(name, new Blob([text], { type: "text/csv;charset=utf-8" }));
 }

@@ -40,9 +40,14 @@ export function breakable(text) {
   return text.split(/(?<=[/._])/).flatMap((piece, index) => (index ? [document.createElement("wbr"), piece] : [piece]));
 }
 
-/** A table that scrolls inside its own box, which the keyboard can reach. */
+/** A table that scrolls inside its own box, which the keyboard can reach. Where it is too wide, a note says so. */
 export function scrollable(label, table) {
-  return element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": label }, table);
+  const cue = element("p", { class: "cue", "aria-hidden": "true", hidden: true }, "Scroll sideways to see all columns →");
+  const box = element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": label }, cue, table);
+  const sizes = new ResizeObserver(() => (cue.hidden = table.offsetWidth <= box.clientWidth));
+  sizes.observe(box);
+  sizes.observe(table);
+  return box;
 }
 
 const live = byId("announce");
@@ -59,11 +64,4 @@ export function announceChanges(audits) {
     statuses.set(audit.id, audit.status);
     if (before && before !== audit.status) announce(`${audit.request.model}: ${audit.status}`);
   }
-}
-
-/** Lets the browser save the blob as a file of this name. */
-export function save(name, blob) {
-  const link = element("a", { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

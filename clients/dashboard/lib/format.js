@@ -25,8 +25,8 @@ export const instant = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyl
 
 export const count = (value) => value.toLocaleString("en-US");
 
-/** "1 block", "12 blocks". */
-export const plural = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+/** "1 block", "12 blocks"; "2 matches" where an s is not enough. */
+export const plural = (value, noun, nouns = `${noun}s`) => `${count(value)} ${value === 1 ? noun : nouns}`;
 
 /** 11689512 is "11.7 M". */
 export function millions(value) {

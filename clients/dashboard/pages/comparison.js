@@ -2,14 +2,16 @@
 
 import { fresh } from "../lib/api.js";
 import { requestSummary } from "../lib/audit.js";
-import { comparisonCsv, downloadCsv } from "../lib/csv.js";
+import { comparisonCsv } from "../lib/csv.js";
 import { element, scrollable, setText } from "../lib/dom.js";
 import { plural, ranges } from "../lib/format.js";
+import { fieldLabel } from "../lib/problems.js";
 import { SCORE_NAMES } from "../lib/scores.js";
 import { changed, go, href, params } from "../lib/url.js";
 import { correlationTable, residualsTable } from "../widgets/accuracy-tables.js";
 import { comparisonTable } from "../widgets/comparison-table.js";
 import { figurePanels } from "../widgets/figures.js";
+import { csvButton, jsonButton } from "../widgets/file-buttons.js";
 import { pageLayout, wideCard } from "../widgets/page-layout.js";
 
 const FIGURES = [
@@ -20,9 +22,9 @@ const FIGURES = [
 ];
 
 /** `idList` is the ids of the audits, with commas between them. */
-export function comparisonPage(root, idList) {
+export function comparisonPage(root, idList, { showBanner }) {
   const ids = idList.split(",").filter(Boolean);
-  const scoreLinks = SCORE_NAMES.map((scoreName) => element("a", { href: "/" }, scoreName));
+  const scoreLinks = SCORE_NAMES.map((scoreName) => element("a", { href: href({}) }, scoreName));
   const scoreSwitch = element("nav", { class: "switch", "aria-label": "Kind of equivariance", hidden: true }, scoreLinks);
   const { heading, note, actions, body } = pageLayout(root, "Comparison", `Comparison of ${plural(ids.length, "audit")}`, scoreSwitch);
   let answeredQuery = null, comparison = null; // the last query that the service answered, and the answer unless it refused
@@ -35,7 +37,7 @@ export function comparisonPage(root, idList) {
     async refresh(signal) {
       const query = serviceQuery();
       try {
-        comparison = await fresh(`/comparison?${query}`, signal);
+        comparison = await fresh(`comparison?${query}`, signal);
       } catch (error) {
         if (![404, 409, 422].includes(error.problem?.status)) throw error;
         comparison = view = null;
@@ -74,13 +76,13 @@ export function comparisonPage(root, idList) {
     view ??= buildView();
     setText(note, methodSummary(comparison.method));
     actions.replaceChildren(
-      element("a", { class: "button", href: `/comparison?${answeredQuery}`, download: "comparison.json" }, "JSON"),
-      element("button", { type: "button", onclick: () => downloadCsv("comparison.csv", comparisonCsv(comparison)) }, "CSV"));
+      jsonButton(`comparison?${answeredQuery}`, "comparison.json", showBanner),
+      csvButton("comparison.csv", () => comparisonCsv(comparison)));
     view.scores.show(comparison, scoreName, query.get("sort"));
     const correlated = view.correlations.show(comparison, scoreName);
     view.figures.panel("accuracy").hidden = view.residualsCard.hidden = !correlated;
     view.residuals.show(comparison, scoreName, query.get("residuals"));
-    const figuresPath = `/comparison/figures?${answeredQuery}${scoreName === "layer" ? "&score=layer" : ""}`;
+    const figuresPath = `comparison/figures?${answeredQuery}${scoreName === "layer" ? "&score=layer" : ""}`;
     if (figuresPath === view.figuresPath) return;
     view.figuresPath = figuresPath;
     view.figures.load(figuresPath);
@@ -123,19 +125,19 @@ export function comparisonPage(root, idList) {
 
   /** Shows why these audits cannot be compared, and for each a link to leave it out. */
   function showRefusal({ problem, message }) {
-    const differences = (problem.errors ?? []).map(({ field, message: values }) => element("li", {}, element("strong", {}, field), `: ${values}`));
+    const isMethod = problem.type?.endsWith(":methods-differ"); // then each error is a setting in which the audits differ
+    const differences = isMethod ? problem.errors.map(({ field, message: values }) => element("li", {}, element("strong", {}, fieldLabel(field)), `: ${values}`)) : [];
     const audits = ids.map((id) => {
       const link = element("a", { href: href({ audit: id }) }, element("code", {}, id));
       const details = element("span", { class: "note" });
-      fresh(`/audit/${encodeURIComponent(id)}`).then(({ request }) => {
+      fresh(`audit/${encodeURIComponent(id)}`).then(({ request }) => {
         link.textContent = request.model;
         details.textContent = requestSummary(request);
-      }, () => setText(details, "There is no such audit."));
+      }, (error) => setText(details, error.message));
       return element("li", {}, link, " ", details, " ", ids.length > 2 && element("a", { href: without(id) }, "Leave out"));
     });
     body.replaceChildren(element("section", { class: "card wide" },
-      element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, `${problem.title}. `),
-        differences.length ? problem.detail.split(":")[0] + "." : message), differences.length > 0 && element("ul", {}, differences)),
+      element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, `${problem.title}. `), message), differences.length > 0 && element("ul", {}, differences)),
       element("h2", {}, "The audits"), element("ul", { class: "plain" }, audits)));
   }
 }

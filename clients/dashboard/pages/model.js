@@ -5,7 +5,7 @@ import { breakable, element, setText } from "../lib/dom.js";
 import { millions, plural } from "../lib/format.js";
 import { href, params } from "../lib/url.js";
 import { blockTable } from "../widgets/block-table.js";
-import { facts, pageLayout, wideCard } from "../widgets/page-layout.js";
+import { facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
 
 /** The page of the model `name`, which may lack the zoo or the tag; the service answers the full name. */
 export function modelPage(root, name) {
@@ -18,7 +18,7 @@ export function modelPage(root, name) {
     show: () => void blocks?.show(params().get("sort")),
     async refresh(signal) {
       try {
-        const { body: model, retryAfterS } = await request(`/models/${name.split("/").map(encodeURIComponent).join("/")}`, { signal });
+        const { body: model, retryAfterS } = await request(`models/${name.split("/").map(encodeURIComponent).join("/")}`, { signal });
         showModel(model);
         return retryAfterS && retryAfterS * 1000; // while a worker looks for the blocks
       } catch (error) {
@@ -59,8 +59,8 @@ export function modelPage(root, name) {
   }
 
   function showUnknown({ message, problem }) {
-    const links = (problem.suggestions ?? []).map((suggestion) => element("li", {}, element("a", { href: href({ model: suggestion }) }, suggestion)));
-    body.replaceChildren(element("div", { class: "notice bad" }, element("p", {}, message), links.length > 0 && element("ul", {}, links)));
+    const names = problem.suggestions ?? [];
+    body.replaceChildren(element("div", { class: "notice bad" }, element("p", {}, message), names.length > 0 && modelLinks(names)));
   }
 }
 

@@ -1,15 +1,17 @@
 // The page of one audit: its report when it has succeeded, otherwise its progress or why it ended.
 
-import { change, fresh, sentence } from "../lib/api.js";
+import { change, fresh } from "../lib/api.js";
 import { isFinal, requestSummary } from "../lib/audit.js";
-import { downloadCsv, reportCsv } from "../lib/csv.js";
+import { reportCsv } from "../lib/csv.js";
 import { announceChanges, breakable, element, scrollable } from "../lib/dom.js";
 import { count, duration, fixed, millions, plural } from "../lib/format.js";
+import { sentence } from "../lib/problems.js";
 import { transformLabel, TRANSFORMS } from "../lib/scores.js";
 import { go, href, params } from "../lib/url.js";
 import { blockTable } from "../widgets/block-table.js";
 import { figurePanels } from "../widgets/figures.js";
-import { card, facts, pageLayout, wideCard } from "../widgets/page-layout.js";
+import { csvButton, jsonButton } from "../widgets/file-buttons.js";
+import { card, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
 import { baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
 import { progressView } from "../widgets/progress.js";
 import { provenance } from "../widgets/provenance.js";
@@ -24,7 +26,7 @@ const FIGURES = [
 ];
 
 export function reportPage(root, id, { showBanner }) {
-  const path = `/audit/${encodeURIComponent(id)}`;
+  const path = `audit/${encodeURIComponent(id)}`;
   const { heading, note, actions, body } = pageLayout(root, "Report", "Audit");
   let model = "Audit", shownStatus = null; // what the heading and the body show
   let progress, provisional, blocks, refreshNow;
@@ -76,7 +78,7 @@ export function reportPage(root, id, { showBanner }) {
   function showWithoutReport(audit, notice) {
     actions.replaceChildren(actionButton("Run again", "primary", async () => {
       // Somebody may have replaced the checkpoint since, which makes this another audit.
-      const again = await change("/audit", { method: "POST", body: { ...audit.request, checkpoint_version: undefined } });
+      const again = await change("audit", { method: "POST", body: { ...audit.request, checkpoint_version: undefined } });
       go(href({ audit: again.id }));
     }));
     body.replaceChildren(element("section", { class: "card wide" }, notice));
@@ -122,8 +124,8 @@ export function reportPage(root, id, { showBanner }) {
     actions.replaceChildren(
       element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),
       element("a", { class: "button", href: href({ ticked: audit.id }) }, "Compare with…"),
-      element("a", { class: "button", href: `${path}/report`, download: `${audit.id}.json` }, "JSON"),
-      element("button", { type: "button", onclick: () => downloadCsv(`${audit.id}.csv`, reportCsv(report)) }, "CSV"));
+      jsonButton(`${path}/report`, `${audit.id}.json`, showBanner),
+      csvButton(`${audit.id}.csv`, () => reportCsv(report)));
     body.replaceChildren(...[
       summary(report),
       card("Parts", scrollable("Scores by part", partsTable(report.parts, CAPTION)), ...missingReasons(report.parts), figures.note),
@@ -164,6 +166,6 @@ function activationNote(activation) {
 
 function problemNotice(problem) {
   const notice = element("div", { class: "notice bad" }, element("p", {}, element("strong", {}, problem.title)), element("p", {}, sentence(problem)));
-  if (problem.suggestions?.length) notice.append(element("p", {}, `Close matches: ${problem.suggestions.join(", ")}`));
+  if (problem.suggestions?.length) notice.append(modelLinks(problem.suggestions));
   return notice;
 }

@@ -25,13 +25,16 @@ function filterByStatus() {
   go(changed({ status: statuses.join(",") || null, page: null }));
 }
 
+/** The statuses that the address's parameters name. */
+export const statusesOf = (query) => STATUSES.filter((status) => query.get("status")?.split(",").includes(status));
+
 /** Sets the filters to what the address's parameters, `query`, say. */
 export function showFilters(query) {
-  const statuses = (query.get("status") ?? "").split(",");
+  const statuses = statusesOf(query);
   for (const box of boxes) box.checked = statuses.includes(box.value);
   const model = query.get("q") ?? "";
   if (typing === null && modelInput.value.trim() !== model) modelInput.value = model;
   byId("sort-select").value = query.get("sort") ?? "-created";
-  byId("clear-filters").hidden = !query.get("status") && !model;
+  byId("clear-filters").hidden = !statuses.length && !model;
   byId("clear-filters").href = changed({ status: null, q: null, page: null });
 }

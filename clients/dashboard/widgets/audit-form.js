@@ -1,38 +1,51 @@
-// The form of a new audit: fills in its choices, sends the request, and shows what is wrong with it.
+// The form of a new audit: fills in its choices, sends the request, and shows beside each field what is wrong with it.
 
 import { ApiError, change } from "../lib/api.js";
 import { byId, element, setText } from "../lib/dom.js";
 import { count } from "../lib/format.js";
+import { fieldLabel, fieldSentences, wrongField } from "../lib/problems.js";
 import { href } from "../lib/url.js";
 import { setUpModelSearch } from "./model-search.js";
 
 const form = byId("submit");
+const launch = byId("launch");
 const errorBox = byId("submit-error");
 
 /** Makes the form work; calls `onAccepted(audit)` with the audit that the service answers. */
 export function setUpForm(onAccepted) {
-  setUpModelSearch(form.elements.model);
+  setUpModelSearch(form.elements.model, () => focusAfter(form.elements.model));
   for (const event of ["input", "change"]) form.elements.model.addEventListener(event, showModelLink);
   form.elements.weights.addEventListener("change", () => {
     byId("checkpoint-label").hidden = form.elements.weights.value !== "checkpoint";
   });
   form.elements.dataset.addEventListener("change", showImageLimit);
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("keydown", (event) => {
+    const isField = event.target.matches("input, select");
+    if (event.key !== "Enter" || event.isComposing || event.defaultPrevented) return;
+    if (isField) focusAfter(event.target);
+    if (isField || event.repeat) event.preventDefault(); // a key that is held down must not reach the button
+  });
+  launch.addEventListener("click", async () => {
     clearErrors();
-    const button = form.querySelector("button[type=submit]");
-    button.disabled = true;
+    launch.disabled = true;
     try {
-      onAccepted(await change("/audit", { method: "POST", body: readForm() }));
+      onAccepted(await change("audit", { method: "POST", body: readForm() }));
     } catch (error) {
       showError(error);
     } finally {
-      button.disabled = false;
+      launch.disabled = false;
     }
   });
 }
 
-/** Puts the model that the address names (/?new=NAME) into the form, once. */
+/** Moves the focus to the next field that can be seen, or to the button. Only the button launches an audit. */
+function focusAfter(field) {
+  const stops = [...form.elements].filter((one) => (one.matches("input, select") || one === launch) && one.checkVisibility());
+  (stops[stops.indexOf(field) + 1] ?? launch).focus();
+}
+
+/** Puts the model that the address names (?new=NAME) into the form, once. */
 export function prefillModel(name) {
   if (!name || form.dataset.suggested === name) return;
   form.dataset.suggested = name;
@@ -69,58 +82,69 @@ function showImageLimit() {
 /** The body of the request; fields left blank are left to the service's defaults. */
 function readForm() {
   const value = (name) => form.elements[name].value.trim();
-  if (!value("model")) throw fieldError("model", "say which model");
+  if (!value("model")) throw mistake("model", "Say which model, such as resnet50.");
   const body = { model: value("model") };
   const weights = value("weights");
+  if (weights === "checkpoint" && !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value("checkpoint"))) throw mistake("checkpoint");
   body.weights = weights === "checkpoint" ? `checkpoint:${value("checkpoint")}` : weights;
   if (value("dataset")) body.dataset = value("dataset");
   for (const name of ["num_images", "seed", "tolerance", "repetition"]) {
-    if (form.elements[name].validity.badInput) throw fieldError(name, "is not a number");
+    if (form.elements[name].validity.badInput) throw mistake(name);
     if (value(name)) body[name] = Number(value(name));
   }
   for (const name of ["translations_px", "rotations_deg"]) if (value(name)) body[name] = readNumbers(name, value(name));
+  if (body.translations_px?.length === 0 && body.rotations_deg?.length === 0) {
+    throw mistake("translations_px", "Ask for at least one shift or rotation.");
+  }
   for (const name of ["similarity", "border", "precision"]) body[name] = value(name);
   if (value("baseline")) body.baseline = true;
+  if (body.baseline && weights === "untrained") {
+    throw mistake("baseline", "Untrained weights are the baseline themselves. Choose “none” here, or other weights.");
+  }
   return body;
 }
 
 /** "1,2,8", "1-32" or "none" as a list of numbers. */
 function readNumbers(field, text) {
-  if (text === "none") return [];
+  if (text.toLowerCase() === "none") return [];
   return text.split(",").flatMap((item) => {
     const match = item.trim().match(/^(\d{1,3})(?:\s*[-–]\s*(\d{1,3}))?$/);
-    if (!match) throw fieldError(field, `"${item}" is not like 1,2,8 or 1-32 or none`);
-    const first = Number(match[1]);
-    const last = Number(match[2] ?? match[1]);
-    return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
+    const first = Number(match?.[1]), last = Number(match?.[2] ?? match?.[1]);
+    if (!(first <= last)) throw mistake(field);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
   });
 }
 
-const fieldError = (field, message) =>
-  new ApiError({ title: "Invalid request", status: 422, detail: "Not sent", errors: [{ field, message }] });
+const mistake = (field, message) => new ApiError(wrongField(field, message));
 
+/** Shows what is wrong beside each field concerned; what concerns no field is told at the foot of the form. */
 function showError(error) {
   if (!(error instanceof ApiError)) console.error(error);
-  const problem = error.problem ?? {};
-  for (const { field } of problem.errors ?? []) {
-    const input = form.elements[field.split(".")[0]];
-    if (input instanceof HTMLElement) input.setAttribute("aria-invalid", "true");
-    if (input?.closest("details")) input.closest("details").open = true;
-  }
-  const suggestions = (problem.suggestions ?? []).map((name) =>
-    element("button", { type: "button", class: "quiet", onclick: () => useSuggestion(name) }, name));
-  errorBox.replaceChildren(element("span", {}, error.message));
-  if (suggestions.length) errorBox.append(element("span", { class: "suggestions" }, "Use instead: ", ...suggestions));
+  const sentences = fieldSentences(error.problem ?? {});
+  for (const [name, text] of sentences) showMistake(name, text, name === "model" ? error.problem.suggestions ?? [] : []);
+  const names = sentences.map(([name]) => fieldLabel(name));
+  setText(errorBox, names.length ? `The audit was not started. Please look at: ${names.join(" · ")}` : `The audit was not started. ${error.message}`);
   errorBox.hidden = false;
+  form.querySelector("[aria-invalid]")?.focus();
 }
 
-function useSuggestion(name) {
-  setModel(name);
-  form.elements.model.focus();
+function showMistake(name, text, suggestions) {
+  const input = form.elements[name];
+  const buttons = suggestions.map((model) => element("button", { type: "button", class: "quiet", onclick: () => useSuggestion(model) }, model));
+  input.closest("label, .field").append(element("div", { class: "mistake", id: `${name}-mistake` }, text,
+    buttons.length > 0 && element("div", { class: "suggestions" }, buttons)));
+  input.setAttribute("aria-invalid", "true");
+  if (input.closest("details")) input.closest("details").open = true;
+}
+
+function useSuggestion(model) {
+  setModel(model);
   clearErrors();
+  focusAfter(form.elements.model);
 }
 
 function clearErrors() {
   errorBox.hidden = true;
-  for (const input of form.elements) input.removeAttribute("aria-invalid");
+  for (const note of form.querySelectorAll(".mistake")) note.remove();
+  for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
 }

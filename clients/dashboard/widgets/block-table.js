@@ -30,10 +30,11 @@ export function blockTable(blocks) {
     node: scrollable("Blocks", table),
     show(sort) {
       const column = (label, name, attributes) => sortHeader(label, name, { sort, ...attributes });
-      const number = { class: "number", first: "-" };
+      const number = { class: "number", first: "-" }, detail = { class: "detail number", first: "-" };
       replaceHeaders(headerRow, [
-        column("Block", "block"), column("Part", "part"), column("Channels", "channels", number), column("Map", "map", number),
-        column("Layout", "layout"), ...(scored ? [column("Dead", "dead", { ...number, title: "Channels that are constant over all images" })] : []),
+        column("Block", "block"), column("Part", "part", { class: "detail" }), column("Channels", "channels", detail), column("Map", "map", detail),
+        column("Layout", "layout", { class: "detail" }),
+        ...(scored ? [column("Dead", "dead", { ...detail, title: "Channels that are constant over all images" })] : []),
         ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) =>
           column(`${transform === "translation" ? "Transl." : "Rotation"} ${scoreName}`, `${transform}.${scoreName}`, number)),
       ]);
@@ -42,11 +43,16 @@ export function blockTable(blocks) {
   };
 }
 
+/** A narrow screen has the details below the block's name instead of in columns of their own, which leaves room for the scores. */
 function blockRow(block) {
-  const number = (text) => element("td", { class: "number" }, text);
+  const detail = (text, isNumber = true) => element("td", { class: isNumber ? "detail number" : "detail" }, text);
+  const map = `${block.height} × ${block.width}`;
+  const dead = block.dead_channels ? `${count(block.dead_channels)} dead` : null;
+  const summary = [block.part, `${count(block.channels)} × ${map}`, block.layout, dead].filter(Boolean).join(" · ");
   const scores = block.translation ? SCORE_COLUMNS : [];
   return element("tr", {},
-    element("th", { scope: "row" }, element("code", {}, breakable(block.name))), element("td", {}, block.part), number(count(block.channels)),
-    number(`${block.height} × ${block.width}`), element("td", {}, block.layout), block.translation && number(count(block.dead_channels)),
+    element("th", { scope: "row" }, element("code", {}, breakable(block.name)), element("span", { class: "sub only-narrow" }, summary)),
+    detail(block.part, false), detail(count(block.channels)), detail(map), detail(block.layout, false),
+    block.translation && detail(count(block.dead_channels)),
     scores.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));
 }

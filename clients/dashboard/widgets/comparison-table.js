@@ -64,8 +64,16 @@ function top1Input(audit, entered, onTop1) {
   input.addEventListener("change", () => {
     const text = input.value.trim().replace(",", ".");
     const valid = text === "" || (/^\d{1,3}(\.\d{1,12})?$/.test(text) && Number(text) <= 100);
+    input.setCustomValidity(valid ? "" : "Give a number from 0 to 100, such as 79.3, or leave this blank.");
     if (valid) onTop1(audit.id, text);
-    else input.setAttribute("aria-invalid", "true");
+    else {
+      input.setAttribute("aria-invalid", "true");
+      input.reportValidity();
+    }
+  });
+  input.addEventListener("input", () => {
+    input.setCustomValidity("");
+    input.removeAttribute("aria-invalid");
   });
   return input;
 }

@@ -30,7 +30,7 @@ let plotlyLoading;
 /** Loads Plotly, which is 5 MB, from this service when the first figure needs it. */
 function loadPlotly() {
   plotlyLoading ??= new Promise((resolve, reject) => {
-    const script = element("script", { src: "/static/plotly.min.js" });
+    const script = element("script", { src: "static/plotly.min.js" });
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => {
       plotlyLoading = undefined;
@@ -45,7 +45,7 @@ function loadPlotly() {
 /**
  * Panels for figures, { panel(name), note, load(path, signal) }. `labels` lists [name in the service's answer, caption,
  * description]; the note says that the figures are loading, or why they could not be loaded. `titled` keeps the title
- * with the model's name: a page that has the name as its heading leaves it out, as a telephone would cut it off.
+ * with the model's name: a page that has the name as its heading leaves it out, and saves the space.
  * The tables show the same numbers, so a screen reader takes each figure for an image that says so.
  */
 export function figurePanels(labels, { titled = true } = {}) {
@@ -91,9 +91,8 @@ async function draw(plot, figure) {
 }
 
 function withoutTitle({ data, layout }) {
-  const [title, ...annotations] = layout.annotations ?? [];
-  if (title?.yref !== "paper" || title.text.includes("<br>")) return { data, layout };
-  const titlePx = title.font.size + 10;
+  const annotations = layout.annotations.filter(({ name }) => name !== "title");
+  const { title_px: titlePx } = layout.meta;
   return { data, layout: { ...layout, annotations, height: layout.height - titlePx, margin: { ...layout.margin, t: layout.margin.t - titlePx } } };
 }
 

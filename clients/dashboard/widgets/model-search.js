@@ -7,22 +7,32 @@ import { plural } from "../lib/format.js";
 
 const MOST_SHOWN = 60;
 
-/** Makes `input` search as the user types; its attribute aria-controls names the list. */
-export function setUpModelSearch(input) {
+/**
+ * Makes `input` search as the user types; its attribute aria-controls names the list. Enter chooses the highlighted name,
+ * or the first that can be audited, and calls `onDone`; while the names are still being fetched it waits for them.
+ */
+export function setUpModelSearch(input, onDone) {
   const list = byId(input.getAttribute("aria-controls"));
   const popup = byId("model-popup"), summary = byId("models-found");
-  let typing, searching, active = -1; // a timer, an AbortController, and the index of the option that Enter would choose
+  let typing, searching, active = -1; // a timer, an AbortController, and the index of the highlighted option
+  let listedText = null, settledText = null; // what the list answers; the name that was chosen, or that the list was closed on
+  let enterWaits = false; // whether Enter was pressed before the names were there
 
   input.addEventListener("input", () => {
+    enterWaits = false;
     clearTimeout(typing);
+    searching?.abort();
     typing = setTimeout(search, 150);
   });
   input.addEventListener("click", () => popup.hidden && search());
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
     const options = list.children;
-    if (event.key === "Escape" && !popup.hidden) close();
-    else if (event.key === "Enter" && !popup.hidden && options[active]) choose(options[active]);
+    if (event.key === "Escape" && !popup.hidden) {
+      settledText = input.value.trim();
+      close();
+    } else if (event.key === "Enter") enter();
     else if (["ArrowDown", "ArrowUp"].includes(event.key)) {
       if (popup.hidden) search();
       else if (options.length) activate((active + (event.key === "ArrowDown" ? 1 : -1) + options.length) % options.length);
@@ -30,21 +40,50 @@ export function setUpModelSearch(input) {
     event.preventDefault();
   });
 
+  function enter() {
+    const text = input.value.trim();
+    if (!popup.hidden && listedText === text && (text || active >= 0)) chooseByEnter(text);
+    else if (text && settledText === text) done();
+    else {
+      enterWaits = Boolean(text); // an empty field only shows what there is
+      search();
+    }
+  }
+
+  /** Chooses the highlighted name, else the very name in the field, else the first that can be audited. */
+  function chooseByEnter(text) {
+    const usable = [...list.children].filter((node) => node.getAttribute("aria-disabled") !== "true");
+    const node = list.children[active] ?? usable.find(({ dataset }) => dataset.name === text) ?? usable[0];
+    if (usable.includes(node)) {
+      choose(node);
+      done();
+    }
+  }
+
+  function done() {
+    close();
+    onDone();
+  }
+
   /** Shows what matches the text in the field. A search that a newer one overtakes is dropped. */
   async function search() {
+    clearTimeout(typing);
     searching?.abort();
-    searching = new AbortController();
+    const { signal } = (searching = new AbortController());
     const text = input.value.trim();
     let models, total;
     try {
-      ({ models, total } = (await request(`/models?q=${encodeURIComponent(text)}&limit=${MOST_SHOWN}`, { signal: searching.signal })).body);
+      ({ models, total } = (await request(`models?q=${encodeURIComponent(text)}&limit=${MOST_SHOWN}`, { signal })).body);
     } catch {
-      return close(); // the banner says that the service does not answer; the form works without suggestions
+      // The banner says that the service does not answer; the form works without suggestions.
+      if (!signal.aborted) (enterWaits ? done : close)();
+      return;
     }
-    if (document.activeElement !== input) return;
+    if (signal.aborted || document.activeElement !== input) return;
     const terms = text.toLowerCase().split(/\s+/);
     const named = models.flatMap((entry) => matchingNames(entry, terms).map((name) => [name, entry])).slice(0, MOST_SHOWN);
     list.replaceChildren(...named.map(([name, entry], index) => option(name, entry, index)));
+    listedText = text;
     popup.hidden = false;
     list.scrollTop = 0;
     active = -1;
@@ -52,6 +91,8 @@ export function setUpModelSearch(input) {
     input.removeAttribute("aria-activedescendant");
     const more = total > models.length ? `, the first of ${plural(total, "architecture")}` : "";
     setText(summary, named.length ? `${plural(named.length, "name")}${more}` : "No model has such a name.");
+    if (enterWaits) chooseByEnter(text);
+    enterWaits = false;
   }
 
   function option(name, entry, index) {
@@ -75,7 +116,7 @@ export function setUpModelSearch(input) {
 
   function choose(node) {
     if (node.getAttribute("aria-disabled") === "true") return;
-    input.value = node.dataset.name;
+    settledText = input.value = node.dataset.name;
     input.dispatchEvent(new Event("change"));
     close();
   }
@@ -83,6 +124,7 @@ export function setUpModelSearch(input) {
   function close() {
     clearTimeout(typing);
     searching?.abort();
+    enterWaits = false;
     popup.hidden = true;
     active = -1;
     input.setAttribute("aria-expanded", "false");

@@ -1,6 +1,7 @@
 // The frame that the pages of one audit, one model and one comparison share, and the boxes in it.
 
 import { element } from "../lib/dom.js";
+import { href } from "../lib/url.js";
 
 /**
  * Draws the frame of a page into `root` and returns its elements: `heading`, the `note` below it, the place for
@@ -12,7 +13,7 @@ export function pageLayout(root, crumb, title, ...controls) {
   const actions = element("div", { class: "bar actions" });
   const body = element("div", { class: "body" }, element("p", { class: "note" }, "Loading…"));
   root.append(
-    element("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, element("a", { class: "home", href: "/" }, "Audits"), " / ", crumb),
+    element("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, element("a", { class: "home", href: href({}) }, "Audits"), " / ", crumb),
     element("header", { class: "bar head" }, element("div", {}, heading, note), ...controls, actions), body);
   return { heading, note, actions, body };
 }
@@ -26,3 +27,7 @@ export const wideCard = (title, ...children) => element("section", { class: "car
 /** [term, value] pairs side by side. */
 export const facts = (pairs) => element("dl", { class: "facts card wide" },
   pairs.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
+
+/** A list of models, each with a link to its page. */
+export const modelLinks = (names) =>
+  element("ul", {}, names.map((name) => element("li", {}, element("a", { href: href({ model: name }) }, name))));

@@ -22,7 +22,7 @@ export function provenance({ id, protocol, repetition, model, images, method, en
   add("Environment", `zooaudit ${environment.zooaudit} · Python ${environment.python} · torch ${environment.torch} · `
     + `timm ${environment.timm} · torchvision ${environment.torchvision} · ${environment.device} · `
     + `${plural(environment.threads, "thread")}, batch size ${environment.batch_size}`);
-  add("Time", `${instant(timing.finished_at)} · ${duration(timing.seconds)} · ${count(timing.forward_images)} forward images, `
+  add("Time", `${instant(timing.finished_at)} · ${duration(timing.seconds)} · ${plural(timing.forward_images, "forward image")}, `
     + `${timing.images_per_second.toFixed(1)} a second`);
   add("Audit", code(id));
   return list;

@@ -161,6 +161,44 @@ def test_a_browser_shows_a_name_letter_by_letter(page, name):
         assert page.locator("#figure a[href*=org]").count() == 0
 
 
+LONG = "timm/vit_large_patch14_clip_quickgelu_336.openai_ft_in12k_in1k_v{}"
+OVERLAPPING = """() => {
+  const texts = [...document.querySelectorAll("#figure text")].filter((node) => node.textContent.trim());
+  const boxes = texts.map((node) => [node.textContent, node.getBoundingClientRect()]);
+  const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
+  return boxes.flatMap(([text, box], index) =>
+    boxes.slice(index + 1).filter(([, other]) => meet(box, other)).map(([other]) => `${text} / ${other}`));
+}"""
+CUT = """() => {
+  const frame = document.querySelector("#figure .main-svg").getBoundingClientRect();
+  const texts = [...document.querySelectorAll("#figure text")].filter((node) => node.textContent.trim());
+  const inside = (box) => box.left >= frame.left - 1 && box.right <= frame.right + 1 && box.bottom <= frame.bottom + 1;
+  return texts.filter((node) => !inside(node.getBoundingClientRect())).map((node) => node.textContent);
+}"""
+
+
+@pytest.mark.parametrize("width", [323, 580, 800])  # in a card on a phone, in one of two columns, as a PNG
+@pytest.mark.parametrize("name", [*REPORT_FIGURES, "accuracy"])
+def test_long_names_are_whole_at_every_width_and_no_text_meets_another(page, name, width):
+    page.set_viewport_size({"width": 900, "height": 800})
+    reports = [_scaled(report(LONG.format(n), 70.0 + n), 0.04 * ((7 * n) % 20)) for n in range(20)]
+    figure = figures.accuracy(compare(reports)) if name == "accuracy" else figures.of(name, reports)
+    drawings = [figure] if name == "accuracy" else [figure, figures.of(name, reports[:1])]
+    for drawing in drawings:
+        layout = drawing["layout"] | {"width": width}
+        page.evaluate("([data, layout]) => Plotly.newPlot('figure', data, layout)", [drawing["data"], layout])
+        assert LONG.format(0) in page.locator("#figure").text_content()
+        assert "…" not in page.locator("#figure").text_content()
+        assert page.evaluate(CUT) == []
+        assert page.evaluate(OVERLAPPING) == []
+        assert (
+            page.locator("#figure .scrollbar").evaluate_all(
+                "(bars) => bars.filter((bar) => +bar.getAttribute('height')).length"
+            )
+            == 0
+        )
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:

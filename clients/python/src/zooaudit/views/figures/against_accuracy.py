@@ -6,6 +6,9 @@ from zooaudit.contract import SCORES, TRANSFORMS, AccuracyRelation, Comparison, 
 from zooaudit.views.figures.labels import MANY, model_name, pens, score_point, shared_weights
 from zooaudit.views.figures.panels import FigureDict, Panels
 
+NO_MARK = "\u2003"
+"""A space about as wide as the mark of the line above."""
+
 
 def accuracy(comparison: Comparison) -> FigureDict:
     """Draw each score against ImageNet top-1 accuracy, with Spearman's rho and the least-squares line (the thesis's
@@ -13,7 +16,7 @@ def accuracy(comparison: Comparison) -> FigureDict:
     audits = comparison.audits
     with_top1 = [audit for audit in audits if audit.imagenet_top1 is not None]
     pen_of = dict(zip((audit.id for audit in audits), pens(audits), strict=True))
-    panels = Panels(f"Equivariance against ImageNet top-1{shared_weights(audits)}", columns=2, height=140, gap=66)
+    panels = Panels(f"Equivariance against ImageNet top-1{shared_weights(audits)}", columns=2, height=140, gap=92)
     low, high = (end(audit.imagenet_top1 or 0 for audit in with_top1) if with_top1 else 0 for end in (min, max))
     for part_name, part in comparison.accuracy.items():
         for transform in TRANSFORMS:
@@ -52,7 +55,9 @@ def _begin_panel(
     panels: Panels, title: str, relations: Mapping[ScoreName, AccuracyRelation], low: float, high: float
 ) -> None:
     """Begin a panel with the rho of both scores below its title, and add their lines from ``low`` to ``high`` top-1."""
-    lines = [f"{mark} {_rho(relation)}" for mark, relation in zip("●○", relations.values(), strict=True)]
+    lines = [
+        line for mark, relation in zip("●○", relations.values(), strict=True) for line in _rho_lines(mark, relation)
+    ]
     reasons = [f"{score_name}: {relation.reason}" for score_name, relation in relations.items() if relation.reason]
     panels.begin(title, lines, reasons)
     for score_name, relation in relations.items():
@@ -76,15 +81,17 @@ def _add_notes(panels: Panels, comparison: Comparison, left_out: int) -> None:
         panels.add_note(f"Left out, without a top-1 accuracy: {left_out} of {len(comparison.audits)}.")
 
 
-def _rho(relation: AccuracyRelation) -> str:
-    """Write Spearman's rho, its interval and its p-value without leading zeros: narrow enough for half a phone."""
+def _rho_lines(mark: str, relation: AccuracyRelation) -> list[str]:
+    """Write Spearman's rho with its p-value, and its interval below, without leading zeros: narrow enough for half a
+    phone."""
     if relation.spearman is None or relation.p_value is None:
-        return "no ρ"
-    text = f"ρ {_hundredths(relation.spearman)}"
+        return [f"{mark} no ρ"]
+    p_value = "p <.001" if relation.p_value < 0.001 else f"p {relation.p_value:.3f}".replace("0.", ".")
+    lines = [f"{mark} ρ {_hundredths(relation.spearman)}, {p_value}"]
     if relation.interval:
         low, high = map(_hundredths, relation.interval)
-        text += f" [{low}, {high}]"
-    return text + (", p <.001" if relation.p_value < 0.001 else f", p {relation.p_value:.3f}".replace("0.", "."))
+        lines.append(f"{NO_MARK}[{low}, {high}]")
+    return lines
 
 
 def _hundredths(value: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zooaudit.contract import ComparedAudit, Report, Score, ScoreName
 from zooaudit.views.figures.panels import Pen, Point
-from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS, short, translucent
+from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS, translucent
 
 FEW = 6
 """Intervals are drawn for up to this many models; for more models only the hover shows them."""
@@ -16,10 +16,10 @@ def pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
     """Choose a pen for each audit. More than :data:`MANY` audits share one pen, which has no label for the legend."""
     if len(audits) > MANY:
         return [Pen("", translucent(COLOURS[0], 0.45))] * len(audits)
-    labels = [short(model_name(audit, with_weights=not shared_weights(audits))) for audit in audits]
+    labels = [model_name(audit, with_weights=not shared_weights(audits)) for audit in audits]
     return [
         Pen(
-            label if labels.count(label) == 1 else f"{short(label, 31)} ({audit.id[:6]})",
+            label if labels.count(label) == 1 else f"{label} ({audit.id[:6]})",
             COLOURS[index % len(COLOURS)],
             SYMBOLS[index % len(SYMBOLS)],
             DASHES[index % len(DASHES)],

@@ -1,19 +1,28 @@
 """The panels of a figure, and how they are laid out."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from zooaudit.views.figures.style import ANNOTATION, GREY, TEMPLATE, literal, short, translucent
+from zooaudit.views.figures.style import ANNOTATION, GREY, TEMPLATE, literal, translucent, wrapped
 
 FigureDict = dict[str, Any]
 """A figure as Plotly takes it, with ``data`` and ``layout``."""
 Trace = dict[str, Any]
-PANEL_PX, GAP_PX, AXIS_PX, LINE_PX = 190, 44, 36, 20
+PANEL_PX, GAP_PX, AXIS_PX = 190, 44, 36
+LEFT_PX = 44
+PHONE_PX = 300
+"""Narrowest width for which texts are broken and rows of the legend are counted: a figure is laid out once, for all."""
+TITLE_LINE_PX, NOTE_LINE_PX = 18, 16
 COLUMN_GAP = 0.08
 """Share of the figure's width between two columns."""
 CROSS_LABEL = "not measured"
+TITLE_CHARACTERS, NOTE_CHARACTERS, LEGEND_CHARACTERS = 36, 42, 36
+"""How long a line may be, in the font size of each."""
+SHORT_LABEL = 14
+"""Several labels of up to this many characters stand beside each other in a legend."""
 
 
 class Pen(NamedTuple):
@@ -97,7 +106,7 @@ class Panels:
         trace: Trace = {
             "type": "scatter",
             "mode": "+".join(mode for mode, is_drawn in (("lines", line), ("markers", marks)) if is_drawn),
-            "name": literal(pen.label),
+            "name": "<br>".join(map(literal, wrapped(pen.label, LEGEND_CHARACTERS))),
             "legendgroup": pen.label,
             "showlegend": bool(pen.label) and pen.label not in self._labels,
             "x": [point.x for point in points],
@@ -162,20 +171,25 @@ class Panels:
             for panel in self._panels
             if panel.unmeasured and not panel.has_scores
         ]
-        lines = [line for note in notes for line in textwrap.wrap(note, 54)]
-        above = 16 + (24 if self._title else 0) + LINE_PX * len(lines)
+        title = wrapped(self._title, TITLE_CHARACTERS)
+        lines = [line for note in notes for line in textwrap.wrap(note, NOTE_CHARACTERS)]
+        title_px, notes_px = 6 + TITLE_LINE_PX * len(title), NOTE_LINE_PX * len(lines)
+        above = 16 + title_px + notes_px
         if not shown:
             hidden = {"visible": False}
-            margin = {"l": 14, "r": 14, "t": above, "b": 14}
+            margin = {"l": LEFT_PX, "r": 14, "t": above, "b": 14}
             layout = {"template": TEMPLATE, "height": above + 40, "margin": margin, "xaxis": hidden, "yaxis": hidden}
-            return {"data": [], "layout": layout | self._heading(lines, 0)}
+            return {"data": [], "layout": layout | _heading(title, lines, 0)}
 
         step = next((step for step in (0.02, 0.05, 0.1) if self._highest <= 5 * step), 0.25)
         top = max(5 * step if step < 0.25 else 1.0, self._highest)
         crosses = _crosses(shown, -0.045 * top)
         score_range = [-0.09 * top if crosses else 0, 1.03 * top]
         score_axis = {"tick0": 0, "dtick": step, "tickformat": ".2f", "range": score_range}
-        layout = self._frame(shown, lines, above, has_crosses=bool(crosses))
+        panel_heads = 18 + 14 * max(len(panel.lines) for panel in shown)
+        layout = self._frame(shown, above + panel_heads, has_crosses=bool(crosses)) | _heading(
+            title, lines, panel_heads
+        )
         for index, panel in enumerate(shown):
             self._place(layout, panel, index, len(shown), score_axis)
         traces = [(index, trace) for index, panel in enumerate(shown) for trace in panel.traces]
@@ -185,39 +199,24 @@ class Panels:
         ]
         return {"data": data, "layout": layout}
 
-    def _frame(self, shown: Sequence[Panel], lines: Sequence[str], above: int, has_crosses: bool) -> dict[str, Any]:
-        """Lay out what surrounds the panels: margins, the legend below and, ``above`` pixels high, the heading."""
-        inside = self._inside_px(len(shown))
-        panel_heads = 18 * (1 + max(len(panel.lines) for panel in shown))
-        below = 2 * AXIS_PX + LINE_PX * _legend_rows([*self._labels, *([CROSS_LABEL] if has_crosses else [])])
+    def _frame(self, shown: Sequence[Panel], above: int, has_crosses: bool) -> dict[str, Any]:
+        """Lay out what surrounds the panels: margins, ``above`` pixels for the heading, and the legend below."""
+        axis_px = AXIS_PX + (18 if "title" in self.x else 0)
+        legend, legend_px = _legend([*self._labels, *([CROSS_LABEL] if has_crosses else [])])
+        height = above + self._inside_px(len(shown)) + axis_px + legend_px
         return {
             "template": TEMPLATE,
-            "height": above + panel_heads + inside + below,
-            "margin": {"l": 44, "r": 14, "t": above + panel_heads, "b": below},
-            "legend": {
-                "orientation": "h",
-                "x": 0,
-                "xanchor": "left",
-                "y": -(AXIS_PX + (18 if "title" in self.x else 0)) / inside,
-                "yanchor": "top",
-                "itemsizing": "constant",
-                "traceorder": "normal",
-            },
+            "height": height,
+            # All is accounted for; else Plotly would make room for the legend once more, by squeezing the panels.
+            "margin": {"l": LEFT_PX, "r": 14, "t": above, "b": axis_px + legend_px, "autoexpand": False},
+            "legend": {**legend, "y": legend_px / height},
             "shapes": [],
-            **self._heading(lines, panel_heads),
         }
 
     def _inside_px(self, count: int) -> int:
         """Return the height of ``count`` panels with the gaps between them."""
         rows = -(-count // self._columns)
         return rows * (self._height + self._gap) - self._gap
-
-    def _heading(self, lines: Sequence[str], px: int) -> dict[str, Any]:
-        """Write the title and ``lines`` below it, ``px`` pixels above the panels."""
-        heading = [f"<b>{literal(short(self._title))}</b>"] if self._title else []
-        heading += [f'<span style="font-size:12px">{literal(line)}</span>' for line in lines]
-        place = {"x": 0, "xref": "paper", "y": 1, "yref": "paper", "yshift": px + 2, "font": {"size": 13.5}}
-        return {"annotations": [{**ANNOTATION, "text": "<br>".join(heading), **place}] if heading else []}
 
     def _place(self, layout: dict[str, Any], panel: Panel, index: int, count: int, score_axis: dict[str, Any]) -> None:
         """Add to ``layout`` the axes, the title and the dividers of the panel at ``index`` of ``count``."""
@@ -229,6 +228,7 @@ class Panels:
         is_lowest = index + self._columns >= count
         x, y = _axis_names(index)
         layout[f"xaxis{x[1:]}"] = {
+            "tickfont": {"size": 11},
             **{key: value for key, value in self.x.items() if is_lowest or key != "title"},
             "anchor": y,
             "domain": [left, left + width],
@@ -252,6 +252,24 @@ class Panels:
             | {"layer": "below", "line": {"color": "#c4c9d0", "width": 1, "dash": "dot"}}
             for divider in self.dividers
         ]
+
+
+def _heading(title: Sequence[str], notes: Sequence[str], px: int) -> dict[str, Any]:
+    """Write the lines of the title, and below it those of ``notes``, from ``px`` pixels above the panels.
+
+    ``meta`` tells how much lower the figure is without its title: a page whose heading says the same leaves it out.
+    """
+    place = {**ANNOTATION, "x": 0, "xref": "paper", "xshift": 8 - LEFT_PX, "y": 1, "yref": "paper"}
+    texts = (
+        ("title", px + 2 + NOTE_LINE_PX * len(notes), [f"<b>{literal(line)}</b>" for line in title], 13.5),
+        ("notes", px + 2, [literal(line) for line in notes], 11),
+    )
+    annotations = [
+        {**place, "name": name, "yshift": shift, "text": "<br>".join(lines), "font": {"size": size}}
+        for name, shift, lines, size in texts
+        if lines
+    ]
+    return {"annotations": annotations, "meta": {"title_px": 6 + TITLE_LINE_PX * len(title)}}
 
 
 def _error_bars(pen: Pen, points: Sequence[Point]) -> dict[str, Any]:
@@ -297,8 +315,23 @@ def _hover_text(point: Point) -> str:
     return "<br>".join(map(literal, lines))
 
 
-def _legend_rows(labels: Sequence[str]) -> int:
-    """Estimate how many rows a legend takes on a page; on a phone Plotly gives it more."""
+def _legend(labels: Sequence[str]) -> tuple[dict[str, Any], int]:
+    """Return the settings of a legend and its height in pixels: a column if one label is long, else rows that fit a
+    phone."""
+    lines = [len(wrapped(label, LEGEND_CHARACTERS)) for label in labels if label]
     widest = max(map(len, labels), default=0)
-    columns = max(1, int(700 / (7 * widest + 50)))
-    return -(-len([label for label in labels if label]) // columns)
+    columns = 1 if widest > SHORT_LABEL else max(1, PHONE_PX // (8 * widest + 50))
+    height = 20 * math.ceil(len(lines) / columns) + sum(16 * (count - 1) for count in lines)
+    legend = {
+        "orientation": "v" if widest > SHORT_LABEL else "h",
+        "x": 0,
+        "xref": "container",
+        "xanchor": "left",
+        "yref": "container",
+        "yanchor": "top",
+        "itemsizing": "constant",
+        "traceorder": "normal",
+        "font": {"size": 12},
+        "maxheight": 2 * height,  # else Plotly lets a long legend scroll
+    }
+    return legend, height + 20

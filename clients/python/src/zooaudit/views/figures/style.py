@@ -1,5 +1,6 @@
 """Colours, marks and text of all figures."""
 
+import re
 from html import escape
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
@@ -7,7 +8,6 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "triangle-down"
 DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot")
 GREY, TEXT = "#767676", "#1b2430"
 AXIS = {
-    "automargin": True,
     "gridcolor": "#e3e6ea",
     "linecolor": GREY,
     "showline": True,
@@ -40,13 +40,19 @@ def translucent(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
-def short(name: str, length: int = 40) -> str:
-    """Leave out the middle of a name that is longer than ``length``.
+def wrapped(text: str, width: int) -> list[str]:
+    """Break text into lines of at most ``width`` characters, behind a space or a sign that joins words in names.
 
-    >>> short("timm/a_name_that_is_much_too_long.for_a_legend", 24)
-    'timm/a_nam….for_a_legend'
+    >>> wrapped("timm/vit_large_patch14_clip_336.openai_ft_in12k", 24)
+    ['timm/vit_large_patch14_', 'clip_336.openai_ft_in12k']
     """
-    return name if len(name) <= length else f"{name[: length // 2 - 2]}…{name[-(length - length // 2 + 1) :]}"
+    lines = [""]
+    for word in re.split(r"(?<=[ /._])", text):
+        for piece in [word[start : start + width] for start in range(0, len(word), width)]:
+            if len(lines[-1]) + len(piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return lines
 
 
 def literal(text: str) -> str:
