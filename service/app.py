@@ -18,7 +18,7 @@ from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
-from service.queue import AuditQueue, connect
+from service.queue import AuditQueue, Workers, connect
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore, open_store
@@ -55,13 +55,14 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     redis_url = settings.redis_url.get_secret_value()
     redis = connect(redis_url)
     app.state.queue = AuditQueue(redis)
+    app.state.workers = Workers(redis)
     app.state.rows = AuditRows(app.state.queue)
     app.state.depths = ModelDepths(redis)
-    app.state.versions = CheckpointVersions(redis)
+    app.state.versions = CheckpointVersions(redis, app.state.workers)
     store = open_store(settings.store)
     app.state.store = ReportStore(store)
     app.state.accepted = AcceptedAudits(store)
-    app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted)
+    app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)
     app.state.quota = Quota(redis, settings.max_queued_per_key)
     app.state.health_check = HealthCheck(redis_url)
     app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)

@@ -19,7 +19,7 @@ from zooaudit.contract import (
 )
 
 from service.errors import Refused, refused, unavailable
-from service.queue import AuditQueue
+from service.queue import AuditQueue, Workers
 
 WAIT_S = 10.0
 """How long a request waits: enough for a worker to read some gigabytes, which it does once for each file."""
@@ -30,10 +30,11 @@ TROUBLE_S = 60.0
 
 
 class CheckpointVersions:
-    """The versions of the operator's checkpoints, as the workers report them."""
+    """The versions of the operator's checkpoints, as the ``workers`` report them."""
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, workers: Workers) -> None:
         self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
+        self._workers = workers
 
     def pin(
         self, request: AuditRequest, queue: AuditQueue, load_report: Callable[[str], Report | None]
@@ -42,12 +43,12 @@ class CheckpointVersions:
 
         Raises Refused when the audit would fail: there is no such checkpoint, it does not fit the model, or it no
         longer has the version that the request names, unless the audit of that version exists or ``load_report`` finds
-        its report. Raises Refused, too, when the ``queue`` has no worker, and when no worker answers in time.
+        its report. Raises Refused, too, when there is no worker, and when no worker answers in time.
         """
         weights, _, name = request.weights.partition(":")
         if weights != "checkpoint" or (request.checkpoint_version and _exists(request, queue, load_report)):
             return request
-        if not queue.load().workers:
+        if not self._workers.load().workers:
             raise unavailable("No worker is running that could look at the checkpoint; start one, or try again.")
         answer = self._ask_workers(name, request.model)
         if answer.error is not None and answer.error.status == 503:

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from zooaudit import __version__
 from zooaudit.contract import Health, refusal
 
-from service.queue import AuditQueue, QueueLoad, connect
+from service.queue import QueueLoad, Workers, connect
 
 REDIS_LIMIT_S = 1.0
 LIMIT_S = 2.0
@@ -20,7 +20,7 @@ class HealthCheck:
     """Reads the health over a connection and in a thread of its own, once for all who ask at the same time."""
 
     def __init__(self, redis_url: str) -> None:
-        self._queue = AuditQueue(connect(redis_url, timeout_s=REDIS_LIMIT_S, retries=0))
+        self._workers = Workers(connect(redis_url, timeout_s=REDIS_LIMIT_S, retries=0))
         self._thread = anyio.CapacityLimiter(1)
         self._reading: asyncio.Task[Health] | None = None
 
@@ -38,13 +38,13 @@ class HealthCheck:
         load, datasets, reasons = NOTHING, {}, []
         redis = True
         try:
-            load = self._queue.load()
+            load = self._workers.load()
             if not load.workers:
                 reasons.append("No worker is running: audits wait until one is started.")
-            if catalogue := self._queue.catalogue():
+            if catalogue := self._workers.catalogue():
                 datasets = catalogue.datasets
-            self._queue.check_writable()
-            reasons += self._queue.troubles()
+            self._workers.check_writable()
+            reasons += self._workers.troubles()
         except RedisError as error:
             reason = refusal(error)
             redis = reason is not None

@@ -9,7 +9,7 @@ from zooaudit.contract import Audit
 
 from service.accepted import AcceptedAudits
 from service.errors import StoreUnavailable
-from service.queue import AuditQueue
+from service.queue import AuditQueue, Workers
 from service.reports import ReportStore
 
 log = logging.getLogger("zooaudit.service")
@@ -26,10 +26,11 @@ down again at its next sign of life, within a third of ZOOAUDIT_WORKER_TTL_S, an
 class Recovery:
     """Restores one audit on request, all finished ones when Redis was emptied, and the accepted ones that it lost."""
 
-    def __init__(self, queue: AuditQueue, store: ReportStore, accepted: AcceptedAudits) -> None:
+    def __init__(self, queue: AuditQueue, store: ReportStore, accepted: AcceptedAudits, workers: Workers) -> None:
         self._queue = queue
         self._store = store
         self._accepted = accepted
+        self._workers = workers
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
@@ -111,7 +112,7 @@ class Recovery:
         try:
             self._accepted.probe()
         except StoreUnavailable as error:
-            self._queue.add_trouble(f"The service cannot write the report store: {error}.", for_s=2 * PROBE_EVERY_S)
+            self._workers.add_trouble(f"The service cannot write the report store: {error}.", for_s=2 * PROBE_EVERY_S)
 
     def _take_up(self, identifier: str) -> None:
         if self._store.read(identifier) is not None:

@@ -11,7 +11,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 import argparse
-import fcntl
 import os
 import re
 import subprocess
@@ -25,11 +24,12 @@ from typing import NoReturn
 
 import httpx
 from pydantic import ValidationError
-from zooaudit.contract.settings import PREFIX, faults_of, is_folder, unknown_settings
+from zooaudit.contract.settings import PREFIX, faults_of, unknown_settings
 
 from service.processes import free_port, start, stop, tail
 from service.redis_server import EmbeddedRedis
 from service.settings import ServiceSettings, faults_here
+from service.stack_folder import SettingsRefused, locked, note_store
 
 WORKER = (sys.executable, "-m", "worker")
 START_LIMIT_S = 180.0
@@ -38,10 +38,6 @@ MAX_DEATHS = 5
 DEATHS_WITHIN_S = 600.0
 WRONG_SETTINGS = 2
 """The exit status of a part whose settings cannot work."""
-
-
-class SettingsRefused(RuntimeError):
-    """The stack cannot run as it is configured; the message names the setting."""
 
 
 @dataclass
@@ -176,7 +172,7 @@ def running(
     merged = {name: value for name, value in merged.items() if value or not name.startswith(PREFIX)}
     port = port or free_port()
     with ExitStack() as exits:
-        exits.enter_context(_locked(directory))
+        exits.enter_context(locked(directory))
         merged.setdefault("ZOOAUDIT_STORE", str(directory / "store"))
         merged.setdefault("ZOOAUDIT_STOP_GRACE_S", "0")
         merged.setdefault("ZOOAUDIT_HOST", "127.0.0.1")
@@ -188,7 +184,7 @@ def running(
             exits.callback(redis.stop)
             redis.start()
             merged["ZOOAUDIT_REDIS_URL"] = redis.url
-            _note_store(directory / "redis" / "store", merged["ZOOAUDIT_STORE"])
+            note_store(directory / "redis" / "store", merged["ZOOAUDIT_STORE"])
         url = f"http://{_reachable(merged['ZOOAUDIT_HOST'])}:{port}"
         stack = Stack(url, merged["ZOOAUDIT_REDIS_URL"], directory, merged, worker_command, redis)
         exits.callback(stack.stop)
@@ -197,31 +193,6 @@ def running(
             stack.start_worker()
         stack.wait()
         yield stack
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other stacks out of the folder. The kernel ends this with the process, however that ends."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / "stack.lock").open("a+")
-    except OSError as error:
-        raise SettingsRefused(
-            f"{directory} cannot hold the stack's data ({error.strerror}); give another folder with --directory"
-        ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise SettingsRefused(
-                f"{directory} is in use by another stack, process {file.read().strip()}; "
-                "stop that one, or give another folder with --directory"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
 
 
 def _refuse_wrong_settings(variables: Mapping[str, str]) -> None:
@@ -236,20 +207,6 @@ def _refuse_wrong_settings(variables: Mapping[str, str]) -> None:
         faults = faults_of(error)
     if faults:
         raise SettingsRefused("\n".join(faults))
-
-
-def _note_store(note: Path, store: str) -> None:
-    """Write down where the reports of the queue's audits are, and tell when they were elsewhere the last time."""
-    place = str(Path(store).expanduser().absolute()) if is_folder(store) else store
-    before = note.read_text().strip() if note.exists() else place
-    if before != place:
-        print(
-            f"ZOOAUDIT_STORE: the audits in {note.parent.parent} have their reports in {before} so far, not in "
-            f"{place}; set it back to see them, or keep the two apart with --directory",
-            file=sys.stderr,
-            flush=True,
-        )
-    note.write_text(f"{place}\n")
 
 
 def _reachable(host: str) -> str:

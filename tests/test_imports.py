@@ -98,7 +98,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"security", "connections", "log_limits", "turns", "health_check", "quota"},
         {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions"},
         *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", "errors"),
-        {"settings", "processes"},
+        {"settings", "processes", "stack_folder"},
     ],
     "zooaudit": [
         *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),

@@ -4,7 +4,8 @@ An RQ job is the one record of an audit's state, and the audit's id is the job's
 each audit (see ``contract.state_key``) and one index of all audits by the time at which they were accepted.
 """
 
-from service.queue.audit_queue import AuditQueue, QueueLoad, connect
+from service.queue.audit_queue import AuditQueue, connect
 from service.queue.job_reading import STOP_LIMIT_S, AuditRow
+from service.queue.workers import QueueLoad, Workers
 
-__all__ = ["STOP_LIMIT_S", "AuditQueue", "AuditRow", "QueueLoad", "connect"]
+__all__ = ["STOP_LIMIT_S", "AuditQueue", "AuditRow", "QueueLoad", "Workers", "connect"]

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
@@ -11,19 +10,16 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError, RedisError, WatchError
 from redis.retry import Retry as ConnectionRetry
-from rq import Queue, Retry, Worker
+from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from zooaudit.contract import (
-    CATALOGUE_KEY,
     INDEX_KEY,
     JOB,
     QUEUE,
-    TROUBLES_KEY,
     Audit,
     AuditRequest,
-    Catalogue,
     Progress,
     Report,
     Status,
@@ -40,19 +36,8 @@ ATTEMPTS = 3
 """How many times a worker or its process may die on an audit before the audit fails."""
 DAY_S = 86_400
 JOBS_PER_PIPELINE = 1000
-WRITABLE_KEY = "zooaudit:writable"
-"""Redis key that is written only to see whether Redis takes writes."""
 RESTORED_KEY = "zooaudit:restored"
 """Redis key that exists once Redis holds all finished audits of the report store; it is lost when Redis is emptied."""
-
-
-@dataclass(frozen=True)
-class QueueLoad:
-    """How many workers are alive and how many audits wait and run now."""
-
-    workers: int
-    queued: int
-    running: int
 
 
 def connect(url: str, timeout_s: float = 3.0, retries: int = 2) -> Redis:
@@ -70,7 +55,6 @@ class AuditQueue:
     def __init__(self, connection: Redis) -> None:
         self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
         self._queue = Queue(QUEUE, connection=connection, serializer="json", default_timeout=DAY_S)
-        self._catalogue: tuple[bytes, Catalogue] | None = None
 
     def submit(
         self, request: AuditRequest, load_report: Callable[[str], Report | None], accepted: AcceptedAudits
@@ -226,43 +210,6 @@ class AuditQueue:
     def mark_restored(self) -> None:
         """Note in Redis that it holds all finished audits of the report store."""
         self._redis.set(RESTORED_KEY, "1")
-
-    def catalogue(self) -> Catalogue | None:
-        """Return the catalogue that a worker has published; None when no worker has published one."""
-        version = self._redis.hget(CATALOGUE_KEY, "version")
-        if version is None:
-            return None
-        if self._catalogue is None or self._catalogue[0] != version:
-            content = self._redis.hget(CATALOGUE_KEY, "json")
-            if content is None:
-                return None
-            self._catalogue = (version, Catalogue.model_validate_json(content))
-        return self._catalogue[1]
-
-    def load(self) -> QueueLoad:
-        """Count workers and audits now.
-
-        RQ's own counters also clean up, and two cleanups at the same time put a job back twice, so this avoids them.
-        """
-        with self._redis.pipeline(transaction=False) as pipe:
-            for key in Worker.all_keys(queue=self._queue):
-                pipe.hmget(key, "last_heartbeat", "death")
-            workers = sum(bool(heartbeat) and not death for heartbeat, death in pipe.execute())
-        running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
-        return QueueLoad(workers, self._redis.llen(self._queue.key), running)
-
-    def check_writable(self) -> None:
-        """Write something that lapses at once. Raises ``redis.RedisError`` when Redis answers but refuses."""
-        self._redis.set(WRITABLE_KEY, "1", px=1)
-
-    def add_trouble(self, sentence: str, for_s: float) -> None:
-        """Let the service's health tell, for some seconds, what does not work."""
-        self._redis.zadd(TROUBLES_KEY, {sentence: time.time() + for_s})
-
-    def troubles(self) -> list[str]:
-        """Return what does not work now, one sentence each (see ``contract.TROUBLES_KEY``)."""
-        self._redis.zremrangebyscore(TROUBLES_KEY, "-inf", time.time())
-        return [sentence.decode() for sentence in self._redis.zrangebyscore(TROUBLES_KEY, time.time(), "+inf")]
 
     def _cancel_requested(self, identifier: str) -> bool:
         return (self._redis.hget(state_key(identifier), "outcome") or b"").startswith(b"canceled")

@@ -13,7 +13,7 @@ from service.checkpoint_versions import CheckpointVersions
 from service.errors import invalid, refused, unavailable
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
-from service.queue import AuditQueue
+from service.queue import AuditQueue, Workers
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore
@@ -43,6 +43,11 @@ async def _queue(request: Request, _: Annotated[None, TURN]) -> AuditQueue:
 async def _list_queue(request: Request, _: Annotated[None, LIST_TURN]) -> AuditQueue:
     queue: AuditQueue = request.app.state.queue
     return queue
+
+
+async def _workers(request: Request, _: Annotated[None, TURN]) -> Workers:
+    workers: Workers = request.app.state.workers
+    return workers
 
 
 async def _store(request: Request) -> ReportStore:
@@ -85,8 +90,8 @@ async def _health_check(request: Request) -> HealthCheck:
     return check
 
 
-def _catalogue(queue: Annotated[AuditQueue, Depends(_queue)]) -> Catalogue:
-    catalogue = queue.catalogue()
+def _catalogue(workers: Annotated[Workers, Depends(_workers)]) -> Catalogue:
+    catalogue = workers.catalogue()
     if catalogue is None:
         raise unavailable("No worker has yet published the models that can be audited; start one, or try again.")
     return catalogue
@@ -103,6 +108,7 @@ async def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditReq
 
 
 QueueDep = Annotated[AuditQueue, Depends(_queue)]
+WorkersDep = Annotated[Workers, Depends(_workers)]
 ListQueueDep = Annotated[AuditQueue, Depends(_list_queue)]
 StoreDep = Annotated[ReportStore, Depends(_store)]
 AcceptedDep = Annotated[AcceptedAudits, Depends(_accepted)]

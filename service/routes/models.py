@@ -7,7 +7,7 @@ from zooaudit.contract import ModelDepth, ModelDetail, ModelList, Source
 
 from service.catalogue import find, search, unknown
 from service.errors import Refused
-from service.routes.dependencies import CatalogueDep, DepthsDep, QueueDep
+from service.routes.dependencies import CatalogueDep, DepthsDep, WorkersDep
 from service.routes.responses import documented, json_response
 
 router = APIRouter()
@@ -31,7 +31,7 @@ def models(
 
 
 @router.get("/models/{name:path}", summary="One model and its depth", responses=documented(404, s200=ModelDetail))
-def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep) -> Response:
+def model(name: str, catalogue: CatalogueDep, workers: WorkersDep, depths: DepthsDep) -> Response:
     """One model, with the blocks that an audit measures; its name may leave out the zoo and the tag. The first request
     for a model makes a worker find its blocks: when that takes long, Retry-After says when to ask again."""
     match = find(name, catalogue)
@@ -42,10 +42,10 @@ def model(name: str, catalogue: CatalogueDep, queue: QueueDep, depths: DepthsDep
     headers = {}
     depth = depths.get(full_name) if entry.supported else ModelDepth(blocks=None, blocks_reason=entry.reason)
     if depth is None:
-        workers = queue.load().workers
-        depth = depths.request(full_name, wait=workers > 0)
+        alive = workers.load().workers
+        depth = depths.request(full_name, wait=alive > 0)
         if depth is None:
-            reason = depths.why_absent(full_name) if workers else "No worker is running that could find them."
+            reason = depths.why_absent(full_name) if alive else "No worker is running that could find them."
             depth = ModelDepth(blocks=None, blocks_reason=reason)
             headers["Retry-After"] = str(DEPTH_RETRY_AFTER_S)
     # The depth overrides the entry's fields, but only with what it knows.

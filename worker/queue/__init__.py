@@ -1,6 +1,6 @@
 """Take audits from the queue, and answer the service's questions; the only folder that knows RQ and Redis.
 
-``worker`` takes jobs, ``job`` is one audit, ``audit_state`` its state in Redis, ``report_store`` where its report goes.
-``model_depths`` and ``checkpoint_versions`` answer the service's questions, in processes of their own, which
-``side_processes`` starts and watches.
+``worker`` takes jobs, with ``patience`` for Redis; ``job`` is one audit. Whatever is written about an audit is written
+in the name of an ``attempt``: its ``audit_state``, and its ``ending``. ``lost_jobs`` are those of dead workers. Reports
+go to the ``report_store``. ``model_depths`` and ``checkpoint_versions`` answer questions, in ``side_processes``.
 """

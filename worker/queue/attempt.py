@@ -36,7 +36,7 @@ class Attempt:
         self.job = job
         self.token = token or uuid4().hex
         self.execution = Execution(self.token, job.id, job.connection, worker_name)
-        self._queue = queue
+        self.queue = queue
         self._redis: Redis = job.connection
         self._state_key = state_key(job.id)
         self._ttl_s = ttl_s
@@ -47,7 +47,7 @@ class Attempt:
         Returns False when it is no longer this worker's: it was frozen meanwhile and another worker put the job back,
         or somebody has canceled the audit.
         """
-        taken_key = self._queue.intermediate_queue_key
+        taken_key = self.queue.intermediate_queue_key
         while True:
             with self._redis.pipeline() as pipe:
                 try:
@@ -70,7 +70,7 @@ class Attempt:
 
         With ``only_if_lapsed`` its signs of life must have ended, too. Otherwise raises Superseded and changes nothing.
         """
-        registry = self._queue.started_job_registry
+        registry = self.queue.started_job_registry
         while True:
             with self._redis.pipeline() as pipe:
                 try:
@@ -92,7 +92,7 @@ class Attempt:
 
     def heartbeat(self, pipe: Pipeline) -> None:
         """Add a sign of life to a transaction."""
-        self.execution.heartbeat(self._queue.started_job_registry, self._ttl_s, pipe)
+        self.execution.heartbeat(self.queue.started_job_registry, self._ttl_s, pipe)
 
     def close(self, pipe: Pipeline) -> None:
         """Add the end of this attempt to a transaction: from then on it may write nothing."""
@@ -104,12 +104,12 @@ class Attempt:
         self.job.prepare_for_execution(self.execution.worker_name, pipe)
         self.execution.save(self._ttl_s, pipe)
         ExecutionRegistry(self.job.id, self._redis).add(self.execution, self._ttl_s, pipe)
-        self._queue.started_job_registry.add_execution(self.execution, pipe, self._ttl_s)
+        self.queue.started_job_registry.add_execution(self.execution, pipe, self._ttl_s)
 
     def _take_back(self, pipe: Pipeline) -> None:
         """Add to a transaction all that is written about this attempt: Redis has been emptied since it began."""
-        pipe.lrem(self._queue.key, 0, self.job.id)
-        pipe.lrem(self._queue.intermediate_queue_key, 0, self.job.id)
+        pipe.lrem(self.queue.key, 0, self.job.id)
+        pipe.lrem(self.queue.intermediate_queue_key, 0, self.job.id)
         started_at = self.job.started_at
         self._register(pipe)
         self.job.started_at = started_at
@@ -121,5 +121,5 @@ class Attempt:
         return None if token is None else token.decode()
 
     def _lapses_at(self, pipe: Any) -> float:
-        score: float | None = pipe.zscore(self._queue.started_job_registry.key, self.execution.composite_key)
+        score: float | None = pipe.zscore(self.queue.started_job_registry.key, self.execution.composite_key)
         return float("inf") if score is None else score

@@ -4,11 +4,11 @@ An accepted audit must succeed, fail or be canceled, whatever dies on the way:
 
     What happens                                     Why the audit ends all the same
     -----------------------------------------------  ---------------------------------------------------------------
-    The worker dies after it took the job from the   Another worker's _put_back_lost_jobs() puts the job back into
+    The worker dies after it took the job from the   Another worker's LostJobs.put_back() puts the job back into
     queue and before it claimed it.                  the queue.
     The process that runs the job dies.              RQ puts the job back into the queue. After ATTEMPTS deaths (see
                                                      service/queue/audit_queue.py) the audit fails.
-    The whole worker dies, or its machine.           Its heartbeats end, and _put_back_lost_jobs() of another worker
+    The whole worker dies, or its machine.           Its heartbeats end, and LostJobs.put_back() of another worker
                                                      puts the job back, or fails it after ATTEMPTS deaths.
     The worker is frozen or cut off from Redis, and  Its attempt no longer counts (see Attempt), so whatever it
     goes on after another has taken its audit over.  writes about the audit is dropped.
@@ -39,8 +39,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from rq import Queue, Worker, worker_registration
-from rq.exceptions import NoSuchJobError
-from rq.job import Job, JobStatus
+from rq.job import Job
 from rq.utils import get_version, now
 from rq.worker import WorkerStatus
 from zooaudit.contract import (
@@ -49,16 +48,16 @@ from zooaudit.contract import (
     JOB,
     QUEUE,
     Catalogue,
-    problem,
     refusal,
-    state_key,
 )
 
 from worker.errors import AuditError
 from worker.processes import die_with_parent
 from worker.queue.attempt import Attempt, State, Superseded
 from worker.queue.audit_state import Canceled
-from worker.queue.job import DECODING_DIED, REFUSING_JOB, JobContext, RunAudit, set_context
+from worker.queue.ending import end_early, how_it_died, succeed
+from worker.queue.job import REFUSING_JOB, JobContext, RunAudit, set_context
+from worker.queue.lost_jobs import LostJobs
 from worker.queue.patience import Patience, connect
 from worker.queue.report_store import StoreUnavailable
 from worker.settings import WorkerSettings
@@ -66,17 +65,8 @@ from worker.settings import WorkerSettings
 log = logging.getLogger("zooaudit.worker")
 
 LookAfter = Callable[[Any], None]
-KEEP_ALWAYS = -1
 OLDEST_REDIS = (6, 2)
 """From this version on, RQ moves a job that a worker takes to a list, where it can be found if the worker dies."""
-
-# Atomic, because a worker that starts the job at the same moment also moves it.
-PUT_BACK = """
-if redis.call('LREM', KEYS[1], 0, ARGV[1]) == 0 then return 0 end
-if redis.call('HGET', KEYS[3], 'status') ~= 'queued' or redis.call('LPOS', KEYS[2], ARGV[1]) then return 0 end
-redis.call('LPUSH', KEYS[2], ARGV[1])
-return 1
-"""
 
 
 def work(
@@ -161,7 +151,7 @@ class AuditWorker(Worker):
         self._attempt: Attempt | None = None
         self._death: str | None = None
         self._handed_back_id: str | None = None
-        self._taken_since_s: dict[str, float] = {}
+        self._lost_jobs = LostJobs(self._queue, self._ttl_s)
 
     @property
     def told_to_stop(self) -> bool:
@@ -209,32 +199,7 @@ class AuditWorker(Worker):
             self.publish_catalogue()
         # While Redis was away nobody could give a sign of life.
         if self._patience.quiet_for_s() > self._ttl_s:
-            self._put_back_lost_jobs()
-
-    def _put_back_lost_jobs(self) -> None:
-        """Put the jobs of dead workers back into the queue. All workers may do this at the same time."""
-        registry = self._queue.started_job_registry
-        for entry in self._redis.zrangebyscore(registry.key, 0, time.time()):
-            identifier, _, token = entry.decode().partition(":")
-            try:
-                job = Job.fetch(identifier, connection=self._redis, serializer="json")
-                attempt = Attempt(job, self._queue, job.worker_name or "", self._ttl_s, token)
-                job.ended_at = now()
-                self._end_early(attempt, death="its machine or its worker stopped", only_if_lapsed=True)
-            except NoSuchJobError:
-                self._redis.zrem(registry.key, entry)
-            except Superseded:
-                # Not if it has just given a sign of life: it goes on then.
-                if self._redis.hget(state_key(identifier), "attempt") != token.encode():
-                    self._redis.zrem(registry.key, entry)
-        taken = self._queue.intermediate_queue.get_job_ids()
-        now_s = time.monotonic()
-        self._taken_since_s = {identifier: self._taken_since_s.get(identifier, now_s) for identifier in taken}
-        for identifier, since_s in self._taken_since_s.items():
-            if now_s - since_s >= self._ttl_s:
-                keys = [self._queue.intermediate_queue_key, self._queue.key, Job.key_for(identifier)]
-                if self._redis.eval(PUT_BACK, len(keys), *keys, identifier):
-                    log.warning("%s: was taken by a worker that died; back in the queue", identifier)
+            self._lost_jobs.put_back()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         job.timeout = self._settings.job_timeout_s
@@ -291,14 +256,8 @@ class AuditWorker(Worker):
         self._death = how_it_died(ret_val)
 
     def handle_job_success(self, job: Job, queue: Queue, started_job_registry: Any) -> None:  # noqa: ARG002
-        attempt = self._current_attempt()
-
-        def write(pipe: Any, _state: State) -> None:
-            job._handle_success(KEEP_ALWAYS, pipe, self.name, attempt.token, job.started_at, job.ended_at)
-            attempt.close(pipe)
-
         with suppress(Superseded):
-            attempt.change(write)
+            succeed(self._current_attempt())
 
     def handle_job_failure(
         self,
@@ -309,51 +268,13 @@ class AuditWorker(Worker):
     ) -> None:
         handed_back = job.id == self._handed_back_id and not self.is_horse
         with suppress(Superseded):
-            self._end_early(
+            end_early(
                 self._current_attempt(),
                 death=None if handed_back else self._death,
                 stopped=self._stopped_job_id == job.id,
                 handed_back=handed_back,
                 exc_string=exc_string,
             )
-
-    def _end_early(
-        self,
-        attempt: Attempt,
-        *,
-        death: str | None,
-        stopped: bool = False,
-        handed_back: bool = False,
-        exc_string: str = "",
-        only_if_lapsed: bool = False,
-    ) -> None:
-        """End an attempt that has not succeeded: put its job back into the queue, or end the audit.
-
-        ``death`` is how its process died, if it did; ``stopped`` means that the audit was canceled, ``handed_back``
-        that this worker stops. Raises Superseded when the attempt does not count any more.
-        """
-        job = attempt.job
-        retries_left = job.retries_left
-        retry = bool(retries_left) and not stopped
-
-        def write(pipe: Any, state: State) -> None:
-            job.retries_left = retries_left  # RQ counts it down at each call
-            if death:
-                _add_death(pipe, job.id, int(state.get(b"deaths", 0)) + 1, death)
-            if handed_back:
-                self._queue._enqueue_job(job, pipeline=pipe, at_front=True)
-            elif retry:
-                job.retry(self._queue, pipe)
-            else:
-                job.set_status(JobStatus.STOPPED if stopped else JobStatus.FAILED, pipe)
-                job._handle_failure(exc_string, pipe, self.name, attempt.token, job.started_at, job.ended_at)
-            attempt.close(pipe)
-
-        attempt.change(write, only_if_lapsed=only_if_lapsed)
-        if death:
-            log.warning("%s: the process that measured it died (%s)", job.id, death)
-        if handed_back or retry:
-            log.info("%s: back in the queue", job.id)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         if not isinstance(exc_info[1], Canceled | Superseded | AuditError | StoreUnavailable):
@@ -375,21 +296,3 @@ class AuditWorker(Worker):
     def _current_attempt(self) -> Attempt:
         assert self._attempt is not None
         return self._attempt
-
-
-def how_it_died(status: int | None) -> str:
-    """Say how a job's process died, from its status as ``os.wait`` gives it; None if it had to be killed."""
-    if status is not None and os.WIFEXITED(status) and os.WEXITSTATUS(status) == DECODING_DIED:
-        return "because a process that decodes its images was killed"
-    if status is None or not os.WIFSIGNALED(status):
-        return "by itself"
-    number = os.WTERMSIG(status)
-    memory = ", which is what happens when memory runs out" if number == signal.SIGKILL else ""
-    return f"by signal {number}{memory}"
-
-
-def _add_death(pipe: Any, identifier: str, deaths: int, how: str) -> None:
-    """Add to a transaction the number of ``deaths``, and the error of the audit if there is no further attempt."""
-    times = "once" if deaths == 1 else f"{deaths} times"
-    error = problem("worker-died", f"The process that measured it died {times}; the last time {how}.")
-    pipe.hset(state_key(identifier), mapping={"deaths": deaths, "error": error.model_dump_json()})

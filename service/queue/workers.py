@@ -1,0 +1,67 @@
+"""What Redis tells of the workers: how many are alive, what they can audit, and what troubles them."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+from rq import Queue, Worker
+from zooaudit.contract import CATALOGUE_KEY, QUEUE, TROUBLES_KEY, Catalogue
+
+WRITABLE_KEY = "zooaudit:writable"
+"""Redis key that is written only to see whether Redis takes writes."""
+
+
+@dataclass(frozen=True)
+class QueueLoad:
+    """How many workers are alive and how many audits wait and run now."""
+
+    workers: int
+    queued: int
+    running: int
+
+
+class Workers:
+    """All workers on the queue. Every method raises ``redis.RedisError`` when Redis does not answer."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
+        self._queue = Queue(QUEUE, connection=connection, serializer="json")
+        self._catalogue: tuple[bytes, Catalogue] | None = None
+
+    def load(self) -> QueueLoad:
+        """Count workers and audits now.
+
+        RQ's own counters also clean up, and two cleanups at the same time put a job back twice, so this avoids them.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in Worker.all_keys(queue=self._queue):
+                pipe.hmget(key, "last_heartbeat", "death")
+            workers = sum(bool(heartbeat) and not death for heartbeat, death in pipe.execute())
+        running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
+        return QueueLoad(workers, self._redis.llen(self._queue.key), running)
+
+    def catalogue(self) -> Catalogue | None:
+        """Return the catalogue that a worker has published; None when no worker has published one."""
+        version = self._redis.hget(CATALOGUE_KEY, "version")
+        if version is None:
+            return None
+        if self._catalogue is None or self._catalogue[0] != version:
+            content = self._redis.hget(CATALOGUE_KEY, "json")
+            if content is None:
+                return None
+            self._catalogue = (version, Catalogue.model_validate_json(content))
+        return self._catalogue[1]
+
+    def check_writable(self) -> None:
+        """Write something that lapses at once. Raises ``redis.RedisError`` when Redis answers but refuses."""
+        self._redis.set(WRITABLE_KEY, "1", px=1)
+
+    def troubles(self) -> list[str]:
+        """Return what does not work now, one sentence each (see ``contract.TROUBLES_KEY``)."""
+        self._redis.zremrangebyscore(TROUBLES_KEY, "-inf", time.time())
+        return [sentence.decode() for sentence in self._redis.zrangebyscore(TROUBLES_KEY, time.time(), "+inf")]
+
+    def add_trouble(self, sentence: str, for_s: float) -> None:
+        """Let the service's health tell, for some seconds, what does not work."""
+        self._redis.zadd(TROUBLES_KEY, {sentence: time.time() + for_s})

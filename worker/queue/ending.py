@@ -1,0 +1,86 @@
+"""How an attempt at an audit ends: the audit has succeeded or failed, was canceled, or goes back into the queue."""
+
+import logging
+import os
+import signal
+from typing import Any
+
+from rq.job import JobStatus
+from zooaudit.contract import problem, state_key
+
+from worker.queue.attempt import Attempt, State
+from worker.queue.job import DECODING_DIED
+
+log = logging.getLogger("zooaudit.worker")
+
+KEEP_ALWAYS = -1
+
+
+def succeed(attempt: Attempt) -> None:
+    """Note that the audit has succeeded. Raises Superseded when the attempt does not count any more."""
+    job = attempt.job
+
+    def write(pipe: Any, _state: State) -> None:
+        name = attempt.execution.worker_name
+        job._handle_success(KEEP_ALWAYS, pipe, name, attempt.token, job.started_at, job.ended_at)
+        attempt.close(pipe)
+
+    attempt.change(write)
+
+
+def end_early(
+    attempt: Attempt,
+    *,
+    death: str | None,
+    stopped: bool = False,
+    handed_back: bool = False,
+    exc_string: str = "",
+    only_if_lapsed: bool = False,
+) -> None:
+    """End an attempt that has not succeeded: put its job back into the queue, or end the audit.
+
+    ``death`` is how its process died, if it did; ``stopped`` means that the audit was canceled, ``handed_back`` that
+    its worker stops. Raises Superseded when the attempt does not count any more, or with ``only_if_lapsed`` when it
+    still gives signs of life.
+    """
+    job = attempt.job
+    retries_left = job.retries_left
+    retry = bool(retries_left) and not stopped
+
+    def write(pipe: Any, state: State) -> None:
+        job.retries_left = retries_left  # RQ counts it down at each call
+        if death:
+            _add_death(pipe, job.id, int(state.get(b"deaths", 0)) + 1, death)
+        if handed_back:
+            attempt.queue._enqueue_job(job, pipeline=pipe, at_front=True)
+        elif retry:
+            job.retry(attempt.queue, pipe)
+        else:
+            job.set_status(JobStatus.STOPPED if stopped else JobStatus.FAILED, pipe)
+            name = attempt.execution.worker_name
+            job._handle_failure(exc_string, pipe, name, attempt.token, job.started_at, job.ended_at)
+        attempt.close(pipe)
+
+    attempt.change(write, only_if_lapsed=only_if_lapsed)
+    if death:
+        log.warning("%s: the process that measured it died (%s)", job.id, death)
+    if handed_back or retry:
+        log.info("%s: back in the queue", job.id)
+
+
+def how_it_died(status: int | None) -> str:
+    """Say how a job's process died, from its status as ``os.wait`` gives it; None if it had to be killed."""
+    if status is not None and os.WIFEXITED(status) and os.WEXITSTATUS(status) == DECODING_DIED:
+        return "because a process that decodes its images was killed"
+    if status is None or not os.WIFSIGNALED(status):
+        return "by itself"
+    number = os.WTERMSIG(status)
+    memory = ", which is what happens when memory runs out" if number == signal.SIGKILL else ""
+    return f"by signal {number}{memory}"
+
+
+def _add_death(pipe: Any, identifier: str, deaths: int, how: str) -> None:
+    """Add to a transaction the number of ``deaths``, and the error of the audit if there is no further attempt."""
+    times = "once" if deaths == 1 else f"{deaths} times"
+    error = problem("worker-died", f"The process that measured it died {times}; the last time {how}.")
+    pipe.hset(state_key(identifier), mapping={"deaths": deaths, "error": error.model_dump_json()})
