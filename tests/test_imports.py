@@ -91,7 +91,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "worker.measure": [
         *("passes", "measurement", "experiment", "progress", "scores", "budget", "jackknife", "similarity", "moments"),
-        *("forward", {"fold", "transforms"}),
+        *("repeatable", "forward", {"fold", "transforms"}),
     ],
     "service": [
         *({"__main__", "stack"}, "app", "routes", "cursors"),
