@@ -96,14 +96,16 @@ def test_scores_so_far_are_shown_while_it_measures(page, client):
 
 def test_a_failed_audit_tells_why_and_runs_again_when_that_is_mended(page, client, service):
     file = service.directory / "checkpoints" / "mine.pth"
-    file.write_text("no checkpoint")
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    busy = client.submit(QUICK, weights="untrained", dataset="synthetic", num_images=50_000)
     audit = client.submit(QUICK, weights="checkpoint:mine", dataset="synthetic", num_images=4)
+    torch.save(timm.create_model("test_resnet").state_dict(), file)  # others, before its turn comes
+    client.cancel(busy.id)
     audit = client.wait(audit.id, LIMIT_MS / 1000, poll_s=0.1)
     assert audit.status == "failed"
     page.goto(f"/?audit={audit.id}")
     expect(page.locator("#detail .notice")).to_contain_text(audit.error.title)
     expect(page.locator("#detail .notice")).to_contain_text(audit.error.detail)
-    torch.save(timm.create_model("test_resnet").state_dict(), file)
     page.get_by_role("button", name="Run again").click()
     expect(page.locator("#detail table.scores").first.locator("tbody tr")).to_have_count(5)
     expect(page.locator("#detail .badges")).to_contain_text("version ")
