@@ -83,6 +83,8 @@ def find_depth(
     Raises AuditError when no module gives a map that can be measured, or a given block gives something else.
     """
     calls = record_calls(module, size)
+    if not calls[-1].shapes:
+        raise _unsuitable("The model returns no tensor, and no tuple, list, dict or data class with one in it.")
     given = (*blocks, *([classifier] if classifier else []))
     if idle := sorted(set(given) - {call.path for call in calls}):
         raise _unsuitable(f"{', '.join(idle)} does not run when the model does.")

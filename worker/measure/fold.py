@@ -44,7 +44,12 @@ class Trace(TorchFunctionMode):
 
     def fold(self, module: nn.Module) -> int:
         """Fold, in place, every batch norm of ``module`` whose input nothing else uses; return how many were folded."""
-        convolutions = {id(item.weight): item for item in module.modules() if isinstance(item, nn.Conv2d)}
+        # Spectral norm and pruning compute a weight anew in each pass; only one that is a parameter can be folded into.
+        convolutions = {
+            id(item.weight): item
+            for item in module.modules()
+            if isinstance(item, nn.Conv2d) and isinstance(item.weight, nn.Parameter)
+        }
         norms = {
             id(item.running_mean): (name, item)
             for name, item in module.named_modules()

@@ -53,15 +53,16 @@ def find_state_dict(content: Any, container: str | None = None) -> StateDict:
     if container is None:
         container = next((key for key in CONTAINERS if _has_tensors(mapping.get(key))), None)
     elif not _has_tensors(mapping.get(container)):
-        holders = [legible(str(key)) for key in mapping if _has_tensors(mapping[key])]
-        candidates = f"{', '.join(holders[:5])}{', ...' if len(holders) > 5 else ''}" if holders else "none"
+        candidates = _holders(mapping) or "none"
         raise ValueError(f"there is no dictionary of tensors {container!r} in it; there are: {candidates}")
     chosen = mapping[container] if container else mapping
     if len(chosen) > MAX_TENSORS:
         raise ValueError(f"it has {len(chosen)} entries, more than any model")
     tensors = {str(key): value for key, value in chosen.items()}
     if strangers := [legible(key) for key, value in tensors.items() if not isinstance(value, Tensor)]:
-        raise ValueError(f"{', '.join(strangers[:5])} are no tensors")
+        holders = _holders(chosen)
+        advice = f"; if weights are in one of its dictionaries ({holders}), name it as container" if holders else ""
+        raise ValueError(f"{', '.join(strangers[:5])} are no tensors{advice}")
     if packed := [legible(key) for key, value in tensors.items() if not _is_plain(value)]:
         raise ValueError(f"{', '.join(packed[:5])} are sparse or quantised; save plain tensors")
     left_out = tuple(key for key in tensors if key in COUNTERS)
@@ -85,6 +86,12 @@ def _is_plain(tensor: Tensor) -> bool:
 
 def _has_tensors(value: object) -> bool:
     return isinstance(value, Mapping) and any(isinstance(item, Tensor) for item in value.values())
+
+
+def _holders(mapping: Mapping[Any, Any]) -> str:
+    """Name the first dictionaries of tensors in a mapping; empty if there are none."""
+    holders = [legible(str(key)) for key in mapping if _has_tensors(mapping[key])]
+    return f"{', '.join(holders[:5])}{', ...' if len(holders) > 5 else ''}"
 
 
 def _without_prefix(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:

@@ -167,6 +167,11 @@ WRONG: list[tuple[Callable[[dict[str, Any]], bytes], str, str]] = [
     (lambda state: pth(state | {"more": torch.zeros(2)}), "mismatch", "unexpected keys 1: more"),
     (lambda state: pth(state | {"bn1.weight": torch.zeros(3)}), "mismatch", "bn1.weight is (3,) instead of ("),
     (lambda _: pth({"epoch": 3, "optimizer": {}}), "mismatch", "epoch, optimizer are no tensors"),
+    (
+        lambda state: pth({"epoch": 3, "student": state, "teacher": state}),
+        "mismatch",
+        "if weights are in one of its dictionaries (student, teacher), name it as container",
+    ),
     (lambda _: pth([1, 2]), "mismatch", "no dictionary of tensors"),
     (lambda state: pth({**state, "module.fc.bias": state["fc.bias"]}), "mismatch", "twice, with and without 'module.'"),
     (lambda state: pth(state)[:-2000], "corrupt", "cannot be read"),

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from zooaudit.contract import AuditRequest, Report, request_of
 
 from worker import zoo
@@ -68,9 +69,15 @@ class Idle(Twice):
         self.spare = nn.Conv2d(3, 3, 3)
 
 
+class ReturningNothing(Twice):
+    def forward(self, x: Tensor) -> None:
+        super().forward(x)
+
+
 @pytest.mark.parametrize(
     ("make", "how", "complaint"),
     [
+        (ReturningNothing, {}, "returns no tensor"),
         (plain, {"blocks": ["2", "nine"]}, "no part nine"),
         (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), {}, "say which modules they are"),
         (lambda: nn.Sequential(nn.AvgPool2d(4), nn.ReLU()), {}, "say which module is"),
@@ -199,6 +206,30 @@ def test_wrappers_and_other_types_change_nothing(wrapped, plain) -> None:
     mine, bare = (run(request, model=from_module(make(), "own", 64)) for make in (wrapped, plain))
     assert mine.blocks == bare.blocks
     assert mine.model == bare.model
+
+
+@pytest.mark.parametrize("changed", [nn.utils.spectral_norm, lambda part: prune.l1_unstructured(part, "weight", 0.5)])
+def test_a_convolution_whose_weight_is_computed_in_each_pass_is_measured(changed) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), *maps_to_ten()[2:])
+    changed(module[0])
+    request = AuditRequest(model="module/own", weights="checkpoint:own", **SMALL)
+    report = run(request, model=from_module(module, "own", 64))
+    assert report.parts["Early"].translation.channel is not None
+
+
+class Complex(Twice):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wave = nn.Conv2d(3, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.wave(x)).to(torch.complex64)
+
+
+def test_complex_numbers_are_refused() -> None:
+    request = AuditRequest(model="module/own", weights="checkpoint:own", **SMALL)
+    with pytest.raises(AuditError, match="The output of Final holds complex numbers"):
+        run(request, model=from_module(Complex(), "own", 64))
 
 
 def quantised() -> nn.Module:
