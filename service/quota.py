@@ -28,8 +28,10 @@ class Quota:
         self._redis: Any = connection
         self._limit = limit
 
-    def take(self, key: str | None, identifier: str, read_rows: Callable[[], Mapping[str, AuditRow]]) -> None:
-        """Count the audit among those that ``key`` has asked for. All requests without a key count together.
+    def take(self, key: str | None, identifier: str, read_rows: Callable[[], Mapping[str, AuditRow]]) -> bool:
+        """Count the audit among those that ``key`` has asked for, and return whether it was not among them before.
+
+        All requests without a key count together.
 
         Refuses with 429 when the key has as many unfinished audits as it may have, and this would be another.
         """
@@ -38,18 +40,21 @@ class Quota:
         with self._redis.pipeline() as pipe:
             pipe.zadd(name, {identifier: now})
             pipe.expire(name, KEPT_S)
-            pipe.zcard(name)
-            asked_for = pipe.execute()[-1]
-        if asked_for <= self._limit:
-            return
+            # In one step with the addition: of requests at the same time, each sees those before it.
+            pipe.zrange(name, 0, -1, withscores=True)
+            added, _, asked_for = pipe.execute()
+        if len(asked_for) <= self._limit:
+            return bool(added)
         rows = read_rows()
         row = rows.get(identifier)
         if row is not None and row.status not in (Status.FAILED, Status.CANCELED):
-            return  # nothing is enqueued for an audit that exists
-        asked_at = dict(self._redis.zrange(name, 0, -1, withscores=True))
+            return bool(added)  # nothing is enqueued for an audit that exists
+        asked_at = dict(asked_for)
         unfinished = {member for member in asked_at if _is_unfinished(rows.get(member.decode()))}
-        # Kept for a while, because the rows may not show yet what other requests enqueue just now.
-        ended = [member for member, at in asked_at.items() if member not in unfinished and at < now - SETTLED_S]
+        # The rows may not show yet what other requests enqueue just now.
+        recent = {member for member, at in asked_at.items() if at >= now - SETTLED_S}
+        unfinished |= {member for member in recent if member.decode() not in rows} - {identifier.encode()}
+        ended = [member for member in asked_at if member not in unfinished | recent]
         if ended:
             self._redis.zrem(name, *ended)
         if len(unfinished) >= self._limit:
@@ -60,6 +65,11 @@ class Quota:
                 "submit more when some have ended, or cancel some."
             )
             raise Refused(problem("too-many-audits", detail), {"Retry-After": str(RETRY_AFTER_S)})
+        return bool(added)
+
+    def give_back(self, key: str | None, identifier: str) -> None:
+        """No longer count the audit among those that ``key`` has asked for."""
+        self._redis.zrem(f"zooaudit:asked:{_digest(key)}", identifier)
 
 
 def _digest(key: str | None) -> str:

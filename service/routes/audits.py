@@ -59,8 +59,13 @@ def submit(
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again."""
     pinned = versions.pin(complete(request, catalogue), queue, store.load)
-    quota.take(key, audit_id(pinned), rows.by_id)
-    audit, enqueued = queue.submit(pinned, store.load, accepted)
+    enqueued = False
+    added = quota.take(key, audit_id(pinned), rows.by_id)
+    try:
+        audit, enqueued = queue.submit(pinned, store.load, accepted)
+    finally:
+        if added and not enqueued:  # it failed, or the audit exists, which costs nothing
+            quota.give_back(key, audit_id(pinned))
     rows.expire()
     audit = placed(audit, http)
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})

@@ -1,5 +1,7 @@
 """How many audits a key may have queued."""
 
+import asyncio
+
 import httpx
 import pytest
 from rq.job import JobStatus
@@ -100,3 +102,19 @@ async def test_what_a_key_asked_for_long_ago_is_forgotten(limited, redis, set_st
     redis.zadd(name, dict.fromkeys(redis.zrange(name, 0, -1), 1.0))
     assert (await http.post("/audit", json=ask(7), headers=FIRST)).status_code == 202
     assert redis.zcard(name) == 1
+
+
+async def test_an_audit_that_another_key_asked_for_takes_no_room(limited):
+    http, _ = limited("first,second")
+    for seed in range(2):
+        assert (await http.post("/audit", json=ask(seed), headers=FIRST)).status_code == 202
+    for seed, status in ((0, 200), (1, 200), (2, 202), (3, 202), (4, 429)):
+        assert (await http.post("/audit", json=ask(seed), headers=SECOND)).status_code == status
+
+
+async def test_requests_at_the_same_time_get_no_more_room(limited):
+    http, _ = limited("first")
+    asked = (http.post("/audit", json=ask(seed), headers=FIRST) for seed in range(20))
+    statuses = [answer.status_code for answer in await asyncio.gather(*asked)]
+    assert statuses.count(202) == 2
+    assert statuses.count(429) == 18
