@@ -86,8 +86,8 @@ def unknown(name: str, catalogue: Catalogue) -> Refused:
 
 def _no_weights(entry: CatalogueEntry, catalogue: Catalogue) -> Refused:
     relatives = tuple(relative.name for relative in published_relatives(entry, catalogue.entries))
-    hint = f"These have: {', '.join(relatives)}." if relatives else ""
-    detail = f"{entry.name} has no published weights. {hint} Or ask for weights 'untrained'."
+    hint = f"These have: {', '.join(relatives)}. Or ask" if relatives else "Ask"
+    detail = f"{entry.name} has no published weights. {hint} for weights 'untrained'."
     return refused("weights-not-published", detail, suggestions=relatives)
 
 

@@ -163,6 +163,17 @@ def test_models_are_found_and_chosen_by_keyboard(page):
     expect(option).to_be_hidden()
 
 
+def test_escape_ends_a_search_whose_names_are_still_to_come(page):
+    page.goto("/")
+    page.route("**/models?*", lambda _: None)  # the answer never comes
+    model = page.get_by_label("Model", exact=True)
+    with page.expect_request("**/models?q=odd&*"):
+        model.fill("odd")
+    with page.expect_event("requestfailed"):
+        model.press("Escape")
+    expect(page.locator("#model-popup")).to_be_hidden()
+
+
 @pytest.mark.parametrize("page_of", ["audit", "compare"])
 def test_an_address_of_nothing_tells_so(page, page_of):
     page.goto(f"/?{page_of}={'0' * 32},{'1' * 32}" if page_of == "compare" else f"/?audit={'0' * 32}")

@@ -29,7 +29,7 @@ export function setUpModelSearch(input, onDone) {
   input.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
     const options = list.children;
-    if (event.key === "Escape" && !popup.hidden) {
+    if (event.key === "Escape") { // also before the names are there, so that they do not come up afterwards
       settledText = input.value.trim();
       close();
     } else if (event.key === "Enter") enter();
