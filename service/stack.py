@@ -24,7 +24,7 @@ from typing import NoReturn
 
 import httpx
 from pydantic import ValidationError
-from zooaudit.contract.settings import PREFIX, faults_of, unknown_settings
+from zooaudit.contract.settings import PREFIX, expanded, faults_of, is_folder, unknown_settings
 
 from service.processes import free_port, start, stop, tail
 from service.redis_server import EmbeddedRedis
@@ -172,7 +172,7 @@ def running(
     merged = {name: value for name, value in merged.items() if value or not name.startswith(PREFIX)}
     port = port or free_port()
     with ExitStack() as exits:
-        exits.enter_context(locked(directory))
+        exits.enter_context(locked(directory, "--directory"))
         merged.setdefault("ZOOAUDIT_STORE", str(directory / "store"))
         merged.setdefault("ZOOAUDIT_STOP_GRACE_S", "0")
         merged.setdefault("ZOOAUDIT_HOST", "127.0.0.1")
@@ -180,6 +180,9 @@ def running(
         _refuse_wrong_settings(merged)
         redis = None
         if "ZOOAUDIT_REDIS_URL" not in merged:
+            if is_folder(merged["ZOOAUDIT_STORE"]):
+                # With a Redis of its own, each stack would take up what the other has accepted.
+                exits.enter_context(locked(expanded(merged["ZOOAUDIT_STORE"]), "ZOOAUDIT_STORE"))
             redis = EmbeddedRedis(directory / "redis")
             exits.callback(redis.stop)
             redis.start()

@@ -15,14 +15,17 @@ class SettingsRefused(RuntimeError):
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Keep other stacks out of the folder. The kernel ends this with the process, however that ends."""
+def locked(directory: Path, choose: str) -> Iterator[None]:
+    """Keep other stacks out of the folder. The kernel ends this with the process, however that ends.
+
+    ``choose`` says how to give a stack another folder, in the message of the SettingsRefused that this raises.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / "stack.lock").open("a+")
     except OSError as error:
         raise SettingsRefused(
-            f"{directory} cannot hold the stack's data ({error.strerror}); give another folder with --directory"
+            f"{directory} cannot hold the stack's data ({error.strerror}); give another folder with {choose}"
         ) from None
     with file:
         try:
@@ -31,7 +34,7 @@ def locked(directory: Path) -> Iterator[None]:
             file.seek(0)
             raise SettingsRefused(
                 f"{directory} is in use by another stack, process {file.read().strip()}; "
-                "stop that one, or give another folder with --directory"
+                f"stop that one, or give another folder with {choose}"
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

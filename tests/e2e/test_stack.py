@@ -130,6 +130,9 @@ def test_a_second_stack_in_the_same_folder_says_who_uses_it(tmp_path):
             f"{tmp_path} is in use by another stack, process {os.getpid()}; "
             "stop that one, or give another folder with --directory"
         )
+        told = refused("--directory", str(tmp_path / "another"), ZOOAUDIT_STORE=str(tmp_path / "store"))
+        assert told.startswith(f"{tmp_path / 'store'} is in use by another stack, process {os.getpid()}; ")
+        assert told.endswith("give another folder with ZOOAUDIT_STORE")
         # Its own children must not keep the folder when it is gone.
         with command(tmp_path / "other", "--workers", "0") as process:
             url_of(process)

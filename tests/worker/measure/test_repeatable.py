@@ -72,6 +72,11 @@ class Counting(Net):
         return x + self.calls / 100
 
 
+class Noisy(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return x + 1e-3 * torch.randn_like(x)
+
+
 class AcrossTheBatch(Net):
     def between(self, x: Tensor) -> Tensor:
         return x - x.mean(0, keepdim=True) / 10
@@ -98,6 +103,7 @@ class NotANumber(Net):
     ("make", "said"),
     [
         (Dropping, "another each time"),
+        (Noisy, "another each time"),
         (SkippingBlocks, "another each time"),
         (Counting, "another each time"),
         (AlwaysTraining, "depends on the other images of its batch"),
