@@ -9,7 +9,6 @@ from redis import Redis
 from zooaudit.contract import (
     CHECKPOINT_QUESTIONS_KEY,
     CHECKPOINT_WORK_KEY,
-    TROUBLES_KEY,
     AuditRequest,
     CheckpointAnswer,
     CheckpointQuestion,
@@ -25,8 +24,6 @@ WAIT_S = 10.0
 """How long a request waits: enough for a worker to read some gigabytes, which it does once for each file."""
 BLOCK_S = 1
 """How long one read from Redis blocks: less than the connection's own timeout."""
-TROUBLE_S = 60.0
-"""How long the service's health tells that a question got no answer."""
 
 
 class CheckpointVersions:
@@ -78,8 +75,9 @@ class CheckpointVersions:
         if at_work:
             others = ", ".join(f"checkpoint:{other}" for other in at_work)
             raise unavailable(f"The workers are busy reading {others}. Try again shortly.")
-        trouble = f"No worker answers questions about checkpoints: one waited for {WAIT_S:g} s. See the workers' logs."
-        self._redis.zadd(TROUBLES_KEY, {trouble: time.time() + TROUBLE_S})
+        self._workers.add_trouble(
+            f"No worker answers questions about checkpoints: one waited for {WAIT_S:g} s. See the workers' logs."
+        )
         raise unavailable(
             f"No worker has said within {WAIT_S:g} s what is in checkpoint:{name}. A worker's helper process may have "
             "died or hang; it is replaced within a minute. Try again shortly."

@@ -5,7 +5,9 @@ import time
 from typing import Any
 
 from redis import Redis
-from zooaudit.contract import DEPTHS_KEY, TROUBLES_KEY, WANTED_DEPTHS_KEY, ModelDepth
+from zooaudit.contract import DEPTHS_KEY, WANTED_DEPTHS_KEY, ModelDepth
+
+from service.queue import Workers
 
 WAIT_S = 6.0
 """How long a request waits for a worker to find a depth; most models take less."""
@@ -14,15 +16,14 @@ MAX_WAITING_REQUESTS = 8
 POLL_EVERY_S = 0.1
 LATE_S = 330.0
 """How long a question may wait: a little longer than a worker may take for the one before it."""
-TROUBLE_S = 60.0
-"""How long the service's health tells that a question got no answer."""
 
 
 class ModelDepths:
     """The depths that the workers have found. Raises ``redis.RedisError`` when Redis does not answer."""
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, workers: Workers) -> None:
         self._redis: Any = connection  # redis-py types each answer as a union of all it could ever be
+        self._workers = workers
         self._waiting = threading.Semaphore(MAX_WAITING_REQUESTS)
 
     def get(self, name: str) -> ModelDepth | None:
@@ -53,8 +54,7 @@ class ModelDepths:
         asked_s = self._redis.zscore(WANTED_DEPTHS_KEY, name)
         if asked_s is None or time.time() - asked_s < LATE_S:
             return "A worker is finding them; ask again."
-        trouble = (
+        self._workers.add_trouble(
             f"No worker looks for the blocks of models: a question waited for {LATE_S:g} s. See the workers' logs."
         )
-        self._redis.zadd(TROUBLES_KEY, {trouble: time.time() + TROUBLE_S})
         return f"No worker has begun to look for them within {LATE_S:g} s; see GET /health, and ask again."

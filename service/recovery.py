@@ -115,8 +115,8 @@ class Recovery:
             self._workers.add_trouble(f"The service cannot write the report store: {error}.", for_s=2 * PROBE_EVERY_S)
 
     def _take_up(self, identifier: str) -> None:
-        if self._store.read(identifier) is not None:
-            self.restore(identifier)
+        if report := self._store.load(identifier):
+            self._queue.restore(report)
         elif (accepted := self._accepted.load(identifier)) and self._queue.take_up(accepted):
             log.warning("%s: Redis had lost this audit; it is in the queue again", identifier)
 

@@ -8,6 +8,8 @@ from redis import Redis
 from rq import Queue, Worker
 from zooaudit.contract import CATALOGUE_KEY, QUEUE, TROUBLES_KEY, Catalogue
 
+TROUBLE_S = 60.0
+"""For how long the service's health tells of a trouble, unless somebody says otherwise."""
 WRITABLE_KEY = "zooaudit:writable"
 """Redis key that is written only to see whether Redis takes writes."""
 
@@ -62,6 +64,6 @@ class Workers:
         self._redis.zremrangebyscore(TROUBLES_KEY, "-inf", time.time())
         return [sentence.decode() for sentence in self._redis.zrangebyscore(TROUBLES_KEY, time.time(), "+inf")]
 
-    def add_trouble(self, sentence: str, for_s: float) -> None:
+    def add_trouble(self, sentence: str, for_s: float = TROUBLE_S) -> None:
         """Let the service's health tell, for some seconds, what does not work."""
         self._redis.zadd(TROUBLES_KEY, {sentence: time.time() + for_s})

@@ -1,7 +1,7 @@
 """What FastAPI passes to endpoints: the parts of the application, and the checked body of a request."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from pydantic import ValidationError
@@ -35,62 +35,38 @@ TURN = Depends(_turn, scope="function")
 LIST_TURN = Depends(_list_turn, scope="function")
 
 
-async def _queue(request: Request, _: Annotated[None, TURN]) -> AuditQueue:
-    queue: AuditQueue = request.app.state.queue
-    return queue
+def _part(name: str) -> Any:
+    """Pass the endpoint the part of the application that ``app.state`` has under this name."""
+
+    async def part(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(part)
 
 
-async def _list_queue(request: Request, _: Annotated[None, LIST_TURN]) -> AuditQueue:
-    queue: AuditQueue = request.app.state.queue
-    return queue
+def _part_in_turn(name: str, turn: Any) -> Any:
+    """Pass it once the request has its turn."""
+
+    async def part(request: Request, _: None = turn) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(part)
 
 
-async def _workers(request: Request, _: Annotated[None, TURN]) -> Workers:
-    workers: Workers = request.app.state.workers
-    return workers
+QueueDep = Annotated[AuditQueue, _part_in_turn("queue", TURN)]
+ListQueueDep = Annotated[AuditQueue, _part_in_turn("queue", LIST_TURN)]
+WorkersDep = Annotated[Workers, _part_in_turn("workers", TURN)]
+StoreDep = Annotated[ReportStore, _part("store")]
+AcceptedDep = Annotated[AcceptedAudits, _part("accepted")]
+RowsDep = Annotated[AuditRows, _part("rows")]
+DepthsDep = Annotated[ModelDepths, _part("depths")]
+VersionsDep = Annotated[CheckpointVersions, _part("versions")]
+RecoveryDep = Annotated[Recovery, _part("recovery")]
+QuotaDep = Annotated[Quota, _part("quota")]
+HealthCheckDep = Annotated[HealthCheck, _part("health_check")]
 
 
-async def _store(request: Request) -> ReportStore:
-    store: ReportStore = request.app.state.store
-    return store
-
-
-async def _accepted(request: Request) -> AcceptedAudits:
-    accepted: AcceptedAudits = request.app.state.accepted
-    return accepted
-
-
-async def _rows(request: Request) -> AuditRows:
-    rows: AuditRows = request.app.state.rows
-    return rows
-
-
-async def _depths(request: Request) -> ModelDepths:
-    depths: ModelDepths = request.app.state.depths
-    return depths
-
-
-async def _versions(request: Request) -> CheckpointVersions:
-    versions: CheckpointVersions = request.app.state.versions
-    return versions
-
-
-async def _recovery(request: Request) -> Recovery:
-    recovery: Recovery = request.app.state.recovery
-    return recovery
-
-
-async def _quota(request: Request) -> Quota:
-    quota: Quota = request.app.state.quota
-    return quota
-
-
-async def _health_check(request: Request) -> HealthCheck:
-    check: HealthCheck = request.app.state.health_check
-    return check
-
-
-def _catalogue(workers: Annotated[Workers, Depends(_workers)]) -> Catalogue:
+def _catalogue(workers: WorkersDep) -> Catalogue:
     catalogue = workers.catalogue()
     if catalogue is None:
         raise unavailable("No worker has yet published the models that can be audited; start one, or try again.")
@@ -107,17 +83,6 @@ async def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditReq
         raise invalid(errors, "request") from None
 
 
-QueueDep = Annotated[AuditQueue, Depends(_queue)]
-WorkersDep = Annotated[Workers, Depends(_workers)]
-ListQueueDep = Annotated[AuditQueue, Depends(_list_queue)]
-StoreDep = Annotated[ReportStore, Depends(_store)]
-AcceptedDep = Annotated[AcceptedAudits, Depends(_accepted)]
-RowsDep = Annotated[AuditRows, Depends(_rows)]
-DepthsDep = Annotated[ModelDepths, Depends(_depths)]
-VersionsDep = Annotated[CheckpointVersions, Depends(_versions)]
-RecoveryDep = Annotated[Recovery, Depends(_recovery)]
-QuotaDep = Annotated[Quota, Depends(_quota)]
-HealthCheckDep = Annotated[HealthCheck, Depends(_health_check)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 AuditRequestDep = Annotated[AuditRequest, Depends(_audit_request)]
 KeyDep = Annotated[str | None, Depends(require_key)]

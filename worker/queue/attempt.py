@@ -52,7 +52,7 @@ class Attempt:
             with self._redis.pipeline() as pipe:
                 try:
                     pipe.watch(self._state_key, self.job.key, taken_key)  # type: ignore[no-untyped-call]
-                    if self._holder(pipe) == self.token:
+                    if pipe.hget(self._state_key, "attempt") == self.token.encode():
                         return True  # the connection broke before Redis could say so
                     queued = pipe.hget(self.job.key, "status") == JobStatus.QUEUED.encode()
                     taken = pipe.lpos(taken_key, self.job.id) is not None
@@ -76,8 +76,8 @@ class Attempt:
                 try:
                     pipe.watch(self._state_key, *([registry.key] if only_if_lapsed else []))  # type: ignore[no-untyped-call]
                     state: State = pipe.hgetall(self._state_key)  # type: ignore[assignment]
-                    holder = self._holder(pipe)
-                    if holder not in (None, self.token):
+                    holder = state.get(b"attempt")
+                    if holder not in (None, self.token.encode()):
                         raise Superseded(self.job.id)
                     if only_if_lapsed and self._lapses_at(pipe) > time.time():
                         raise Superseded(self.job.id)
@@ -115,10 +115,6 @@ class Attempt:
         self.job.started_at = started_at
         self.job.save(pipe)
         pipe.zadd(INDEX_KEY, {self.job.id: self.job.created_at.timestamp()}, nx=True)
-
-    def _holder(self, pipe: Any) -> str | None:
-        token: bytes | None = pipe.hget(self._state_key, "attempt")
-        return None if token is None else token.decode()
 
     def _lapses_at(self, pipe: Any) -> float:
         score: float | None = pipe.zscore(self.queue.started_job_registry.key, self.execution.composite_key)

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from urllib.request import urlopen
 
 import torch
 from zooaudit.contract import Progress
+from zooaudit.contract.settings import write_error
 
 from worker.errors import AuditError
 
@@ -150,12 +150,8 @@ def _of_a_full_disk(error: BaseException | None) -> str | None:
 
 def _unwritable(folder: Path) -> str | None:
     """Return why no file can be made in ``folder``, which is made if it is absent; None if one can."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return None
-    except OSError as error:
-        return error.strerror or type(error).__name__
+    error = write_error(folder)
+    return None if error is None else error.strerror or type(error).__name__
 
 
 def _cache_unavailable(variable: str, why: str) -> AuditError:

@@ -122,14 +122,24 @@ def unreadable(folder: str | Path) -> str | None:
 
 def unwritable(folder: str | Path) -> str | None:
     """Say in a clause why files cannot be written into a folder; None when they can. Makes the folder if need be."""
+    error = write_error(folder)
+    if error is None:
+        return None
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{folder} cannot be a folder: a file is in its place"
+    return f"nothing can be written in {folder}: {os.strerror(error.errno or 0)}"
+
+
+def write_error(folder: str | Path) -> OSError | None:
+    """Return the error that comes of making a file in a folder, which is made if it is absent; None if none does.
+
+    Tried, because permissions do not tell: a file system may be read-only, or full.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        # Tried, because permissions do not tell: a file system may be read-only, or full.
         tempfile.TemporaryFile(dir=folder).close()
-    except (FileExistsError, NotADirectoryError):
-        return f"{folder} cannot be a folder: a file is in its place"
     except OSError as error:
-        return f"nothing can be written in {folder}: {os.strerror(error.errno or 0)}"
+        return error
     return None
 
 
