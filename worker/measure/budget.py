@@ -10,7 +10,7 @@ import torch
 
 from worker.depth import Representation
 from worker.measure.forward import Subject
-from worker.measure.jackknife import BYTES_OF_GROUP, MAX_GROUPS
+from worker.measure.groups import GROUPS
 from worker.measure.transforms import Transform
 
 GIB = 2**30
@@ -18,6 +18,8 @@ CPU_MEMORY_GIB = 7.0
 """Memory that an audit on a CPU may use by default, including the process with its libraries."""
 UNPLANNED_GIB = 1.2
 """Memory that Python, torch and the zoos take before any model is loaded (benchmarks/memory.py)."""
+BYTES_OF_GROUP = 40
+"""Memory of one group per channel, with two similarities."""
 MAX_BATCH = {"cpu": 16, "cuda": 128}
 
 
@@ -60,7 +62,7 @@ def plan_budget(
         batch_size = 2 ** int(math.log2(fitting))
 
     products = [
-        8 * representation.channels**2 + MAX_GROUPS * BYTES_OF_GROUP * representation.channels
+        8 * representation.channels**2 + GROUPS * BYTES_OF_GROUP * representation.channels
         for representation in representations
     ]
     for_products = available - batch_size * per_image - 3 * max(products)

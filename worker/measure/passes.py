@@ -9,7 +9,8 @@ import torch
 from worker.errors import AuditError
 from worker.measure.experiment import Experiment
 from worker.measure.forward import Subject
-from worker.measure.jackknife import MIN_GROUPS, intervals, piece_size
+from worker.measure.groups import choosing_groups, first_place
+from worker.measure.jackknife import MIN_GROUPS, intervals
 from worker.measure.measurement import Measurement, measure
 from worker.measure.moments import Spread
 from worker.measure.scores import Results
@@ -83,7 +84,6 @@ def _all_passes(
     images than the longest one is run again on as many.
     """
     passes = experiment.budget.passes
-    piece = piece_size(limit or len(experiment.stream.sample.names), batch_size)
     done: dict[int, ModelScores] = {}
     images = 0
     while behind := [index for index in range(len(passes)) if index not in done or done[index].images < images]:
@@ -93,8 +93,9 @@ def _all_passes(
         else:
             watch = partial(_watch, experiment, images, tolerance)
             growth = GROWTH if tolerance is None else GROWTH_WITH_TOLERANCE
-            enough = _now_and_then(watch, MIN_GROUPS * piece, growth)
-        done[index] = _one_pass(experiment, subject, passes[index], batch_size, limit, piece, enough)
+            first = first_place(MIN_GROUPS, len(experiment.stream.sample.names))
+            enough = _now_and_then(watch, first, growth)
+        done[index] = _one_pass(experiment, subject, passes[index], batch_size, limit, tolerance, enough)
         images = max(images, done[index].images)
     results = {transform: row for scores in done.values() for transform, row in scores.results.items()}
     agreements = {transform: share for scores in done.values() for transform, share in scores.agreements.items()}
@@ -108,7 +109,7 @@ def _watch(experiment: Experiment, images: int, tolerance: float | None, measure
     more, and every interval is within the ``tolerance``."""
     if measured.images < images or (images and tolerance is None):
         return False
-    results, groups = measured.scores(experiment.similarities), measured.groups()
+    results, groups = measured.scores(), measured.groups()
     if not images:
         experiment.forwards.show(experiment.table(results), groups)
     return tolerance is not None and _is_narrow(experiment, results, groups, tolerance)
@@ -161,16 +162,18 @@ def _one_pass(
     transforms: Sequence[Transform],
     batch_size: int,
     limit: int | None,
-    piece: int,
+    tolerance: float | None,
     enough: Callable[[Measurement], bool],
 ) -> ModelScores:
     """Run one pass and return only its scores, so its (K, K) sums are freed before the next pass allocates."""
-    batches = experiment.stream.batches(batch_size, limit)
-    measured = measure(experiment, subject, transforms, batches, piece, enough)
+    sample_size = len(experiment.stream.sample.names)
+    choosing = {first_place(group, sample_size): group for group in choosing_groups(always=tolerance is not None)}
+    batches = experiment.stream.batches(batch_size, limit, borders=choosing)
+    measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough)
     return ModelScores(
-        measured.scores(experiment.similarities),
-        {transform: int(count) / measured.images for transform, count in measured.agreements.items()},
-        measured.reference_spreads,
+        measured.scores(),
+        measured.agreements(),
+        measured.reference_spreads(),
         measured.groups(),
         experiment.stream.skipped,
         batch_size,

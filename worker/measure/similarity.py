@@ -1,8 +1,7 @@
 """Moments to scores: channel and layer equivariance of one block under one transform.
 
->>> from worker.measure.moments import centre
 >>> a = torch.tensor([[0.0, 3.0], [1.0, 1.0], [2.0, 2.0]])
->>> swapped = score(Moments.of(centre(a), centre(a.flip(1))), "correlation")
+>>> swapped = score(Moments.of(a, a.flip(1)), "correlation")
 >>> round(swapped.channel, 6), round(swapped.layer, 6)
 (0.0, 1.0)
 """
@@ -22,8 +21,12 @@ Similarity = Literal["correlation", "cosine"]
 CONSTANT = 1e-6
 """A channel whose standard deviation is below this share of its mean is constant: float32 tells no more."""
 
-ROWS_AT_ONCE = 64
-"""Rows of the (K, K) products that stay in a processor's cache from one operation to the next."""
+RESOLUTION = 1e-6
+"""A channel whose variation is below this share of its sum of squares about the pivot is constant, too: so far from the
+pivot, float32 sums tell no more."""
+
+ROWS_AT_ONCE = {"cpu": 64, "cuda": 4096}
+"""Rows of the (K, K) products that stay in a processor's cache from one operation to the next, or fill a GPU."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ def score(moments: Moments, similarity: Similarity) -> Equivariance:
     similarity (the same without centring). A channel counts in both means when it varies in a and in b (for the cosine:
     when it is not zero in a nor in b), so layer >= channel; it may be the partner k' when it varies in b.
     """
-    if not (torch.isfinite(moments.a.square).all() and torch.isfinite(moments.b.square).all()):
+    if not (torch.isfinite(moments.a.variation).all() and torch.isfinite(moments.b.variation).all()):
         return Equivariance(None, None, "some activations are not finite")
     measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
     if not measurable.any():
         return Equivariance(None, None, f"no channel varies over the {moments.a.count} positions compared")
-    own = paired(moments.a, moments.b, moments.cross.diagonal(), similarity)
+    own = paired(moments.a, moments.b, moments.products.diagonal(), similarity)
     best, _ = strongest(moments, similarity)
     each = torch.where(measurable, own, torch.nan).cpu().numpy()
     return Equivariance(float(own[measurable].mean()), float(best[measurable].mean()), own=each)
@@ -61,23 +64,28 @@ def score(moments: Moments, similarity: Similarity) -> Equivariance:
 
 def alive(spread: Spread, similarity: Similarity) -> Tensor:
     """Tell which channels (K,) have a similarity with others."""
-    return _norm2(spread, similarity) > 0 if similarity == "cosine" else ~constant(spread)
+    if similarity == "correlation":
+        return ~constant(spread)
+    return _norm2(spread, similarity) > RESOLUTION * (spread.square + spread.count * spread.pivot.square())
 
 
 def constant(spread: Spread) -> Tensor:
     """Tell which channels (K,) vary no more than rounding lets a constant vary."""
-    return spread.square <= spread.count * (CONSTANT * spread.mean).square()
+    allowed = torch.maximum(spread.count * (CONSTANT * spread.mean).square(), RESOLUTION * spread.square)
+    return spread.variation <= allowed
 
 
-def paired(a: Spread, b: Spread, cross: Tensor, similarity: Similarity) -> Tensor:
+def paired(a: Spread, b: Spread, products: Tensor, similarity: Similarity) -> Tensor:
     """Compute the similarities, in [0, 1], of channels of a with channels of b, pair by pair.
 
-    ``cross`` are the centred products of each pair. Shapes broadcast: (..., K). A pair without a similarity has 0.
+    ``products`` are the sums of the products of each pair, about the pivots of a and b. Shapes broadcast: (..., K).
+    A pair without a similarity has 0.
     """
+    cross = products - a.total * b.offset
     if similarity == "cosine":
         cross = cross + a.count * a.mean * b.mean
     norms = (_norm2(a, similarity) * _norm2(b, similarity)).sqrt()
-    return torch.where(norms > 0, cross / norms, 0.0).clamp(0.0, 1.0)
+    return torch.where(alive(a, similarity) & alive(b, similarity), cross / norms, 0.0).clamp(0.0, 1.0)
 
 
 def strongest(moments: Moments, similarity: Similarity) -> tuple[Tensor, Tensor]:
@@ -87,16 +95,18 @@ def strongest(moments: Moments, similarity: Similarity) -> tuple[Tensor, Tensor]
     weight_b = torch.where(alive(b, similarity), _norm2(b, similarity).rsqrt(), 0.0)
     mean_b = a.count * b.mean * weight_b
     best, partners = [], []
-    for rows, mean_a in zip(torch.split(moments.cross, ROWS_AT_ONCE), torch.split(a.mean, ROWS_AT_ONCE), strict=True):
-        weighted = rows * weight_b
+    at_once = ROWS_AT_ONCE[weight_b.device.type]
+    for first in range(0, len(weight_b), at_once):
+        rows = slice(first, first + at_once)
+        weighted = moments.centred(rows) * weight_b
         if similarity == "cosine":
-            weighted.addr_(mean_a, mean_b)
+            weighted.addr_(a.mean[rows], mean_b)
         largest = weighted.max(1)
         best.append(largest.values)
         partners.append(largest.indices)
-    norm_a = _norm2(a, similarity).sqrt()
-    return torch.where(norm_a > 0, torch.cat(best) / norm_a, 0.0).clamp(0.0, 1.0), torch.cat(partners)
+    largest_of_a = torch.where(alive(a, similarity), torch.cat(best) / _norm2(a, similarity).sqrt(), 0.0)
+    return largest_of_a.clamp(0.0, 1.0), torch.cat(partners)
 
 
 def _norm2(spread: Spread, similarity: Similarity) -> Tensor:
-    return spread.square + spread.count * spread.mean.square() if similarity == "cosine" else spread.square
+    return spread.variation + spread.count * spread.mean.square() if similarity == "cosine" else spread.variation

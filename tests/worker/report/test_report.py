@@ -104,8 +104,9 @@ def test_provisional_scores_come_while_it_runs_and_end_near_the_final_ones() -> 
     seen: list[Progress] = []
     report = audit({"num_images": 40}, batch_size=8, on_progress=seen.append)
     provisional = [progress.provisional for progress in seen if progress.provisional]
-    # Four images to a piece, and five pieces before there is an interval.
-    assert {one.images for one in provisional} == {24}
+    # After the batch with the last of five groups (7 images), and each time that the images have doubled. Batches end
+    # at a quarter and at a half of the images.
+    assert {one.images for one in provisional} == {8, 18, 36}
     last = provisional[-1].parts["Early"].translation
     assert last.channel == pytest.approx(report.parts["Early"].translation.channel, abs=0.05)
     assert last.channel_interval is not None
