@@ -11,6 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from worker.images.stream import Batch
 from worker.measure.experiment import Experiment
 from worker.measure.forward import Subject
 from worker.measure.jackknife import Sums
@@ -72,15 +73,15 @@ def measure(
     experiment: Experiment,
     subject: Subject,
     transforms: Sequence[Transform],
-    batches: Iterable[Tensor],
+    batches: Iterable[Batch],
     piece: int,
     enough: Callable[[Measurement], bool],
 ) -> Measurement:
     """Measure images under ``transforms``, by one forward pass of the reference view and one for each transform.
 
-    ``batches`` are pixels (N, side, side, 3) uint8, with the side of the experiment's canvases. ``piece`` images are
-    added to the sums at a time. After each batch ``enough`` gets the measurement so far; if it
-    returns True, the pass ends. Memory does not grow with the number of images.
+    ``batches`` hold pixels with the side of the experiment's canvases. ``piece`` images are added to the sums at a
+    time. After each batch ``enough`` gets the measurement so far; if it returns True, the pass ends. Memory does not
+    grow with the number of images.
     """
     views, forwards = experiment.views, experiment.forwards
     batches = iter(batches)
@@ -88,13 +89,13 @@ def measure(
     first = next(batches, None)
     totals = _Totals(experiment, subject, transforms)
     with torch.inference_mode():
-        for pixels in chain([] if first is None else [first], batches):
-            canvas = subject.canvas(pixels)
+        for batch in chain([] if first is None else [first], batches):
+            canvas = subject.canvas(batch.pixels)
             totals.see_reference(views.reference(canvas), piece)
-            forwards.count(len(pixels))
+            forwards.count(len(batch))
             for transform in transforms:
                 totals.see_transformed(transform, views.transformed(canvas, transform))
-                forwards.count(len(pixels))
+                forwards.count(len(batch))
             if enough(totals.measurement()):
                 break
     return totals.measurement()

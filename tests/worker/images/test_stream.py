@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import random
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.worker.conftest import photograph
@@ -27,7 +29,7 @@ def stream_of(folder: Path, num_images: int) -> Stream:
 
 
 def all_pixels(stream: Stream, batch_size: int, limit: int | None = None) -> np.ndarray:
-    return np.concatenate([batch.numpy() for batch in stream.batches(batch_size, limit)])
+    return np.concatenate([batch.pixels.numpy() for batch in stream.batches(batch_size, limit)])
 
 
 @pytest.fixture
@@ -44,11 +46,15 @@ def test_batches_hold_the_canvases_of_the_sample_in_its_shuffled_order(photograp
     sample = open_dataset("photos", {"photos": photographs}, 7, 3)
     stream = Stream(sample, PREPROCESSING, SIDE, processes=processes)
     batches = list(stream.batches(3))
-    assert [tuple(batch.shape) for batch in batches] == [(3, SIDE, SIDE, 3), (3, SIDE, SIDE, 3), (1, SIDE, SIDE, 3)]
+    assert [tuple(batch.pixels.shape) for batch in batches] == [
+        (3, SIDE, SIDE, 3),
+        (3, SIDE, SIDE, 3),
+        (1, SIDE, SIDE, 3),
+    ]
     assert (stream.sample, stream.side, stream.skipped) == (sample, SIDE, ())
     order = random.Random(3).sample(sample.names, 7)
     expected = [canvas(sample.load(name), PREPROCESSING, SIDE) for name in order]
-    np.testing.assert_array_equal(np.concatenate([batch.numpy() for batch in batches]), np.stack(expected))
+    np.testing.assert_array_equal(np.concatenate([batch.pixels.numpy() for batch in batches]), np.stack(expected))
 
 
 def test_every_pass_begins_anew_with_its_own_batch_size_and_limit(photographs: Path) -> None:
@@ -135,3 +141,37 @@ def test_a_pass_that_skips_other_images_than_the_one_before_is_refused(many: Pat
     with pytest.raises(AuditError, match="became unreadable") as raised:
         all_pixels(stream, 64, limit)
     assert raised.value.problem.type.endswith("dataset-changed")
+
+
+def test_places_count_undecodable_images_too(many: Path) -> None:
+    stream = stream_of(many, 200)
+    (many / stream.sample.shuffled()[2]).write_bytes(b"not an image")
+    batches = list(stream.batches(3, limit=6))
+    assert [batch.places.tolist() for batch in batches] == [[0, 1, 3], [4, 5, 6]]
+    assert batches[0].places.dtype == torch.int64
+    assert [len(batch) for batch in batches] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("borders", "expected"),
+    [
+        ((), [[0, 1, 3], [4, 5, 6], [7]]),
+        ((4, 6), [[0, 1, 3], [4, 5], [6, 7]]),
+        ((3,), [[0, 1], [3, 4, 5], [6, 7]]),  # The last image before this border cannot be decoded.
+        ((2,), [[0, 1], [3, 4, 5], [6, 7]]),  # Nor can the first one behind this.
+        ((6, 1, 2, 0, 8, 99), [[0], [1], [3, 4, 5], [6, 7]]),
+        (range(9), [[0], [1], [3], [4], [5], [6], [7]]),
+    ],
+)
+def test_no_batch_holds_images_of_both_sides_of_a_border(
+    many: Path, borders: Iterable[int], expected: list[list[int]]
+) -> None:
+    stream = stream_of(many, 200)
+    (many / stream.sample.shuffled()[2]).write_bytes(b"not an image")
+    whole = list(stream.batches(1))
+    batches = list(stream.batches(3, limit=7, borders=borders))
+    assert [batch.places.tolist() for batch in batches] == expected
+    pixels = {int(batch.places[0]): batch.pixels[0] for batch in whole}
+    for batch in batches:
+        for image, place in zip(batch.pixels, batch.places.tolist(), strict=True):
+            assert torch.equal(image, pixels[place])
