@@ -67,7 +67,7 @@ class CanvasCache:
 
     folder: Path
     gib: float
-    _told: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def find(self, name: str, side: int) -> "KeptCanvases | None":
         """Return the canvases that the entry ``name`` holds, and note its use; None if there is none, or a damaged one,

@@ -123,11 +123,9 @@ def load_file(root: Path, name: str) -> Image.Image:
 
 
 def file_version(root: Path, name: str) -> str:
-    """Return the size of the file ``root/name`` and when its content and its permissions were changed, or say that it
-    is not there.
+    """Return the size of the file ``root/name``, the date of its content, and when anything about it last changed.
 
-    The time of the latest change of any kind is told apart from that of the content, which copying and unpacking set
-    back.
+    Programs that copy or unpack files choose the date of the content. Nobody chooses the other one.
     """
     try:
         status = (root / name).stat()

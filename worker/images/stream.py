@@ -1,7 +1,8 @@
 """The images of a sample as batches of pixels, which are put together ahead of need."""
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class Stream:
         self._pinned = pinned
         self._skipped: tuple[str, ...] = ()
         self._readable: dict[int, bool] = {}
+        self._latest_pass: Callable[[], Generator[Batch, None, None] | None] = lambda: None
         processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
         self._source = CanvasSource(sample, preprocessing, side, processes, cache)
 
@@ -82,8 +84,15 @@ class Stream:
         decoded, or when it skips other images than an earlier pass did: scores of different images could not be
         compared.
 
-        While a batch is used, a thread puts the next one together.
+        While a batch is used, a thread puts the next one together. A pass that has not ended ends when another begins.
         """
+        if (former := self._latest_pass()) is not None:
+            former.close()
+        batches = self._one_pass(batch_size, limit, borders)
+        self._latest_pass = weakref.ref(batches)
+        return batches
+
+    def _one_pass(self, batch_size: int, limit: int | None, borders: Iterable[int]) -> Generator[Batch, None, None]:
         self._skipped = ()
         given_up = Event()
         with (
