@@ -129,7 +129,8 @@ class Stream:
                 else:
                     if not places:
                         pixels = self._empty(min(batch_size, len(self.sample.names) - place))
-                    pixels[len(places)] = torch.from_numpy(canvas)
+                    # By numpy: torch would start threads of its own for this thread, beside those that measure.
+                    pixels.numpy()[len(places)] = canvas
                     places.append(place)
                     images += 1
                 if places and (len(places) == batch_size or images == limit or place + 1 in ends):
