@@ -6,7 +6,6 @@ there is none. A file is put in place whole and never changed, so that workers c
 each other. Nothing here can make an audit fail.
 """
 
-import errno
 import fcntl
 import hashlib
 import io
@@ -115,7 +114,8 @@ class CanvasCache:
         try:
             # The system unlocks it when this process ends, however it ends. Until then others let it be.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Before room is made: of two that begin at the same time, one at least sees the other's size.
+            # After the lock: others remove what has a size and no lock. Before room is made: of two that begin at the
+            # same time, one at least sees the other's size.
             os.ftruncate(descriptor, size)
             self._make_room(path, size)
         except BaseException:
@@ -128,20 +128,22 @@ class CanvasCache:
         """Remove what dead writers left, and then the least recently used entries, until ``size`` bytes fit beside the
         others. Raises OSError if they still do not."""
         others = {path: status for path, status in self._files() if path != new}
-        for path in [path for path in others if path.suffix == PART and _is_abandoned(path)]:
+        parts = [path for path, status in others.items() if path.suffix == PART and status.st_size]
+        for path in filter(_is_abandoned, parts):
             path.unlink(missing_ok=True)
             del others[path]
-        taken = sum(status.st_size for status in others.values())
+        taken = size + sum(status.st_size for status in others.values())
         on_disk = sum(status.st_blocks * 512 for status in others.values())
         bound = min(self.gib * 2**30, on_disk + shutil.disk_usage(self.folder).free - KEPT_FREE_BYTES)
-        entries = [path for path in others if path.suffix == ENTRY]
-        for path in sorted(entries, key=lambda path: others[path].st_mtime_ns):
-            if taken + size <= bound:
-                break
+        entries = sorted(
+            (path for path in others if path.suffix == ENTRY), key=lambda path: others[path].st_mtime_ns, reverse=True
+        )
+        if taken - sum(others[path].st_size for path in entries) > bound:
+            raise OSError("there is no room: other audits write, or less than 1 GiB of the disk would be left")
+        while taken > bound:
+            path = entries.pop()
             path.unlink(missing_ok=True)
             taken -= others[path].st_size
-        if taken + size > bound:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for path in self.folder.iterdir():
