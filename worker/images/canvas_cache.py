@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import weakref
 import zlib
@@ -236,6 +237,9 @@ class CanvasWriter:
     def publish(self) -> None:
         """Put the entry in place, unless there is one already that holds as much."""
         if self._file is None:
+            return
+        if sys.is_finalizing():  # A pass was left open when the program ended, and numpy can do nothing any more.
+            self._close()
             return
         descriptor, part = self._file
         path = self._cache.path(self._name)

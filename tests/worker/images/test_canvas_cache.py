@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -444,6 +446,23 @@ def test_what_a_killed_writer_leaves_is_never_read_and_is_removed(noise: Path, c
     assert torch.equal(pixels_of(stream), pixels_of(stream_of(noise, None)[0]))
     assert loads.since_then() == IMAGES
     assert the_entry(cache)
+
+
+LEFT_OPEN = """
+import sys
+from pathlib import Path
+from tests.worker.images.test_canvas_cache import CanvasCache, stream_of
+stream, _ = stream_of(Path(sys.argv[1]), CanvasCache(Path(sys.argv[2]), 1.0))
+batches = stream.batches(20)
+next(batches)
+"""
+
+
+def test_a_program_that_ends_in_mid_pass_ends_quietly_and_leaves_nothing(noise: Path, cache: CanvasCache) -> None:
+    command = [sys.executable, "-c", LEFT_OPEN, str(noise), str(cache.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [file.suffix for file in files_in(cache)] in ([], [".npy"])
 
 
 def test_a_writer_leaves_what_another_is_writing_alone(noise: Path, cache: CanvasCache) -> None:
