@@ -30,5 +30,6 @@ RUN mkdir service && touch service/__init__.py \
     && pip install --no-deps . \
     && rm -r service
 USER 10001
-ENV HF_HOME=/var/cache/zooaudit/huggingface TORCH_HOME=/var/cache/zooaudit/torch ZOOAUDIT_STORE=/var/lib/zooaudit
+ENV HF_HOME=/var/cache/zooaudit/huggingface TORCH_HOME=/var/cache/zooaudit/torch XDG_CACHE_HOME=/var/cache \
+    ZOOAUDIT_STORE=/var/lib/zooaudit
 CMD ["python", "-m", "worker"]

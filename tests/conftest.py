@@ -12,6 +12,14 @@ for name in [name for name in os.environ if name.upper() in ("HTTP_PROXY", "HTTP
     del os.environ[name]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory) -> Iterator[None]:
+    """Let audits find nothing that earlier runs of the tests have kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory) -> Iterator[EmbeddedRedis]:
     server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))

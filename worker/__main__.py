@@ -11,7 +11,7 @@ from zooaudit.contract import AuditRequest, Catalogue, Progress, Report
 from zooaudit.contract.settings import faults_of, unknown_settings
 
 from worker.children import FORK
-from worker.settings import WorkerSettings, faults_here, forget_empty
+from worker.settings import WorkerSettings, canvases_folder, faults_here, forget_empty
 
 log = logging.getLogger("zooaudit.worker")
 
@@ -39,6 +39,7 @@ def _run_worker(settings: WorkerSettings) -> int:
     # Imported before the first job, because its process is a fork of this one and so finds torch imported. But not
     # imported with this module: the processes that decode images import it too, and need no torch.
     from worker import audit
+    from worker.images.canvas_cache import CanvasCache
     from worker.queue import checkpoint_versions, model_depths, worker
     from worker.queue.side_processes import SideProcess, SideProcesses
 
@@ -49,6 +50,8 @@ def _run_worker(settings: WorkerSettings) -> int:
     catalogue = _catalogue(settings)
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
 
+    cache = CanvasCache(canvases_folder(os.environ), settings.cache_gib)
+
     def run_audit(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Report:
         return audit.run(
             request,
@@ -57,6 +60,7 @@ def _run_worker(settings: WorkerSettings) -> int:
             device=settings.device,
             memory_gib=settings.memory_gib,
             decode_processes=settings.decode_processes,
+            cache=cache,
             on_progress=on_progress,
         )
 

@@ -12,6 +12,7 @@ from zooaudit.contract import AuditRequest, Progress, Report, Timing
 from worker import report, zoo
 from worker.depth import Representation
 from worker.errors import AuditError, explaining
+from worker.images.canvas_cache import CanvasCache
 from worker.images.dataset import open_dataset
 from worker.images.decoding import naming_deaths
 from worker.images.stream import Stream
@@ -37,6 +38,7 @@ def run(
     memory_gib: float | None = None,
     decode_processes: int | None = None,
     batch_size: int | None = None,
+    cache: CanvasCache | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Audit one model: load it, cut views of images, measure it under each transform, score it, report.
@@ -45,6 +47,7 @@ def run(
     ``datasets``     maps names to image folders
     ``checkpoints``  the folder or bucket of the operator's checkpoints
     ``device``       by default CUDA if there is a GPU, else the CPU
+    ``cache``        keeps decoded images for later audits; without it every pass over the images decodes them anew
     ``on_progress``  is called with a Progress a few times for each batch
 
     ``memory_gib``, ``decode_processes`` and ``batch_size`` are chosen unless they are given; scores do not depend on
@@ -67,7 +70,9 @@ def run(
         subject, representations = prepare(loaded, loaded.module, request, views, target)
         refuse_unrepeatable(subject, representations, views.size)
     budget = plan_budget(subject, representations, views.size, transforms_of(request), memory_gib, batch_size)
-    stream = Stream(sample, loaded.preprocessing, views.size + views.room, decode_processes)
+    side = views.size + views.room
+    pinned = target.type == "cuda"
+    stream = Stream(sample, loaded.preprocessing, side, decode_processes, cache=cache, pinned=pinned)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
     with naming_deaths():
         scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)

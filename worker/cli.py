@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from zooaudit.contract import AuditRequest, ModelName, Progress, Report
 
 from worker.errors import AuditError
+from worker.settings import CACHE_GIB, canvases_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=os.environ.get("ZOOAUDIT_MEMORY_GIB"),
         help="memory that the audit may use (default: ZOOAUDIT_MEMORY_GIB, else chosen from the device's)",
+    )
+    parser.add_argument(
+        "--cache-gib",
+        type=float,
+        default=os.environ.get("ZOOAUDIT_CACHE_GIB") or CACHE_GIB,
+        help=f"disk that decoded images may take, 0 for none (default: ZOOAUDIT_CACHE_GIB, else {CACHE_GIB:g})",
     )
     own = parser.add_argument_group("a module of your own, in place of the request's model")
     own.add_argument(
@@ -108,6 +115,7 @@ def _audit(request: AuditRequest, options: argparse.Namespace) -> Report:
     """Audit the request's model, or the module that the options name. Raises AuditError."""
     # Imported here, because torch takes seconds to import and a wrong request should not wait for it.
     from worker.audit import run
+    from worker.images.canvas_cache import CanvasCache
     from worker.zoo.own import from_module, load_factory
 
     model = None
@@ -130,6 +138,7 @@ def _audit(request: AuditRequest, options: argparse.Namespace) -> Report:
         device=options.device,
         memory_gib=options.memory_gib,
         batch_size=options.batch_size,
+        cache=CanvasCache(canvases_folder(os.environ), options.cache_gib),
         on_progress=None if options.quiet else _print_progress,
     )
 

@@ -21,6 +21,9 @@ from zooaudit.contract.settings import (
 
 LIBRARIES_VARIABLES = ("HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME", "XDG_CACHE_HOME")
 """Variables that the zoos' own code reads, and that an operator may leave empty."""
+CACHE_GIB = 10.0
+"""The default of ``cache_gib``: room for all 50,000 images of ImageNet's validation set as models of 224 px are shown
+them (9.2 GiB), or for 2000 of them in 27 ways."""
 
 
 class WorkerSettings(BaseSettings):
@@ -61,6 +64,12 @@ class WorkerSettings(BaseSettings):
             description="How many processes decode images; by default one for each core but one, at most 8.",
         ),
     ] = None
+    cache_gib: Annotated[
+        float,
+        Field(
+            ge=0, description="Disk that decoded images may take, in GiB, in XDG_CACHE_HOME/zooaudit; 0 to keep none."
+        ),
+    ] = CACHE_GIB
     job_timeout_s: Annotated[
         int, Field(ge=1, le=MAX_SECONDS, description="An audit fails when it takes longer than this, in seconds.")
     ] = 86_400
@@ -120,12 +129,26 @@ def faults_here(settings: WorkerSettings, environ: Mapping[str, str]) -> Iterato
         if fault := unreadable(folder):
             yield f"ZOOAUDIT_DATASETS: data set {name}: {fault}"
     offline = environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    unusable = set()
     for name, cache in caches(environ):
         # Without downloads, a cache that was filled elsewhere need not be writable.
         filled = not unreadable(cache)
         if (fault := unwritable(cache)) and not (offline and filled):
             advice = "; if it holds all weights already, set HF_HUB_OFFLINE=1" if filled else ""
             yield f"{name}: {fault}; it must name a folder in which downloaded weights can be kept{advice}"
+            unusable.add(name)
+    folder = canvases_folder(environ)
+    if settings.cache_gib and "XDG_CACHE_HOME" not in unusable and (fault := unwritable(folder)):
+        yield (
+            f"ZOOAUDIT_CACHE_GIB: {fault}; let this user write there, or let XDG_CACHE_HOME name another folder of "
+            "caches, or set ZOOAUDIT_CACHE_GIB=0 and decode images anew in every pass over them"
+        )
+
+
+def canvases_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder in which decoded images are kept."""
+    user = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(user), "zooaudit", "canvases")  # noqa: PTH111
 
 
 def caches(environ: Mapping[str, str]) -> Iterator[tuple[str, Path]]:

@@ -38,6 +38,7 @@ def real_stack(tmp_path_factory) -> Iterator[Stack]:
         "ZOOAUDIT_DATASETS": f"photos={photos}",
         "HF_ENDPOINT": "http://127.0.0.1:1",
         "HF_HOME": str(directory / "hub"),
+        "XDG_CACHE_HOME": str(directory / "caches"),
     }
     with running(directory, env=env) as stack:
         yield stack
@@ -97,6 +98,8 @@ def test_a_network_is_measured_and_measured_the_same_again(real_stack, audits, m
     assert audits.ended(identifier, within_s=120.0).status == "succeeded"
     again = audits.report(identifier)
     assert again.model_copy(update={"environment": first.environment, "timing": first.timing}) == first
+    kept = (real_stack.directory / "caches" / "zooaudit" / "canvases").glob("*.npy")
+    assert 3 in [len(numpy.load(file)) for file in kept]
 
 
 def test_a_replay_measures_again_and_finds_the_same(real_stack, audits, tmp_path):

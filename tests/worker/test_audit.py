@@ -13,7 +13,7 @@ import torch
 from zooaudit.contract import AuditRequest, Report, audit_id, request_of
 
 from tests.worker import reference
-from worker import zoo
+from worker import cli, zoo
 from worker.audit import run
 from worker.errors import AuditError
 from worker.images import dataset
@@ -260,6 +260,20 @@ def test_the_command_line_needs_neither_queue_nor_server_nor_client(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     assert Report.model_validate_json(done.stdout).model.name == "timm/test_vit.r160_in1k"
+
+
+def test_the_command_line_keeps_decoded_images_unless_told_not_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({**SMALL, "model": "timm/test_vit.r160_in1k", "rotations_deg": []}))
+    parts = []
+    for arguments, files in ((["--cache-gib", "0"], 0), ([], 1), ([], 1)):
+        assert cli.main([str(request), "--quiet", *arguments]) == 0
+        assert len(list(tmp_path.glob("zooaudit/canvases/*.npy"))) == files
+        parts.append(Report.model_validate_json(capsys.readouterr().out).parts)
+    assert parts[0] == parts[1] == parts[2]
 
 
 def test_the_command_line_says_what_is_wrong_with_a_request(tmp_path: Path) -> None:

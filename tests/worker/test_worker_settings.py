@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.__main__ import _catalogue
-from worker.settings import WorkerSettings, caches, faults_here, forget_empty
+from worker.settings import WorkerSettings, caches, canvases_folder, faults_here, forget_empty
 
 
 def test_data_sets_are_read_from_one_line(monkeypatch):
@@ -28,7 +28,8 @@ def test_a_bad_data_set_is_refused(monkeypatch, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("MEMORY_GIB", "0"), ("WORKER_TTL_S", "2"), ("JOB_TIMEOUT_S", "0"), ("STOP_GRACE_S", "-1")]
+    ("name", "value"),
+    [("MEMORY_GIB", "0"), ("CACHE_GIB", "-1"), ("WORKER_TTL_S", "2"), ("JOB_TIMEOUT_S", "0"), ("STOP_GRACE_S", "-1")],
 )
 def test_a_number_out_of_range_is_refused(monkeypatch, name, value):
     monkeypatch.setenv(f"ZOOAUDIT_{name}", value)
@@ -55,7 +56,8 @@ def test_a_worker_does_not_start_with_settings_that_are_not_right(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("MEMORY_GIB", "inf"), ("MEMORY_GIB", "nan"), ("STOP_GRACE_S", "1e99"), ("JOB_TIMEOUT_S", "9" * 12)),
+        *(("MEMORY_GIB", "inf"), ("MEMORY_GIB", "nan"), ("CACHE_GIB", "nan"), ("CACHE_GIB", "much")),
+        *(("STOP_GRACE_S", "1e99"), ("JOB_TIMEOUT_S", "9" * 12)),
         *(("DEVICE", "gpu"), ("DEVICE", "cuda:x"), ("DEVICE", "cuda:-1"), ("DATASETS", "a=/x,a=/y")),
         *(("DATASETS", "a=~nobody-of-this-name/x"), ("CHECKPOINTS", "s3://"), ("STORE", "gopher://host")),
     ],
@@ -122,6 +124,23 @@ def test_a_cache_that_cannot_be_written_is_named(place, environ, variable):
 def test_a_cache_that_is_filled_need_not_be_written_offline(place):
     environ = {"TORCH_HOME": str(place), "HF_HUB_CACHE": "/proc", "HF_HUB_OFFLINE": "1"}
     assert list(faults_here(WorkerSettings(store=str(place)), environ)) == []
+
+
+def test_a_folder_where_no_decoded_images_can_be_kept_is_named_unless_none_are(place):
+    (place / "cache").mkdir()
+    (place / "cache" / "zooaudit").touch()
+    environ = {"TORCH_HOME": str(place), "HF_HOME": str(place), "XDG_CACHE_HOME": str(place / "cache")}
+    (line,) = faults_here(WorkerSettings(store=str(place / "store")), environ)
+    assert line.startswith("ZOOAUDIT_CACHE_GIB: ")
+    assert f"{place}/cache/zooaudit/canvases cannot be a folder" in line
+    assert "XDG_CACHE_HOME" in line
+    assert list(faults_here(WorkerSettings(store=str(place / "store"), cache_gib=0), environ)) == []
+
+
+def test_decoded_images_are_kept_in_the_folder_of_caches(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for environ, folder in (({}, "/home/somebody/.cache"), ({"XDG_CACHE_HOME": "/xdg"}, "/xdg")):
+        assert canvases_folder(environ) == Path(folder, "zooaudit", "canvases")
 
 
 LIBRARIES_CACHES = """

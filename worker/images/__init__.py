@@ -1,8 +1,8 @@
 """Images: which ones are measured, and what a model sees of them.
 
 ``dataset`` chooses a sample, ``canvas`` resizes one image as the model's preprocessing does, ``decoding`` does so in
-other processes, ``stream`` hands out batches. ``synthetic`` is the built-in data set. All but ``stream`` can be
-imported without torch.
+other processes, ``canvas_cache`` keeps the results, ``canvas_source`` takes them from there or from decoding, and
+``stream`` hands out batches. ``synthetic`` is the built-in data set. All but ``stream`` can be imported without torch.
 """
 
 from worker.images.canvas import Preprocessing

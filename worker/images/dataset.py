@@ -31,13 +31,20 @@ Load = Callable[[str], Image.Image]
 
 @dataclass(frozen=True)
 class Sample:
-    """The chosen images: their sorted names, a function that loads one by name, the SHA-256 of the list of names, and
-    the seed that chose them."""
+    """The chosen images.
+
+    ``names``    their names, sorted
+    ``load``     loads an image by name
+    ``sha256``   the SHA-256 of the list of names
+    ``seed``     chose them
+    ``version``  returns, for a name, a text that is another one when the image is another one
+    """
 
     names: list[str]
     load: Load
     sha256: str
     seed: int
+    version: Callable[[str], str]
 
     def shuffled(self) -> list[str]:
         """Return the names in the random order of measuring, so that those measured first are a random sample, too."""
@@ -51,7 +58,7 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
     """
     if dataset == SYNTHETIC:
         names = [f"{SYNTHETIC}-{index:08d}" for index in range(num_images)]
-        return Sample(names, partial(_load_synthetic, seed), list_sha256(names), seed)
+        return Sample(names, partial(_load_synthetic, seed), list_sha256(names), seed, lambda _name: f"seed {seed}")
     if dataset not in datasets:
         known = ", ".join(sorted({*datasets, SYNTHETIC}))
         raise AuditError(
@@ -72,7 +79,8 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
             "or configure another folder.",
         )
     names = choose(available, num_images, seed)
-    return Sample(names, partial(load_file, Path(datasets[dataset])), list_sha256(names), seed)
+    root = Path(datasets[dataset])
+    return Sample(names, partial(load_file, root), list_sha256(names), seed, partial(file_version, root))
 
 
 def listing(root: Path) -> list[str]:
@@ -112,6 +120,18 @@ def load_file(root: Path, name: str) -> Image.Image:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(root / path, formats=FORMATS) as image:
             return rgb(image)
+
+
+def file_version(root: Path, name: str) -> str:
+    """Return the size of the file ``root/name``, the date of its content, and when anything about it last changed.
+
+    Programs that copy or unpack files choose the date of the content. Nobody chooses the other one.
+    """
+    try:
+        status = (root / name).stat()
+    except OSError as error:
+        return f"error {error.errno}"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -3,14 +3,15 @@
 import logging
 import os
 import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from worker.errors import ProcessDied, own_words
+from worker.errors import FAULTS, ProcessDied, own_words, ran_out_of_memory
 from worker.images.canvas import Canvas, Preprocessing, canvas
 from worker.images.dataset import Load
 from worker.processes import die_with_parent
@@ -20,34 +21,66 @@ PREFETCH = 8
 
 _DEATH = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: (?P<signal>[^.]+)|exited unexpectedly)")
 
+_OF_BYTES = (*FAULTS, EOFError, SyntaxError, struct.error, Image.DecompressionBombError, Image.DecompressionBombWarning)
+
 Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
 
 
-def canvases(
-    names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int, *, processes: int
-) -> Iterable[tuple[str, Canvas | str]]:
-    """Return an iterable of (name, canvas) in the order of ``names``, which can be iterated any number of times.
+class PassingFault(str):
+    """The reason why an image cannot be decoded, if it may be decoded another time: not its bytes are at fault, but
+    reading them."""
+
+
+class Canvases:
+    """The (name, canvas) of each of ``names``, in their order, which can be iterated any number of times.
 
     Names are made printable. In place of the canvas of an image that cannot be decoded is the reason why not.
 
     ``load`` loads an image by name. ``processes`` other processes decode ahead (0: this process decodes one at a time).
-    They start with the first iteration, serve later ones as well, and end when the returned object is deleted or
-    this process ends. Memory does not grow with the number of names.
+    They start with the first iteration, serve later ones as well, and end when this object is deleted or this process,
+    or the thread that began the first iteration, ends. Memory does not grow with the number of names.
     """
-    decoded = _Canvases(names, load, preprocessing, canvas_size)
-    processes = min(processes, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processes)
-    if processes <= 0:
-        return decoded
 
+    def __init__(
+        self, names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int, *, processes: int
+    ) -> None:
+        self._decoder = _Decoder(names, load, preprocessing, canvas_size)
+        self._order = _Order(len(names))
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processes
+        self._ahead = _ahead(self._decoder, self._order, min(processes, available)) if processes > 0 else None
+
+    def __len__(self) -> int:
+        return len(self._decoder)
+
+    def __iter__(self) -> Iterator[tuple[str, Canvas | str]]:
+        return self.beginning_at(0)
+
+    def __getitem__(self, place: int) -> tuple[str, Canvas | str]:
+        """Decode the image of one place here and now."""
+        return self._decoder[place]
+
+    def beginning_at(self, place: int) -> Iterator[tuple[str, Canvas | str]]:
+        """Iterate over the names from ``place`` on."""
+        self._order.first = place
+        return iter(map(self._decoder.__getitem__, self._order) if self._ahead is None else self._ahead)
+
+    def name(self, place: int) -> str:
+        """Return the name of a place in a printable form: bytes that are not UTF-8 would fit in no report."""
+        return _printable(self._decoder.names[place])
+
+
+def _ahead(decoder: "_Decoder", order: "_Order", processes: int) -> Iterable[tuple[str, Canvas | str]]:
+    """Return an iterable of what ``decoder`` makes of the places of ``order``, in so many other processes."""
     # Imported here: without other processes, decoding needs no torch.
     import torch
     from torch.utils.data import DataLoader
 
     return DataLoader(
-        cast(Any, decoded),
+        cast(Any, decoder),
         batch_size=None,
+        sampler=order,
         num_workers=processes,
         prefetch_factor=PREFETCH,
         multiprocessing_context="fork",
@@ -90,7 +123,25 @@ def _death(error: BaseException | None) -> re.Match[str] | None:
     return max(deaths, key=lambda death: death["signal"] is not None, default=None)
 
 
-class _Canvases:
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+class _Order:
+    """The places of a pass: from ``first`` to the last one."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.first = 0
+
+    def __len__(self) -> int:
+        return self.places - self.first
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.places))
+
+
+class _Decoder:
     """A sequence of (name, canvas), each decoded when it is indexed."""
 
     def __init__(self, names: Sequence[str], load: Load, preprocessing: Preprocessing, canvas_size: int) -> None:
@@ -102,18 +153,14 @@ class _Canvases:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self) -> Iterator[tuple[str, Canvas | str]]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> tuple[str, Canvas | str]:
-        name = self.names[index]
-        # Bytes in a file's name that are not UTF-8 would fit in no report.
-        printable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    def __getitem__(self, place: int) -> tuple[str, Canvas | str]:
+        name = self.names[place]
         try:
-            return printable, canvas(self.load(name), self.preprocessing, self.canvas_size)
+            return _printable(name), canvas(self.load(name), self.preprocessing, self.canvas_size)
         except Exception as error:  # A decoder can raise anything; the audit counts and names what it skips.
-            _log.warning("%s cannot be decoded: %s: %s", printable, type(error).__name__, error)
-            return printable, _reason(error)
+            _log.warning("%s cannot be decoded: %s: %s", _printable(name), type(error).__name__, error)
+            reason = _reason(error)
+            return _printable(name), reason if _lies_in_the_bytes(error) else PassingFault(reason)
 
 
 def _reason(error: Exception) -> str:
@@ -124,6 +171,13 @@ def _reason(error: Exception) -> str:
         case OSError() if error.strerror:
             return error.strerror
     return str(error) if type(error) in (OSError, ValueError) and str(error) else own_words(error)
+
+
+def _lies_in_the_bytes(error: Exception) -> bool:
+    """Tell whether the same bytes will always raise this error. Pillow's own OSErrors have no number."""
+    if isinstance(error, OSError):
+        return error.errno is None
+    return isinstance(error, _OF_BYTES) and not ran_out_of_memory(error)
 
 
 def _end_with(parent: int, _: int) -> None:

@@ -1,18 +1,22 @@
-"""The images of a sample as batches of pixels. Other processes decode them ahead."""
+"""The images of a sample as batches of pixels, which are put together ahead of need."""
 
 import os
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from threading import Event
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from worker.errors import AuditError
-from worker.images.canvas import Canvas, Preprocessing
+from worker.images.canvas import Preprocessing
+from worker.images.canvas_cache import CanvasCache
+from worker.images.canvas_source import CanvasSource
 from worker.images.dataset import Sample
-from worker.images.decoding import canvases
 
 MAX_SKIPPED = 0.01
 """The largest share of a sample that may be undecodable; beyond it the audit fails."""
@@ -37,11 +41,20 @@ class Batch:
         return len(self.places)
 
 
+@dataclass(frozen=True)
+class _Next:
+    """The next batch of a pass, or None after the last one, and the names of the images skipped until then."""
+
+    batch: Batch | None
+    skipped: tuple[str, ...]
+
+
 class Stream:
     """The images of a sample on square canvases of ``side`` pixels, in one random order, for any number of passes.
 
-    ``processes`` is how many processes decode (default: one less than there are cores, at most 8). With ``pinned``,
-    pixels lie in memory from which a GPU copies while this process goes on.
+    ``processes`` is how many processes decode (default: one less than there are cores, at most 8). What they decode is
+    kept in the ``cache`` for later passes and later streams. With ``pinned``, pixels lie in memory from which a GPU
+    copies while this process goes on.
     """
 
     def __init__(
@@ -51,16 +64,17 @@ class Stream:
         side: int,
         processes: int | None = None,
         *,
+        cache: CanvasCache | None = None,
         pinned: bool = False,
     ) -> None:
         self.sample: Final = sample
         self.side: Final = side
         self._pinned = pinned
         self._skipped: tuple[str, ...] = ()
-        self._reasons: dict[str, str] = {}
         self._readable: dict[int, bool] = {}
+        self._latest_pass: Callable[[], Generator[Batch, None, None] | None] = lambda: None
         processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
-        self._decoded = canvases(sample.shuffled(), sample.load, preprocessing, side, processes=processes)
+        self._source = CanvasSource(sample, preprocessing, side, processes, cache)
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -74,37 +88,73 @@ class Stream:
         ends after ``limit`` images, or with the sample. It raises AuditError when more than 1 in 100 images cannot be
         decoded, or when it skips other images than an earlier pass did: scores of different images could not be
         compared.
+
+        While a batch is used, a thread puts the next one together. A pass that has not ended ends when another begins.
         """
-        ends = {*borders, len(self.sample.names)}
+        if (former := self._latest_pass()) is not None:
+            former.close()
+        batches = self._one_pass(batch_size, limit, borders)
+        self._latest_pass = weakref.ref(batches)
+        return batches
+
+    def _one_pass(self, batch_size: int, limit: int | None, borders: Iterable[int]) -> Generator[Batch, None, None]:
         self._skipped = ()
+        given_up = Event()
+        with (
+            closing(self._assembled(batch_size, limit, {*borders, len(self.sample.names)}, given_up)) as assembled,
+            ThreadPoolExecutor(1, "assemble") as thread,
+        ):
+            # The first one in this thread: the decoding processes end with the thread that starts them.
+            latest = next(assembled, None)
+            try:
+                while latest is not None:
+                    coming = thread.submit(next, assembled, None)
+                    self._skipped = latest.skipped
+                    if latest.batch is not None:
+                        yield latest.batch
+                    latest = coming.result()
+            finally:
+                given_up.set()
+
+    def _assembled(
+        self, batch_size: int, limit: int | None, ends: set[int], given_up: Event
+    ) -> Generator[_Next, None, None]:
+        """Yield the batches of a pass, which end where ``ends`` says, until the pass is ``given_up``."""
+        skipped: list[tuple[str, str]] = []
         images = 0
-        batch: list[Canvas] = []
         places: list[int] = []
-        for place, (name, canvas) in enumerate(self._decoded):
-            self._check_same_readable(place, not isinstance(canvas, str))
-            if isinstance(canvas, str):
-                self._skipped += (name,)
-                self._reasons[name] = canvas
-                self._check_share_of_skipped()
-            else:
-                batch.append(canvas)
-                places.append(place)
-                images += 1
-            if batch and (len(batch) == batch_size or images == limit or place + 1 in ends):
-                yield self._batch(batch, places)
-                batch, places = [], []
-            if images == limit:
-                return
+        with closing(self._source.one_pass(limit)) as canvases:
+            for place, (name, canvas) in enumerate(canvases):
+                if given_up.is_set():
+                    return
+                self._check_same_readable(place, not isinstance(canvas, str))
+                if isinstance(canvas, str):
+                    skipped.append((name, canvas))
+                    self._check_share_of(skipped)
+                else:
+                    if not places:
+                        pixels = self._empty(min(batch_size, len(self.sample.names) - place))
+                    # By numpy: torch would start threads of its own for this thread, beside those that measure.
+                    pixels.numpy()[len(places)] = canvas
+                    places.append(place)
+                    images += 1
+                if places and (len(places) == batch_size or images == limit or place + 1 in ends):
+                    batch = Batch(pixels[: len(places)], torch.tensor(places))
+                    yield _Next(batch, tuple(name for name, _ in skipped))
+                    # Not kept while the next one is put together.
+                    del pixels, batch
+                    places = []
+                if images == limit:
+                    return
+        yield _Next(None, tuple(name for name, _ in skipped))
 
-    def _batch(self, canvases: list[Canvas], places: list[int]) -> Batch:
-        pixels = torch.empty((len(canvases), self.side, self.side, 3), dtype=torch.uint8, pin_memory=self._pinned)
-        np.stack(canvases, out=pixels.numpy())
-        return Batch(pixels, torch.tensor(places))
+    def _empty(self, images: int) -> Tensor:
+        return torch.empty((images, self.side, self.side, 3), dtype=torch.uint8, pin_memory=self._pinned)
 
-    def _check_share_of_skipped(self) -> None:
-        if len(self._skipped) > MAX_SKIPPED * len(self.sample.names):
+    def _check_share_of(self, skipped: Sequence[tuple[str, str]]) -> None:
+        if len(skipped) > MAX_SKIPPED * len(self.sample.names):
             chosen = "1 chosen image" if len(self.sample.names) == 1 else f"{len(self.sample.names)} chosen images"
-            some = "; ".join(f"{name} ({self._reasons[name]})" for name in self._skipped[:5])
+            some = "; ".join(f"{name} ({reason})" for name, reason in skipped[:5])
             detail = (
                 f"More than 1 in 100 of the {chosen} cannot be decoded, among them: {some}. "
                 "Replace them, or configure another folder."

@@ -37,7 +37,7 @@ from worker.images.dataset import (
     load_file,
     open_dataset,
 )
-from worker.images.decoding import canvases
+from worker.images.decoding import Canvases
 from worker.zoo import timm as timm_zoo
 from worker.zoo import torchvision as torchvision_zoo
 
@@ -290,13 +290,13 @@ def test_names_that_are_not_utf_8_are_printable_when_measured_or_skipped(tmp_pat
     (tmp_path / "coins.png").rename(tmp_path / name)
     (tmp_path / os.fsdecode(b"\xfe.png")).touch()
     names = listing(tmp_path)
-    decoded = list(canvases(names, partial(load_file, tmp_path), BICUBIC, 256, processes=0))
+    decoded = list(Canvases(names, partial(load_file, tmp_path), BICUBIC, 256, processes=0))
     assert [(name, isinstance(pixels, str)) for name, pixels in decoded] == [("\\xfe.png", True), ("\\xff.png", False)]
 
 
 def test_a_decompression_bomb_is_undecodable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.new("1", (10_000, 9_000)).save(tmp_path / "bomb.png")
-    ((name, reason),) = canvases(["bomb.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)
+    ((name, reason),) = Canvases(["bomb.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)
     assert name == "bomb.png"
     assert "exceeds limit" in str(reason)
     assert "bomb.png" in caplog.text
@@ -306,7 +306,7 @@ def test_an_absurd_aspect_ratio_is_undecodable_and_costs_no_memory(tmp_path: Pat
     Image.new("L", (60_000, 1)).save(tmp_path / "line.png")
     process = psutil.Process()
     before = process.memory_info().rss
-    ((name, reason),) = canvases(["line.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)
+    ((name, reason),) = Canvases(["line.png"], partial(load_file, tmp_path), BICUBIC, 256, processes=0)
     assert name == "line.png"
     assert "too long to be resized" in str(reason)
     assert process.memory_info().rss - before < 64e6
@@ -315,7 +315,7 @@ def test_an_absurd_aspect_ratio_is_undecodable_and_costs_no_memory(tmp_path: Pat
 @pytest.mark.parametrize("processes", [0, 1, 2])
 def test_canvases_come_in_order_with_a_reason_for_the_undecodable(odd_photographs: Path, processes: int) -> None:
     names = listing(odd_photographs) * 2
-    pairs = list(canvases(names, partial(load_file, odd_photographs), BICUBIC, 256, processes=processes))
+    pairs = list(Canvases(names, partial(load_file, odd_photographs), BICUBIC, 256, processes=processes))
     assert [name for name, _ in pairs] == names
     reasons = {name: pixels for name, pixels in pairs if isinstance(pixels, str)}
     assert set(reasons) == {"truncated.jpg", "text.jpeg"}
@@ -329,7 +329,7 @@ def test_canvases_come_in_order_with_a_reason_for_the_undecodable(odd_photograph
 def test_decoding_elsewhere_leaves_the_random_state_alone(photographs: Path) -> None:
     torch.manual_seed(5)
     expected = torch.get_rng_state()
-    list(canvases(listing(photographs), partial(load_file, photographs), BICUBIC, 256, processes=1))
+    list(Canvases(listing(photographs), partial(load_file, photographs), BICUBIC, 256, processes=1))
     assert torch.equal(torch.get_rng_state(), expected)
 
 
@@ -338,7 +338,7 @@ def test_an_end_before_the_last_image_leaves_the_processes_to_begin_again_and_de
 ) -> None:
     names = listing(photographs) * 50
     before = multiprocessing.active_children()
-    decoded = canvases(names, partial(load_file, photographs), BICUBIC, 256, processes=1)
+    decoded = Canvases(names, partial(load_file, photographs), BICUBIC, 256, processes=1)
     first = [name for name, _ in islice(decoded, 3)]
     children = [child for child in multiprocessing.active_children() if child not in before]
     assert len(children) == 1
@@ -358,10 +358,10 @@ import multiprocessing
 from PIL import Image
 from worker.images.canvas import Preprocessing
 from worker.images.dataset import *
-from worker.images.decoding import canvases
+from worker.images.decoding import Canvases
 root = Path(sys.argv[1])
 p = Preprocessing(224, 248, Image.Resampling.BICUBIC, (0.5,) * 3, (0.5,) * 3)
-decoded = canvases(listing(root) * 1000, partial(load_file, root), p, 256, processes=1)
+decoded = Canvases(listing(root) * 1000, partial(load_file, root), p, 256, processes=1)
 next(iter(decoded))
 print(*[child.pid for child in multiprocessing.active_children()], flush=True)
 time.sleep(60)
@@ -389,7 +389,9 @@ def running(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize("module", ["worker.images", "worker.images.dataset", "worker.images.decoding"])
+@pytest.mark.parametrize(
+    "module", ["worker.images", "worker.images.dataset", "worker.images.decoding", "worker.images.canvas_source"]
+)
 def test_this_module_brings_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from worker.images.canvas import MAX_PIXELS, Preprocessing, canvas
-from worker.images.decoding import canvases
+from worker.images.decoding import Canvases
 
 SIDE = 3000
 BYTES_PER_PIXEL = 17
@@ -22,14 +22,14 @@ from pathlib import Path
 from PIL import Image
 from worker.images.canvas import Preprocessing
 from worker.images.dataset import listing, load_file
-from worker.images.decoding import canvases
+from worker.images.decoding import Canvases
 
 def kib(field):
     return int(next(line for line in open("/proc/self/status") if line.startswith(field)).split()[1])
 
 folder = Path(sys.argv[1])
 how = Preprocessing(224, 248, Image.Resampling.BICUBIC, (0.5,) * 3, (0.5,) * 3)
-decode = lambda name: next(iter(canvases([name], partial(load_file, folder), how, 256, processes=0)))[1]
+decode = lambda name: next(iter(Canvases([name], partial(load_file, folder), how, 256, processes=0)))[1]
 decode("small.png")  # brings the decoders' own memory
 for name in listing(folder):
     before = kib("VmRSS")
@@ -85,7 +85,7 @@ def test_an_image_beyond_the_limit_is_named_and_never_decoded(caplog: pytest.Log
 
     assert MAX_PIXELS < 8001 * 8000
     how = Preprocessing(224, 248, Image.Resampling.BICUBIC, (0.5,) * 3, (0.5,) * 3)
-    decoded = canvases(
+    decoded = Canvases(
         ["huge.png"], lambda _name: Image.fromarray(canvas(Undecoded(), how, 256)), how, 256, processes=0
     )
     ((name, reason),) = decoded

@@ -5,7 +5,10 @@ import os
 import random
 import signal
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,3 +178,63 @@ def test_no_batch_holds_images_of_both_sides_of_a_border(
     for batch in batches:
         for image, place in zip(batch.pixels, batch.places.tolist(), strict=True):
             assert torch.equal(image, pixels[place])
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_pass_ends_when_another_begins(photographs: Path, processes: int) -> None:
+    sample = open_dataset("photos", {"photos": photographs}, 12, 3)
+    stream = Stream(sample, PREPROCESSING, SIDE, processes=processes)
+    whole = all_pixels(stream, 5)
+    former = stream.batches(2)
+    next(former)
+    np.testing.assert_array_equal(all_pixels(stream, 5), whole)
+    assert list(former) == []
+
+
+def test_the_next_batch_is_put_together_while_one_is_used_and_no_more(photographs: Path) -> None:
+    sample = open_dataset("photos", {"photos": photographs}, 12, 3)
+    loaded: list[str] = []
+    sixth = Event()
+
+    def load(name: str) -> Image.Image:
+        loaded.append(name)
+        if len(loaded) == 6:
+            sixth.set()
+        return sample.load(name)
+
+    batches = Stream(replace(sample, load=load), PREPROCESSING, SIDE, processes=0).batches(3)
+    next(batches)
+    assert sixth.wait(60)
+    assert len(loaded) == 6
+    next(batches)
+    batches.close()
+    assert len(loaded) <= 9
+
+
+def test_what_lies_ahead_of_the_batch_in_use_does_not_count_yet(many: Path) -> None:
+    stream = stream_of(many, 200)
+    for name in stream.sample.shuffled()[40:43]:
+        (many / name).write_bytes(b"not an image")
+    batches = stream.batches(40)
+    assert len(next(batches)) == 40
+    assert stream.skipped == ()
+    with pytest.raises(AuditError, match="More than 1 in 100"):
+        next(batches)
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_pixels_lie_in_pinned_memory_if_that_is_asked_for(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    asked: list[bool] = []
+    empty = torch.empty
+
+    def without_a_gpu(*size: Any, pin_memory: bool, **how: Any) -> torch.Tensor:
+        asked.append(pin_memory)
+        return empty(*size, **how)
+
+    sample = open_dataset("photos", {"photos": photographs}, 7, 3)
+    stream = Stream(sample, PREPROCESSING, SIDE, processes=0, pinned=pinned)
+    monkeypatch.setattr(torch, "empty", without_a_gpu)
+    assert len(all_pixels(stream, 3)) == 7
+    assert asked == [pinned] * 3

@@ -18,7 +18,7 @@ PREFIX = "ZOOAUDIT_"
 SETTINGS = (
     *("redis_url", "store", "api_keys", "host", "port", "datasets", "checkpoints", "device", "memory_gib"),
     *("keys_guard_reads", "max_queued_per_key"),
-    *("decode_processes", "job_timeout_s", "worker_ttl_s", "stop_grace_s"),
+    *("decode_processes", "cache_gib", "job_timeout_s", "worker_ttl_s", "stop_grace_s"),
 )
 """The settings of the service and of the workers."""
 CLIENT_SETTINGS = ("url", "api_key")
