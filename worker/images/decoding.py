@@ -37,7 +37,7 @@ def canvases(
     this process ends. Memory does not grow with the number of names.
     """
     decoded = _Canvases(names, load, preprocessing, canvas_size)
-    processes = min(processes, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processes)
+    processes = min(processes, cores())
     if processes <= 0:
         return decoded
 
@@ -58,6 +58,19 @@ def canvases(
         # A generator of its own, or the loader would draw from torch's global one.
         generator=torch.Generator(),
     )
+
+
+def default_processes(workers: int = 1) -> int:
+    """Return how many processes decode for each of so many ``workers`` on this machine, unless the operator says it.
+
+    That is one for each core of the worker's share but one, in which the worker itself runs; and at most 8.
+    """
+    return min(8, max(1, cores() // workers - 1))
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The images of a sample as batches of pixels. Other processes decode them ahead."""
 
-import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from worker.errors import AuditError
 from worker.images.canvas import Canvas, Preprocessing
 from worker.images.dataset import Sample
-from worker.images.decoding import canvases
+from worker.images.decoding import canvases, default_processes
 
 MAX_SKIPPED = 0.01
 """The largest share of a sample that may be undecodable; beyond it the audit fails."""
@@ -29,7 +28,7 @@ class Stream:
         self._skipped: tuple[str, ...] = ()
         self._reasons: dict[str, str] = {}
         self._skipped_after: dict[int | None, tuple[str, ...]] = {}
-        processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
+        processes = default_processes() if processes is None else processes
         self._decoded = canvases(sample.shuffled(), sample.load, preprocessing, side, processes=processes)
 
     @property
