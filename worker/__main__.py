@@ -82,19 +82,15 @@ def _run_workers(settings: WorkerSettings, wanted: str) -> int:
 
 
 def _run_share(share: Share) -> int:
-    import torch
-
-    if share.threads is not None:
-        torch.set_num_threads(share.threads)
-    return _run_worker(share.settings)
+    return _run_worker(share.settings, share.threads)
 
 
-def _run_worker(settings: WorkerSettings) -> int:
+def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
     from worker import audit
     from worker.queue import checkpoint_versions, model_depths, worker
     from worker.queue.side_processes import SideProcess, SideProcesses
 
-    if status := _calibrate(settings.device):
+    if status := _calibrate(settings.device, threads):
         if status != 2:
             log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
         return status
@@ -102,6 +98,7 @@ def _run_worker(settings: WorkerSettings) -> int:
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
 
     def run_audit(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Report:
+        _compute_with(threads)
         return audit.run(
             request,
             datasets=settings.datasets,
@@ -132,20 +129,29 @@ def _run_worker(settings: WorkerSettings) -> int:
         beside.kill()
 
 
-def _calibrate(device: str | None) -> int:
+def _compute_with(threads: int | None) -> None:
+    """Let torch compute with so many threads. Never call this in a process that forks: it may start them."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _calibrate(device: str | None, threads: int | None) -> int:
     """Return 0 when networks with known scores get these scores on this machine, 2 when it has no such device, else 1.
 
     This runs in a process of its own: if this process computed anything before it forks, its jobs would wait for
     threads that they have not inherited.
     """
-    check = FORK.Process(target=_check_device, args=(device, os.getpid()))
+    check = FORK.Process(target=_check_device, args=(device, threads, os.getpid()))
     check.start()
     check.join()
     return check.exitcode if check.exitcode in (0, 2) else 1
 
 
-def _check_device(device: str | None, parent: int) -> None:
+def _check_device(device: str | None, threads: int | None, parent: int) -> None:
     start_as_child(parent)
+    _compute_with(threads)
     from worker import audit, calibrate
     from worker.errors import AuditError
 
