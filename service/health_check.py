@@ -13,7 +13,7 @@ from service.queue import QueueLoad, Workers, connect
 REDIS_LIMIT_S = 1.0
 LIMIT_S = 2.0
 NO_ANSWER = "Redis does not answer."
-NOTHING = QueueLoad(workers=0, queued=0, running=0)
+NOTHING = QueueLoad(workers=0, devices=(), queued=0, running=0)
 
 
 class HealthCheck:
@@ -60,6 +60,7 @@ def _health(reasons: list[str], redis: bool, load: QueueLoad, datasets: dict[str
         version=__version__,
         redis=redis,
         workers=load.workers,
+        devices=load.devices,
         queued=load.queued,
         running=load.running,
         datasets=datasets,

@@ -32,6 +32,7 @@ from service.settings import ServiceSettings, faults_here
 from service.stack_folder import SettingsRefused, locked, note_store
 
 WORKER = (sys.executable, "-m", "worker")
+FOR_EACH_GPU = ("--devices", "all")
 START_LIMIT_S = 180.0
 MAX_DEATHS = 5
 """A part that dies more often than this within DEATHS_WITHIN_S is not started again."""
@@ -156,12 +157,15 @@ class Stack:
 def running(
     directory: Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     port: int | None = None,
     env: Mapping[str, str] | None = None,
-    worker_command: Sequence[str] = WORKER,
+    worker_command: Sequence[str] | None = None,
 ) -> Iterator[Stack]:
     """Run a stack on loopback that keeps its data in ``directory``, and stop it at the end of the block.
+
+    By default it has a process that runs a worker for each GPU, or one worker where there is none or where
+    ZOOAUDIT_DEVICE names the device. With ``workers`` it has that many processes of one worker each.
 
     ``env`` overrides variables of this process' environment. Raises RuntimeError, with the end of the log, when one of
     the processes does not start, and its subclass SettingsRefused when settings cannot work or when another stack uses
@@ -189,10 +193,13 @@ def running(
             merged["ZOOAUDIT_REDIS_URL"] = redis.url
             note_store(directory / "redis" / "store", merged["ZOOAUDIT_STORE"])
         url = f"http://{_reachable(merged['ZOOAUDIT_HOST'])}:{port}"
+        if worker_command is None:
+            for_each_gpu = workers is None and "ZOOAUDIT_DEVICE" not in merged
+            worker_command = (*WORKER, *FOR_EACH_GPU) if for_each_gpu else WORKER
         stack = Stack(url, merged["ZOOAUDIT_REDIS_URL"], directory, merged, worker_command, redis)
         exits.callback(stack.stop)
         stack.start_api()
-        for _ in range(workers):
+        for _ in range(1 if workers is None else workers):
             stack.start_worker()
         stack.wait()
         yield stack
@@ -222,9 +229,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a stack until Ctrl+C or SIGTERM, and return 0; 1 when a part died too often, 2 when settings cannot work."""
     parser = argparse.ArgumentParser(prog="python -m service.stack", description="Run Redis, the API and workers.")
     parser.add_argument("--directory", type=Path, default=Path("var"), help="folder for all data (default: var)")
-    parser.add_argument("--workers", type=int, default=1, help="number of workers (default: 1)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="number of workers, all on the device of ZOOAUDIT_DEVICE (default: one for each GPU, or one)",
+    )
     options = parser.parse_args(arguments)
-    if options.workers < 0:
+    if options.workers is not None and options.workers < 0:
         parser.error("--workers: write 0 or more")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -236,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for unknown in unknown_settings(os.environ):
         print(unknown, file=sys.stderr)
     try:
-        print("starting Redis, the API and the worker (which imports torch: up to half a minute) ...", flush=True)
+        print("starting Redis, the API and the workers (which import torch: up to half a minute) ...", flush=True)
         with running(options.directory, workers=options.workers, port=settings.port or None) as stack:
             print(f"zooaudit is at {stack.url}, logs in {stack.directory / 'logs'}; Ctrl+C stops it", flush=True)
             stack.keep_running()

@@ -86,7 +86,8 @@ def test_rq_is_known_to_one_place_on_each_side():
 # which import nothing of each other.
 LAYERS: dict[str, list[str | set[str]]] = {
     "worker": [
-        *("__main__", {"cli", "calibrate"}, "audit", {"queue", "report"}, "measure", "zoo", {"images", "depth"}),
+        *("__main__", "supervisor", {"cli", "calibrate", "devices"}, "audit", {"queue", "report"}, "measure", "zoo"),
+        {"images", "depth"},
         *("children", {"settings", "processes", "errors"}),
     ],
     "worker.measure": [

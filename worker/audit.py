@@ -55,6 +55,8 @@ def run(
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     target = choose_device(device, request.precision)
+    if target.index is not None:
+        torch.cuda.set_device(target)  # or whatever names no device would go to the first GPU
     keep_freed_memory()
     on_progress = on_progress or _ignore
 

@@ -93,6 +93,7 @@ function showReasons(reasons) {
 async function refreshHealth(signal) {
   const { body } = await request("health", { signal });
   setText(byId("health"), body.redis ? `${plural(body.workers, "worker")} · ${body.running} running · ${body.queued} queued` : "Redis does not answer");
+  byId("health").title = (body.devices ?? []).join(", ");
   byId("health").dataset.state = body.status;
   showReasons(body.reasons);
   showDatasets(body.datasets);

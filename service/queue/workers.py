@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import Redis
 from rq import Queue, Worker
-from zooaudit.contract import CATALOGUE_KEY, QUEUE, TROUBLES_KEY, Catalogue
+from zooaudit.contract import CATALOGUE_KEY, DEVICE_FIELD, QUEUE, TROUBLES_KEY, Catalogue
 
 TROUBLE_S = 60.0
 """For how long the service's health tells of a trouble, unless somebody says otherwise."""
@@ -16,9 +16,10 @@ WRITABLE_KEY = "zooaudit:writable"
 
 @dataclass(frozen=True)
 class QueueLoad:
-    """How many workers are alive and how many audits wait and run now."""
+    """How many workers are alive, on which devices, and how many audits wait and run now."""
 
     workers: int
+    devices: tuple[str, ...]
     queued: int
     running: int
 
@@ -38,10 +39,11 @@ class Workers:
         """
         with self._redis.pipeline(transaction=False) as pipe:
             for key in Worker.all_keys(queue=self._queue):
-                pipe.hmget(key, "last_heartbeat", "death")
-            workers = sum(bool(heartbeat) and not death for heartbeat, death in pipe.execute())
+                pipe.hmget(key, "last_heartbeat", "death", DEVICE_FIELD)
+            alive = [device for heartbeat, death, device in pipe.execute() if heartbeat and not death]
+        devices = sorted(device.decode(errors="replace") for device in alive if device)
         running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
-        return QueueLoad(workers, self._redis.llen(self._queue.key), running)
+        return QueueLoad(len(alive), tuple(devices), self._redis.llen(self._queue.key), running)
 
     def catalogue(self) -> Catalogue | None:
         """Return the catalogue that a worker has published; None when no worker has published one."""

@@ -227,9 +227,10 @@ def test_the_page_tells_when_no_worker_runs(page):
     poll_now(page)
     expect(page.locator("#health")).to_have_text("Redis does not answer")
     expect(notice.get_by_role("listitem")).to_have_text(["Redis does not answer.", MARKUP])
-    health |= {"status": "ok", "redis": True, "workers": 1, "reasons": []}
+    health |= {"status": "ok", "redis": True, "workers": 2, "devices": ["cuda:0", "cuda:1"], "reasons": []}
     poll_now(page)
     expect(notice).to_be_hidden()
+    expect(page.locator("#health")).to_have_attribute("title", "cuda:0, cuda:1")
 
 
 def test_names_full_of_markup_are_shown_as_text(page, client):

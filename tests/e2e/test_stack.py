@@ -123,6 +123,23 @@ def test_deaths_long_ago_do_not_count(tmp_path, capfd, monkeypatch):
     assert capfd.readouterr().out.count("started again") == 9
 
 
+@pytest.mark.parametrize(
+    ("workers", "device", "started"),
+    [
+        (None, "", [["--devices", "all"]]),  # the worker's own command counts the GPUs
+        (None, "cuda:1", [[]]),
+        (2, "", [[], []]),
+        (0, "", []),
+    ],
+)
+def test_a_stack_has_a_worker_for_each_gpu_unless_told_otherwise(tmp_path, monkeypatch, workers, device, started):
+    monkeypatch.setattr(stack_module, "WORKER", FAKE_WORKER)
+    (tmp_path / "runs").mkdir()
+    env = {"ZOOAUDIT_API_KEYS": "", "ZOOAUDIT_DEVICE": device, "FAKE_RUNS": str(tmp_path / "runs")}
+    with running(tmp_path, workers=workers, env=env) as stack:
+        assert [worker.args for worker in stack.workers] == [[*FAKE_WORKER, *arguments] for arguments in started]
+
+
 def test_a_second_stack_in_the_same_folder_says_who_uses_it(tmp_path):
     with running(tmp_path, workers=0, env={"ZOOAUDIT_API_KEYS": ""}):
         told = refused("--directory", str(tmp_path))

@@ -109,6 +109,16 @@ async def test_health_counts_workers_jobs_and_images(http, redis):
     assert (health.status, health.workers, health.queued, health.running) == ("ok", 1, 1, 1)
 
 
+async def test_health_names_the_device_of_each_living_worker(http, redis):
+    workers = {"a": "cuda:1", "b": "cuda:0", "c": "cuda:1", "gone": "cpu", "older": None}
+    for name, device in workers.items():
+        redis.sadd("rq:workers:audits", f"rq:worker:{name}")
+        fields = {"last_heartbeat": "x", "device": device, "death": "y" if name == "gone" else None}
+        redis.hset(f"rq:worker:{name}", mapping={field: value for field, value in fields.items() if value})
+    health = Health.model_validate_json((await http.get("/health")).content)
+    assert (health.workers, health.devices) == (4, ("cuda:0", "cuda:1", "cuda:1"))
+
+
 async def test_a_store_that_does_not_answer_is_503(http, tmp_path, caplog):
     blocked = tmp_path / "store"
     blocked.rmdir()

@@ -48,8 +48,7 @@ class Canvases:
     ) -> None:
         self._decoder = _Decoder(names, load, preprocessing, canvas_size)
         self._order = _Order(len(names))
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processes
-        self._ahead = _ahead(self._decoder, self._order, min(processes, available)) if processes > 0 else None
+        self._ahead = _ahead(self._decoder, self._order, min(processes, cores())) if processes > 0 else None
 
     def __len__(self) -> int:
         return len(self._decoder)
@@ -91,6 +90,19 @@ def _ahead(decoder: "_Decoder", order: "_Order", processes: int) -> Iterable[tup
         # A generator of its own, or the loader would draw from torch's global one.
         generator=torch.Generator(),
     )
+
+
+def default_processes(workers: int = 1) -> int:
+    """Return how many processes decode for each of so many ``workers`` on this machine, unless the operator says it.
+
+    That is one for each core of the worker's share but one, in which the worker itself runs; and at most 8.
+    """
+    return min(8, max(1, cores() // workers - 1))
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The images of a sample as batches of pixels, which are put together ahead of need."""
 
-import os
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from worker.images.canvas import Preprocessing
 from worker.images.canvas_cache import CanvasCache
 from worker.images.canvas_source import CanvasSource
 from worker.images.dataset import Sample
+from worker.images.decoding import default_processes
 
 MAX_SKIPPED = 0.01
 """The largest share of a sample that may be undecodable; beyond it the audit fails."""
@@ -73,7 +73,7 @@ class Stream:
         self._skipped: tuple[str, ...] = ()
         self._readable: dict[int, bool] = {}
         self._latest_pass: Callable[[], Generator[Batch, None, None] | None] = lambda: None
-        processes = min(8, max(1, (os.cpu_count() or 1) - 1)) if processes is None else processes
+        processes = default_processes() if processes is None else processes
         self._source = CanvasSource(sample, preprocessing, side, processes, cache)
 
     @property

@@ -49,7 +49,7 @@ def plan_budget(
     """
     device = subject.device
     if memory_gib is None:
-        memory_gib = _default_gib(device)
+        memory_gib = default_gib(device)
     # Per image: the reference maps and one window of each, and for the forward pass six times its largest map.
     maps = [
         4 * representation.height * representation.width * representation.channels for representation in representations
@@ -85,8 +85,9 @@ def keep_freed_memory() -> None:
         mallopt(m_trim_threshold, 2**31 - 1)
 
 
-def _default_gib(device: torch.device) -> float:
+def default_gib(device: torch.device, workers: int = 1) -> float:
+    """Return the memory that an audit on ``device`` may use by default, where ``workers`` share the device."""
     if device.type == "cuda":
-        return 0.8 * torch.cuda.get_device_properties(device).total_memory / GIB
+        return 0.8 * torch.cuda.get_device_properties(device).total_memory / GIB / workers
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return min(CPU_MEMORY_GIB, 0.7 * installed)
+    return min(CPU_MEMORY_GIB, 0.7 * installed / workers)

@@ -97,6 +97,11 @@ class SideProcesses:
 def tell(redis: Any, trouble: str) -> None:
     """Log a sentence about what goes wrong here, and show it in the service's health for TROUBLE_S seconds."""
     log.warning("%s", trouble)
+    show(redis, trouble)
+
+
+def show(redis: Any, trouble: str) -> None:
+    """Show a sentence about what goes wrong here in the service's health for TROUBLE_S seconds."""
     now_s = time.time()
     try:
         with redis.pipeline() as pipe:
@@ -105,6 +110,12 @@ def tell(redis: Any, trouble: str) -> None:
             pipe.execute()
     except RedisError as error:
         log.warning("health cannot tell of it: Redis: %s", error)
+
+
+def show_at(redis_url: str, trouble: str) -> None:
+    """Show a sentence in the service's health, like :func:`show`, if the Redis at ``redis_url`` answers at once."""
+    with Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)) as redis:
+        show(redis, trouble)
 
 
 def serve(redis_url: str, answer_next: Callable[[Any], None], beat: Beat) -> None:

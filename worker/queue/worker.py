@@ -44,6 +44,7 @@ from rq.utils import get_version, now
 from rq.worker import WorkerStatus
 from zooaudit.contract import (
     CATALOGUE_KEY,
+    DEVICE_FIELD,
     FORMER_JOBS,
     JOB,
     QUEUE,
@@ -103,7 +104,8 @@ class AuditWorker(Worker):
     What each override of RQ's Worker is for:
 
     dequeue_timeout, heartbeat,       Give signs of life often enough that a dead worker is noticed within
-    get_heartbeat_ttl                 ZOOAUDIT_WORKER_TTL_S. With RQ's own intervals that takes minutes.
+    get_heartbeat_ttl                 ZOOAUDIT_WORKER_TTL_S. With RQ's own intervals that takes minutes. They also tell
+                                      the service on which device the worker is.
     maintain_heartbeats               While a job runs, also stop it if it was canceled or taken over, and do the
                                       maintenance.
     run_maintenance_tasks             Put lost jobs back. RQ's own would fail a job that a dead worker took and did not
@@ -163,6 +165,8 @@ class AuditWorker(Worker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:  # noqa: ARG002
         super().heartbeat(self._ttl_s, pipeline)
+        if self._settings.device:
+            (self._redis if pipeline is None else pipeline).hset(self.key, DEVICE_FIELD, self._settings.device)
 
     def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002
         return self._ttl_s

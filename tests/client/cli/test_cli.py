@@ -249,6 +249,7 @@ def test_models_and_health(service):
     health = run(service.url, "health")
     assert health.returncode == 0
     assert f"{service.url}: ok" in health.stdout
+    assert re.search(r", \d workers? \((cpu|cuda:0)[^)]*\), \d running", health.stdout)
     assert "Data sets: synthetic (any number)" in health.stdout
 
 

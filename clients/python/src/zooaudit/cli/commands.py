@@ -279,10 +279,11 @@ def health(client: "AuditClient", args: argparse.Namespace) -> Exit:
     if args.json:
         _print_json(health)
     else:
+        devices = f" ({printable(', '.join(health.devices))})" if health.devices else ""
         print(
             f"{client.base_url}: {health.status}, version {printable(health.version)}, "
             f"Redis {'answers' if health.redis else 'does not answer'}, "
-            f"{counted(health.workers, 'worker')}, "
+            f"{counted(health.workers, 'worker')}{devices}, "
             f"{health.running} running, {health.queued} queued"
         )
         counts = (f"{printable(name)} ({'any number' if n is None else n})" for name, n in health.datasets.items())

@@ -85,7 +85,8 @@ class AuditList(Contract):
 class Health(Contract):
     """The state of the service: ``ok`` when audits can be accepted, measured and stored now, else ``degraded``.
 
-    ``reasons`` says in sentences what is missing; it is empty when the status is ``ok``.
+    ``reasons`` says in sentences what is missing; it is empty when the status is ``ok``. ``devices`` are those of the
+    workers, one for each; several workers may share a device, or have devices of the same name on different machines.
     """
 
     status: Literal["ok", "degraded"]
@@ -93,6 +94,7 @@ class Health(Contract):
     version: str
     redis: bool
     workers: int
+    devices: tuple[str, ...] = ()
     queued: int
     running: int
     datasets: dict[str, int | None]

@@ -19,6 +19,8 @@ FORMER_JOBS = ("worker.jobs.audit",)
 """Earlier names of JOB, so that jobs queued by an older service still run."""
 CATALOGUE_KEY = "zooaudit:catalogue"
 """Redis hash: ``json`` holds the Catalogue that a worker published last, ``version`` its digest."""
+DEVICE_FIELD = "device"
+"""Field of the Redis hash in which the queue notes a worker: the device on which it measures."""
 DEPTHS_KEY = "zooaudit:depths"
 """Redis hash: the ModelDepth, as JSON, of each full name that a worker has inspected; ``versions`` names the software
 that the worker ran."""
