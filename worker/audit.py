@@ -69,6 +69,7 @@ def run(
     budget = plan_budget(subject, representations, views.size, transforms_of(request), memory_gib, batch_size)
     stream = Stream(sample, loaded.preprocessing, views.size + views.room, decode_processes)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
+    prepared = time.perf_counter()
     with naming_deaths():
         scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
         untrained = measure_untrained(request, loaded, experiment, scores, target)
@@ -78,6 +79,7 @@ def run(
         started_at=started,
         finished_at=datetime.now(UTC),
         seconds=(seconds := time.perf_counter() - clock),
+        preparing_seconds=prepared - clock,
         forward_images=done,
         images_per_second=done / seconds,
     )

@@ -37,6 +37,7 @@ from zooaudit.contract.comparison import (
     RelatedScores,
     SharedMethod,
 )
+from zooaudit.contract.cost import Certainty, Cost, CostBasis
 from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
     CATALOGUE_KEY,
@@ -129,6 +130,7 @@ __all__ = [
     "Border",
     "Catalogue",
     "CatalogueEntry",
+    "Certainty",
     "CheckpointAnswer",
     "CheckpointQuestion",
     "ComparedAudit",
@@ -136,6 +138,8 @@ __all__ = [
     "Comparison",
     "Contract",
     "Cosine",
+    "Cost",
+    "CostBasis",
     "DepthBlock",
     "Environment",
     "Estimate",
