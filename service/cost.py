@@ -66,7 +66,7 @@ def _certainty(request: AuditRequest, passes: tuple[int, int] | None) -> Certain
     """Say how certain the forward images are, given the least and the most passes if these are known."""
     if request.tolerance is not None:
         # Several passes may end after different numbers of images, and those that saw fewer are run again.
-        return "at most" if passes == (1, 1) else "about"
+        return "at most" if passes == (1, 1) else "at most about"
     return "exact" if passes and passes[0] == passes[1] else "at least"
 
 

@@ -9,7 +9,7 @@ from zooaudit.contract.audit import Status
 from zooaudit.contract.base import Contract, omit_none
 from zooaudit.contract.request import AuditRequest
 
-Certainty = Literal["exact", "at least", "at most", "about"]
+Certainty = Literal["exact", "at least", "at most", "at most about"]
 
 
 class CostBasis(Contract):
@@ -41,7 +41,7 @@ class Cost(Contract):
 
     ``certainty`` is that of ``forward_images``. "at least": a worker with too little memory for all transforms at once
     goes over the images several times, and each time adds a view. "at most": the tolerance may end the audit earlier.
-    "about": both. Images that cannot be decoded are left out, and not known beforehand.
+    "at most about": both. Images that cannot be decoded are left out; nobody knows of them beforehand.
 
     ``seconds`` are those on one worker from the start of the audit, by the speed of the audit ``basis``; where there is
     none, ``reason`` says why. ``queued``, ``running`` and ``workers`` are the numbers of audits and workers now.

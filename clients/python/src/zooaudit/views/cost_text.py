@@ -1,7 +1,7 @@
 """What an audit would cost, in sentences."""
 
 from zooaudit.contract import Cost, CostBasis, Status
-from zooaudit.views.text import counted, duration, full_stop, printable, subject
+from zooaudit.views.text import about, counted, full_stop, printable, subject
 
 EXISTS = {
     Status.QUEUED: "this audit waits for a worker already",
@@ -21,7 +21,7 @@ def cost_lines(cost: Cost) -> list[str]:
     if cost.seconds is None:
         how_long, why = "; how long they take is not known", full_stop(printable(cost.reason or "No reason is given"))
     else:
-        how_long = f", {_at_most(cost)}about {duration(max(1, cost.seconds))} on one worker"
+        how_long = f", {_at_most(cost)}about {about(cost.seconds)} on one worker"
         why = _basis(cost.basis) if cost.basis else ""
     return [line for line in (f"{subject(cost.request)}: {forward_images}{how_long}.", why, _queue(cost)) if line]
 
@@ -43,6 +43,8 @@ def _basis(basis: CostBasis) -> str:
 def _queue(cost: Cost) -> str:
     if cost.workers == 0:
         return "No worker is running: the audit would wait until one is started."
+    if cost.queued == 0 and cost.running < cost.workers:
+        return "A worker is free now."
     waits, runs = ("waits" if cost.queued == 1 else "wait"), ("runs" if cost.running == 1 else "run")
     return (
         f"Now {counted(cost.queued, 'audit')} {waits} and {cost.running} {runs}, on {counted(cost.workers, 'worker')}."
