@@ -2,8 +2,8 @@
 
 Fills an embedded Redis with N audits that have ended, 20 that run and 200 that wait, and times ``GET /audit``:
 the first list of a new service, then the median of 20 requests for each query, both while the rows are fresh and while
-every request looks for changes first. Then it times ``POST /audit?dry_run=true``, whose first request reads some reports:
-the newest audits have one.
+every request looks for changes first. Then it times ``POST /audit?dry_run=true``, whose first request reads a few
+reports; the newest audits have one.
 """
 
 import argparse
