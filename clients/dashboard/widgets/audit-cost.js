@@ -55,7 +55,7 @@ function costText({ status, forward_images: images, certainty, seconds, reason, 
   const amount = `${exact}${count(images)} forward images`;
   const waiting = queued ? ` ${plural(queued, "audit waits", "audits wait")} before it.` : "";
   if (!basis) return [`${amount}. ${reason ?? ""}${waiting}`];
-  const time = `${asked.tolerance == null ? "" : "at most "}about ${about(seconds)}`;
+  const time = `${asked.tolerance == null ? "" : "at most "}${basis.same_model ? "about" : "roughly"} ${about(seconds)}`;
   const whose = basis.same_model ? "the same model" : `${basis.model}, a model of about this size`;
   const link = element("a", { href: href({ audit: basis.id }), title: `on ${basis.device}` }, `an audit of ${whose}`);
   return [`${amount}, ${time} on this service’s workers, by `, link, `.${waiting}`];

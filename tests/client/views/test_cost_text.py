@@ -51,6 +51,11 @@ def test_it_says_by_what_it_is_known(changes, told):
     assert told in str(cost(basis=basis)).splitlines()[1]
 
 
+def test_by_another_model_it_is_rougher():
+    basis = cost().basis.model_copy(update={"same_model": False})
+    assert ": 72,000 forward images, roughly 3 h 10 min on one worker." in str(cost(basis=basis))
+
+
 def test_without_a_measured_model_it_says_why():
     lines = str(cost(seconds=None, basis=None, reason="Nothing has been measured here")).splitlines()
     assert lines == [

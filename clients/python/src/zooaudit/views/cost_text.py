@@ -18,16 +18,13 @@ def cost_lines(cost: Cost) -> list[str]:
     forward_images = f"{cost.forward_images:,} forward images"
     if cost.certainty != "exact":
         forward_images = f"{cost.certainty} {forward_images}"
-    if cost.seconds is None:
+    if cost.seconds is None or cost.basis is None:
         how_long, why = "; how long they take is not known", full_stop(printable(cost.reason or "No reason is given"))
     else:
-        how_long = f", {_at_most(cost)}about {about(cost.seconds)} on one worker"
-        why = _basis(cost.basis) if cost.basis else ""
-    return [line for line in (f"{subject(cost.request)}: {forward_images}{how_long}.", why, _queue(cost)) if line]
-
-
-def _at_most(cost: Cost) -> str:
-    return "" if cost.request.tolerance is None else "at most "
+        at_most = "" if cost.request.tolerance is None else "at most "
+        word = "about" if cost.basis.same_model else "roughly"
+        how_long, why = f", {at_most}{word} {about(cost.seconds)} on one worker", _basis(cost.basis)
+    return [f"{subject(cost.request)}: {forward_images}{how_long}.", why, _queue(cost)]
 
 
 def _basis(basis: CostBasis) -> str:
