@@ -25,6 +25,7 @@ from service.reports import ReportStore, open_store
 from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
+from service.speeds import Speeds
 from service.turns import LISTS, OTHERS, Turns
 
 DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
@@ -61,6 +62,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.versions = CheckpointVersions(redis, app.state.workers)
     store = open_store(settings.store)
     app.state.store = ReportStore(store)
+    app.state.speeds = Speeds(app.state.store)
     app.state.accepted = AcceptedAudits(store)
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)
     app.state.quota = Quota(redis, settings.max_queued_per_key)

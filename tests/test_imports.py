@@ -96,8 +96,8 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "service": [
         *({"__main__", "stack"}, "app", "routes", "cursors"),
-        {"security", "connections", "log_limits", "turns", "health_check", "quota"},
-        {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions"},
+        {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost"},
+        {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions", "speeds"},
         *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", "errors"),
         {"settings", "processes", "stack_folder"},
     ],

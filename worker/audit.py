@@ -76,6 +76,7 @@ def run(
     pinned = target.type == "cuda"
     stream = Stream(sample, loaded.preprocessing, side, decode_processes, cache=cache, pinned=pinned)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
+    prepared = time.perf_counter()
     with naming_deaths():
         scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
         untrained = measure_untrained(request, loaded, experiment, scores, target)
@@ -85,6 +86,7 @@ def run(
         started_at=started,
         finished_at=datetime.now(UTC),
         seconds=(seconds := time.perf_counter() - clock),
+        preparing_seconds=prepared - clock,
         forward_images=done,
         images_per_second=done / seconds,
     )

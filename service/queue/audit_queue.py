@@ -93,6 +93,14 @@ class AuditQueue:
                     raise
             return read_audit(job, {}), True
 
+    def status_of_existing(self, identifier: str, load_report: Callable[[str], Report | None]) -> Status | None:
+        """Return the status of the audit with which :meth:`submit` would answer; None if it would enqueue one."""
+        audit = self.get(identifier)
+        if audit is not None and not audit.status.final:
+            return None if self._cancel_requested(identifier) else audit.status
+        is_measured = audit is None or audit.status is Status.SUCCEEDED
+        return Status.SUCCEEDED if is_measured and load_report(identifier) is not None else None
+
     def waiting(self, accepted: AcceptedAudit) -> Audit:
         """Return the audit as it is while it waits, whether or not Redis knows it."""
         return read_audit(self._waiting_job(accepted), {})

@@ -37,11 +37,14 @@ ROW_FIELDS = ("data", "status", "created_at", "started_at", "ended_at", "last_he
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """What lists sort and filter audits by. ``created_s`` is the audit's score in the index: seconds since 1970."""
+    """What lists sort and filter audits by, and what tells which report has the speed of a model. ``created_s`` is the
+    audit's score in the index: seconds since 1970."""
 
     id: str
     created_s: float
     model: str
+    weights: str
+    precision: str
     status: Status
     started_at: datetime | None
     finished_at: datetime | None
@@ -71,7 +74,10 @@ def read_row(
     job = Job(identifier, connection=connection, serializer="json")
     job.restore({name: value for name, value in zip(ROW_FIELDS, fields, strict=True) if value is not None})
     status, started_at, finished_at = _status_and_times(job, {b"outcome": outcome or b""})
-    return AuditRow(identifier, created_s, _request(job).model, status, started_at, finished_at)
+    request = _request(job)
+    return AuditRow(
+        identifier, created_s, request.model, request.weights, request.precision, status, started_at, finished_at
+    )
 
 
 @contextmanager

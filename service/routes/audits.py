@@ -4,9 +4,9 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from zooaudit.contract import Audit, AuditList, Sort, Status, audit_id
+from zooaudit.contract import Audit, AuditList, Cost, Sort, Status, audit_id
 
-from service import cursors
+from service import cost, cursors
 from service.catalogue import complete
 from service.errors import refused
 from service.queue import AuditQueue
@@ -16,14 +16,17 @@ from service.routes.dependencies import (
     AcceptedDep,
     AuditRequestDep,
     CatalogueDep,
+    DepthsDep,
     KeyDep,
     ListQueueDep,
     QueueDep,
     QuotaDep,
     RecoveryDep,
     RowsDep,
+    SpeedsDep,
     StoreDep,
     VersionsDep,
+    WorkersDep,
 )
 from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response, placed, retry_after
 
@@ -42,7 +45,7 @@ AUDIT_REQUEST_BODY = {
     status_code=202,
     summary="Ask for an audit",
     dependencies=[NEEDS_KEY],
-    responses=documented(400, 413, 415, 422, 429, s200=Audit, s202=Audit),
+    responses=documented(400, 413, 415, 422, 429, s200=Audit | Cost, s202=Audit),
     openapi_extra={"requestBody": AUDIT_REQUEST_BODY},
 )
 def submit(
@@ -56,9 +59,21 @@ def submit(
     rows: RowsDep,
     versions: VersionsDep,
     quota: QuotaDep,
+    speeds: SpeedsDep,
+    depths: DepthsDep,
+    workers: WorkersDep,
+    dry_run: Annotated[
+        bool, Query(description="Only tell what the audit would cost, or why it would be refused; accept nothing.")
+    ] = False,
 ) -> Response:
-    """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again."""
+    """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again.
+    With `dry_run`, 200 and the audit's cost: a request that would be refused is refused in the same way."""
     pinned = versions.pin(complete(request, catalogue), queue, store.load)
+    if dry_run:
+        quota.check(key, audit_id(pinned), rows.by_id)
+        status = queue.status_of_existing(audit_id(pinned), store.load)
+        measured, depth = rows.by_id().values(), depths.get(pinned.model)
+        return json_response(cost.estimate(pinned, status, speeds, measured, catalogue, depth, workers.load()))
     enqueued = False
     added = quota.take(key, audit_id(pinned), rows.by_id)
     try:

@@ -18,6 +18,7 @@ from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore
 from service.security import json_body, require_key, require_key_to_read
+from service.speeds import Speeds
 
 
 async def _turn(request: Request) -> AsyncIterator[None]:
@@ -62,6 +63,7 @@ RowsDep = Annotated[AuditRows, _part("rows")]
 DepthsDep = Annotated[ModelDepths, _part("depths")]
 VersionsDep = Annotated[CheckpointVersions, _part("versions")]
 RecoveryDep = Annotated[Recovery, _part("recovery")]
+SpeedsDep = Annotated[Speeds, _part("speeds")]
 QuotaDep = Annotated[Quota, _part("quota")]
 HealthCheckDep = Annotated[HealthCheck, _part("health_check")]
 

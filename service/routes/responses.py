@@ -1,6 +1,7 @@
 """Responses of endpoints, and how the OpenAPI document describes them."""
 
 import hashlib
+from types import UnionType
 from typing import Any
 
 from fastapi import Request, Response
@@ -26,7 +27,7 @@ STATUS_DESCRIPTIONS = {
 NOT_MODIFIED = {"description": "Nothing has changed since the ETag in If-None-Match"}
 
 
-def documented(*problem_statuses: int, **models: type[Contract]) -> dict[int | str, dict[str, Any]]:
+def documented(*problem_statuses: int, **models: type[Contract] | UnionType) -> dict[int | str, dict[str, Any]]:
     """Build FastAPI's ``responses`` of an endpoint. Give problems as numbers, other responses as ``s200=Audit``."""
     responses: dict[int | str, dict[str, Any]] = {
         int(name[1:]): {"model": model, "description": STATUS_DESCRIPTIONS[int(name[1:])]}

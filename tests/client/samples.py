@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from zooaudit import AsyncAuditClient, Audit, AuditClient, Comparison, Report
+from zooaudit import AsyncAuditClient, Audit, AuditClient, Comparison, Cost, Report
 from zooaudit.contract import (
     PARTS,
     TRANSFORMS,
@@ -16,6 +16,7 @@ from zooaudit.contract import (
     AuditRequest,
     ComparedAudit,
     ComparedPart,
+    CostBasis,
     DepthBlock,
     Links,
     ModelDetail,
@@ -202,6 +203,34 @@ def comparison(reason: str | None = None) -> Comparison:
         audits=audits,
         accuracy=dict.fromkeys(PARTS, RelatedPart(translation=related, rotation=related)),
     )
+
+
+def cost(**changes: Any) -> Cost:
+    """Make the cost of an audit of ResNet-18, by the speed of an audit of the same model."""
+    basis = CostBasis(
+        id=ID,
+        model="timm/resnet18.a1_in1k",
+        same_model=True,
+        device="NVIDIA H100",
+        finished_at=WHEN,
+        forward_images=36_000,
+        images_per_second=6.31,
+        preparing_seconds=4.0,
+        scale=1.0,
+    )
+    fields = {
+        "id": "f" * 32,
+        "request": AuditRequest(model="timm/resnet18.a1_in1k"),
+        "status": None,
+        "forward_images": 72_000,
+        "certainty": "exact",
+        "seconds": 4 + 72_000 / 6.31,
+        "basis": basis,
+        "queued": 3,
+        "running": 1,
+        "workers": 1,
+    }
+    return Cost(**(fields | changes))
 
 
 def model_detail(blocks_reason: str | None = None) -> ModelDetail:

@@ -21,6 +21,7 @@ from tests.client.samples import (
     answer,
     audit,
     comparison,
+    cost,
     foreign_problem,
     got,
     model_detail,
@@ -48,6 +49,27 @@ async def test_submit_takes_a_ready_request(make):
     request = AuditRequest(model="torchvision/vit_b_16", num_images=7)
     await got(http.submit(request))
     assert json.loads(sent.requests[0].content) == request.model_dump(mode="json")
+
+
+async def test_the_cost_of_an_audit_is_asked_for_with_the_same_request(make):
+    http, sent = make(answer(cost()))
+    told = await got(http.cost("timm/resnet18", num_images=64, rotations_deg=[270, 90]))
+    assert isinstance(told, zooaudit.Cost)
+    assert told == cost()
+    (request,) = sent.requests
+    assert (request.method, request.url.path, request.url.query) == ("POST", "/audit", b"dry_run=true")
+    expected = AuditRequest(model="timm/resnet18", num_images=64, rotations_deg=(90, 270))
+    assert AuditRequest.model_validate_json(request.content) == expected
+    with pytest.raises(zooaudit.InvalidRequest):
+        await got(http.cost("timm/resnet18", num_images=0))
+    assert len(sent.requests) == 1
+
+
+async def test_an_older_service_that_accepts_the_audit_is_made_to_cancel_it(make):
+    http, sent = make(answer(audit(), 202), answer(audit("canceled")))
+    with pytest.raises(zooaudit.UnexpectedAnswer, match=r"is older and tells no costs: .* was canceled again"):
+        await got(http.cost("timm/resnet18"))
+    assert [(request.method, request.url.path) for request in sent.requests][1:] == [("DELETE", f"/audit/{ID}")]
 
 
 @pytest.mark.parametrize(

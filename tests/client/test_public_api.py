@@ -14,7 +14,7 @@ def test_the_public_names():
     assert sorted(zooaudit.__all__) == sorted(
         [
             *("AuditClient", "AsyncAuditClient", "AuditHandle", "AsyncAuditHandle", "Options", "__version__"),
-            *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Comparison", "Health"),
+            *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Comparison", "Cost", "Health"),
             *("ModelDetail", "ModelList", "Part"),
             *("Problem", "Progress", "Report", "Status"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),

@@ -9,11 +9,12 @@ import asyncio
 from typing import Any, assert_type
 
 from zooaudit import AsyncAuditClient, Audit, AuditClient, AuditFailed, AuditHandle
-from zooaudit import Comparison, ModelDetail, Report, figures
+from zooaudit import Comparison, Cost, ModelDetail, Report, figures
 
 
 def blocking() -> float | None:
     with AuditClient("http://127.0.0.1:8000", api_key="key") as client:
+        assert_type(client.cost("timm/resnet18", num_images=64), Cost)
         handle = assert_type(client.audit("timm/resnet18", num_images=64, translations_px=range(1, 9)), AuditHandle)
         report = assert_type(handle.wait(timeout=60, progress=True), Report)
         assert_type(client.wait(handle.id, on_progress=print), Audit)
@@ -30,6 +31,7 @@ def blocking() -> float | None:
 async def awaiting() -> None:
     async with AsyncAuditClient() as client:
         report = assert_type(await (await client.audit("timm/resnet18", num_images=64)).wait(progress=True), Report)
+        assert_type((await client.cost("timm/resnet18")).seconds, float | None)
         assert_type(await client.compare([report]), Comparison)
         assert_type([audit async for audit in client.audits()], list[Audit])
 
@@ -43,6 +45,7 @@ client = AuditClient()
 client.audit("timm/resnet18", images=64)
 client.audit("timm/resnet18", num_images="64")
 client.compare([1])
+client.cost("timm/resnet18", images=64)
 client.report("0").parts["Early"].translation.chanel
 client.report("0").parts["early"]
 """
@@ -72,4 +75,4 @@ def check(script: str, folder: Path) -> list[str]:
 def test_right_use_passes_and_each_mistake_is_found(tmp_path):
     assert check(SCRIPT, tmp_path) == []
     wrong = check(WRONG, tmp_path)
-    assert [int(line.split(":")[1]) for line in wrong] == [5, 6, 7, 8, 9], wrong
+    assert [int(line.split(":")[1]) for line in wrong] == [5, 6, 7, 8, 9, 10], wrong

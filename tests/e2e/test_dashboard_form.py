@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from tests.e2e.browser import KEY, QUICK, finished, opened
 
@@ -15,9 +15,14 @@ FIELDS += ("precision", "baseline", "tolerance", "seed", "repetition")
 
 @pytest.fixture
 def posted(page) -> Iterator[list[str]]:
-    """The bodies of all audits that the page has asked for."""
+    """The bodies of all audits that the page has asked for; that it asks what one would cost is no such request."""
     bodies: list[str] = []
-    page.on("request", lambda request: bodies.append(request.post_data) if request.method == "POST" else None)
+
+    def note(request: Request) -> None:
+        if request.method == "POST" and not request.url.endswith("/audit?dry_run=true"):
+            bodies.append(request.post_data)
+
+    page.on("request", note)
     page.goto("/")
     expect(page.get_by_label("Data set")).to_contain_text("synthetic")
     page.locator("details").evaluate("(node) => node.open = true")
@@ -192,6 +197,67 @@ def test_what_concerns_no_field_is_told_at_the_foot(page, status, slug, detail, 
     )
     expect(page.locator("#submit-error")).to_contain_text(told)
     expect(page.locator(".mistake")).to_have_count(0)
+
+
+def test_the_cost_follows_what_is_filled_in(page, client, posted):
+    audit = finished(client, seed=5, num_images=16)  # of five transforms, in one pass
+    cost = page.locator("#cost")
+    model_field(page).fill("test_resnet")
+    page.get_by_label("Weights").select_option("untrained")
+    page.get_by_label("Data set").select_option("synthetic")
+    page.locator("[name=rotations_deg]").fill("90")
+    page.locator("[name=num_images]").fill("80")
+    page.locator("[name=translations_px]").fill("1,2")
+    expect(cost).to_have_text(
+        re.compile(r"^320 forward images, about \d.* on this service’s workers, by an audit of the same model\.$")
+    )
+    page.locator("[name=num_images]").fill("0")
+    expect(cost).to_be_empty()  # what is wrong is told when the form is sent
+    expect(page.locator(".mistake")).to_have_count(0)
+    page.locator("[name=num_images]").fill("80")
+    page.locator("[name=tolerance]").fill("0.02")
+    expect(cost).to_contain_text(re.compile(r"^At most 320 forward images, at most about "))
+    page.locator("[name=tolerance]").fill("")
+    page.get_by_label("Border").select_option("all")
+    expect(cost).to_contain_text(re.compile(r"^At least 640 forward images, about "))
+    model_field(page).fill("no such model")
+    expect(cost).to_be_empty()
+    assert not PROGRAMMERS_WORDS.search(page.locator("#submit").inner_text())
+
+    page.get_by_label("Border").select_option("crop")
+    page.locator("[name=rotations_deg]").fill("")
+    page.locator("[name=num_images]").fill("16")
+    page.locator("[name=seed]").fill("5")
+    model_field(page).fill("test_res")
+    expect(page.get_by_role("option", name=QUICK)).to_be_visible()
+    page.get_by_role("option", name=QUICK).click()
+    expect(cost).to_have_text("This audit has a report already. Asking for it again costs nothing.")
+    page.locator("[name=seed]").fill("6")
+    link = cost.get_by_role("link", name="an audit of the same model")
+    expect(link).to_be_visible()
+    assert posted == []
+    held: list[Route] = []
+    page.route("**/audit?dry_run=true", lambda route: held.append(route))
+    with page.expect_request("**/audit?dry_run=true"):
+        page.locator("[name=num_images]").fill("5")
+    launch(page)  # which does not wait for the cost
+    expect(page.locator("#detail h1")).to_contain_text(QUICK)
+    assert len(posted) == 1
+    assert held
+    assert audit.id != client.status(page.url.partition("audit=")[2]).id
+
+
+def test_a_cost_that_needs_a_key_asks_for_none(browser, service):
+    with opened(browser, service.url, key=None) as page:
+        page.goto("/")
+        expect(page.get_by_label("Data set")).to_contain_text("synthetic")
+        with page.expect_response("**/audit?dry_run=true") as answer:
+            model_field(page).fill(QUICK)
+        assert answer.value.status == 401
+        expect(page.get_by_role("dialog", name="API key")).to_be_hidden()
+        expect(page.locator("#cost")).to_be_empty()
+        launch(page)
+        expect(page.get_by_role("dialog", name="API key")).to_be_visible()
 
 
 def needs_key(route: Route) -> None:

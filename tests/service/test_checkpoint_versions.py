@@ -70,6 +70,37 @@ async def test_a_checkpoint_that_is_not_there_is_refused_before_it_waits_in_a_qu
     assert not redis.exists("rq:queue:audits")
 
 
+async def test_a_dry_run_is_of_the_present_content_and_refused_with_it(http, worker, redis):
+    worker["mine"] = CheckpointAnswer(version="0f")
+    cost = (await http.post("/audit?dry_run=true", json=MINE)).json()
+    assert cost["request"]["checkpoint_version"] == "0f"
+    assert (await http.post("/audit", json=MINE)).json()["id"] == cost["id"]
+    worker["broken"] = CheckpointAnswer(error=problem("weights-mismatch", "It is another model's."))
+    broken = await http.post("/audit?dry_run=true", json=MINE | {"weights": "checkpoint:broken"})
+    assert is_problem(broken, 422, "weights-mismatch")
+    assert redis.llen("rq:queue:audits") == 1
+
+
+async def test_only_audits_of_the_same_checkpoint_are_of_the_same_model(http, app, worker, store_report):
+    worker["mine"] = worker["yours"] = CheckpointAnswer(version="0f")
+
+    async def basis() -> dict[str, object] | None:
+        return (await http.post("/audit?dry_run=true", json=MINE | {"seed": 1})).json()["basis"]
+
+    weights = {"kind": "checkpoint", "sha256": "0" * 64, "version": "0f"}
+    for name in (None, "yours", "mine"):
+        assert await basis() is None  # the catalogue does not know the sizes of models
+        report = report_of(AuditRequest(**ASK))
+        if name:
+            request = AuditRequest(**ASK | {"weights": f"checkpoint:{name}", "checkpoint_version": "0f"})
+            model = report.model.model_copy(update={"weights": Weights(origin=name, **weights)})
+            report = report.model_copy(update={"id": audit_id(request), "model": model})
+        store_report(report)
+        app.state.queue.restore(report)
+        app.state.rows.expire()
+    assert (await basis())["same_model"] is True
+
+
 async def test_without_a_worker_nobody_knows_the_file(http, redis):
     answer = await http.post("/audit", json=MINE)
     assert is_problem(answer, 503, "unavailable")

@@ -42,6 +42,9 @@ async def test_the_document_is_valid_and_complete(http):
     assert "security" not in document["paths"]["/health"]["get"]
     assert list(submit["responses"]["422"]["content"]) == ["application/problem+json"]
     assert list(submit["responses"]["202"]["content"]) == ["application/json"]
+    assert [(parameter["name"], parameter["in"]) for parameter in submit["parameters"]] == [("dry_run", "query")]
+    answers = submit["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
+    assert [answer["$ref"].rpartition("/")[2] for answer in answers] == ["Audit", "Cost"]
     for example in document["components"]["schemas"]["AuditRequest"]["examples"]:
         assert AuditRequest.model_validate(example)
 

@@ -14,7 +14,8 @@ export class ApiError extends Error {
 
 /**
  * Sends one request and returns { status, body, text, etag, retryAfterS }; body is null when nothing has changed since
- * `etag`. If the service wants a key, asks the user for one and sends the request again. Paths are relative to the page.
+ * `etag`. If the service wants a key, asks the user for one and sends the request again, unless `asksForKey` is false.
+ * Paths are relative to the page.
  */
 export async function request(path, options = {}) {
   for (;;) {
@@ -22,7 +23,7 @@ export async function request(path, options = {}) {
     try {
       return await send(path, options, sentKey);
     } catch (error) {
-      if (error.problem?.status !== 401) throw error;
+      if (error.problem?.status !== 401 || options.asksForKey === false) throw error;
       const isReading = !options.method; // reads repeat by themselves; they do not ask again what was declined
       if (key() === sentKey && !(await askForKey({ wasRefused: Boolean(sentKey), unlessDeclined: isReading }))) throw error;
     }

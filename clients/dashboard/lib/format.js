@@ -9,6 +9,12 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${padded(Math.floor((whole % 3600) / 60))} min`;
 }
 
+/** An estimate of seconds, without digits that it does not deserve: "47 s", "4 min 10 s", "17 min", "3 h 10 min". */
+export function about(seconds) {
+  const step = seconds < 60 ? 1 : seconds < 600 ? 10 : seconds < 3600 ? 60 : 600;
+  return duration(Math.max(1, Math.round(seconds / step) * step)).replace(/ 00 (s|min)$/, "");
+}
+
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const year = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });

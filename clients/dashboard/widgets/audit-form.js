@@ -5,16 +5,22 @@ import { byId, element, setText } from "../lib/dom.js";
 import { count } from "../lib/format.js";
 import { fieldLabel, fieldSentences, wrongField } from "../lib/problems.js";
 import { href } from "../lib/url.js";
+import { costView } from "./audit-cost.js";
 import { setUpModelSearch } from "./model-search.js";
 
 const form = byId("submit");
 const launch = byId("launch");
 const errorBox = byId("submit-error");
+const cost = costView(byId("cost"), readForm);
 
 /** Makes the form work; calls `onAccepted(audit)` with the audit that the service answers. */
 export function setUpForm(onAccepted) {
   setUpModelSearch(form.elements.model, () => focusAfter(form.elements.model));
-  for (const event of ["input", "change"]) form.elements.model.addEventListener(event, showModelLink);
+  for (const event of ["input", "change"]) {
+    form.addEventListener(event, cost.changed);
+    form.elements.model.addEventListener(event, showModel); // a name that is chosen from the list changes no more than this
+  }
+  form.addEventListener("focusin", cost.touched);
   form.elements.weights.addEventListener("change", () => {
     byId("checkpoint-label").hidden = form.elements.weights.value !== "checkpoint";
   });
@@ -31,6 +37,7 @@ export function setUpForm(onAccepted) {
     launch.disabled = true;
     try {
       onAccepted(await change("audit", { method: "POST", body: readForm() }));
+      cost.changed(); // there is such an audit now
     } catch (error) {
       showError(error);
     } finally {
@@ -54,10 +61,12 @@ export function prefillModel(name) {
 
 function setModel(name) {
   form.elements.model.value = name;
-  showModelLink();
+  showModel();
 }
 
-function showModelLink() {
+/** Shows what is known of the model in the form: where to read about it, and what its audit would cost. */
+function showModel() {
+  cost.changed();
   const name = form.elements.model.value.trim();
   byId("model-link").hidden = !name;
   byId("model-link").href = href({ model: name });
@@ -72,6 +81,7 @@ export function showDatasets(datasets) {
   select.replaceChildren(...names.map((name) => element("option", { value: name, "data-count": datasets[name] }, name)));
   if (names.includes(selected)) select.value = selected;
   showImageLimit();
+  cost.changed();
 }
 
 function showImageLimit() {

@@ -81,6 +81,42 @@ def test_an_audit_from_the_question_to_the_report(service, tmp_path):
     assert listed[1].split()[:2] == [report.id, "succeeded"]
 
 
+def test_a_dry_run_tells_the_cost_and_begins_nothing(service, client):
+    quick = (*QUICK[:3], "--seed=41")
+    asked = run(service.url, "audit", *quick, "--num-images=4", "--translations-px=1-2", "--rotations-deg=90", "--wait")
+    assert asked.returncode == 0, asked.stderr
+    before = [audit.id for audit in client.audits()]
+    wanted = (*quick, "--num-images=5", "--translations-px=3", "--rotations-deg=180", "--baseline-seeds=2")
+    wrong = run(service.url, "audit", *wanted, "--dry-run")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "baseline_seeds goes with baseline" in wrong.stderr
+    wanted = wanted[:-1]
+    told = run(service.url, "audit", *wanted, "--dry-run")
+    assert (told.returncode, told.stderr) == (0, "")
+    first, basis, queue = told.stdout.splitlines()
+    assert re.fullmatch(
+        r"timm/test_resnet\.r160_in1k \(untrained\): 15 forward images, about \d+ s on one worker\.", first
+    )
+    assert basis.startswith("By audit ")
+    assert " of the same model on cpu, " in basis
+    assert queue == "A worker is free now."
+    cost = json.loads(run(service.url, "audit", *wanted, "--dry-run", "--json").stdout)
+    assert (cost["forward_images"], cost["certainty"], cost["basis"]["same_model"]) == (15, "exact", True)
+    assert [audit.id for audit in client.audits()] == before
+    report = json.loads(run(service.url, "audit", *wanted, "--wait", "--json").stdout)
+    assert (report["id"], report["timing"]["forward_images"]) == (cost["id"], 15)
+    assert 0 < report["timing"]["preparing_seconds"] < report["timing"]["seconds"]
+    exists = run(service.url, "audit", *wanted, "--dry-run")
+    assert exists.stdout.endswith("this audit has a report already, so asking for it costs nothing.\n")
+    unknown = run(service.url, "audit", "resnet81", "--dry-run")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "Did you mean" in unknown.stderr
+    for option in ("--wait", "--timeout=5", "--output=report.json"):
+        mistaken = run(service.url, "audit", *wanted, "--dry-run", option)
+        assert (mistaken.returncode, mistaken.stdout) == (2, "")
+        assert "there is none to wait for" in mistaken.stderr
+
+
 def test_cancel(service, client):
     asked = run(service.url, "audit", *LONG, "--json")
     assert asked.returncode == 0

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     )
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
-    from zooaudit.results import Audit, Comparison, Report
+    from zooaudit.results import Audit, Comparison, Cost, Report
 
 __all__ = [
     "PARTS",
@@ -61,6 +61,7 @@ __all__ = [
     "Comparison",
     "Conflict",
     "ConnectionFailed",
+    "Cost",
     "Health",
     "InvalidRequest",
     "ModelDetail",

@@ -18,7 +18,7 @@ from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
 from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Report
+from zooaudit.results import Audit, Comparison, Cost, Report
 
 T = TypeVar("T")
 
@@ -69,6 +69,10 @@ class AsyncAuditClient:
     async def submit(self, model: str | AuditRequest, **options: Unpack[Options]) -> Audit:
         """Ask for an audit."""
         return await self._run(flows.submit(self._service, model, options))
+
+    async def cost(self, model: str | AuditRequest, **options: Unpack[Options]) -> Cost:
+        """Ask what an audit would cost, and ask for nothing."""
+        return await self._run(flows.cost(self._service, model, options))
 
     async def repeat(self, report: contract.Report) -> Audit:
         """Ask for the audit of ``report`` once more."""

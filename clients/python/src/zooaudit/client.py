@@ -17,7 +17,7 @@ from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Report
+from zooaudit.results import Audit, Comparison, Cost, Report
 
 T = TypeVar("T")
 
@@ -78,6 +78,13 @@ class AuditClient:
         The same request returns the audit that exists already; one that failed or was canceled runs again.
         """
         return self._run(flows.submit(self._service, model, options))
+
+    def cost(self, model: str | AuditRequest, **options: Unpack[Options]) -> Cost:
+        """Ask what an audit would cost, and ask for nothing: its forward images, and about how long they take.
+
+        An audit that the service would refuse raises the error that :meth:`submit` would raise.
+        """
+        return self._run(flows.cost(self._service, model, options))
 
     def repeat(self, report: contract.Report) -> Audit:
         """Ask for the audit of ``report`` once more, under the next repetition that has no audit yet."""

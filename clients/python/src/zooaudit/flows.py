@@ -35,7 +35,7 @@ from zooaudit.errors import (
 )
 from zooaudit.exchange import Exchange, Flow, parse, retry_after_s
 from zooaudit.options import Options, request_from
-from zooaudit.results import Audit, AuditList, Comparison, Report
+from zooaudit.results import Audit, AuditList, Comparison, Cost, Report
 from zooaudit.views.text import short_state, subject
 
 POLL_S = 1.0
@@ -62,6 +62,17 @@ class HasId(Protocol):
 def submit(service: Exchange, model: str | AuditRequest, options: Options) -> Flow[Audit]:
     request = model if isinstance(model, AuditRequest) else request_from(model, options)
     return parse(Audit, (yield from service.send("POST", "/audit", content=request.model_dump_json())))
+
+
+def cost(service: Exchange, model: str | AuditRequest, options: Options) -> Flow[Cost]:
+    request = model if isinstance(model, AuditRequest) else request_from(model, options)
+    query = {"dry_run": "true"}
+    response = yield from service.send("POST", "/audit", params=query, content=request.model_dump_json())
+    if response.status_code == HTTPStatus.ACCEPTED:
+        yield from cancel(service, parse(Audit, response).id)
+        older = f"The service at {service.base_url} is older and tells no costs"
+        raise UnexpectedAnswer(f"{older}: it has accepted the audit, which was canceled again.")
+    return parse(Cost, response)
 
 
 def repeat(service: Exchange, report: contract.Report) -> Flow[Audit]:

@@ -1,4 +1,4 @@
-"""Reports, audits and comparisons as the clients return them: the contract's records, with methods that show them."""
+"""What the clients return: the contract's reports, audits, costs and comparisons, with methods that show them."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -6,6 +6,7 @@ from zooaudit import contract
 from zooaudit.views import figures
 from zooaudit.views.audit_tables import audit_table
 from zooaudit.views.comparison_tables import comparison_tables
+from zooaudit.views.cost_text import cost_lines
 from zooaudit.views.frames import accuracy_frame, comparison_frame, report_frame
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.tables import html, plain
@@ -80,6 +81,15 @@ class AuditList(EqualByContent, contract.AuditList):
     """One page of a list of audits."""
 
     audits: tuple[Audit, ...]
+
+
+class Cost(EqualByContent, contract.Cost):
+    """What a request for an audit would cost. It prints as two or three sentences."""
+
+    def __repr__(self) -> str:
+        return "\n".join(cost_lines(self))
+
+    __str__ = __repr__
 
 
 class Comparison(EqualByContent, contract.Comparison):

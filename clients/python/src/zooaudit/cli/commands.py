@@ -48,6 +48,8 @@ class WaitInterrupted(Exception):
 
 
 def audit(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    if args.dry_run:
+        return _show_cost(client, args)
     accepted = client.submit(args.model, **_options(args))
     if args.wait or args.output:
         return _show_report(_wait(client, accepted, args), args)
@@ -57,6 +59,19 @@ def audit(client: "AuditClient", args: argparse.Namespace) -> Exit:
         print(f"{accepted.id}  {state(accepted)}")
         print(f"Follow it: zooaudit report {accepted.id} --wait", file=sys.stderr)
     return _exit_of_audit(accepted)
+
+
+def _show_cost(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    if args.wait or args.output or args.timeout is not None:
+        raise Mistake(
+            "--dry-run asks for no audit, so there is none to wait for: leave out --wait, --output, --timeout."
+        )
+    cost = client.cost(args.model, **_options(args))
+    if args.json:
+        _print_json(cost)
+    else:
+        print(cost)
+    return Exit.OK
 
 
 def sweep(client: "AuditClient", args: argparse.Namespace) -> Exit:

@@ -74,6 +74,8 @@ def make_parser() -> Parser:
 def _audit(subparsers: "Subparsers") -> None:
     parser = _command(subparsers, "audit", commands.audit, "ask for an audit of a model", _waiting())
     _complete(parser.add_argument("model", metavar="MODEL", help=MODEL_HELP), completion.models)
+    text = "only tell what the audit would cost: its forward images, and about how long they take"
+    parser.add_argument("--dry-run", action="store_true", help=text)
     _audit_options(parser)
 
 

@@ -37,6 +37,7 @@ from zooaudit.contract.comparison import (
     RelatedScores,
     SharedMethod,
 )
+from zooaudit.contract.cost import Certainty, Cost, CostBasis
 from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
     CATALOGUE_KEY,
@@ -131,6 +132,7 @@ __all__ = [
     "Border",
     "Catalogue",
     "CatalogueEntry",
+    "Certainty",
     "CheckpointAnswer",
     "CheckpointQuestion",
     "ComparedAudit",
@@ -138,6 +140,8 @@ __all__ = [
     "Comparison",
     "Contract",
     "Cosine",
+    "Cost",
+    "CostBasis",
     "DepthBlock",
     "Environment",
     "Estimate",

@@ -179,9 +179,14 @@ class Environment(Contract):
 
 
 class Timing(Contract):
+    """How long an audit took, on one worker. ``images_per_second`` is over all its ``seconds``."""
+
     started_at: datetime
     finished_at: datetime
     seconds: float
+    preparing_seconds: Annotated[
+        float | None, Field(description="Of the seconds, those before the first image, such as for loading the model.")
+    ] = Field(default=None, exclude_if=omit_none)
     forward_images: int
     images_per_second: float
 

@@ -82,6 +82,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def about(seconds: float) -> str:
+    """Write an estimate of seconds, without digits that it does not deserve.
+
+    >>> about(0.2), about(47.4), about(254), about(991), about(11_400)
+    ('1 s', '47 s', '4 min 10 s', '17 min', '3 h 10 min')
+    """
+    step = 1 if seconds < 60 else 10 if seconds < 600 else 60 if seconds < 3600 else 600
+    text = duration(max(1, round(seconds / step) * step))
+    return text.removesuffix(" 00 s").removesuffix(" 00 min")
+
+
 def three_decimals(value: float | None) -> str:
     """Write a score or a p-value; a dash stands for None."""
     return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,62 @@
+// What the audit in the form would cost, in a line below it that follows what is filled in. It never stands in the way.
+
+import { ApiError, request } from "../lib/api.js";
+import { element } from "../lib/dom.js";
+import { about, count, plural } from "../lib/format.js";
+import { href } from "../lib/url.js";
+
+const DELAY_MS = 400, OLD_MS = 10_000;
+
+const EXISTS = {
+  queued: "This audit waits for a worker already. Asking for it again costs nothing.",
+  running: "This audit is running already. Asking for it again costs nothing.",
+  succeeded: "This audit has a report already. Asking for it again costs nothing.",
+};
+
+/**
+ * Shows in `line` what the body that `readBody()` returns would cost; nothing while the form cannot be sent, or would be
+ * refused: the form itself tells that when it is sent. Returns { changed, touched }: call `changed` whenever the form
+ * has changed, and `touched` when the user turns to it, which asks again if the answer is old.
+ */
+export function costView(line, readBody) {
+  let timer, asking, answeredAt = 0;
+
+  async function ask() {
+    const { signal } = (asking = new AbortController());
+    let cost = null;
+    try {
+      const body = readBody();
+      ({ body: cost } = await request("audit?dry_run=true", { method: "POST", body, signal, asksForKey: false }));
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof ApiError)) console.error(error);
+    }
+    if (signal.aborted) return;
+    answeredAt = Date.now();
+    line.classList.remove("stale");
+    const parts = cost?.forward_images == null ? [] : costText(cost);
+    const text = parts.map((part) => part.textContent ?? part).join("");
+    if (line.textContent !== text) line.replaceChildren(...parts); // a reader hears only what is new
+  }
+
+  function changed() {
+    clearTimeout(timer);
+    asking?.abort();
+    line.classList.add("stale");
+    timer = setTimeout(ask, DELAY_MS);
+  }
+
+  return { changed, touched: () => line.textContent && Date.now() - answeredAt > OLD_MS && changed() };
+}
+
+/** The sentences, as texts and a link to the audit whose speed they rest on. */
+function costText({ status, forward_images: images, certainty, seconds, reason, basis, request: asked, queued }) {
+  if (status) return [EXISTS[status] ?? ""];
+  const exact = certainty === "exact" ? "" : `${certainty[0].toUpperCase()}${certainty.slice(1)} `;
+  const amount = `${exact}${count(images)} forward images`;
+  const waiting = queued ? ` ${plural(queued, "audit waits", "audits wait")} before it.` : "";
+  if (!basis) return [`${amount}. ${reason ?? ""}${waiting}`];
+  const time = `${asked.tolerance == null ? "" : "at most "}${basis.same_model ? "about" : "roughly"} ${about(seconds)}`;
+  const whose = basis.same_model ? "the same model" : `${basis.model}, a model of about this size`;
+  const link = element("a", { href: href({ audit: basis.id }), title: `on ${basis.device}` }, `an audit of ${whose}`);
+  return [`${amount}, ${time} on this service’s workers, by `, link, `.${waiting}`];
+}
