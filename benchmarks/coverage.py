@@ -64,24 +64,25 @@ def summed(a: Tensor, b: Tensor, batch_size: int, similarities: tuple[Similarity
     representation = Representation("block", "Early", "NHWC", 1, positions, channels)
     sums = RepresentationSums(representation, alignments, len(similarities), a.device)
     by_group = torch.zeros(3 + len(similarities), GROUPS, channels, dtype=torch.float64)
-    groups = group_of(torch.arange(images), images)
+    groups, counts = group_of(torch.arange(images), images), Counter[int]()
     choosing = {first_place(group, images): group for group in choosing_groups(always=False)}
     starts = sorted({*range(0, images, batch_size), *(place for place in choosing if 0 < place < images)})
     for first, end in zip(starts, [*starts[1:], images], strict=True):
         if first and first in choosing:
-            sums.choose_partners(transform, choosing[first], first, by_group, similarities)
+            sums.choose_partners(choosing[first], counts, {transform: by_group}, similarities)
         members = (torch.arange(GROUPS)[:, None] == groups[first:end]).float()
         of_images = torch.empty(3 + len(similarities), end - first, channels)
+        counts.update(groups[first:end].tolist())
         sums.see_reference(a[first:end, None], members)
         sums.compare(transform, b[first:end, None], of_images)
         by_group += members @ of_images
-    return sums.sums(transform, Counter(groups.tolist()), by_group)
+    return sums.sums(counts, {transform: by_group})
 
 
 def scores_of(population: Population, chosen: Tensor) -> tuple[Equivariance, list[int]]:
     """Average the scores of the chosen images over the transforms, as for a block; return the groups' sizes, too."""
     sums = [summed(a[chosen], b[chosen], 16) for a, b in population]
-    return mean([scored(one, ("correlation",))["correlation"] for one in sums], ""), list(sums[0].images)
+    return mean([scored(one, ("correlation",))[0]["correlation"] for one in sums], ""), [n for n in sums[0].images if n]
 
 
 def truth_of(population: Population) -> Equivariance:

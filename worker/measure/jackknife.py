@@ -22,7 +22,7 @@ from scipy.stats import t as student  # type: ignore[import-untyped]
 from torch import Tensor
 
 from worker.measure.moments import Moments, Spread
-from worker.measure.similarity import Equivariance, Similarity, alive, paired, score
+from worker.measure.similarity import Equivariance, Similarity, alive, paired, scores
 from worker.measure.sums import Sums
 
 MIN_GROUPS = 5
@@ -30,47 +30,60 @@ MIN_GROUPS = 5
 CONFIDENCE = 0.95
 
 
-def scored(sums: Sums, similarities: Sequence[Similarity]) -> dict[Similarity, Equivariance]:
-    """Score all images by each of ``similarities``, in the order of the sums' partners, with the deviations."""
+def scored(sums: Sums, similarities: Sequence[Similarity]) -> list[dict[Similarity, Equivariance]]:
+    """Score all images under each transform, by each of ``similarities``, with the deviations of each score.
+
+    ``similarities`` are those whose partners the sums keep, in their order.
+    """
     moments = sums.moments()
-    scores: dict[Similarity, Equivariance] = {}
-    for slot, similarity in enumerate(similarities, 1):
-        whole = score(moments, similarity)
-        if whole.channel is not None:
-            whole = replace(whole, deviations=deviations(sums, moments, similarity, slot))
-        scores[similarity] = whole
-    return scores
+    found: list[dict[Similarity, Equivariance]] = [{} for _ in sums.cells]
+    for slot, similarity in enumerate(similarities):
+        every = zip(found, scores(moments, similarity), deviations(sums, moments, similarity, slot), strict=True)
+        for row, score, moved in every:
+            row[similarity] = score if score.channel is None else replace(score, deviations=moved)
+    return found
 
 
 def deviations(sums: Sums, moments: Moments, similarity: Similarity, slot: int) -> NDArray[np.float64]:
-    """Compute by how much the channel and the layer score would differ without each group, (2, G) float64.
+    """Compute by how much the channel and the layer scores would differ without each group, (T, 2, G) float64.
 
-    ``slot`` is the place of the partners under ``similarity``. The layer's deviation is NaN for groups in the first
-    quarter of the images, whose partners were chosen from too few images.
+    Groups without images are left out. ``slot`` is the place of ``similarity`` among those whose partners the sums
+    keep. The layer's deviation is NaN for groups in the first quarter of the images, whose partners were chosen from
+    too few images.
     """
     images = np.asarray(sums.images)
     late = torch.from_numpy(4 * (images.cumsum() - images) >= images.sum()).to(sums.partners.device)
-    late &= (sums.partners[slot] >= 0).all(1)
-    channel = _mean_without(sums, moments, 0, similarity)
-    layer = torch.where(late, _mean_without(sums, moments, slot, similarity), torch.nan)
-    return torch.stack([channel, layer]).cpu().numpy()
+    own = torch.arange(sums.products.shape[1], device=late.device).expand(sums.pairs.shape[1:])
+    channel = _mean_without(sums, moments, own, sums.pairs[0], similarity)
+    partners = sums.partners[slot]
+    layer = _mean_without(sums, moments, partners.clamp(min=0), sums.pairs[1 + slot], similarity)
+    layer = torch.where(late & (partners >= 0).all(2), layer, torch.nan)
+    return torch.stack([channel, layer], 1).cpu().numpy()[:, :, images > 0]
 
 
-def _mean_without(sums: Sums, moments: Moments, slot: int, similarity: Similarity) -> Tensor:
-    """Compute by how much the mean similarity of channels with their partners would differ without each group, (G,)."""
-    measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
-    partners = sums.partners[slot].clamp(min=0)
-    of_pairs = moments.products.T.gather(0, partners)
+def _mean_without(sums: Sums, moments: Moments, partners: Tensor, pairs: Tensor, similarity: Similarity) -> Tensor:
+    """Compute by how much the mean similarity of channels with ``partners`` would differ without each group, (T, G).
+
+    ``pairs`` are the products of these pairs in each group; both are (T, G, K).
+    """
+    measurable = (alive(moments.a, similarity) & alive(moments.b, similarity))[:, None]
+    whole_a, whole_b = _beside_groups(moments.a), _beside_groups(moments.b)
     group_a, group_b = sums.groups()
-    rest = paired(moments.a - group_a, _pick(moments.b - group_b, partners), of_pairs - sums.pairs[slot], similarity)
-    whole = paired(moments.a, _pick(moments.b, partners), of_pairs, similarity)
-    return (rest - whole)[:, measurable].mean(1)
+    of_pairs = moments.products.transpose(1, 2).gather(1, partners)
+    rest = paired(whole_a - group_a, _pick(whole_b - group_b, partners), of_pairs - pairs, similarity)
+    whole = paired(whole_a, _pick(whole_b, partners), of_pairs, similarity)
+    return torch.where(measurable, rest - whole, 0.0).sum(2) / measurable.sum(2)
+
+
+def _beside_groups(whole: Spread) -> Spread:
+    """Return a spread (T, K) as (T, 1, K), to be set beside those of groups, (T, G, K)."""
+    return Spread(torch.as_tensor(whole.count)[:, None], whole.pivot, whole.total[:, None], whole.square[:, None])
 
 
 def _pick(spread: Spread, channels: Tensor) -> Spread:
-    """Return the spread of the given ``channels`` (G, K), row by row."""
+    """Return the spread of the given ``channels`` (T, G, K), row by row."""
     pivot, total, square = (
-        values.expand(channels.shape).gather(1, channels) for values in (spread.pivot, spread.total, spread.square)
+        values.expand(channels.shape).gather(2, channels) for values in (spread.pivot, spread.total, spread.square)
     )
     return Spread(spread.count, pivot, total, square)
 

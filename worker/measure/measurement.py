@@ -90,12 +90,16 @@ class Measurement:
 
     def scores(self) -> Results:
         """Score every representation under every transform, by each similarity of the experiment."""
+        of_representation = []
+        for sums, transformed in zip(self._representations, self._of_representations(), strict=True):
+            rows = scored(sums.sums(self._images_of_group, transformed), self._similarities) if transformed else []
+            of_representation.append(dict(zip(transformed, rows, strict=True)))
         return {
             transform: [
                 {similarity: Equivariance(None, None, alignment) for similarity in self._similarities}
                 if isinstance(alignment, str)
-                else scored(sums.sums(transform, self._images_of_group, transformed), self._similarities)
-                for alignment, (sums, transformed) in zip(row, self._of_transform(transform), strict=True)
+                else scores[transform]
+                for alignment, scores in zip(row, of_representation, strict=True)
             ]
             for transform, row in self._alignments.items()
         }
@@ -152,15 +156,18 @@ class Measurement:
 
     def choose_partners(self, group: int) -> None:
         """Choose the best partners anew from all images so far, for the images of ``group`` and later ones."""
-        for transform, row in self._alignments.items():
-            for alignment, (sums, transformed) in zip(row, self._of_transform(transform), strict=True):
-                if isinstance(alignment, Alignment):
-                    sums.choose_partners(transform, group, self.images, transformed, self._similarities)
+        for sums, transformed in zip(self._representations, self._of_representations(), strict=True):
+            if transformed:
+                sums.choose_partners(group, self._images_of_group, transformed, self._similarities)
 
-    def _of_transform(self, transform: Transform) -> Iterator[tuple[RepresentationSums, Tensor]]:
-        """Yield the sums of each representation, with those by group of its maps of the view under ``transform``."""
-        for sums, columns in zip(self._representations, self._columns[transform], strict=True):
-            yield sums, self._transformed[transform][:, :, columns]
+    def _of_representations(self) -> Iterator[dict[Transform, Tensor]]:
+        """Yield, for each representation, its sums by group under each transform that it can be compared under."""
+        for index in range(len(self._representations)):
+            yield {
+                transform: self._transformed[transform][:, :, columns[index]]
+                for transform, columns in self._columns.items()
+                if isinstance(self._alignments[transform][index], Alignment)
+            }
 
 
 def measure(

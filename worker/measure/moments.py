@@ -16,6 +16,7 @@ True
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,16 +49,16 @@ class Spread:
         deviations = observations - pivot
         return cls(len(observations), pivot, deviations.sum(0), deviations.square().sum(0))
 
-    @property
+    @cached_property
     def offset(self) -> Tensor:
         """How far the mean is from the pivot; 0 for no observations at all."""
         return self.total / (self.count.clamp(min=1) if isinstance(self.count, Tensor) else max(1, self.count))
 
-    @property
+    @cached_property
     def mean(self) -> Tensor:
         return self.pivot + self.offset
 
-    @property
+    @cached_property
     def variation(self) -> Tensor:
         """The sum of the squared deviations from the mean; rounding must not make it negative."""
         return (self.square - self.total * self.offset).clamp(min=0.0)
@@ -81,9 +82,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Moments:
-    """The spreads of a and of b over n pairs of K-channel observations, and the products of the two, float64 (K, K)::
+    """The spreads of a and of b over n pairs of K-channel observations, and the products of the two, float64::
 
-    products = sum over i of (a_i - pivot_a)(b_i - pivot_b)^T
+    products = sum over i of (a_i - pivot_a)(b_i - pivot_b)^T        (..., K, K)
     """
 
     a: Spread
@@ -109,11 +110,12 @@ class Moments:
         return Moments(a, b, self.products + moved)
 
     def __add__(self, other: "Moments") -> "Moments":
-        if not self.a.count:
+        if not isinstance(self.a.count, Tensor) and not self.a.count:
             return other
         other = other.about(self.a.pivot, self.b.pivot)
         return Moments(self.a + other.a, self.b + other.b, self.products + other.products)
 
     def centred(self, channels: slice = slice(None)) -> Tensor:
         """Compute the products about the means: of the given ``channels`` of a with all channels of b."""
-        return self.products[channels].addr(self.a.total[channels], self.b.offset, alpha=-1.0)
+        totals = self.a.total[..., channels, None] * self.b.offset[..., None, :]
+        return self.products[..., channels, :] - totals

@@ -1,5 +1,6 @@
 """The passes that measure one model: each goes over the same images and measures some of the transforms."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,8 @@ GROWTH = 2.0
 """Provisional scores are computed again each time that the number of images has grown by this factor."""
 GROWTH_WITH_TOLERANCE = 1.1
 """The same with a tolerance, where these scores decide when the audit ends."""
+SHOW_AFTER_S = 20.0
+"""Without a tolerance, they are not computed before a pass has taken this long: short audits would take longer for it."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,9 @@ def _all_passes(
         else:
             watch = partial(_watch, experiment, images, tolerance)
             growth = GROWTH if tolerance is None else GROWTH_WITH_TOLERANCE
-            first = first_place(MIN_GROUPS, len(experiment.stream.sample.names))
-            enough = _now_and_then(watch, first, growth)
+            sample_size = len(experiment.stream.sample.names)
+            when = range(first_place(MIN_GROUPS, sample_size), limit or sample_size)
+            enough = _now_and_then(watch, when, growth, SHOW_AFTER_S if tolerance is None else 0.0)
         done[index] = _one_pass(experiment, subject, passes[index], batch_size, limit, tolerance, enough)
         images = max(images, done[index].images)
     results = {transform: row for scores in done.values() for transform, row in scores.results.items()}
@@ -141,14 +145,17 @@ def _has_images(images: int, measured: Measurement) -> bool:
     return measured.images >= images
 
 
-def _now_and_then(watch: Callable[[Measurement], bool], first: int, growth: float) -> Callable[[Measurement], bool]:
-    """Return a function that calls ``watch`` when ``first`` images are measured, and again each time that their number
-    has grown by the factor ``growth``."""
-    due: float = first
+def _now_and_then(
+    watch: Callable[[Measurement], bool], when: range, growth: float, after_s: float
+) -> Callable[[Measurement], bool]:
+    """Return a function that calls ``watch`` when a number of images in the range ``when`` are measured, again each
+    time that their number has grown by the factor ``growth``, and not before ``after_s`` seconds have passed."""
+    due: float = when.start
+    begun_s = time.perf_counter()
 
     def enough(measured: Measurement) -> bool:
         nonlocal due
-        if measured.images < due:
+        if not due <= measured.images < when.stop or time.perf_counter() < begun_s + after_s:
             return False
         due = measured.images * growth
         return watch(measured)

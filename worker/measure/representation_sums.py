@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.depth import Representation
 from worker.measure.groups import GROUPS
-from worker.measure.moments import Moments, Spread
+from worker.measure.moments import Spread
 from worker.measure.products import products
 from worker.measure.similarity import Similarity, strongest
 from worker.measure.sums import Sums
@@ -51,14 +51,12 @@ class RepresentationSums:
         self._wide = channels >= WIDE * height * width
         # Allocated once and written in place: sums that came and went would leave holes between the large blocks.
         self._reference = torch.zeros(2, GROUPS, len(self._windows) * channels, dtype=torch.float64, device=device)
-        self._products = {
-            transform: torch.zeros(channels, channels, dtype=torch.float64, device=device)
-            for transform in self._alignments
-        }
+        count = len(self._alignments)
+        self._products = torch.zeros(count, channels, channels, dtype=torch.float64, device=device)
         own = torch.arange(channels, device=device)
-        self._partners = {transform: own.repeat(1 + similarities, 1) for transform in self._alignments}
-        self._unknown = torch.full((similarities, channels), -1, device=device)
-        self._chosen: dict[Transform, list[tuple[int, Tensor]]] = {transform: [] for transform in self._alignments}
+        self._partners = own.repeat(count, 1 + similarities, 1)
+        self._chosen: list[tuple[int, Tensor]] = [(0, torch.full((similarities, count, channels), -1, device=device))]
+        self._index = {transform: index for index, transform in enumerate(self._alignments)}
         self._pivot: Tensor | None = None
         self._maps = self._window = torch.empty(0)
 
@@ -88,7 +86,7 @@ class RepresentationSums:
         squares, and of their products with the reference maps: of each channel with itself and with its S partners.
         """
         assert self._pivot is not None
-        alignment = self._alignments[transform]
+        alignment, index = self._alignments[transform], self._index[transform]
         a = self._reference_window(alignment)
         terms = _empty(a, len(out) if self._wide else 2, *a.shape)
         b = terms[0]
@@ -96,20 +94,20 @@ class RepresentationSums:
         torch.mul(b, b, out=terms[1])
         if self._wide:
             torch.mul(a, b, out=terms[2])
-            for partners, term in zip(self._partners[transform][1:], terms[3:], strict=True):
+            for partners, term in zip(self._partners[index, 1:], terms[3:], strict=True):
                 torch.index_select(b, 3, partners, out=term).mul_(a)
         torch.sum(terms.flatten(2, 3), 2, out=out[: len(terms)])
         if self._wide:
             slices = (torch.split(maps.flatten(0, 2), SLICE) for maps in (a, b))
             for a_rows, b_rows in zip(*slices, strict=True):
-                self._products[transform].add_(products(a_rows[None], b_rows[None])[0])
+                self._products[index].add_(products(a_rows[None], b_rows[None])[0])
             return
         images, cells, channels = len(a), a.shape[1] * a.shape[2], a.shape[3]
         chunks = _chunks(cells, SLICE if channels >= NARROW else NARROW_SLICE)
         of_chunk = products(a.view(images * chunks, -1, channels), b.view(images * chunks, -1, channels))
-        pairs = of_chunk.gather(2, self._partners[transform].T.expand(len(of_chunk), -1, -1))
+        pairs = of_chunk.gather(2, self._partners[index].T.expand(len(of_chunk), -1, -1))
         torch.sum(pairs.view(images, chunks, channels, -1), 1, out=out[2:].permute(1, 2, 0))
-        self._products[transform].add_(of_chunk.sum(0))
+        self._products[index].add_(of_chunk.sum(0))
 
     def _reference_window(self, alignment: Alignment) -> Tensor:
         """Return the reference maps' window; the latest is kept, since several shifts in a row cut the same one."""
@@ -123,41 +121,39 @@ class RepresentationSums:
         return Spread(images * self._maps.shape[1] * self._maps.shape[2], self._wide_pivot(), total, square)
 
     def choose_partners(
-        self, transform: Transform, group: int, images: int, transformed: Tensor, similarities: Sequence[Similarity]
+        self,
+        group: int,
+        images: Mapping[int, int],
+        transformed: Mapping[Transform, Tensor],
+        similarities: Sequence[Similarity],
     ) -> None:
-        """Pair each channel, from ``group`` on, with the one most similar to it over the ``images`` images so far.
+        """Pair each channel, from ``group`` on, with the one that is most similar to it over the images so far.
 
-        ``transformed`` (3 + S, G, K) are the sums by group of what :meth:`compare` has given.
+        ``images`` and ``transformed`` are those of :meth:`sums`.
         """
-        alignment = self._alignments[transform]
-        count = images * alignment.height * alignment.width
-        a, b = (
-            Spread(count, self._wide_pivot(), *by_group.sum(1))
-            for by_group in (self._window_sums((alignment.height, alignment.width)), transformed[:2])
-        )
-        moments = Moments(a, b, self._products[transform])
+        moments = self.sums(images, transformed).moments()
         best = torch.stack([strongest(moments, similarity)[1] for similarity in similarities])
-        self._partners[transform][1:] = best
-        self._chosen[transform].append((group, best))
+        self._partners[:, 1:] = best.transpose(0, 1)
+        self._chosen.append((group, best))
 
-    def sums(self, transform: Transform, groups: Mapping[int, int], transformed: Tensor) -> Sums:
-        """Return the sums under ``transform`` over ``groups``, which maps each to how many images it has."""
-        alignment = self._alignments[transform]
-        rows = list(groups)
-        own, chosen = self._partners[transform][:1], self._chosen[transform]
-        partners = [
-            torch.cat([own, next((latest for first, latest in reversed(chosen) if first <= group), self._unknown)])
-            for group in rows
-        ]
+    def sums(self, images: Mapping[int, int], transformed: Mapping[Transform, Tensor]) -> Sums:
+        """Return the sums under each transform, in the order of ``transformed``.
+
+        ``images`` maps groups to how many images they have; ``transformed`` maps each transform under which maps can
+        be compared to the sums by group of what :meth:`compare` has given, (3 + S, G, K).
+        """
+        windows = [(alignment.height, alignment.width) for alignment in self._alignments.values()]
+        given = torch.stack([transformed[transform] for transform in self._alignments], 1)
+        partners = [next(best for first, best in reversed(self._chosen) if first <= group) for group in range(GROUPS)]
         return Sums(
-            images=list(groups.values()),
-            cells=alignment.height * alignment.width,
+            images=[images.get(group, 0) for group in range(GROUPS)],
+            cells=[height * width for height, width in windows],
             pivot=self._wide_pivot(),
-            a=self._window_sums((alignment.height, alignment.width))[:, rows],
-            b=transformed[:2, rows],
-            pairs=transformed[2:, rows],
-            partners=torch.stack(partners, 1),
-            products=self._products[transform],
+            a=torch.stack([self._window_sums(window) for window in windows], 1),
+            b=given[:2],
+            pairs=given[2:],
+            partners=torch.stack(partners, 2),
+            products=self._products,
         )
 
     def _window_sums(self, window: tuple[int, int]) -> Tensor:

@@ -25,8 +25,8 @@ RESOLUTION = 1e-6
 """A channel whose variation is below this share of its sum of squares about the pivot is constant, too: so far from the
 pivot, float32 sums tell no more."""
 
-ROWS_AT_ONCE = {"cpu": 64, "cuda": 4096}
-"""Rows of the (K, K) products that stay in a processor's cache from one operation to the next, or fill a GPU."""
+AT_ONCE = {"cpu": 2**17, "cuda": 2**26}
+"""How many products stay in a processor's cache from one operation to the next, or fill a GPU."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,43 @@ def score(moments: Moments, similarity: Similarity) -> Equivariance:
     similarity (the same without centring). A channel counts in both means when it varies in a and in b (for the cosine:
     when it is not zero in a nor in b), so layer >= channel; it may be the partner k' when it varies in b.
     """
-    if not (torch.isfinite(moments.a.variation).all() and torch.isfinite(moments.b.variation).all()):
-        return Equivariance(None, None, "some activations are not finite")
+    a, b = (
+        Spread(torch.tensor([[spread.count]]), spread.pivot, spread.total[None], spread.square[None])
+        for spread in (moments.a, moments.b)
+    )
+    return scores(Moments(a, b, moments.products[None]), similarity)[0]
+
+
+def scores(moments: Moments, similarity: Similarity) -> list[Equivariance]:
+    """Compute the :func:`score` of each of T moments: spreads (T, K) with counts (T, 1), and products (T, K, K)."""
+    finite = (moments.a.variation + moments.b.variation).isfinite().all(1)
     measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
-    if not measurable.any():
-        return Equivariance(None, None, f"no channel varies over the {moments.a.count} positions compared")
-    own = paired(moments.a, moments.b, moments.products.diagonal(), similarity)
+    own = paired(moments.a, moments.b, moments.products.diagonal(dim1=1, dim2=2), similarity)
     best, _ = strongest(moments, similarity)
-    each = torch.where(measurable, own, torch.nan).cpu().numpy()
-    return Equivariance(float(own[measurable].mean()), float(best[measurable].mean()), own=each)
+    channel, layer = ((torch.where(measurable, each, 0.0).sum(1) / measurable.sum(1)).tolist() for each in (own, best))
+    of_channels = torch.where(measurable, own, torch.nan).cpu().numpy()
+    positions = torch.as_tensor(moments.a.count).flatten().tolist()
+    found = []
+    for index, is_finite in enumerate(finite.tolist()):
+        if not is_finite:
+            found.append(Equivariance(None, None, "some activations are not finite"))
+        elif np.isnan(of_channels[index]).all():
+            reason = f"no channel varies over the {positions[index]:.0f} positions compared"
+            found.append(Equivariance(None, None, reason))
+        else:
+            found.append(Equivariance(channel[index], layer[index], own=of_channels[index]))
+    return found
 
 
 def alive(spread: Spread, similarity: Similarity) -> Tensor:
-    """Tell which channels (K,) have a similarity with others."""
+    """Tell which channels (..., K) have a similarity with others."""
     if similarity == "correlation":
         return ~constant(spread)
     return _norm2(spread, similarity) > RESOLUTION * (spread.square + spread.count * spread.pivot.square())
 
 
 def constant(spread: Spread) -> Tensor:
-    """Tell which channels (K,) vary no more than rounding lets a constant vary."""
+    """Tell which channels (..., K) vary no more than rounding lets a constant vary."""
     allowed = torch.maximum(spread.count * (CONSTANT * spread.mean).square(), RESOLUTION * spread.square)
     return spread.variation <= allowed
 
@@ -89,23 +106,23 @@ def paired(a: Spread, b: Spread, products: Tensor, similarity: Similarity) -> Te
 
 
 def strongest(moments: Moments, similarity: Similarity) -> tuple[Tensor, Tensor]:
-    """Find each channel of a's largest similarity with any channel of b, (K,) in [0, 1], and that channel, (K,)."""
+    """Find each channel of a's largest similarity with any channel of b, in [0, 1], and that channel: (..., K)."""
     a, b = moments.a, moments.b
     # Dividing by a's norm after the maximum spares a pass over the (K, K) products; 0 stands for "no similarity".
     weight_b = torch.where(alive(b, similarity), _norm2(b, similarity).rsqrt(), 0.0)
     mean_b = a.count * b.mean * weight_b
     best, partners = [], []
-    at_once = ROWS_AT_ONCE[weight_b.device.type]
-    for first in range(0, len(weight_b), at_once):
+    at_once = max(1, AT_ONCE[weight_b.device.type] // weight_b.numel())
+    for first in range(0, weight_b.shape[-1], at_once):
         rows = slice(first, first + at_once)
-        weighted = moments.centred(rows) * weight_b
+        weighted = moments.centred(rows).mul_(weight_b[..., None, :])
         if similarity == "cosine":
-            weighted.addr_(a.mean[rows], mean_b)
-        largest = weighted.max(1)
+            weighted += a.mean[..., rows, None] * mean_b[..., None, :]
+        largest = weighted.max(-1)
         best.append(largest.values)
         partners.append(largest.indices)
-    largest_of_a = torch.where(alive(a, similarity), torch.cat(best) / _norm2(a, similarity).sqrt(), 0.0)
-    return largest_of_a.clamp(0.0, 1.0), torch.cat(partners)
+    largest_of_a = torch.where(alive(a, similarity), torch.cat(best, -1) / _norm2(a, similarity).sqrt(), 0.0)
+    return largest_of_a.clamp(0.0, 1.0), torch.cat(partners, -1)
 
 
 def _norm2(spread: Spread, similarity: Similarity) -> Tensor:

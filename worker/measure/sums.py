@@ -1,4 +1,4 @@
-"""What a pass has summed of one representation under one transform: over all images, and over each group of them."""
+"""What a pass has summed of one representation: over all images, and over each group of them, under each transform."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,20 @@ from worker.measure.moments import Moments, Spread
 
 @dataclass(frozen=True)
 class Sums:
-    """The sums over pairs of maps of ``cells`` cells and K channels, by G groups of images, about one pivot, float64.
+    """The sums over pairs of maps of K channels, under T transforms, by all G groups, about one pivot, float64.
 
-    ``images``    how many images each group has
-    ``a``         (2, G, K): the sums of the deviations from the pivot, and of their squares, of the reference view
-    ``b``         (2, G, K): the same of the transformed view
-    ``pairs``     (1 + S, G, K): the sums of the products of each channel of a with a channel of b: with itself, and
+    ``images``    how many images each group has; it may have none
+    ``cells``     how many cells are compared under each transform
+    ``a``         (2, T, G, K): the sums of the deviations from the pivot, and of their squares, of the reference view
+    ``b``         (2, T, G, K): the same of the transformed view
+    ``pairs``     (1 + S, T, G, K): the sums of the products of each channel of a with a channel of b: with itself, and
                   with its best partner under each of S similarities
-    ``partners``  (1 + S, G, K) int64: these channels of b; -1 where no partner was known yet
-    ``products``  (K, K): the sums over all groups of the products of all channels of a with all of b
+    ``partners``  (S, T, G, K) int64: these partners; -1 where none was known yet
+    ``products``  (T, K, K): the sums over all groups of the products of all channels of a with all of b
     """
 
     images: Sequence[int]
-    cells: int
+    cells: Sequence[int]
     pivot: Tensor
     a: Tensor
     b: Tensor
@@ -32,13 +33,17 @@ class Sums:
     products: Tensor
 
     def groups(self) -> tuple[Spread, Spread]:
-        """Return the spreads of a and of b in each group, (G, K)."""
-        count = torch.tensor(self.images, dtype=torch.float64, device=self.pivot.device)[:, None] * self.cells
+        """Return the spreads of a and of b in each group, (T, G, K)."""
+        images = torch.tensor(self.images, dtype=torch.float64).to(self.pivot.device, non_blocking=True)
+        count = images[:, None] * self._cells()[:, :, None]
         return Spread(count, self.pivot, *self.a), Spread(count, self.pivot, *self.b)
 
     def moments(self) -> Moments:
-        """Return the moments over all groups."""
-        count = sum(self.images) * self.cells
-        return Moments(
-            Spread(count, self.pivot, *self.a.sum(1)), Spread(count, self.pivot, *self.b.sum(1)), self.products
-        )
+        """Return the moments over all groups: spreads (T, K), products (T, K, K)."""
+        count = sum(self.images) * self._cells()
+        a, b = (Spread(count, self.pivot, *by_group.sum(2)) for by_group in (self.a, self.b))
+        return Moments(a, b, self.products)
+
+    def _cells(self) -> Tensor:
+        cells = torch.tensor(self.cells, dtype=torch.float64).to(self.pivot.device, non_blocking=True)
+        return cells[:, None]

@@ -8,7 +8,7 @@ from scipy.stats import pearsonr
 
 from benchmarks.coverage import summed
 from worker.measure.moments import Moments, Spread
-from worker.measure.similarity import Equivariance, alive, constant, score
+from worker.measure.similarity import Equivariance, alive, constant, score, scores
 
 
 def scored(a: np.ndarray, b: np.ndarray, similarity: str = "correlation") -> Equivariance:
@@ -85,7 +85,7 @@ def test_what_is_not_finite_is_null_with_a_reason(value: float) -> None:
     broken = a.copy()
     broken[7, 1] = value
     maps, others = (torch.tensor(x, dtype=torch.float32)[:, None] for x in (broken, a))
-    equivariance = score(summed(maps, others, 50).moments(), "correlation")
+    equivariance = scores(summed(maps, others, 50).moments(), "correlation")[0]
     assert equivariance.channel is None
     assert "not finite" in equivariance.reason
 

@@ -100,7 +100,8 @@ def test_a_model_against_itself_has_learned_nothing_for_certain(monkeypatch: pyt
         assert part.rotation.channel.difference.interval == pytest.approx((0, 0), abs=1e-9)
 
 
-def test_provisional_scores_come_while_it_runs_and_end_near_the_final_ones() -> None:
+def test_provisional_scores_come_while_it_runs_and_end_near_the_final_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "SHOW_AFTER_S", 0.0)
     seen: list[Progress] = []
     report = audit({"num_images": 40}, batch_size=8, on_progress=seen.append)
     provisional = [progress.provisional for progress in seen if progress.provisional]
