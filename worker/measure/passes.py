@@ -22,7 +22,7 @@ GROWTH = 2.0
 GROWTH_WITH_TOLERANCE = 1.1
 """The same with a tolerance, where these scores decide when the audit ends."""
 SHOW_AFTER_S = 20.0
-"""Without a tolerance, they are not computed before a pass has taken this long: short audits would take longer for it."""
+"""Without a tolerance, they are not computed before a pass has taken this long, so that short audits stay short."""
 
 
 @dataclass(frozen=True)

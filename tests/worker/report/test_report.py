@@ -11,6 +11,7 @@ from zooaudit.contract import BORDERS, AuditRequest, Progress, Report, request_o
 from tests.worker.small_audits import SMALL, audit
 from worker import zoo
 from worker.audit import run
+from worker.measure import passes
 
 
 def test_all_borders_are_what_each_gives_alone(whole: Report) -> None:
