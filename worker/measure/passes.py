@@ -35,6 +35,7 @@ class ModelScores:
     ``groups``             how many images each group has
     ``skipped``            the images that could not be decoded
     ``batch_size``         how many images went through the model at once
+    ``used_graphs``        whether full batches were replayed as CUDA graphs, in every pass; None if too few were full
     """
 
     results: Results
@@ -43,6 +44,7 @@ class ModelScores:
     groups: Sequence[int]
     skipped: tuple[str, ...]
     batch_size: int
+    used_graphs: bool | None
 
     @property
     def images(self) -> int:
@@ -105,7 +107,9 @@ def _all_passes(
     agreements = {transform: share for scores in done.values() for transform, share in scores.agreements.items()}
     # In ascending order, in whichever passes the transforms were measured.
     ordered = {transform: results[transform] for transform in sorted(results, key=_ascending)}
-    return replace(done[0], results=ordered, agreements=agreements)
+    used = [scores.used_graphs for scores in done.values()]
+    used_graphs = None if None in used else all(used)
+    return replace(done[0], results=ordered, agreements=agreements, used_graphs=used_graphs)
 
 
 def _watch(experiment: Experiment, images: int, tolerance: float | None, measured: Measurement) -> bool:
@@ -184,6 +188,7 @@ def _one_pass(
         measured.groups(),
         experiment.stream.skipped,
         batch_size,
+        measured.used_graphs,
     )
 
 
