@@ -3,6 +3,7 @@
 Models are small and untrained, images synthetic. The CPU's report is what all others are compared with.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -34,6 +35,9 @@ DEVICE = "cuda:0"
 MODELS = ["timm/test_resnet", "timm/test_vit", "timm/test_efficientnet"]
 LIMIT_S = 180.0
 """How long another process may take before its test fails."""
+INTERVALS = 0.02
+"""How far the end of an interval may move. Few images leave channels, mostly dead ones, whose two best partners are
+equally similar. Rounding decides which of the two is chosen for the interval; another batch size suffices."""
 # The partners are chosen at a quarter and at half of the images, so these are eight full batches.
 IMAGES, BATCH = 64, 8
 ASKED: dict[str, Any] = {
@@ -97,13 +101,23 @@ def scores(report: Report) -> dict[str, float | None]:
     return found
 
 
-def assert_same(found: dict[str, float | None], expected: dict[str, float | None], tolerance: float) -> None:
-    """Assert that the scores differ by at most ``tolerance``, and that the same ones are missing."""
+def assert_same(
+    found: dict[str, float | None],
+    expected: dict[str, float | None],
+    tolerance: float,
+    of_intervals: float = INTERVALS,
+) -> None:
+    """Assert that the scores differ by at most ``tolerance``, the ends of intervals by at most ``of_intervals``, and
+    that the same ones are missing."""
     absent = {path for path, value in expected.items() if value is None}
     assert {path for path, value in found.items() if value is None} == absent
     off = {path: abs(found[path] - expected[path]) for path in expected.keys() - absent}
-    furthest = max(off, key=off.__getitem__)
-    assert off[furthest] <= tolerance, f"{furthest} is {found[furthest]}, not {expected[furthest]}"
+    too_far = {
+        path: (found[path], expected[path])
+        for path, distance in off.items()
+        if not distance <= (of_intervals if "_interval." in path else tolerance)
+    }
+    assert not too_far
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -167,7 +181,7 @@ def test_bfloat16_forwards_are_close(model: str) -> None:
         {path: score for path, score in scores(report).items() if path.startswith(".parts")}
         for report in (audit(model, precision="bfloat16"), on_the_cpu(model))
     )
-    assert_same(narrow, wide, 0.05)
+    assert_same(narrow, wide, 0.05, of_intervals=0.05)
     assert narrow != wide
 
 
@@ -175,6 +189,7 @@ def test_bfloat16_forwards_are_close(model: str) -> None:
 def test_running_out_of_memory_halves_the_batch() -> None:
     model, whole = "timm/test_resnet", torch.cuda.get_device_properties(DEVICE).total_memory
     peaks = {}
+    gc.collect()  # What earlier audits have recorded keeps memory of its own.
     for batch_size in (128, 32):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -238,7 +253,7 @@ def test_graphs_change_no_score(model: str, request: pytest.FixtureRequest) -> N
     launched = audit(model)
     assert replayed.environment.cuda_graphs is True
     assert launched.environment.cuda_graphs is None
-    assert_same(scores(replayed), scores(launched), 1e-6)
+    assert_same(scores(replayed), scores(launched), 1e-6, of_intervals=1e-6)
 
 
 class Asking(nn.Module):
