@@ -1,4 +1,4 @@
-"""What an audit on a GPU costs beyond its forward passes: ``python -m benchmarks.gpu [--images N] [--out FILE] [MODEL]``
+"""What an audit adds to its forward passes on a GPU: ``python -m benchmarks.gpu [--images N] [--out FILE] [MODEL ...]``
 
 For each model and precision two processes take turns, each with the GPU to itself:
 
@@ -84,7 +84,9 @@ def main() -> None:
     out.write_text(json.dumps({**about, "left_out": left_out, "measured": rows}, indent=1) + "\n")
     print(f"{card}, torch {torch.__version__}, {options.images} images: {out}")
     if left_out:
-        sys.exit(f"There was no time for {', '.join(left_out)}: ask for fewer --images.")
+        sys.exit(
+            f"Left out: {', '.join(left_out)}. What failed is told above; for want of time, ask for fewer --images."
+        )
 
 
 def measure_all(models: list[str], images: int, batch_size: int | None, device: str) -> list[Result]:

@@ -73,7 +73,7 @@ def test_what_fails_or_comes_too_late_is_left_out_and_named(
     monkeypatch.setattr(gpu, "measured", measured)
     out = tmp_path / "gpu.json"
     monkeypatch.setattr(sys, "argv", ["gpu", MODEL, "--device", "cpu", "--out", str(out)])
-    with pytest.raises(SystemExit, match=f"no time for {MODEL} in bfloat16"):
+    with pytest.raises(SystemExit, match=f"Left out: {MODEL} in bfloat16"):
         gpu.main()
     told = capsys.readouterr().out
     assert "bfloat16  a process took longer than 150 s" in told

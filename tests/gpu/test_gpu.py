@@ -3,6 +3,7 @@
 Models are small and untrained, images synthetic. The CPU's report is what all others are compared with.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -21,9 +22,11 @@ from zooaudit.contract import AuditRequest, Report
 
 from worker import zoo
 from worker.audit import prepare, run
+from worker.images.canvas_cache import CanvasCache
 from worker.measure import cuda_graphs, measurement, passes, products
 from worker.measure.forward import Precision
 from worker.measure.transforms import Views
+from worker.settings import canvases_folder
 from worker.zoo.own import from_module
 
 pytestmark = pytest.mark.gpu
@@ -32,6 +35,9 @@ DEVICE = "cuda:0"
 MODELS = ["timm/test_resnet", "timm/test_vit", "timm/test_efficientnet"]
 LIMIT_S = 180.0
 """How long another process may take before its test fails."""
+INTERVALS = 0.02
+"""How far the end of an interval may move. Few images leave channels, mostly dead ones, whose two best partners are
+equally similar. Rounding decides which of the two is chosen for the interval; another batch size suffices."""
 # The partners are chosen at a quarter and at half of the images, so these are eight full batches.
 IMAGES, BATCH = 64, 8
 ASKED: dict[str, Any] = {
@@ -44,10 +50,12 @@ ASKED: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def card() -> str:
-    """The name of the GPU, without which nothing here can be tested."""
+def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of the GPU, without which nothing here can be tested. All audits here share a cache of canvases."""
     assert torch.cuda.is_available(), "these tests need an NVIDIA GPU, and torch finds none here"
-    return torch.cuda.get_device_name(DEVICE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield torch.cuda.get_device_name(DEVICE)
 
 
 @pytest.fixture
@@ -55,9 +63,22 @@ def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_graphs.BatchGraphs, "steps", lambda _graphs, steps, _images: steps)
 
 
-def audit(model: str, device: str = DEVICE, batch_size: int | None = BATCH, **asked: Any) -> Report:
+@pytest.fixture
+def careless() -> Iterator[None]:
+    """A process in which something has allowed TF32 everywhere."""
+    backends = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "tf32"
+    yield
+    for backend, precision in zip(backends, before, strict=True):
+        backend.fp32_precision = precision
+
+
+def audit(model: str, device: str | None = None, batch_size: int | None = BATCH, **asked: Any) -> Report:
     request = AuditRequest(**{**ASKED, "model": model, **asked})
-    return run(request, device=device, batch_size=batch_size, decode_processes=0)
+    cache = CanvasCache(canvases_folder(os.environ), 2.0)
+    return run(request, device=device or DEVICE, batch_size=batch_size, decode_processes=0, cache=cache)
 
 
 @cache
@@ -80,14 +101,29 @@ def scores(report: Report) -> dict[str, float | None]:
     return found
 
 
-def assert_same(report: Report, expected: Report, tolerance: float) -> None:
-    assert scores(report) == pytest.approx(scores(expected), abs=tolerance, rel=0)
+def assert_same(
+    found: dict[str, float | None],
+    expected: dict[str, float | None],
+    tolerance: float,
+    of_intervals: float = INTERVALS,
+) -> None:
+    """Assert that the scores differ by at most ``tolerance``, the ends of intervals by at most ``of_intervals``, and
+    that the same ones are missing."""
+    absent = {path for path, value in expected.items() if value is None}
+    assert {path for path, value in found.items() if value is None} == absent
+    off = {path: abs(found[path] - expected[path]) for path in expected.keys() - absent}
+    too_far = {
+        path: (found[path], expected[path])
+        for path, distance in off.items()
+        if not distance <= (of_intervals if "_interval." in path else tolerance)
+    }
+    assert not too_far
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_gpu_gives_the_scores_of_the_cpu(model: str, card: str) -> None:
     report = audit(model)
-    assert_same(report, on_the_cpu(model), 1e-4)
+    assert_same(scores(report), scores(on_the_cpu(model)), 1e-4)
     environment = report.environment
     assert (environment.device, environment.batch_size, environment.cuda_graphs) == (card, BATCH, True)
     assert environment.tensor_cores is products.tensor_cores_are_exact(torch.device(DEVICE))
@@ -96,7 +132,7 @@ def test_a_gpu_gives_the_scores_of_the_cpu(model: str, card: str) -> None:
 def test_a_batch_that_is_never_full_is_measured_without_graphs() -> None:
     report = audit(MODELS[0], batch_size=IMAGES)
     assert report.environment.cuda_graphs is None
-    assert_same(report, on_the_cpu(MODELS[0]), 1e-4)
+    assert_same(scores(report), scores(on_the_cpu(MODELS[0])), 1e-4)
 
 
 def errors_in_a_forward(model: str, precision: Precision) -> list[float]:
@@ -132,9 +168,8 @@ def errors_in_a_forward(model: str, precision: Precision) -> list[float]:
 
 
 @pytest.mark.parametrize("model", ["timm/test_resnet", "timm/test_vit"])
-def test_float32_means_float32_whatever_was_set_before(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for backend in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):
-        monkeypatch.setattr(backend, "fp32_precision", "tf32")
+@pytest.mark.usefixtures("careless")
+def test_float32_means_float32_whatever_was_set_before(model: str) -> None:
     assert max(errors_in_a_forward(model, "float32")) < 2e-5
     if torch.cuda.get_device_capability(DEVICE) >= (8, 0):  # Older cards have no TF32.
         assert max(errors_in_a_forward(model, "tf32")) > 5e-5, "the error of TF32 would not be seen"
@@ -146,7 +181,7 @@ def test_bfloat16_forwards_are_close(model: str) -> None:
         {path: score for path, score in scores(report).items() if path.startswith(".parts")}
         for report in (audit(model, precision="bfloat16"), on_the_cpu(model))
     )
-    assert narrow == pytest.approx(wide, abs=0.05, rel=0)
+    assert_same(narrow, wide, 0.05, of_intervals=0.05)
     assert narrow != wide
 
 
@@ -154,6 +189,7 @@ def test_bfloat16_forwards_are_close(model: str) -> None:
 def test_running_out_of_memory_halves_the_batch() -> None:
     model, whole = "timm/test_resnet", torch.cuda.get_device_properties(DEVICE).total_memory
     peaks = {}
+    gc.collect()  # What earlier audits have recorded keeps memory of its own.
     for batch_size in (128, 32):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -169,7 +205,7 @@ def test_running_out_of_memory_halves_the_batch() -> None:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert tight.environment.batch_size in (64, 32)
     assert tight.images.count == 512
-    assert_same(tight, plenty, 1e-5)
+    assert_same(scores(tight), scores(plenty), 1e-4)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -217,7 +253,7 @@ def test_graphs_change_no_score(model: str, request: pytest.FixtureRequest) -> N
     launched = audit(model)
     assert replayed.environment.cuda_graphs is True
     assert launched.environment.cuda_graphs is None
-    assert_same(replayed, launched, 1e-6)
+    assert_same(scores(replayed), scores(launched), 1e-6, of_intervals=1e-6)
 
 
 class Asking(nn.Module):
@@ -247,7 +283,7 @@ def test_a_model_that_cannot_be_recorded_is_measured_without_graphs() -> None:
         reports.append(run(asked, model=model, device=device, batch_size=BATCH, decode_processes=0))
     on_cpu, on_gpu = reports
     assert on_gpu.environment.cuda_graphs is False
-    assert_same(on_gpu, on_cpu, 1e-4)
+    assert_same(scores(on_gpu), scores(on_cpu), 1e-4)
     # The card is as usable as before.
     assert audit(MODELS[0]).environment.cuda_graphs is True
 
@@ -273,10 +309,6 @@ def test_products_are_those_of_float64(exact: bool, monkeypatch: pytest.MonkeyPa
         assert torch.equal(products.products(a, b), torch.bmm(a.transpose(1, 2), b))
 
 
-def environment_of_a_process(folder: Path, **variables: str) -> dict[str, str]:
-    return {**os.environ, "XDG_CACHE_HOME": str(folder), **variables}
-
-
 def test_two_workers_share_one_card(tmp_path: Path) -> None:
     model = MODELS[0]
     asked = tmp_path / "request.json"
@@ -298,9 +330,8 @@ def test_two_workers_share_one_card(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment_of_a_process(tmp_path / str(number)),
         )
-        for number in range(2)
+        for _ in range(2)
     ]
     try:
         answers = [worker.communicate(timeout=LIMIT_S) for worker in workers]
@@ -309,7 +340,7 @@ def test_two_workers_share_one_card(tmp_path: Path) -> None:
             worker.kill()
     for worker, (report, told) in zip(workers, answers, strict=True):
         assert worker.returncode == 0, told
-        assert_same(Report.model_validate_json(report), on_the_cpu(model), 1e-4)
+        assert_same(scores(Report.model_validate_json(report)), scores(on_the_cpu(model)), 1e-4)
 
 
 def test_a_worker_for_all_devices_names_them_and_passes_its_calibration(tmp_path: Path) -> None:
@@ -319,7 +350,7 @@ def test_a_worker_for_all_devices_names_them_and_passes_its_calibration(tmp_path
         [sys.executable, "-m", "worker", "--devices", "all"],
         stderr=subprocess.PIPE,
         text=True,
-        env=environment_of_a_process(tmp_path, **variables),
+        env={**os.environ, **variables},
     )
     too_long = Timer(LIMIT_S, worker.kill)
     too_long.start()
