@@ -11,6 +11,7 @@ import torch
 from worker.depth import Representation
 from worker.measure.forward import Subject
 from worker.measure.groups import GROUPS
+from worker.measure.representation_sums import is_wide
 from worker.measure.transforms import Transform
 
 GIB = 2**30
@@ -50,11 +51,17 @@ def plan_budget(
     device = subject.device
     if memory_gib is None:
         memory_gib = default_gib(device)
-    # Per image: the reference maps and one window of each, and for the forward pass six times its largest map.
+    # Per image: the reference maps and one window of each, for the forward pass six times its largest map, and for the
+    # comparison the largest products of one image.
     maps = [
         4 * representation.height * representation.width * representation.channels for representation in representations
     ]
-    per_image = 2 * sum(maps) + 6 * max(*maps, 4 * 3 * size * size)
+    of_image = [
+        4 * representation.channels**2
+        for representation in representations
+        if not is_wide(representation.height * representation.width, representation.channels)
+    ]
+    per_image = 2 * sum(maps) + 6 * max(*maps, 4 * 3 * size * size) + max(of_image, default=0)
     available = (memory_gib - (UNPLANNED_GIB if device.type == "cpu" else 0)) * GIB
     available -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
     if batch_size is None:

@@ -13,7 +13,7 @@ from worker.depth import Representation
 from worker.measure.groups import GROUPS
 from worker.measure.moments import Spread
 from worker.measure.products import products
-from worker.measure.similarity import Similarity, strongest
+from worker.measure.similarity import Similarity, best_partners
 from worker.measure.sums import Sums
 from worker.measure.transforms import Alignment, Transform
 
@@ -23,7 +23,8 @@ NARROW = 16
 NARROW_SLICE = 256
 """The same for fewer than 16 channels, whose rows BLAS adds one after another."""
 WIDE = 8
-"""From this many channels for each cell on, the products of each image are larger than eight of its maps."""
+"""From this many channels for each cell on, products are summed over all images at once: those of each image would be
+larger than eight of its maps."""
 
 
 class RepresentationSums:
@@ -48,7 +49,7 @@ class RepresentationSums:
         self._windows = sorted(windows | {(height, width)})
         self._rows = _first(height, [window[0] for window in self._windows]).to(device)
         self._columns = _first(width, [window[1] for window in self._windows])[:, :, None].to(device)
-        self._wide = channels >= WIDE * height * width
+        self._wide = is_wide(height * width, channels)
         # Allocated once and written in place: sums that came and went would leave holes between the large blocks.
         self._reference = torch.zeros(2, GROUPS, len(self._windows) * channels, dtype=torch.float64, device=device)
         count = len(self._alignments)
@@ -132,7 +133,7 @@ class RepresentationSums:
         ``images`` and ``transformed`` are those of :meth:`sums`.
         """
         moments = self.sums(images, transformed).moments()
-        best = torch.stack([strongest(moments, similarity)[1] for similarity in similarities])
+        best = torch.stack([best_partners(moments, similarity) for similarity in similarities])
         self._partners[:, 1:] = best.transpose(0, 1)
         self._chosen.append((group, best))
 
@@ -162,6 +163,11 @@ class RepresentationSums:
     def _wide_pivot(self) -> Tensor:
         assert self._pivot is not None
         return self._pivot.double()
+
+
+def is_wide(cells: int, channels: int) -> bool:
+    """Tell whether maps have so many channels for their cells that no products of single images are made of them."""
+    return channels >= WIDE * cells
 
 
 def _first(size: int, counts: Sequence[int]) -> Tensor:

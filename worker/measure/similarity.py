@@ -6,6 +6,7 @@
 (0.0, 1.0)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +25,9 @@ CONSTANT = 1e-6
 RESOLUTION = 1e-6
 """A channel whose variation is below this share of its sum of squares about the pivot is constant, too: so far from the
 pivot, float32 sums tell no more."""
+
+TIE = 1e-6
+"""Similarities that differ by less than this share are equal, as those of copies of a channel are."""
 
 AT_ONCE = {"cpu": 2**17, "cuda": 2**26}
 """How many products stay in a processor's cache from one operation to the next, or fill a GPU."""
@@ -63,7 +67,7 @@ def scores(moments: Moments, similarity: Similarity) -> list[Equivariance]:
     finite = (moments.a.variation + moments.b.variation).isfinite().all(1)
     measurable = alive(moments.a, similarity) & alive(moments.b, similarity)
     own = paired(moments.a, moments.b, moments.products.diagonal(dim1=1, dim2=2), similarity)
-    best, _ = strongest(moments, similarity)
+    best = strongest(moments, similarity)
     channel, layer = ((torch.where(measurable, each, 0.0).sum(1) / measurable.sum(1)).tolist() for each in (own, best))
     of_channels = torch.where(measurable, own, torch.nan).cpu().numpy()
     positions = torch.as_tensor(moments.a.count).flatten().tolist()
@@ -105,24 +109,38 @@ def paired(a: Spread, b: Spread, products: Tensor, similarity: Similarity) -> Te
     return torch.where(alive(a, similarity) & alive(b, similarity), cross / norms, 0.0).clamp(0.0, 1.0)
 
 
-def strongest(moments: Moments, similarity: Similarity) -> tuple[Tensor, Tensor]:
-    """Find each channel of a's largest similarity with any channel of b, in [0, 1], and that channel: (..., K)."""
+def strongest(moments: Moments, similarity: Similarity) -> Tensor:
+    """Find each channel of a's largest similarity with any channel of b, (..., K) in [0, 1]."""
+    best = torch.cat([block.amax(-1) for block in _weighted(moments, similarity)], -1)
+    norm_a = _norm2(moments.a, similarity).sqrt()
+    return torch.where(alive(moments.a, similarity), best / norm_a, 0.0).clamp(0.0, 1.0)
+
+
+def best_partners(moments: Moments, similarity: Similarity) -> Tensor:
+    """Find the channel of b that is most similar to each channel of a, (..., K) int64; of equal ones, the first.
+
+    Rounding, which differs with the batch size, decides nothing: similarities within TIE of each other are equal.
+    """
+    partners = []
+    for block in _weighted(moments, similarity):
+        largest = block.amax(-1, keepdim=True)
+        partners.append((block >= largest - TIE * largest.abs()).byte().argmax(-1))
+    return torch.cat(partners, -1)
+
+
+def _weighted(moments: Moments, similarity: Similarity) -> Iterator[Tensor]:
+    """Yield, for some channels of a after the other, (..., rows, K): their similarities with all channels of b times
+    their own norms, which are divided by after the maximum; 0 stands for "no similarity"."""
     a, b = moments.a, moments.b
-    # Dividing by a's norm after the maximum spares a pass over the (K, K) products; 0 stands for "no similarity".
     weight_b = torch.where(alive(b, similarity), _norm2(b, similarity).rsqrt(), 0.0)
     mean_b = a.count * b.mean * weight_b
-    best, partners = [], []
     at_once = max(1, AT_ONCE[weight_b.device.type] // weight_b.numel())
     for first in range(0, weight_b.shape[-1], at_once):
         rows = slice(first, first + at_once)
         weighted = moments.centred(rows).mul_(weight_b[..., None, :])
         if similarity == "cosine":
             weighted += a.mean[..., rows, None] * mean_b[..., None, :]
-        largest = weighted.max(-1)
-        best.append(largest.values)
-        partners.append(largest.indices)
-    largest_of_a = torch.where(alive(a, similarity), torch.cat(best, -1) / _norm2(a, similarity).sqrt(), 0.0)
-    return largest_of_a.clamp(0.0, 1.0), torch.cat(partners, -1)
+        yield weighted
 
 
 def _norm2(spread: Spread, similarity: Similarity) -> Tensor:

@@ -77,6 +77,14 @@ def test_neither_scores_nor_intervals_depend_on_the_batch_size() -> None:
         np.testing.assert_allclose(other.deviations, whole.deviations, atol=1e-6)
 
 
+def test_rounding_does_not_choose_between_copies_of_a_channel() -> None:
+    a, b = images(96)
+    a, b = torch.cat([a, a, a], 2), torch.cat([b, b * 3, b - 1], 2)
+    whole, *others = (scored(summed(a, b, size), ("correlation",))[0]["correlation"] for size in (96, 1, 7, 32))
+    for other in others:
+        np.testing.assert_allclose(other.deviations, whole.deviations, atol=1e-6)
+
+
 def test_the_width_is_that_of_fishers_theory() -> None:
     # For normal pairs the standard deviation of r is (1 - r^2) / sqrt(n).
     generator = torch.Generator().manual_seed(0)
