@@ -178,7 +178,8 @@ def _one_pass(
 ) -> ModelScores:
     """Run one pass and return only its scores, so its (K, K) sums are freed before the next pass allocates."""
     sample_size = len(experiment.stream.sample.names)
-    choosing = {first_place(group, sample_size): group for group in choosing_groups(always=tolerance is not None)}
+    groups = choosing_groups(always=tolerance is not None) if sample_size > MIN_GROUPS else ()
+    choosing = {first_place(group, sample_size): group for group in groups}
     batches = experiment.stream.batches(batch_size, limit, borders=choosing)
     measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough)
     return ModelScores(

@@ -22,6 +22,8 @@ SLICE = 4096
 NARROW = 16
 NARROW_SLICE = 256
 """The same for fewer than 16 channels, whose rows BLAS adds one after another."""
+FAR = 1.0
+"""The ratio of squared mean to variance from which a mean costs digits unless it is the pivot."""
 WIDE = 8
 """From this many channels for each cell on, products are summed over all images at once: those of each image would be
 larger than eight of its maps."""
@@ -30,7 +32,8 @@ larger than eight of its maps."""
 class RepresentationSums:
     """The sums at one representation under each transform of a pass.
 
-    All are of deviations from one pivot, the mean of each channel over the first batch. Those of the reference view
+    All are of deviations from one pivot: 0, or a channel's mean over the first batch where that is far from 0. Those of
+    the reference view
     are kept for each window of it that some transform compares.
     """
 
@@ -67,7 +70,9 @@ class RepresentationSums:
         ``members`` (G, N) float32 is 1 where an image is in a group, else 0.
         """
         if self._pivot is None:
-            self._pivot = maps.mean((0, 1, 2), dtype=torch.float32)
+            variance, mean = torch.var_mean(maps.float(), (0, 1, 2), correction=0)
+            # About 0, windows in which a channel never fires sum to exactly 0.
+            self._pivot = torch.where(mean.square() > FAR * variance, mean, 0.0)
         # A copy, because the layers that follow may work in place.
         self._maps = self._window = torch.sub(maps, self._pivot, out=_empty(maps, *maps.shape))
         totals = _empty(maps, 2, len(maps), len(self._windows), maps.shape[3])

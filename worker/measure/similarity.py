@@ -22,7 +22,7 @@ Similarity = Literal["correlation", "cosine"]
 CONSTANT = 1e-6
 """A channel whose standard deviation is below this share of its mean is constant: float32 tells no more."""
 
-RESOLUTION = 1e-6
+RESOLUTION = 1e-9
 """A channel whose variation is below this share of its sum of squares about the pivot is constant, too: so far from the
 pivot, float32 sums tell no more."""
 
