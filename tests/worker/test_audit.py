@@ -212,18 +212,18 @@ def test_a_shift_that_leaves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     from worker.measure import measurement
 
-    real = measurement.Measurement.see_reference
+    real = measurement._Totals.see_reference
     refused: list[int] = []
 
-    def small_device(self: Any, view: torch.Tensor) -> None:
+    def small_device(self: Any, view: torch.Tensor, piece: int) -> None:
         if len(view) > 2:
             refused.append(len(view))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        real(self, view)
+        real(self, view, piece)
 
     request = AuditRequest(model="timm/test_resnet.r160_in1k", **{**SMALL, "num_images": 9})
     whole = run(request)
-    monkeypatch.setattr(measurement.Measurement, "see_reference", small_device)
+    monkeypatch.setattr(measurement._Totals, "see_reference", small_device)
     report = run(request)
     assert refused == [9, 8, 4]
     assert report.environment.batch_size == 2
