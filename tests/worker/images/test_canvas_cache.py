@@ -425,22 +425,31 @@ def test_damage_in_the_first_part_does_not_stop_the_rest(noise: Path, cache: Can
     assert loads.since_then() == 1 + IMAGES - 50 + IMAGES
 
 
-def in_a_process(target: Any, *arguments: Any) -> multiprocessing.process.BaseProcess:
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
-    process.start()
-    return process
+# Other processes are programs of their own: a fork of this one, which has torch's threads, may wait for ever.
+def run_a_program(code: str, *arguments: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", STREAM_IN_A_PROGRAM + code, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def die_in_mid_pass(noise: Path, cache: CanvasCache) -> None:
-    for number, _ in enumerate(stream_of(noise, cache)[0].batches(20)):
-        if number == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
+STREAM_IN_A_PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from tests.worker.images.test_canvas_cache import CanvasCache, pixels_of, stream_of
+stream, _ = stream_of(Path(sys.argv[1]), CanvasCache(Path(sys.argv[2]), 1.0))
+"""
+
+DIE_IN_MID_PASS = """
+for number, _ in enumerate(stream.batches(20)):
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_what_a_killed_writer_leaves_is_never_read_and_is_removed(noise: Path, cache: CanvasCache) -> None:
-    process = in_a_process(die_in_mid_pass, noise, cache)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    process = run_a_program(DIE_IN_MID_PASS, noise, cache.folder)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
     assert [file.suffix for file in files_in(cache)] == [".part"]
     stream, loads = stream_of(noise, cache)
     assert torch.equal(pixels_of(stream), pixels_of(stream_of(noise, None)[0]))
@@ -449,19 +458,15 @@ def test_what_a_killed_writer_leaves_is_never_read_and_is_removed(noise: Path, c
 
 
 LEFT_OPEN = """
-import sys
-from pathlib import Path
-from tests.worker.images.test_canvas_cache import CanvasCache, stream_of
-stream, _ = stream_of(Path(sys.argv[1]), CanvasCache(Path(sys.argv[2]), 1.0))
 batches = stream.batches(20)
 next(batches)
 """
 
 
 def test_a_program_that_ends_in_mid_pass_ends_quietly_and_leaves_nothing(noise: Path, cache: CanvasCache) -> None:
-    command = [sys.executable, "-c", LEFT_OPEN, str(noise), str(cache.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = run_a_program(LEFT_OPEN, noise, cache.folder)
+    assert process.communicate(timeout=120) == ("", "")
+    assert process.returncode == 0
     assert [file.suffix for file in files_in(cache)] in ([], [".npy"])
 
 
@@ -478,23 +483,31 @@ def test_a_writer_leaves_what_another_is_writing_alone(noise: Path, cache: Canva
     assert loads.since_then() == 0
 
 
-def read_when_all_are_there(noise: Path, cache: CanvasCache, barrier: Any, results: Any) -> None:
-    stream, _ = stream_of(noise, cache)
-    barrier.wait(60)
-    results.put([pixels_of(stream).numpy() for _ in range(2)])
+READ_TWICE_WHEN_TOLD = """
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(2):
+    np.save(f"{sys.argv[3]}-{number}.npy", pixels_of(stream).numpy())
+"""
 
 
-def test_processes_that_write_the_same_entry_at_once_do_not_disturb_each_other(noise: Path, cache: CanvasCache) -> None:
-    context = multiprocessing.get_context("fork")
-    barrier, results = context.Barrier(3), context.Queue()
-    processes = [in_a_process(read_when_all_are_there, noise, cache, barrier, results) for _ in range(3)]
-    passes = [array for _ in processes for array in results.get(timeout=60)]
+def test_processes_that_write_the_same_entry_at_once_do_not_disturb_each_other(
+    noise: Path, cache: CanvasCache, tmp_path: Path
+) -> None:
+    processes = [run_a_program(READ_TWICE_WHEN_TOLD, noise, cache.folder, tmp_path / f"read{n}") for n in range(3)]
     for process in processes:
-        process.join()
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=120) for process in processes] == [("", "")] * 3
     whole = pixels_of(stream_of(noise, None)[0]).numpy()
-    assert len(passes) == 6
-    assert all(np.array_equal(array, whole) for array in passes)
-    np.testing.assert_array_equal(np.load(the_entry(cache)), whole)
+    read = sorted(tmp_path.glob("read*.npy"))
+    assert len(read) == 6
+    for file in [*read, the_entry(cache)]:
+        np.testing.assert_array_equal(np.load(file), whole)
 
 
 def test_two_writers_do_not_take_more_than_the_bound_together(noise: Path, tmp_path: Path) -> None:
