@@ -1,8 +1,9 @@
 # Everything happens in .venv; a bare machine needs Python 3.11 or later with pip and venv, and make.
 PYTHON ?= python3
 BIN := .venv/bin
+NO_GPU := make gpu needs an NVIDIA GPU, and torch finds none on this machine.
 
-.PHONY: demo test up lint lock clean
+.PHONY: demo test gpu up lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py
@@ -12,6 +13,12 @@ up: .venv/installed
 
 test: .venv/browser
 	$(BIN)/python -m pytest
+
+# What only an NVIDIA GPU can show, and what an audit costs on it.
+gpu: .venv/installed
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "$(NO_GPU)")'
+	$(BIN)/python -m pytest -m gpu tests/gpu
+	$(BIN)/python -m benchmarks.gpu
 
 lint: .venv/installed
 	$(BIN)/ruff check .

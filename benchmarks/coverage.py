@@ -7,16 +7,22 @@ against the score of the whole population. As in real images, all positions of a
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from worker.measure.jackknife import Sums, half_width, piece_size
-from worker.measure.moments import Moments, centre
+from worker.depth import Representation
+from worker.measure.groups import GROUPS, choosing_groups, first_place, group_of
+from worker.measure.jackknife import half_width, scored
+from worker.measure.moments import Moments
+from worker.measure.representation_sums import RepresentationSums
 from worker.measure.scores import mean
-from worker.measure.similarity import Equivariance
+from worker.measure.similarity import Equivariance, Similarity, score
+from worker.measure.sums import Sums
+from worker.measure.transforms import Alignment, Shift
 
 POPULATION = 50_000
 CHANNELS = 12
@@ -49,19 +55,39 @@ POPULATIONS: dict[str, Callable[[torch.Generator], Population]] = {
 }
 
 
-def score(population: Population, chosen: Tensor | None, batch: int) -> tuple[Equivariance, list[int]]:
-    """Average the scores over the transforms, as for a block: of the chosen images, or of all of them at once."""
-    scores = []
-    for a, b in population:
-        sums = Sums.empty(CHANNELS, ["correlation"])
-        if chosen is None:
-            sums.add(len(a), Moments.of(centre(a), centre(b)))
-        else:
-            piece = piece_size(len(chosen), batch)
-            for images in chosen.split(piece):
-                sums.add(len(images), Moments.of(centre(a[images]), centre(b[images])))
-        scores.append(sums.score("correlation"))
-    return mean(scores, ""), sums.groups.images.flatten().tolist()
+def summed(a: Tensor, b: Tensor, batch_size: int, similarities: tuple[Similarity, ...] = ("correlation",)) -> Sums:
+    """Sum the maps ``a`` of a reference view and ``b`` of a transformed view, (images, positions, channels), as a pass
+    does: in batches, by groups, with partners chosen in between."""
+    images, positions, channels = a.shape
+    transform = Shift(1)
+    alignments = {transform: Alignment(1, positions)}
+    representation = Representation("block", "Early", "NHWC", 1, positions, channels)
+    sums = RepresentationSums(representation, alignments, len(similarities), a.device)
+    by_group = torch.zeros(3 + len(similarities), GROUPS, channels, dtype=torch.float64)
+    groups, counts = group_of(torch.arange(images), images), Counter[int]()
+    choosing = {first_place(group, images): group for group in choosing_groups(always=False)}
+    starts = sorted({*range(0, images, batch_size), *(place for place in choosing if 0 < place < images)})
+    for first, end in zip(starts, [*starts[1:], images], strict=True):
+        if first and first in choosing:
+            sums.choose_partners(choosing[first], counts, {transform: by_group}, similarities)
+        members = (torch.arange(GROUPS)[:, None] == groups[first:end]).float()
+        of_images = torch.empty(3 + len(similarities), end - first, channels, dtype=sums.dtype)
+        counts.update(groups[first:end].tolist())
+        sums.see_reference(a[first:end, None], members)
+        sums.compare(transform, b[first:end, None], of_images)
+        by_group += members.to(sums.dtype) @ of_images
+    return sums.sums(counts, {transform: by_group})
+
+
+def scores_of(population: Population, chosen: Tensor) -> tuple[Equivariance, list[int]]:
+    """Average the scores of the chosen images over the transforms, as for a block; return the groups' sizes, too."""
+    sums = [summed(a[chosen], b[chosen], 16) for a, b in population]
+    return mean([scored(one, ("correlation",))[0]["correlation"] for one in sums], ""), [n for n in sums[0].images if n]
+
+
+def truth_of(population: Population) -> Equivariance:
+    """Average the scores of all images over the transforms."""
+    return mean([score(Moments.of(a.flatten(0, 1), b.flatten(0, 1)), "correlation") for a, b in population], "")
 
 
 def main() -> None:
@@ -74,13 +100,13 @@ def main() -> None:
     for name, make in POPULATIONS.items():
         generator = torch.Generator().manual_seed(0)
         population = make(generator)
-        truth, _ = score(population, None, 0)
+        truth = truth_of(population)
         for images in options.images:
             covered = np.zeros(2)
             widths = []
             for _ in range(options.samples):
                 chosen = torch.randint(POPULATION, (images,), generator=generator)
-                measured, groups = score(population, chosen, 16)
+                measured, groups = scores_of(population, chosen)
                 assert measured.deviations is not None
                 for row, (value, true) in enumerate(((measured.channel, truth.channel), (measured.layer, truth.layer))):
                     half = half_width(measured.deviations[row], groups)

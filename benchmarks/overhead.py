@@ -2,8 +2,8 @@
 
 For each model three processes take turns, so that a drift of the machine's speed hits all of them alike:
 
-audit   the whole audit of untrained weights on synthetic images, decoding, comparison and scores included, the
-        loading of the model excluded
+audit   the whole audit of untrained weights on JPEG files of 500 x 375 px, decoding, comparison and scores included,
+        the loading of the model excluded
 plain   the same number of forward passes of the same batch size alone, as one would write them: eager float32
 tuned   the same, with what the audit does for speed: channels_last, inference mode, and freed memory kept
 
@@ -12,10 +12,13 @@ Printed are the median ratios of wall times, turn by turn: audit / plain and aud
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 MODELS = [
     "timm/resnext101_32x8d.tv_in1k",
@@ -78,21 +81,27 @@ def one(variant: str, name: str, images: int, batch_size: int) -> dict[str, floa
 
     from worker import zoo
     from worker.audit import choose_device, run
+    from worker.images.synthetic import dead_leaves
     from worker.measure.budget import keep_freed_memory
 
     model = zoo.load(name, "untrained", lambda _progress: None)
     if variant == "audit":
+        folder = Path(tempfile.mkdtemp())
+        for index in range(images):
+            dead_leaves(0, index).crop((0, 0, 500, 375)).save(folder / f"{index}.jpg", quality=90)
         request = AuditRequest(
             model=name,
             weights="untrained",
-            dataset="synthetic",
+            dataset="files",
             num_images=images,
             translations_px=TRANSLATIONS_PX,
             rotations_deg=ROTATIONS_DEG,
         )
         start = time.perf_counter()
-        report = run(request, model=model)
-        return {"seconds": time.perf_counter() - start, "batch_size": report.environment.batch_size}
+        report = run(request, model=model, datasets={"files": folder})
+        seconds = time.perf_counter() - start
+        shutil.rmtree(folder)
+        return {"seconds": seconds, "batch_size": report.environment.batch_size}
 
     device = choose_device(None, "float32")
     module, view = model.module.to(device), torch.randn(batch_size, 3, *[model.preprocessing.input_size] * 2).to(device)

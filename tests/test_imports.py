@@ -91,8 +91,10 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *("children", {"settings", "processes", "errors"}),
     ],
     "worker.measure": [
-        *("passes", "measurement", "experiment", "progress", "scores", "budget", "jackknife", "similarity", "moments"),
-        *("repeatable", "forward", {"fold", "transforms"}),
+        *("passes", "measurement", "experiment", "progress", "scores", {"budget", "jackknife"}),
+        "representation_sums",
+        *("sums", "similarity", "moments", {"groups", "products", "repeatable"}, {"forward", "feeding", "cuda_graphs"}),
+        {"fold", "transforms"},
     ],
     "service": [
         *({"__main__", "stack"}, "app", "routes", "cursors"),

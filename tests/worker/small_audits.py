@@ -1,10 +1,13 @@
 """Audits of a small model on few images, for tests of whole audits."""
 
+import os
 from typing import Any
 
 from zooaudit.contract import AuditRequest, Report
 
 from worker.audit import run
+from worker.images.canvas_cache import CanvasCache
+from worker.settings import canvases_folder
 
 SMALL: dict[str, Any] = {
     "model": "timm/test_resnet.r160_in1k",
@@ -17,7 +20,9 @@ SMALL: dict[str, Any] = {
 
 
 def audit(request: dict[str, Any] | None = None, **how: Any) -> Report:
-    return run(AuditRequest(**{**SMALL, **(request or {})}), **how)
+    """Run an audit. Painting a synthetic image takes longer than measuring it, so all tests share the painted ones."""
+    cache = CanvasCache(canvases_folder(os.environ), gib=4)
+    return run(AuditRequest(**{**SMALL, **(request or {})}), **{"cache": cache, **how})
 
 
 def intervals(report: Report) -> list[tuple[float, float, float]]:

@@ -212,20 +212,21 @@ def test_a_shift_that_leaves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     from worker.measure import measurement
 
-    real = measurement._Totals.see_reference
+    real = measurement.Measurement.see_reference
     refused: list[int] = []
 
-    def small_device(self: Any, view: torch.Tensor, piece: int) -> None:
+    def small_device(self: Any, view: torch.Tensor) -> None:
         if len(view) > 2:
             refused.append(len(view))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        real(self, view, piece)
+        real(self, view)
 
     request = AuditRequest(model="timm/test_resnet.r160_in1k", **{**SMALL, "num_images": 9})
     whole = run(request)
-    monkeypatch.setattr(measurement._Totals, "see_reference", small_device)
+    monkeypatch.setattr(measurement.Measurement, "see_reference", small_device)
     report = run(request)
-    assert refused == [9, 8, 4]
+    # The first batch ends at the third image, where partners are chosen, of at most 16, 8 or 4.
+    assert refused == [3, 3, 3]
     assert report.environment.batch_size == 2
     assert difference(report, whole) < 1e-5
 

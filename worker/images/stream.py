@@ -32,6 +32,11 @@ class Batch:
     pixels: Tensor
     places: Tensor
 
+    @property
+    def first(self) -> int:
+        """The place of the first image."""
+        return int(self.places.numpy()[0])
+
     def __len__(self) -> int:
         return len(self.places)
 

@@ -10,7 +10,8 @@ import torch
 
 from worker.depth import Representation
 from worker.measure.forward import Subject
-from worker.measure.jackknife import BYTES_OF_GROUP, MAX_GROUPS
+from worker.measure.groups import GROUPS
+from worker.measure.representation_sums import is_wide
 from worker.measure.transforms import Transform
 
 GIB = 2**30
@@ -18,6 +19,8 @@ CPU_MEMORY_GIB = 7.0
 """Memory that an audit on a CPU may use by default, including the process with its libraries."""
 UNPLANNED_GIB = 1.2
 """Memory that Python, torch and the zoos take before any model is loaded (benchmarks/memory.py)."""
+BYTES_OF_GROUP = 40
+"""Memory of one group per channel, with two similarities."""
 MAX_BATCH = {"cpu": 16, "cuda": 128}
 
 
@@ -48,11 +51,17 @@ def plan_budget(
     device = subject.device
     if memory_gib is None:
         memory_gib = default_gib(device)
-    # Per image: the reference maps and one window of each, and for the forward pass six times its largest map.
+    # Per image: the reference maps and one window of each, for the forward pass six times its largest map, and for the
+    # comparison the largest products of one image.
     maps = [
         4 * representation.height * representation.width * representation.channels for representation in representations
     ]
-    per_image = 2 * sum(maps) + 6 * max(*maps, 4 * 3 * size * size)
+    of_image = [
+        4 * representation.channels**2
+        for representation in representations
+        if not is_wide(representation.height * representation.width, representation.channels)
+    ]
+    per_image = 2 * sum(maps) + 6 * max(*maps, 4 * 3 * size * size) + max(of_image, default=0)
     available = (memory_gib - (UNPLANNED_GIB if device.type == "cpu" else 0)) * GIB
     available -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
     if batch_size is None:
@@ -60,7 +69,7 @@ def plan_budget(
         batch_size = 2 ** int(math.log2(fitting))
 
     products = [
-        8 * representation.channels**2 + MAX_GROUPS * BYTES_OF_GROUP * representation.channels
+        8 * representation.channels**2 + GROUPS * BYTES_OF_GROUP * representation.channels
         for representation in representations
     ]
     for_products = available - batch_size * per_image - 3 * max(products)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -31,10 +32,14 @@ class Subject:
 
     def canvas(self, pixels: Tensor) -> Tensor:
         """Turn pixels (N, side, side, 3) uint8 into a normalised canvas (N, 3, side, side) on the device."""
-        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-        mean = torch.tensor(self.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=self.device).view(3, 1, 1)
-        return images.sub_(mean).div_(std)
+        mean, std = self._normalisation
+        return pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+
+    @cached_property
+    def _normalisation(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, (3, 1, 1). They go to the device once, because the host waits for that."""
+        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (self.mean, self.std))
+        return mean, std
 
     def forward(self, view: Tensor, receive: Receive) -> Tensor:
         """Send ``view`` (N, 3, H, H) through the model and return its output, (N, K).

@@ -4,109 +4,36 @@ Nothing here knows queues, files or model names. The maps of the reference view 
 transformed view are compared inside the forward pass that makes them, and are gone with it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 import torch
 from torch import Tensor
 
 from worker.images.stream import Batch
+from worker.measure.cuda_graphs import BatchGraphs
 from worker.measure.experiment import Experiment
-from worker.measure.forward import Subject
-from worker.measure.jackknife import Sums
-from worker.measure.moments import Centred, Moments, Spread, centre
+from worker.measure.feeding import uploaded
+from worker.measure.forward import Subject, full_precision
+from worker.measure.groups import GROUPS, group_of
+from worker.measure.jackknife import scored
+from worker.measure.moments import Spread
+from worker.measure.representation_sums import RepresentationSums
 from worker.measure.scores import Results
-from worker.measure.similarity import Equivariance, Similarity
-from worker.measure.transforms import Alignment, Transform, align
+from worker.measure.similarity import Equivariance
+from worker.measure.transforms import Alignment, Transform, Views, align
 
 
-@dataclass(frozen=True)
 class Measurement:
-    """The sums over ``images`` images under each transform. Measurements of different images can be added.
-
-    ``sums``               of every representation, or the reason why its maps cannot be laid upon each other
-    ``agreements``         on how many images the model's top-1 class stayed the same
-    ``reference_spreads``  the spread of each representation of the reference view
-    """
-
-    images: int
-    sums: dict[Transform, list[Sums | str]]
-    agreements: dict[Transform, Tensor]
-    reference_spreads: list[Spread]
-
-    def __add__(self, other: "Measurement") -> "Measurement":
-        return Measurement(
-            self.images + other.images,
-            {
-                transform: [_plus(mine, theirs) for mine, theirs in zip(row, other.sums[transform], strict=True)]
-                for transform, row in self.sums.items()
-            },
-            {transform: count + other.agreements[transform] for transform, count in self.agreements.items()},
-            [mine + theirs for mine, theirs in zip(self.reference_spreads, other.reference_spreads, strict=True)],
-        )
-
-    def scores(self, similarities: Sequence[Similarity]) -> Results:
-        """Score every representation under every transform, by each of ``similarities``."""
-        return {
-            transform: [
-                {
-                    similarity: sums.score(similarity) if isinstance(sums, Sums) else Equivariance(None, None, sums)
-                    for similarity in similarities
-                }
-                for sums in row
-            ]
-            for transform, row in self.sums.items()
-        }
-
-    def groups(self) -> list[int]:
-        """Return how many images are in each group; it is the same at all representations under all transforms."""
-        sums = next(item for row in self.sums.values() for item in row if isinstance(item, Sums))
-        return sums.groups.images.flatten().tolist()
-
-
-def _plus(mine: Sums | str, theirs: Sums | str) -> Sums | str:
-    return mine if isinstance(mine, str) or isinstance(theirs, str) else mine + theirs
-
-
-def measure(
-    experiment: Experiment,
-    subject: Subject,
-    transforms: Sequence[Transform],
-    batches: Iterable[Batch],
-    piece: int,
-    enough: Callable[[Measurement], bool],
-) -> Measurement:
-    """Measure images under ``transforms``, by one forward pass of the reference view and one for each transform.
-
-    ``batches`` hold pixels with the side of the experiment's canvases. ``piece`` images are added to the sums at a
-    time. After each batch ``enough`` gets the measurement so far; if it returns True, the pass ends. Memory does not
-    grow with the number of images.
-    """
-    views, forwards = experiment.views, experiment.forwards
-    batches = iter(batches)
-    # The first batch first: decoding begins with a fork, and memory allocated before it is copied when it is written.
-    first = next(batches, None)
-    totals = _Totals(experiment, subject, transforms)
-    with torch.inference_mode():
-        for batch in chain([] if first is None else [first], batches):
-            canvas = subject.canvas(batch.pixels)
-            totals.see_reference(views.reference(canvas), piece)
-            forwards.count(len(batch))
-            for transform in transforms:
-                totals.see_transformed(transform, views.transformed(canvas, transform))
-                forwards.count(len(batch))
-            if enough(totals.measurement()):
-                break
-    return totals.measurement()
-
-
-class _Totals:
-    """The running sums of one pass over the images, and the reference maps of the present batch."""
+    """The running sums of one pass over the images."""
 
     def __init__(self, experiment: Experiment, subject: Subject, transforms: Sequence[Transform]) -> None:
         representations, device = experiment.representations, subject.device
         self._subject = subject
+        self._sample_size = len(experiment.stream.sample.names)
+        self._similarities = experiment.similarities
         self._alignments = {
             transform: [
                 align(transform, representation.height, representation.width, experiment.views.size)
@@ -114,68 +41,181 @@ class _Totals:
             ]
             for transform in transforms
         }
-        self._sums: dict[Transform, list[Sums | str]] = {
+        self._representations = [
+            RepresentationSums(
+                representation,
+                {transform: row[index] for transform, row in self._alignments.items()},
+                len(experiment.similarities),
+                device,
+            )
+            for index, representation in enumerate(representations)
+        ]
+        # For each transform, the channels of all representations of one dtype that can be compared lie side by side.
+        self._columns: dict[Transform, list[slice]] = {}
+        self._transformed: dict[Transform, dict[torch.dtype, Tensor]] = {}
+        terms = 3 + len(experiment.similarities)
+        for transform, row in self._alignments.items():
+            widths = [
+                (sums.dtype, representation.channels if isinstance(alignment, Alignment) else 0)
+                for sums, representation, alignment in zip(self._representations, representations, row, strict=True)
+            ]
+            self._columns[transform], ends = _side_by_side(widths)
+            self._transformed[transform] = {
+                dtype: torch.zeros(terms, GROUPS, end, dtype=torch.float64, device=device)
+                for dtype, end in ends.items()
+            }
+        self._agreements = {transform: torch.zeros((), dtype=torch.int64, device=device) for transform in transforms}
+        self._images_of_group: Counter[int] = Counter()
+        self._members = self._classes = torch.empty(0)
+        self.used_graphs: bool | None = None
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def images(self) -> int:
+        """How many images were measured."""
+        return self._images_of_group.total()
+
+    def groups(self) -> list[int]:
+        """Return how many images are in each group that has any."""
+        return list(self._images_of_group.values())
+
+    def reference_spreads(self) -> list[Spread]:
+        """Return the spread of each representation of the reference view."""
+        return [sums.reference_spread(self.images) for sums in self._representations]
+
+    def agreements(self) -> dict[Transform, float]:
+        """Return the share of the images on which the model's top-1 class stayed the same, by transform."""
+        return {transform: int(count) / self.images for transform, count in self._agreements.items()}
+
+    def scores(self) -> Results:
+        """Score every representation under every transform, by each similarity of the experiment."""
+        of_representation = []
+        for sums, transformed in zip(self._representations, self._of_representations(), strict=True):
+            rows = scored(sums.sums(self._images_of_group, transformed), self._similarities) if transformed else []
+            of_representation.append(dict(zip(transformed, rows, strict=True)))
+        return {
             transform: [
-                alignment
+                {similarity: Equivariance(None, None, alignment) for similarity in self._similarities}
                 if isinstance(alignment, str)
-                else Sums.empty(representation.channels, experiment.similarities, device)
-                for alignment, representation in zip(row, representations, strict=True)
+                else scores[transform]
+                for alignment, scores in zip(row, of_representation, strict=True)
             ]
             for transform, row in self._alignments.items()
         }
-        self._agreements = {transform: torch.zeros((), dtype=torch.int64, device=device) for transform in transforms}
-        self._spreads = [Spread.empty(representation.channels, device) for representation in representations]
-        self._images = 0
-        self._references: list[ReferenceMaps] = []
-        self._classes = torch.zeros(0)
 
-    def see_reference(self, view: Tensor, piece: int) -> None:
-        self._references = []
-        output = self._subject.forward(view, lambda _index, maps: self._references.append(ReferenceMaps(maps, piece)))
-        self._classes = output.argmax(1)
-        for index, reference in enumerate(self._references):
-            self._spreads[index] += reference.spread
-        self._images += len(view)
+    def begin(self, batch: Batch) -> Tensor:
+        """Note in which groups the images of the ``batch`` are, and return their canvas.
+
+        Batches of one size share the memory of both, as CUDA graphs need it.
+        """
+        groups = group_of(batch.places, self._sample_size)
+        self._images_of_group.update(groups.numpy().tolist())
+        canvas, members = self._subject.canvas(batch.pixels), (torch.arange(GROUPS)[:, None] == groups).float()
+        if self._subject.device.type == "cpu":
+            self._members = members
+            return canvas
+        if len(batch) not in self._kept:
+            self._kept[len(batch)] = torch.empty_like(canvas), torch.empty_like(members, device=canvas.device)
+        kept, self._members = self._kept[len(batch)]
+        self._members.copy_(members.pin_memory(), non_blocking=True)
+        return kept.copy_(canvas)
+
+    def see_reference(self, view: Tensor) -> None:
+        """Send the reference ``view`` (N, 3, H, H) of a batch through the model, and keep its maps."""
+
+        def receive(index: int, maps: Tensor) -> None:
+            self._representations[index].see_reference(maps, self._members)
+
+        self._classes = self._subject.forward(view, receive).argmax(1)
 
     def see_transformed(self, transform: Transform, view: Tensor) -> None:
-        alignments, sums = self._alignments[transform], self._sums[transform]
+        """Send a transformed ``view`` of the same images through the model, and compare its maps."""
+        alignments, columns = self._alignments[transform], self._columns[transform]
+        totals = self._transformed[transform]
+        of_images = {
+            dtype: view.new_empty(len(total), len(view), total.shape[2], dtype=dtype) for dtype, total in totals.items()
+        }
 
-        def compare(index: int, maps: Tensor) -> None:
-            alignment, total = alignments[index], sums[index]
-            if isinstance(alignment, Alignment) and isinstance(total, Sums):
-                for images, moments in self._references[index].compare(maps, alignment):
-                    total.add(images, moments)
+        def receive(index: int, maps: Tensor) -> None:
+            if isinstance(alignments[index], Alignment):
+                sums = self._representations[index]
+                sums.compare(transform, maps, of_images[sums.dtype][:, :, columns[index]])
 
-        output = self._subject.forward(view, compare)
+        output = self._subject.forward(view, receive)
+        with full_precision():
+            for dtype, total in totals.items():
+                total.add_(self._members.to(dtype) @ of_images[dtype])
         self._agreements[transform] += (output.argmax(1) == self._classes).sum()
 
-    def measurement(self) -> Measurement:
-        return Measurement(self._images, self._sums, dict(self._agreements), self._spreads)
+    def steps(self, canvas: Tensor, views: Views) -> list[Callable[[], None]]:
+        """Return the steps in which the images of a ``canvas`` are measured: a forward pass each."""
+        return [
+            lambda: self.see_reference(views.reference(canvas)),
+            *(partial(self._see, transform, canvas, views) for transform in self._alignments),
+        ]
+
+    def _see(self, transform: Transform, canvas: Tensor, views: Views) -> None:
+        self.see_transformed(transform, views.transformed(canvas, transform))
+
+    def choose_partners(self, group: int) -> None:
+        """Choose the best partners anew from all images so far, for the images of ``group`` and later ones."""
+        for sums, transformed in zip(self._representations, self._of_representations(), strict=True):
+            if transformed:
+                sums.choose_partners(group, self._images_of_group, transformed, self._similarities)
+
+    def _of_representations(self) -> Iterator[dict[Transform, Tensor]]:
+        """Yield, for each representation, its sums by group under each transform that it can be compared under."""
+        for index, sums in enumerate(self._representations):
+            yield {
+                transform: self._transformed[transform][sums.dtype][:, :, columns[index]]
+                for transform, columns in self._columns.items()
+                if isinstance(self._alignments[transform][index], Alignment)
+            }
 
 
-class ReferenceMaps:
-    """The maps (N, h, w, K) of one representation of the reference view for one batch, centred piece by piece.
+def measure(
+    experiment: Experiment,
+    subject: Subject,
+    transforms: Sequence[Transform],
+    batches: Iterable[Batch],
+    batch_size: int,
+    choosing: Mapping[int, int],
+    enough: Callable[[Measurement], bool],
+) -> Measurement:
+    """Measure images under ``transforms``, by one forward pass of the reference view and one for each transform.
 
-    It remembers its latest window, since shifts in ascending order cut the same window several times in a row.
+    ``batches`` have the side of the experiment's canvases, and at most ``batch_size`` images. ``choosing`` maps places
+    at which partners are chosen anew, and at which therefore a batch begins, to the groups that begin there. After each
+    batch ``enough`` gets the measurement so far; if it returns True, the pass ends. Memory does not grow with the
+    number of images.
     """
+    forwards = experiment.forwards
+    batches = uploaded(batches, subject.device)
+    # The first batch first: decoding begins with a fork, and memory allocated before it is copied when it is written.
+    first = next(batches, None)
+    measured = Measurement(experiment, subject, transforms)
+    graphs = BatchGraphs(subject.device, batch_size)
+    choices = sorted(choosing.items())
+    with torch.inference_mode():
+        for batch in chain([] if first is None else [first], batches):
+            while choices and choices[0][0] <= batch.first:
+                measured.choose_partners(choices.pop(0)[1])
+            canvas = measured.begin(batch)
+            for step in graphs.steps(measured.steps(canvas, experiment.views), len(batch)):
+                step()
+                forwards.count(len(batch))
+            if enough(measured):
+                break
+    measured.used_graphs = graphs.recorded
+    return measured
 
-    def __init__(self, maps: Tensor, piece: int) -> None:
-        self._piece = piece
-        # A copy, because the layers that follow may work in place.
-        self._maps = maps.to(torch.float32, copy=True)
-        self._size = (maps.shape[1], maps.shape[2])
-        self._window = self._centred(self._maps)
-        self.spread = sum(map(Spread.of, self._window), Spread.empty(maps.shape[3], maps.device))
 
-    def compare(self, maps: Tensor, alignment: Alignment) -> Iterator[tuple[int, Moments]]:
-        """Compare with ``maps``, the same representation of a transformed view: yield the number of images and the
-        moments of each piece."""
-        if self._size != (alignment.height, alignment.width):
-            self._size = (alignment.height, alignment.width)
-            self._window = self._centred(alignment.of_reference(self._maps))
-        transformed = torch.split(alignment.of_transformed(maps), self._piece)
-        for a, b in zip(self._window, transformed, strict=True):
-            yield len(b), Moments.of(a, centre(b))
-
-    def _centred(self, window: Tensor) -> list[Centred]:
-        return [centre(images) for images in torch.split(window, self._piece)]
+def _side_by_side(widths: Iterable[tuple[torch.dtype, int]]) -> tuple[list[slice], Mapping[torch.dtype, int]]:
+    """Return the columns of things of the given dtypes and widths, where those of one dtype lie side by side, and where
+    those of each dtype end."""
+    ends: Counter[torch.dtype] = Counter()
+    columns: list[slice] = []
+    for dtype, width in widths:
+        columns.append(slice(ends[dtype], ends[dtype] + width))
+        ends[dtype] += width
+    return columns, ends

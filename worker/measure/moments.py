@@ -1,108 +1,99 @@
-"""Streaming statistics of pairs of feature maps: the sums from which every similarity is computed.
+"""Sums over pairs of observations, from which every similarity is computed.
 
-:class:`Spread` and :class:`Moments` are commutative monoids: ``empty`` is the identity and ``+`` merges what was seen
-in two disjoint sets of observations by the formula of Chan, Golub and LeVeque (1979), so that updating, merging and
-sharding are one operation, and a merge gives what one pass over both sets would have given.
+All sums are of deviations from a *pivot*, a value near each channel's mean, so they lose no digits to a large mean.
+About one pivot everything is linear: sums of disjoint sets of observations add, and a part is taken out of the whole
+by subtraction. :class:`Spread` and :class:`Moments` are commutative monoids: ``empty`` is the identity, and ``+``
+moves the second operand to the pivot of the first, so updating, merging and sharding are one operation.
 
 >>> a = torch.tensor([[0.0, 3.0], [1.0, 1.0], [2.0, 2.0]])
->>> whole = Moments.of(centre(a), centre(a))
->>> parts = Moments.of(centre(a[:1]), centre(a[:1])) + Moments.of(centre(a[1:]), centre(a[1:]))
->>> parts.cross
+>>> whole = Moments.of(a, a)
+>>> parts = Moments.of(a[:1], a[:1]) + Moments.of(a[1:], a[1:])
+>>> parts.centred()
 tensor([[ 2., -1.],
         [-1.,  2.]], dtype=torch.float64)
->>> torch.allclose(whole.cross.double(), parts.cross)
+>>> torch.allclose(whole.centred(), parts.centred())
 True
 """
 
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-SLICE = 4096
-"""Rows of observations that are summed in float32; the sums of these slices are added in float64."""
-
-NARROW = 16
-"""Products of fewer channels are made in float64: BLAS adds their rows one after another, and float32 would drift."""
-
-
-@dataclass(frozen=True)
-class Centred:
-    """Observations as deviations from a pivot, which is their mean in float32, so that products lose no digits to it.
-
-    ``values`` (n, K) float32, ``pivot`` (K,) float32; ``total`` and ``square`` (K,) float64 are the sums of the
-    deviations, nearly zero, and of their squares.
-    """
-
-    values: Tensor
-    pivot: Tensor
-    total: Tensor
-    square: Tensor
-
-
-def centre(observations: Tensor) -> Centred:
-    """Centre ``observations`` (..., K) of any floating dtype and any strides; the channels are the last axis."""
-    pivot = observations.mean(tuple(range(observations.ndim - 1)), dtype=torch.float32)
-    values = torch.sub(observations, pivot).reshape(-1, observations.shape[-1])
-    slices = torch.split(values, SLICE)
-    total = torch.stack([rows.sum(0) for rows in slices]).double().sum(0)
-    square = torch.stack([rows.square().sum(0) for rows in slices]).double().sum(0)
-    return Centred(values, pivot, total, square)
-
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean of each of K channels over ``count`` observations, and sum of squared deviations from it, float64 (K,)."""
+    """Sums over ``count`` observations of K channels, float64 (..., K)::
 
-    count: int
-    mean: Tensor
+        total  = sum over i of (x_i - pivot)
+        square = sum over i of (x_i - pivot)^2
+
+    ``count`` is a number, or a tensor (..., 1) where each row of the sums is over other observations. ``resolution`` is
+    the share of ``square`` that rounding may have made: 0 for sums in float64.
+    """
+
+    count: int | Tensor
+    pivot: Tensor
+    total: Tensor
     square: Tensor
+    resolution: float = 0.0
 
     @classmethod
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Spread":
-        mean, square = torch.zeros(2, channels, dtype=torch.float64, device=device)
-        return cls(0, mean, square)
+        pivot, total, square = torch.zeros(3, channels, dtype=torch.float64, device=device)
+        return cls(0, pivot, total, square)
 
     @classmethod
-    def of(cls, batch: Centred) -> "Spread":
-        count = batch.values.shape[0]
-        # Rounding must not make a sum of squares negative.
-        square = (batch.square - batch.total.square() / count).clamp(min=0.0)
-        return cls(count, batch.pivot.double() + batch.total / count, square)
+    def of(cls, observations: Tensor, pivot: Tensor | None = None) -> "Spread":
+        """Sum ``observations`` (n, K) about ``pivot`` (K,), by default their mean."""
+        pivot = (observations.mean(0) if pivot is None else pivot).double()
+        deviations = observations - pivot
+        return cls(len(observations), pivot, deviations.sum(0), deviations.square().sum(0))
 
-    def copy(self) -> "Spread":
-        return Spread(self.count, self.mean.clone(), self.square.clone())
+    @cached_property
+    def offset(self) -> Tensor:
+        """How far the mean is from the pivot; 0 for no observations at all."""
+        return self.total / (self.count.clamp(min=1) if isinstance(self.count, Tensor) else max(1, self.count))
+
+    @cached_property
+    def mean(self) -> Tensor:
+        return self.pivot + self.offset
+
+    @cached_property
+    def variation(self) -> Tensor:
+        """The sum of the squared deviations from the mean; rounding must not make it negative."""
+        return (self.square - self.total * self.offset).clamp(min=0.0)
+
+    def about(self, pivot: Tensor) -> "Spread":
+        """Return the sums of the same observations about another ``pivot``."""
+        step = self.pivot - pivot
+        total = self.total + self.count * step
+        return replace(self, pivot=pivot, total=total, square=self.square + step * (self.total + total))
 
     def __add__(self, other: "Spread") -> "Spread":
-        total = self.copy()
-        total += other
-        return total
+        if not isinstance(self.count, Tensor) and not self.count:
+            return other
+        other = other.about(self.pivot)
+        count, total, square = self.count + other.count, self.total + other.total, self.square + other.square
+        return replace(self, count=count, total=total, square=square)
 
-    def __iadd__(self, other: "Spread") -> "Spread":
-        count = self.count + other.count
-        if not count:
-            return self
-        share = other.count / count
-        step = other.mean - self.mean
-        self.mean.add_(step, alpha=share)
-        self.square.add_(other.square).add_(step.square_(), alpha=self.count * share)
-        return Spread(count, self.mean, self.square)
+    def __sub__(self, part: "Spread") -> "Spread":
+        """Take ``part`` out of the whole. Its pivot must be the same, and its rows may be many."""
+        count, total, square = self.count - part.count, self.total - part.total, self.square - part.square
+        return replace(self, count=count, total=total, square=square)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """The spread of a and of b over n pairs of K-channel observations, and their cross products::
+    """The spreads of a and of b over n pairs of K-channel observations, and the products of the two, float64::
 
-        cross = sum over i of (a_i - mean_a)(b_i - mean_b)^T              (K, K)
-        cross(x + y) = cross(x) + cross(y) + n_x n_y / (n_x + n_y) (mean_a(y) - mean_a(x))(mean_b(y) - mean_b(x))^T
-
-    ``cross`` is float32 for one batch and float64 for a sum. ``x += y`` adds in place, without a second (K, K) tensor.
+    products = sum over i of (a_i - pivot_a)(b_i - pivot_b)^T        (..., K, K)
     """
 
     a: Spread
     b: Spread
-    cross: Tensor
+    products: Tensor
 
     @classmethod
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Moments":
@@ -111,29 +102,24 @@ class Moments:
         return cls(a, b, torch.zeros(channels, channels, dtype=torch.float64, device=device))
 
     @classmethod
-    def of(cls, a: Centred, b: Centred) -> "Moments":
-        """The moments of one batch: row i of ``a`` is paired with row i of ``b``."""
-        wide = torch.float64 if a.values.shape[1] < NARROW else torch.float32
-        slices = zip(torch.split(a.values.to(wide), SLICE), torch.split(b.values.to(wide), SLICE), strict=True)
-        cross = reduce(_sum64, (torch.mm(rows_a.T, rows_b) for rows_a, rows_b in slices))
-        cross.addr_(a.total.to(cross.dtype), b.total.to(cross.dtype), alpha=-1.0 / len(a.values))
-        return cls(Spread.of(a), Spread.of(b), cross)
+    def of(cls, a: Tensor, b: Tensor) -> "Moments":
+        """Sum pairs of observations: row i of ``a`` (n, K) is paired with row i of ``b`` (n, K)."""
+        spread_a, spread_b = Spread.of(a), Spread.of(b)
+        return cls(spread_a, spread_b, (a - spread_a.pivot).T @ (b - spread_b.pivot))
+
+    def about(self, pivot_a: Tensor, pivot_b: Tensor) -> "Moments":
+        """Return the sums of the same pairs about other pivots."""
+        a, b = self.a.about(pivot_a), self.b.about(pivot_b)
+        moved = torch.outer(self.a.pivot - pivot_a, b.total) + torch.outer(self.a.total, self.b.pivot - pivot_b)
+        return Moments(a, b, self.products + moved)
 
     def __add__(self, other: "Moments") -> "Moments":
-        total = Moments(self.a.copy(), self.b.copy(), self.cross.to(torch.float64, copy=True))
-        total += other
-        return total
+        if not isinstance(self.a.count, Tensor) and not self.a.count:
+            return other
+        other = other.about(self.a.pivot, self.b.pivot)
+        return Moments(self.a + other.a, self.b + other.b, self.products + other.products)
 
-    def __iadd__(self, other: "Moments") -> "Moments":
-        self.cross.add_(other.cross)
-        if self.a.count and other.a.count:
-            steps = (other.a.mean - self.a.mean, other.b.mean - self.b.mean)
-            self.cross.addr_(*steps, alpha=self.a.count * (other.a.count / (self.a.count + other.a.count)))
-        a, b = self.a, self.b
-        a += other.a
-        b += other.b
-        return Moments(a, b, self.cross)
-
-
-def _sum64(total: Tensor, more: Tensor) -> Tensor:
-    return total.double().add_(more)
+    def centred(self, channels: slice = slice(None)) -> Tensor:
+        """Compute the products about the means: of the given ``channels`` of a with all channels of b."""
+        totals = self.a.total[..., channels, None] * self.b.offset[..., None, :]
+        return self.products[..., channels, :] - totals

@@ -1,5 +1,6 @@
 """The passes that measure one model: each goes over the same images and measures some of the transforms."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +10,8 @@ import torch
 from worker.errors import AuditError
 from worker.measure.experiment import Experiment
 from worker.measure.forward import Subject
-from worker.measure.jackknife import MIN_GROUPS, intervals, piece_size
+from worker.measure.groups import choosing_groups, first_place
+from worker.measure.jackknife import MIN_GROUPS, intervals
 from worker.measure.measurement import Measurement, measure
 from worker.measure.moments import Spread
 from worker.measure.scores import Results
@@ -19,6 +21,8 @@ GROWTH = 2.0
 """Provisional scores are computed again each time that the number of images has grown by this factor."""
 GROWTH_WITH_TOLERANCE = 1.1
 """The same with a tolerance, where these scores decide when the audit ends."""
+SHOW_AFTER_S = 20.0
+"""Without a tolerance, they are not computed before a pass has taken this long, so that short audits stay short."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class ModelScores:
     ``groups``             how many images each group has
     ``skipped``            the images that could not be decoded
     ``batch_size``         how many images went through the model at once
+    ``used_graphs``        whether full batches were replayed as CUDA graphs, in every pass; None if too few were full
     """
 
     results: Results
@@ -39,6 +44,7 @@ class ModelScores:
     groups: Sequence[int]
     skipped: tuple[str, ...]
     batch_size: int
+    used_graphs: bool | None
 
     @property
     def images(self) -> int:
@@ -83,7 +89,6 @@ def _all_passes(
     images than the longest one is run again on as many.
     """
     passes = experiment.budget.passes
-    piece = piece_size(limit or len(experiment.stream.sample.names), batch_size)
     done: dict[int, ModelScores] = {}
     images = 0
     while behind := [index for index in range(len(passes)) if index not in done or done[index].images < images]:
@@ -93,14 +98,18 @@ def _all_passes(
         else:
             watch = partial(_watch, experiment, images, tolerance)
             growth = GROWTH if tolerance is None else GROWTH_WITH_TOLERANCE
-            enough = _now_and_then(watch, MIN_GROUPS * piece, growth)
-        done[index] = _one_pass(experiment, subject, passes[index], batch_size, limit, piece, enough)
+            sample_size = len(experiment.stream.sample.names)
+            when = range(first_place(MIN_GROUPS, sample_size), limit or sample_size)
+            enough = _now_and_then(watch, when, growth, SHOW_AFTER_S if tolerance is None else 0.0)
+        done[index] = _one_pass(experiment, subject, passes[index], batch_size, limit, tolerance, enough)
         images = max(images, done[index].images)
     results = {transform: row for scores in done.values() for transform, row in scores.results.items()}
     agreements = {transform: share for scores in done.values() for transform, share in scores.agreements.items()}
     # In ascending order, in whichever passes the transforms were measured.
     ordered = {transform: results[transform] for transform in sorted(results, key=_ascending)}
-    return replace(done[0], results=ordered, agreements=agreements)
+    used = [scores.used_graphs for scores in done.values()]
+    used_graphs = None if None in used else all(used)
+    return replace(done[0], results=ordered, agreements=agreements, used_graphs=used_graphs)
 
 
 def _watch(experiment: Experiment, images: int, tolerance: float | None, measured: Measurement) -> bool:
@@ -108,7 +117,7 @@ def _watch(experiment: Experiment, images: int, tolerance: float | None, measure
     more, and every interval is within the ``tolerance``."""
     if measured.images < images or (images and tolerance is None):
         return False
-    results, groups = measured.scores(experiment.similarities), measured.groups()
+    results, groups = measured.scores(), measured.groups()
     if not images:
         experiment.forwards.show(experiment.table(results), groups)
     return tolerance is not None and _is_narrow(experiment, results, groups, tolerance)
@@ -140,14 +149,17 @@ def _has_images(images: int, measured: Measurement) -> bool:
     return measured.images >= images
 
 
-def _now_and_then(watch: Callable[[Measurement], bool], first: int, growth: float) -> Callable[[Measurement], bool]:
-    """Return a function that calls ``watch`` when ``first`` images are measured, and again each time that their number
-    has grown by the factor ``growth``."""
-    due: float = first
+def _now_and_then(
+    watch: Callable[[Measurement], bool], when: range, growth: float, after_s: float
+) -> Callable[[Measurement], bool]:
+    """Return a function that calls ``watch`` when a number of images in the range ``when`` are measured, again each
+    time that their number has grown by the factor ``growth``, and not before ``after_s`` seconds have passed."""
+    due: float = when.start
+    begun_s = time.perf_counter()
 
     def enough(measured: Measurement) -> bool:
         nonlocal due
-        if measured.images < due:
+        if not due <= measured.images < when.stop or time.perf_counter() < begun_s + after_s:
             return False
         due = measured.images * growth
         return watch(measured)
@@ -161,19 +173,23 @@ def _one_pass(
     transforms: Sequence[Transform],
     batch_size: int,
     limit: int | None,
-    piece: int,
+    tolerance: float | None,
     enough: Callable[[Measurement], bool],
 ) -> ModelScores:
     """Run one pass and return only its scores, so its (K, K) sums are freed before the next pass allocates."""
-    batches = experiment.stream.batches(batch_size, limit)
-    measured = measure(experiment, subject, transforms, batches, piece, enough)
+    sample_size = len(experiment.stream.sample.names)
+    groups = choosing_groups(always=tolerance is not None) if sample_size > MIN_GROUPS else ()
+    choosing = {first_place(group, sample_size): group for group in groups}
+    batches = experiment.stream.batches(batch_size, limit, borders=choosing)
+    measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough)
     return ModelScores(
-        measured.scores(experiment.similarities),
-        {transform: int(count) / measured.images for transform, count in measured.agreements.items()},
-        measured.reference_spreads,
+        measured.scores(),
+        measured.agreements(),
+        measured.reference_spreads(),
         measured.groups(),
         experiment.stream.skipped,
         batch_size,
+        measured.used_graphs,
     )
 
 

@@ -34,6 +34,7 @@ from zooaudit.contract import (
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import intervals
 from worker.measure.passes import ModelScores
+from worker.measure.products import tensor_cores_are_exact
 from worker.measure.scores import Curve, ScoreTable
 from worker.measure.similarity import Equivariance, constant
 from worker.measure.transforms import Rotation, Shift, Transform
@@ -85,7 +86,7 @@ def build(
         if cosine
         else None,
         baseline=baseline(experiment, main, untrained, scores.groups) if untrained else None,
-        environment=_environment(device, [scores, *untrained][-1].batch_size),
+        environment=_environment(device, [scores, *untrained][-1]),
         timing=timing,
     )
 
@@ -184,7 +185,7 @@ def _values(score: Equivariance) -> dict[str, Any]:
     return {"channel": score.channel, "layer": score.layer, "reason": score.reason}
 
 
-def _environment(device: torch.device, batch_size: int) -> Environment:
+def _environment(device: torch.device, latest: ModelScores) -> Environment:
     return Environment(
         zooaudit=zooaudit.__version__,
         python=platform.python_version(),
@@ -193,5 +194,7 @@ def _environment(device: torch.device, batch_size: int) -> Environment:
         torchvision=torchvision.__version__,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
-        batch_size=batch_size,
+        batch_size=latest.batch_size,
+        cuda_graphs=latest.used_graphs,
+        tensor_cores=tensor_cores_are_exact(device) if device.type == "cuda" else None,
     )

@@ -627,7 +627,7 @@ def test_all_passes_and_baselines_of_all_audits_of_one_preprocessing_decode_once
     how: dict[str, Any] = {"memory_gib": 0.01, "decode_processes": 0}
     model = "timm/test_efficientnet.r160_in1k"
     request = {"model": model, "num_images": 3, "weights": "pretrained", "baseline": True, "baseline_seeds": 2}
-    plain = audit(request, **how)
+    plain = audit(request, **how, cache=None)
     passes = plain.timing.forward_images // 3 // 3 - 3
     assert passes > 1
     assert len(counted) == 3 * passes * 3

@@ -14,7 +14,7 @@ def test_every_part_and_block_score_has_an_interval_around_it(whole: Report) -> 
     assert len(found) == 4 * (5 + len(whole.blocks))
     assert all(0 <= low <= value <= high <= 1 for low, value, high in found)
     assert sum(high > low for low, _, high in found) == len(found)
-    assert whole.images.groups == 12
+    assert whole.images.groups == 24
     assert intervals(audit({"num_images": 4})) == []
 
 

@@ -6,8 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.measure.jackknife import MAX_GROUPS, Sums, half_width, piece_size
-from worker.measure.moments import Moments, centre
+from benchmarks.coverage import summed
+from worker.measure.groups import GROUPS
+from worker.measure.jackknife import half_width, scored
+from worker.measure.moments import Moments
 from worker.measure.similarity import score
 
 POSITIONS, CHANNELS = 6, 5
@@ -21,75 +23,66 @@ def images(count: int, seed: int = 0, offset: float = 0.0) -> tuple[torch.Tensor
     return torch.tensor(a, dtype=torch.float32), torch.tensor(b, dtype=torch.float32)
 
 
-def summed(a: torch.Tensor, b: torch.Tensor, piece: int, similarity: str = "correlation") -> Sums:
-    sums = Sums.empty(CHANNELS, [similarity])
-    for x, y in zip(a.split(piece), b.split(piece), strict=True):
-        sums.add(len(x), Moments.of(centre(x), centre(y)))
-    return sums
-
-
-def sizes_of(sums: Sums) -> list[int]:
-    return sums.groups.images.flatten().tolist()
+def moments(a: torch.Tensor, b: torch.Tensor) -> Moments:
+    return Moments.of(a.flatten(0, 1), b.flatten(0, 1))
 
 
 @pytest.mark.parametrize("similarity", ["correlation", "cosine"])
 @pytest.mark.parametrize("offset", [0.0, 2.0])
 def test_a_deviation_is_the_score_without_that_group_less_the_score(similarity: str, offset: float) -> None:
-    a, b = images(80, offset=offset)
-    sums = summed(a, b, 10, similarity)
-    equivariance = sums.score(similarity)
+    a, b = images(128, offset=offset)
+    equivariance = scored(summed(a, b, 10, (similarity,)), (similarity,))[0][similarity]
     assert equivariance.deviations is not None
-    whole = score(Moments.of(centre(a), centre(b)), similarity)
+    whole = score(moments(a, b), similarity)
     assert equivariance.channel == pytest.approx(whole.channel, abs=1e-6)
-    for group in range(8):
-        rest = torch.ones(80, dtype=torch.bool)
-        rest[10 * group : 10 * group + 10] = False
-        without = score(Moments.of(centre(a[rest]), centre(b[rest])), similarity)
+    for group in range(GROUPS):
+        rest = torch.ones(128, dtype=torch.bool)
+        rest[4 * group : 4 * group + 4] = False
+        without = score(moments(a[rest], b[rest]), similarity)
         assert equivariance.deviations[0][group] == pytest.approx(without.channel - whole.channel, abs=2e-6)
-        if group < 2:
+        if group < 8:
             assert np.isnan(equivariance.deviations[1][group])
         else:
             assert equivariance.deviations[1][group] == pytest.approx(without.layer - whole.layer, abs=2e-6)
 
 
 @settings(deadline=None, max_examples=30)
-@given(pieces=st.integers(1, 150), seed=st.integers(0, 100))
-def test_groups_stay_few_hold_every_image_and_merge_without_loss(pieces: int, seed: int) -> None:
-    a, b = images(pieces, seed)
-    sums = summed(a, b, 1)
-    sizes = sizes_of(sums)
-    assert len(sizes) <= MAX_GROUPS
-    assert sum(sizes) == pieces
-    assert len(set(sizes[:-1])) <= 1
-    assert sizes[-1] <= sizes[0]
-    first = 0
-    for index, size in enumerate(sizes):
-        chosen = slice(first, first + size)
-        alone = Moments.of(centre(a[chosen]), centre(b[chosen]))
-        for partners, cross in zip(sums.groups.partners[:, index].long(), sums.groups.cross[:, index], strict=True):
+@given(count=st.integers(1, 150), batch_size=st.integers(1, 40), seed=st.integers(0, 100))
+def test_groups_are_those_of_the_sample_whatever_the_batch_size(count: int, batch_size: int, seed: int) -> None:
+    a, b = images(count, seed)
+    sums = summed(a, b, batch_size)
+    groups = [place * GROUPS // count for place in range(count)]
+    present = sorted(set(groups))
+    assert list(sums.images) == [groups.count(group) for group in range(GROUPS)]
+    for group in present:
+        chosen = [place for place in range(count) if groups[place] == group]
+        pivot = sums.pivot.expand(CHANNELS)
+        alone = moments(a[chosen], b[chosen]).about(pivot, pivot)
+        for partners, pairs in zip(
+            [torch.arange(CHANNELS), sums.partners[0, 0, group]], sums.pairs[:, 0, group], strict=True
+        ):
             if (partners >= 0).all():
-                torch.testing.assert_close(
-                    cross, alone.cross.T.gather(0, partners[None])[0].float(), rtol=1e-4, atol=1e-4
-                )
-        first += size
+                expected = alone.products.T.gather(0, partners[None])[0]
+                torch.testing.assert_close(pairs, expected, rtol=1e-4, atol=1e-4)
     # All but the first quarter know partners, or the layer score would have no interval.
-    assert (sums.groups.partners[0] == torch.arange(CHANNELS)).all()
-    assert all(
-        (sums.groups.partners[1, index] >= 0).all()
-        for index in range(len(sizes))
-        if 4 * sum(sizes[:index]) >= max(pieces, 8)
-    )
+    known = (sums.partners[0, 0] >= 0).all(1).tolist()
+    assert [known[group] for group in present] == [group >= 8 for group in present]
 
 
-def test_sums_of_different_images_add() -> None:
+def test_neither_scores_nor_intervals_depend_on_the_batch_size() -> None:
     a, b = images(96)
-    whole = summed(a, b, 4)
-    parts = summed(a[:48], b[:48], 4) + summed(a[48:], b[48:], 4)
-    assert parts.score("correlation").channel == pytest.approx(whole.score("correlation").channel, abs=1e-6)
-    assert sizes_of(parts) == sizes_of(whole)
-    np.testing.assert_allclose(
-        parts.score("correlation").deviations[0], whole.score("correlation").deviations[0], atol=1e-6
-    )
+    whole, *others = (scored(summed(a, b, size), ("correlation",))[0]["correlation"] for size in (96, 1, 7, 32))
+    for other in others:
+        assert (other.channel, other.layer) == pytest.approx((whole.channel, whole.layer), abs=1e-6)
+        np.testing.assert_allclose(other.deviations, whole.deviations, atol=1e-6)
+
+
+def test_rounding_does_not_choose_between_copies_of_a_channel() -> None:
+    a, b = images(96)
+    a, b = torch.cat([a, a, a], 2), torch.cat([b, b * 3, b - 1], 2)
+    whole, *others = (scored(summed(a, b, size), ("correlation",))[0]["correlation"] for size in (96, 1, 7, 32))
+    for other in others:
+        np.testing.assert_allclose(other.deviations, whole.deviations, atol=1e-6)
 
 
 def test_the_width_is_that_of_fishers_theory() -> None:
@@ -98,19 +91,17 @@ def test_the_width_is_that_of_fishers_theory() -> None:
     n, r = 20_000, 0.6
     a = torch.randn(n, 1, 1, generator=generator)
     b = r * a + (1 - r**2) ** 0.5 * torch.randn(n, 1, 1, generator=generator)
-    sums = Sums.empty(1, ["correlation"])
-    for x, y in zip(a.split(625), b.split(625), strict=True):
-        sums.add(len(x), Moments.of(centre(x), centre(y)))
-    deviations = sums.score("correlation").deviations
-    half = half_width(deviations[0], sizes_of(sums))
+    sums = summed(a, b, 625)
+    deviations = scored(sums, ("correlation",))[0]["correlation"].deviations
+    half = half_width(deviations[0], sums.images)
     assert half == pytest.approx(2.04 * (1 - r**2) / n**0.5, rel=0.35)
 
 
 def test_a_perfect_score_is_certain_and_too_few_groups_say_nothing() -> None:
     a, _ = images(64)
     sums = summed(a, a, 8)
-    deviations = sums.score("correlation").deviations
-    assert half_width(deviations[0], [8] * 8) == pytest.approx(0.0, abs=1e-7)
+    deviations = scored(sums, ("correlation",))[0]["correlation"].deviations
+    assert half_width(deviations[0], sums.images) == pytest.approx(0.0, abs=1e-7)
     assert half_width(np.zeros(4), [8] * 4) is None
     assert half_width(np.array([np.nan] * 6 + [0.1] * 4), [8] * 10) is None
 
@@ -128,7 +119,3 @@ def test_unequal_groups_weigh_what_they_hold() -> None:
         assert half is not None
         widths.append(half)
     assert np.sqrt(np.mean(np.square(widths))) == pytest.approx(2.13 / np.sqrt(305), rel=0.05)
-
-
-def test_small_samples_are_cut_into_at_least_eight_pieces() -> None:
-    assert [piece_size(n, 16) for n in (1, 7, 16, 24, 32, 127, 128, 5000)] == [1, 1, 2, 2, 4, 8, 16, 16]

@@ -6,12 +6,14 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
-from worker.measure.moments import Moments, centre
-from worker.measure.similarity import Equivariance, constant, score
+from benchmarks.coverage import summed
+from worker.measure.moments import Moments, Spread
+from worker.measure.representation_sums import RESOLUTION
+from worker.measure.similarity import Equivariance, alive, constant, score, scores
 
 
 def scored(a: np.ndarray, b: np.ndarray, similarity: str = "correlation") -> Equivariance:
-    return score(Moments.of(*(centre(torch.tensor(x, dtype=torch.float32)) for x in (a, b))), similarity)
+    return score(Moments.of(*(torch.tensor(x, dtype=torch.float32) for x in (a, b))), similarity)
 
 
 @pytest.fixture
@@ -83,12 +85,21 @@ def test_what_is_not_finite_is_null_with_a_reason(value: float) -> None:
     a = np.random.default_rng(2).normal(size=(50, 3))
     broken = a.copy()
     broken[7, 1] = value
-    equivariance = scored(broken, a)
+    maps, others = (torch.tensor(x, dtype=torch.float32).view(25, 2, 3) for x in (broken, a))
+    equivariance = scores(summed(maps, others, 25).moments(), "correlation")[0]
     assert equivariance.channel is None
     assert "not finite" in equivariance.reason
 
 
 def test_constant_tells_a_small_deviation_from_none() -> None:
     varies = 1000.0 + np.random.default_rng(3).normal(size=(500, 1)) * 0.1
-    assert constant(Moments.of(*[centre(torch.tensor(varies, dtype=torch.float32))] * 2).a).tolist() == [False]
-    assert constant(Moments.of(*[centre(torch.full((500, 1), 0.1))] * 2).a).tolist() == [True]
+    assert constant(Spread.of(torch.tensor(varies, dtype=torch.float32))).tolist() == [False]
+    assert constant(Spread.of(torch.full((500, 1), 0.1))).tolist() == [True]
+
+
+def test_constant_sees_through_a_pivot_far_from_the_constant() -> None:
+    # The mean of all cells of a channel that fires once, while a window of it never fires.
+    silent = Spread.of(torch.zeros(5000, 1), pivot=torch.tensor([0.0137]))
+    rounded = Spread(silent.count, silent.pivot, silent.total * (1 + 1e-7), silent.square, RESOLUTION)
+    assert constant(rounded).tolist() == [True]
+    assert alive(rounded, "cosine").tolist() == [False]

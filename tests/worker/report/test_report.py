@@ -11,6 +11,7 @@ from zooaudit.contract import BORDERS, AuditRequest, Progress, Report, request_o
 from tests.worker.small_audits import SMALL, audit
 from worker import zoo
 from worker.audit import run
+from worker.measure import passes
 
 
 def test_all_borders_are_what_each_gives_alone(whole: Report) -> None:
@@ -100,12 +101,14 @@ def test_a_model_against_itself_has_learned_nothing_for_certain(monkeypatch: pyt
         assert part.rotation.channel.difference.interval == pytest.approx((0, 0), abs=1e-9)
 
 
-def test_provisional_scores_come_while_it_runs_and_end_near_the_final_ones() -> None:
+def test_provisional_scores_come_while_it_runs_and_end_near_the_final_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "SHOW_AFTER_S", 0.0)
     seen: list[Progress] = []
     report = audit({"num_images": 40}, batch_size=8, on_progress=seen.append)
     provisional = [progress.provisional for progress in seen if progress.provisional]
-    # Four images to a piece, and five pieces before there is an interval.
-    assert {one.images for one in provisional} == {24}
+    # After the batch with the last of five groups (7 images), and each time that the images have doubled. Batches end
+    # at a quarter and at a half of the images.
+    assert {one.images for one in provisional} == {8, 18, 36}
     last = provisional[-1].parts["Early"].translation
     assert last.channel == pytest.approx(report.parts["Early"].translation.channel, abs=0.05)
     assert last.channel_interval is not None

@@ -176,6 +176,17 @@ class Environment(Contract):
     device: str
     threads: int
     batch_size: int
+    cuda_graphs: Annotated[
+        bool | None,
+        Field(
+            description="Whether full batches were replayed as CUDA graphs; absent on a CPU, or where too few batches "
+            "were full."
+        ),
+    ] = Field(default=None, exclude_if=omit_none)
+    tensor_cores: Annotated[
+        bool | None,
+        Field(description="Whether float32 products were made by three TF32 products; absent on a CPU."),
+    ] = Field(default=None, exclude_if=omit_none)
 
 
 class Timing(Contract):

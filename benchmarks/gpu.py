@@ -1,0 +1,267 @@
+"""What an audit adds to its forward passes on a GPU: ``python -m benchmarks.gpu [--images N] [--out FILE] [MODEL ...]``
+
+For each model and precision two processes take turns, each with the GPU to itself:
+
+audit     the whole audit of untrained weights on synthetic images, from the model to the report. The loading of the
+          model, the start of CUDA and the decoding are excluded: the canvases lie in a cache that was filled before.
+forwards  the same number of forward passes of the same batch size and precision alone, of pixels that are on the GPU
+          already: as one would write them (channels_last, inference mode), and replayed as one CUDA graph, if the model
+          can be recorded
+
+Printed are the ratios of wall times, audit / forwards and audit / forwards as a graph. Launches are those for each
+representation and transformed view (benchmarks.kernels, counted on the CPU). Everything is written to FILE as JSON.
+Near six minutes nothing further is begun, and what was left out is named.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from zooaudit.contract import AuditRequest
+
+from benchmarks.kernels import launches
+from benchmarks.overhead import MODELS, ROTATIONS_DEG, TRANSLATIONS_PX, VIEWS
+from worker import zoo
+from worker.audit import run
+from worker.children import ChildDied, ChildTimedOut, in_child
+from worker.images.canvas_cache import CanvasCache
+from worker.images.dataset import open_dataset
+from worker.images.stream import Stream
+from worker.measure.budget import keep_freed_memory
+from worker.measure.forward import forward_precision
+from worker.measure.transforms import Views
+
+PRECISIONS = ("float32", "bfloat16")
+LIMIT_S = 330.0
+"""After this time nothing further is begun."""
+LIMIT_OF_ONE_S = 150.0
+WARM_UP = 3
+CACHE_GIB = 8.0
+
+Result = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--images", type=int, default=1024, help="(default: 1024, eight batches of 128)")
+    parser.add_argument("--batch-size", type=int, help="(default: chosen by the audit)")
+    parser.add_argument("--device", default="cuda:0", help="cpu shows that the benchmark runs, and nothing else")
+    parser.add_argument("--out", type=Path, help="(default: benchmarks/data/gpu-NAME-OF-CARD.json)")
+    options = parser.parse_args()
+    try:
+        card = in_child(lambda: name_of(options.device), LIMIT_OF_ONE_S)
+    except (ChildDied, ChildTimedOut) as error:
+        sys.exit(f"The benchmark finds no {options.device}: the process that asked for its name {error}.")
+    if not card:
+        sys.exit("The benchmark needs an NVIDIA GPU, and torch finds none here.")
+    rows = measure_all(options.models, options.images, options.batch_size, options.device)
+    left_out = [
+        f"{model} in {precision}"
+        for model in options.models
+        for precision in PRECISIONS
+        if (model, precision) not in {(row["model"], row["precision"]) for row in rows}
+    ]
+    out = options.out or Path(__file__).parent / "data" / f"gpu-{slug(card)}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "card": card,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "date": datetime.now(UTC).date().isoformat(),
+        "images": options.images,
+        "views": VIEWS,
+    }
+    out.write_text(json.dumps({**about, "left_out": left_out, "measured": rows}, indent=1) + "\n")
+    print(f"{card}, torch {torch.__version__}, {options.images} images: {out}")
+    if left_out:
+        sys.exit(
+            f"Left out: {', '.join(left_out)}. What failed is told above; for want of time, ask for fewer --images."
+        )
+
+
+def measure_all(models: list[str], images: int, batch_size: int | None, device: str) -> list[Result]:
+    """Measure each model in each precision, print a line for each, and return what the lines say and more."""
+    begun = time.monotonic()
+    print(
+        f"{'model':40} {'precision':9} {'batch':>5} {'images/s':>8} {'audit/eager':>11} {'audit/graph':>11} "
+        f"{'prepared':>8} {'peak GiB':>8} {'launches':>8} graphs",
+        flush=True,
+    )
+    rows: list[Result] = []
+    with tempfile.TemporaryDirectory() as folder:
+        cache = CanvasCache(Path(folder), CACHE_GIB)
+        for model, precision in ((model, precision) for model in models for precision in PRECISIONS):
+            if time.monotonic() - begun > LIMIT_S:
+                break
+            try:
+                rows.append(measured(model, precision, images, batch_size, device, cache))
+            except (ChildDied, ChildTimedOut) as error:
+                print(f"{model:40} {precision:9} a process {error}", flush=True)
+            else:
+                print(line(rows[-1], images), flush=True)
+    return rows
+
+
+def measured(
+    model: str, precision: str, images: int, batch_size: int | None, device: str, cache: CanvasCache
+) -> Result:
+    """Measure a model in one precision, each variant in a process of its own."""
+    in_own_process(lambda: fill(cache, model, images))
+    audit = in_own_process(lambda: audited(model, precision, images, batch_size, device, cache))
+    alone = in_own_process(lambda: forwards(model, precision, images, audit["batch_size"], device))
+    counted = in_own_process(lambda: launched(model, precision))
+    return {"model": model, "precision": precision, "launches": counted, "audit": audit, "forwards": alone}
+
+
+def line(row: Result, images: int) -> str:
+    audit, alone, counted = row["audit"], row["forwards"], row["launches"]
+    as_graph = f"{audit['seconds'] / alone['graph_seconds']:11.2f}" if alone["graph_seconds"] else f"{'-':>11}"
+    peak = f"{audit['peak_bytes'] / 2**30:8.2f}" if audit["peak_bytes"] else f"{'-':>8}"
+    graphs = {True: "yes", False: "no", None: "-"}[audit["cuda_graphs"]]
+    return (
+        f"{row['model']:40} {row['precision']:9} {audit['batch_size']:5d} {images * VIEWS / audit['seconds']:8.0f} "
+        f"{audit['seconds'] / alone['seconds']:11.2f} {as_graph} {audit['preparing_seconds']:7.1f}s {peak} "
+        f"{counted['mean']:8.1f} {graphs}"
+    )
+
+
+def in_own_process(work: Callable[[], Result]) -> Result:
+    """Return what ``work()`` returns, in a fork of this process, which has imported everything and computed nothing."""
+    result: Result = json.loads(in_child(lambda: json.dumps(work()), LIMIT_OF_ONE_S))
+    return result
+
+
+def name_of(device: str) -> str:
+    """Return the name of the card, "cpu" for the CPU, or nothing if the device is not there."""
+    if device == "cpu":
+        return device
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else ""
+
+
+def slug(card: str) -> str:
+    """Write the name of a card as part of a file's name.
+
+    >>> slug("NVIDIA H100 80GB HBM3")
+    'nvidia-h100-80gb-hbm3'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
+
+
+def launched(model: str, precision: str) -> Result:
+    counted = launches(
+        model, 1, 2000, translations_px=TRANSLATIONS_PX, rotations_deg=ROTATIONS_DEG, precision=precision
+    )
+    return {key: counted[key] for key in ("representations", "reference", "mean", "largest")}
+
+
+def fill(cache: CanvasCache, model: str, images: int) -> Result:
+    """Decode the images as the audits of the ``model`` see them, so that they find them in the ``cache``."""
+    preprocessing = load(model).preprocessing
+    views = Views(preprocessing.input_size, max(TRANSLATIONS_PX))
+    stream = Stream(open_dataset("synthetic", {}, images, 0), preprocessing, views.size + views.room, cache=cache)
+    return {"images": sum(len(batch) for batch in stream.batches(128))}
+
+
+def load(model: str) -> zoo.LoadedModel:
+    return zoo.load(model, "untrained", lambda _progress: None)
+
+
+def audited(model: str, precision: str, images: int, batch_size: int | None, device: str, cache: CanvasCache) -> Result:
+    loaded = load(model)
+    request = AuditRequest(
+        model=model,
+        weights="untrained",
+        dataset="synthetic",
+        num_images=images,
+        translations_px=TRANSLATIONS_PX,
+        rotations_deg=ROTATIONS_DEG,
+        precision=precision,
+    )
+    torch.zeros(1, device=device)  # CUDA starts here.
+    synchronize(device)
+    start = time.perf_counter()
+    report = run(request, model=loaded, device=device, batch_size=batch_size, cache=cache)
+    return {
+        "seconds": time.perf_counter() - start,
+        "preparing_seconds": report.timing.preparing_seconds,
+        "batch_size": report.environment.batch_size,
+        "cuda_graphs": report.environment.cuda_graphs,
+        "tensor_cores": report.environment.tensor_cores,
+        "peak_bytes": peak_bytes(device),
+    }
+
+
+def forwards(model: str, precision: str, images: int, batch_size: int, device: str) -> Result:
+    """Time the forward passes alone: launched one by one, and replayed as a graph."""
+    keep_freed_memory()
+    loaded = load(model)
+    module, place = loaded.module.to(device), torch.device(device)
+    module = module.to(memory_format=torch.channels_last)
+    size = loaded.preprocessing.input_size
+    view = torch.randn(batch_size, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    count = VIEWS * images // batch_size
+
+    def forward() -> Tensor:
+        with forward_precision(precision, place):  # type: ignore[arg-type]
+            output: Tensor = module(view)
+        return output
+
+    with torch.inference_mode():
+        seconds = timed(forward, count, device)
+        peak = peak_bytes(device)
+        graph_seconds, why_not = None, None
+        if place.type == "cuda":
+            try:
+                graph_seconds = timed(recorded(forward), count, device)
+            except RuntimeError as error:
+                why_not = str(error).partition("\n")[0]
+    return {
+        "seconds": seconds,
+        "passes": count,
+        "graph_seconds": graph_seconds,
+        "no_graph_because": why_not,
+        "peak_bytes": peak,
+    }
+
+
+def recorded(forward: Callable[[], Tensor]) -> Callable[[], None]:
+    """Record ``forward``, which has run before, as a CUDA graph, and return what replays it."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        forward()
+    return graph.replay
+
+
+def timed(work: Callable[[], object], count: int, device: str) -> float:
+    """Return the seconds that ``count`` calls of ``work`` take, after some that warm up."""
+    for _ in range(min(WARM_UP, count)):
+        work()
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        work()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def peak_bytes(device: str) -> int | None:
+    return None if device == "cpu" else torch.cuda.max_memory_allocated(device)
+
+
+if __name__ == "__main__":
+    main()

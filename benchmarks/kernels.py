@@ -1,0 +1,131 @@
+"""How many kernels the statistics launch: ``python -m benchmarks.kernels [--batch-size N] [--images N] [MODEL ...]``
+
+On a GPU every operation of torch that computes something is a kernel that the host launches, in 5 to 10 microseconds
+each. This counts them for one batch of each model on the CPU, where the operations are the same: all operations of ATen
+but views. Printed are, per representation, those beyond the forward pass: for the reference view, for a transformed
+view (mean and largest over the transforms), and for the choice of partners, which is made twice in an audit.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from zooaudit.contract import AuditRequest
+
+from worker import zoo
+from worker.audit import prepare
+from worker.images.dataset import open_dataset
+from worker.images.stream import Batch, Stream
+from worker.measure.budget import Budget
+from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
+from worker.measure.groups import GROUPS
+from worker.measure.measurement import Measurement
+from worker.measure.progress import ForwardCounter
+from worker.measure.transforms import Views
+
+MODELS = [
+    "timm/resnext101_32x8d.tv_in1k",
+    "timm/inception_v3.tv_in1k",
+    "timm/tf_efficientnet_b0.ns_jft_in1k",
+    "timm/vit_base_patch16_224.augreg_in1k",
+    "timm/mixer_b16_224.goog_in21k_ft_in1k",
+    "timm/convnext_tiny.fb_in1k",
+    "timm/swin_tiny_patch4_window7_224.ms_in1k",
+    "timm/regnety_016.tv2_in1k",
+]
+
+
+class Launches(TorchDispatchMode):
+    """Within this context, count the operations that are no views, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: OpOverload, _types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if not function.is_view:
+            self.counts[str(function)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str, Any]:
+    """Count what one batch of the model launches beyond its forward passes, per representation.
+
+    ``images`` is the size of the sample, of which the batch is the first part; ``asked`` changes the request.
+    """
+    request = AuditRequest(**{"model": name, "weights": "untrained", "dataset": "synthetic", **asked})
+    loaded = zoo.load(name, "untrained", lambda _progress: None)
+    views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
+    subject, representations = prepare(loaded, loaded.module, request, views, torch.device("cpu"))
+    transforms = transforms_of(request)
+    sample = open_dataset("synthetic", {}, images, 0)
+    experiment = Experiment(
+        representations=representations,
+        absent=dict(loaded.depth.absent),
+        views=views,
+        similarities=similarities_of(request),
+        borders=borders_of(request),
+        budget=Budget(batch_size, (tuple(transforms),)),
+        stream=Stream(sample, loaded.preprocessing, views.size + views.room, 0),
+        forwards=ForwardCounter(1, lambda _progress: None, lambda _table, _groups: None),  # type: ignore[arg-type,return-value]
+    )
+    side = views.size + views.room
+    pixels = torch.randint(0, 255, (batch_size, side, side, 3), dtype=torch.uint8)
+    measured = Measurement(experiment, subject, transforms)
+    with torch.inference_mode():
+        canvas = subject.canvas(pixels)
+
+        def beyond_forward(view: Tensor, see: Any) -> float:
+            with Launches() as alone:
+                subject.forward(view, lambda _index, _maps: None)
+            with Launches() as both:
+                see()
+            return (both.counts.total() - alone.counts.total()) / len(representations)
+
+        measured.begin(Batch(pixels, torch.arange(batch_size)))
+        view = views.reference(canvas)
+        reference = beyond_forward(view, lambda: measured.see_reference(view))
+        transformed = []
+        for transform in transforms:
+            view = views.transformed(canvas, transform)
+            transformed.append(
+                beyond_forward(view, lambda transform=transform, view=view: measured.see_transformed(transform, view))
+            )
+        with Launches() as choosing:
+            measured.choose_partners(GROUPS // 4)
+    return {
+        "representations": len(representations),
+        "reference": reference,
+        "mean": fmean(transformed),
+        "largest": max(transformed),
+        "choosing": choosing.counts.total() / len(representations) / len(transforms),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--similarity", choices=["correlation", "cosine", "both"], default="correlation")
+    options = parser.parse_args()
+    print(f"{'model':42} representations reference transformed (largest) choosing", flush=True)
+    for model in options.models:
+        counted = launches(model, options.batch_size, options.images, similarity=options.similarity)
+        print(
+            f"{model:42} {counted['representations']:15d} {counted['reference']:9.1f} {counted['mean']:11.1f} "
+            f"{counted['largest']:9.1f} {counted['choosing']:8.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The running sums at one representation in one pass over the images, and how a batch is added to them.
+
+Every operation here works on the maps of a whole batch, so that a GPU gets few, large kernels, and none of them makes
+the host wait: what depends on the data stays on the device.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from worker.depth import Representation
+from worker.measure.groups import GROUPS
+from worker.measure.moments import Spread
+from worker.measure.products import products
+from worker.measure.similarity import Similarity, best_partners
+from worker.measure.sums import Sums
+from worker.measure.transforms import Alignment, Transform
+
+SLICE = 4096
+"""Rows that one product sums in float32: a longer sum would lose digits."""
+NARROW = 16
+NARROW_SLICE = 256
+"""The same for fewer than 16 channels, whose rows BLAS adds one after another."""
+RESOLUTION = 1e-6
+"""The share of a sum of squares that float32 sums may have got wrong."""
+WIDE = 8
+"""From this many channels for each cell on, products are summed over all images at once: those of each image would be
+larger than eight of its maps."""
+
+
+class RepresentationSums:
+    """The sums at one representation under each transform of a pass.
+
+    All are of deviations from one pivot, which the first batch of the reference view gives. The sums of the reference
+    view are kept for each window of it that some transform compares. Maps of a single cell are summed in float64
+    (``dtype``): they have few values, and a few images may be all that there is to tell them from a constant.
+    """
+
+    def __init__(
+        self,
+        representation: Representation,
+        alignments: Mapping[Transform, Alignment | str],
+        similarities: int,
+        device: torch.device,
+    ) -> None:
+        height, width, channels = representation.height, representation.width, representation.channels
+        self._alignments = {
+            transform: alignment for transform, alignment in alignments.items() if isinstance(alignment, Alignment)
+        }
+        windows = {(alignment.height, alignment.width) for alignment in self._alignments.values()}
+        self._windows = sorted(windows | {(height, width)})
+        self.dtype, self._resolution = (torch.float64, 0.0) if height * width == 1 else (torch.float32, RESOLUTION)
+        self._rows = _first(height, [window[0] for window in self._windows]).to(device, self.dtype)
+        self._columns = _first(width, [window[1] for window in self._windows])[:, :, None].to(device, self.dtype)
+        self._wide = is_wide(height * width, channels)
+        # Allocated once and written in place: sums that came and went would leave holes between the large blocks.
+        self._reference = torch.zeros(2, GROUPS, len(self._windows) * channels, dtype=torch.float64, device=device)
+        count = len(self._alignments)
+        self._products = torch.zeros(count, channels, channels, dtype=torch.float64, device=device)
+        own = torch.arange(channels, device=device)
+        self._partners = own.repeat(count, 1 + similarities, 1)
+        self._chosen: list[tuple[int, Tensor]] = [(0, torch.full((similarities, count, channels), -1, device=device))]
+        self._index = {transform: index for index, transform in enumerate(self._alignments)}
+        self._pivot: Tensor | None = None
+        self._maps = self._window = torch.empty(0)
+
+    def see_reference(self, maps: Tensor, members: Tensor) -> None:
+        """Add the ``maps`` (N, h, w, K) of the reference view, and keep them to compare others with.
+
+        ``members`` (G, N) float32 is 1 where an image is in a group, else 0.
+        """
+        if self._pivot is None:
+            self._pivot = _pivot(maps)
+        # A copy, because the layers that follow may work in place.
+        self._maps = self._window = torch.sub(maps, self._pivot, out=self._empty(maps, *maps.shape))
+        totals = self._empty(maps, 2, len(maps), len(self._windows), maps.shape[3])
+        self._sum_windows(self._maps, totals[0])
+        self._sum_windows(self._maps.square(), totals[1])
+        self._reference.add_(members.to(self.dtype) @ totals.flatten(2))
+
+    def _sum_windows(self, values: Tensor, out: Tensor) -> None:
+        """Sum ``values`` (N, h, w, K) over each of the windows: ``out`` (N, W, K)."""
+        over_rows = (self._rows @ values.flatten(2)).view(len(values), -1, *values.shape[2:])
+        torch.sum(over_rows.mul_(self._columns), 2, out=out)
+
+    def compare(self, transform: Transform, maps: Tensor, out: Tensor) -> None:
+        """Add the products of the reference maps with the ``maps`` (N, h, w, K) of a transformed view.
+
+        ``out`` (3 + S, N, K) receives, for each image, the sums of the deviations of the transformed view, of their
+        squares, and of their products with the reference maps: of each channel with itself and with its S partners.
+        """
+        assert self._pivot is not None
+        alignment, index = self._alignments[transform], self._index[transform]
+        a = self._reference_window(alignment)
+        terms = self._empty(a, len(out) if self._wide else 2, *a.shape)
+        b = terms[0]
+        torch.sub(alignment.of_transformed(maps), self._pivot, out=b)
+        torch.mul(b, b, out=terms[1])
+        if self._wide:
+            torch.mul(a, b, out=terms[2])
+            for partners, term in zip(self._partners[index, 1:], terms[3:], strict=True):
+                torch.index_select(b, 3, partners, out=term).mul_(a)
+        torch.sum(terms.flatten(2, 3), 2, out=out[: len(terms)])
+        if self._wide:
+            slices = (torch.split(maps.flatten(0, 2), SLICE) for maps in (a, b))
+            for a_rows, b_rows in zip(*slices, strict=True):
+                self._products[index].add_(products(a_rows[None], b_rows[None])[0])
+            return
+        images, cells, channels = len(a), a.shape[1] * a.shape[2], a.shape[3]
+        chunks = _chunks(cells, SLICE if channels >= NARROW else NARROW_SLICE)
+        of_chunk = products(a.view(images * chunks, -1, channels), b.view(images * chunks, -1, channels))
+        pairs = of_chunk.gather(2, self._partners[index].T.expand(len(of_chunk), -1, -1))
+        torch.sum(pairs.view(images, chunks, channels, -1), 1, out=out[2:].permute(1, 2, 0))
+        self._products[index].add_(of_chunk.sum(0))
+
+    def _reference_window(self, alignment: Alignment) -> Tensor:
+        """Return the reference maps' window; the latest is kept, since several shifts in a row cut the same one."""
+        if self._window.shape[1:3] != (alignment.height, alignment.width):
+            self._window = alignment.of_reference(self._maps).contiguous()
+        return self._window
+
+    def reference_spread(self, images: int) -> Spread:
+        """Return the spread of the whole reference maps of ``images`` images."""
+        total, square = self._window_sums((self._maps.shape[1], self._maps.shape[2])).sum(1)
+        assert self._pivot is not None
+        count = images * self._maps.shape[1] * self._maps.shape[2]
+        return Spread(count, self._pivot.double(), total, square, self._resolution)
+
+    def choose_partners(
+        self,
+        group: int,
+        images: Mapping[int, int],
+        transformed: Mapping[Transform, Tensor],
+        similarities: Sequence[Similarity],
+    ) -> None:
+        """Pair each channel, from ``group`` on, with the one that is most similar to it over the images so far.
+
+        ``images`` and ``transformed`` are those of :meth:`sums`.
+        """
+        moments = self.sums(images, transformed).moments()
+        best = torch.stack([best_partners(moments, similarity) for similarity in similarities])
+        self._partners[:, 1:] = best.transpose(0, 1)
+        self._chosen.append((group, best))
+
+    def sums(self, images: Mapping[int, int], transformed: Mapping[Transform, Tensor]) -> Sums:
+        """Return the sums under each transform, in the order of ``transformed``.
+
+        ``images`` maps groups to how many images they have; ``transformed`` maps each transform under which maps can
+        be compared to the sums by group of what :meth:`compare` has given, (3 + S, G, K).
+        """
+        assert self._pivot is not None
+        windows = [(alignment.height, alignment.width) for alignment in self._alignments.values()]
+        given = torch.stack([transformed[transform] for transform in self._alignments], 1)
+        partners = [next(best for first, best in reversed(self._chosen) if first <= group) for group in range(GROUPS)]
+        return Sums(
+            images=[images.get(group, 0) for group in range(GROUPS)],
+            cells=[height * width for height, width in windows],
+            pivot=self._pivot.double(),
+            resolution=self._resolution,
+            a=torch.stack([self._window_sums(window) for window in windows], 1),
+            b=given[:2],
+            pairs=given[2:],
+            partners=torch.stack(partners, 2),
+            products=self._products,
+        )
+
+    def _window_sums(self, window: tuple[int, int]) -> Tensor:
+        return self._reference.view(2, GROUPS, len(self._windows), -1)[:, :, self._windows.index(window)]
+
+    def _empty(self, like: Tensor, *shape: int) -> Tensor:
+        return like.new_empty(shape, dtype=self.dtype)
+
+
+def is_wide(cells: int, channels: int) -> bool:
+    """Tell whether maps have so many channels for their cells that no products of single images are made of them."""
+    return channels >= WIDE * cells
+
+
+def _first(size: int, counts: Sequence[int]) -> Tensor:
+    """Return a mask (W, size) float32 of the first ``counts`` cells of a side."""
+    return (torch.arange(size) < torch.tensor(counts)[:, None]).float()
+
+
+def _pivot(maps: Tensor) -> Tensor:
+    """Return a value near the mean of each channel of ``maps`` (N, h, w, K): 0 where the mean is no farther from 0 than
+    the channel varies."""
+    variance, mean = torch.var_mean(maps.float(), (0, 1, 2), correction=0)
+    # About 0, windows in which a channel never fires sum to exactly 0.
+    return torch.where(mean.square() > variance, mean, 0.0)
+
+
+def _chunks(cells: int, most: int) -> int:
+    """Return into how many equal chunks of at most ``most`` cells a map of ``cells`` cells can be cut.
+
+    >>> [_chunks(cells, 4096) for cells in (49, 112 * 112, 111 * 111, 109 * 109)]
+    [1, 4, 9, 109]
+    """
+    return next(count for count in range(-(-cells // most), cells + 1) if cells % count == 0)
