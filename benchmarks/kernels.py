@@ -3,7 +3,9 @@
 On a GPU every operation of torch that computes something is a kernel that the host launches, in 5 to 10 microseconds
 each. This counts them for one batch of each model on the CPU, where the operations are the same: all operations of ATen
 but views. Printed are, per representation, those beyond the forward pass: for the reference view, for a transformed
-view (mean and largest over the transforms), and for the choice of partners, which is made twice in an audit.
+view (mean and largest over the transforms), and for the choice of partners, which is made twice in an audit. The last
+column is how many multiplications and additions a transformed view costs beyond its forward pass, as a share of those
+of the forward pass.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 from zooaudit.contract import AuditRequest
 
 from worker import zoo
@@ -83,16 +86,17 @@ def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str,
     with torch.inference_mode():
         canvas = subject.canvas(pixels)
 
-        def beyond_forward(view: Tensor, see: Any) -> float:
-            with Launches() as alone:
+        def beyond_forward(view: Tensor, see: Any) -> tuple[float, float]:
+            with FlopCounterMode(display=False) as forward_flops, Launches() as alone:
                 subject.forward(view, lambda _index, _maps: None)
-            with Launches() as both:
+            with FlopCounterMode(display=False) as flops, Launches() as both:
                 see()
-            return (both.counts.total() - alone.counts.total()) / len(representations)
+            launched = both.counts.total() - alone.counts.total()
+            return launched / len(representations), flops.get_total_flops() / forward_flops.get_total_flops() - 1
 
         measured.begin(Batch(pixels, torch.arange(batch_size)))
         view = views.reference(canvas)
-        reference = beyond_forward(view, lambda: measured.see_reference(view))
+        reference, _ = beyond_forward(view, lambda: measured.see_reference(view))
         transformed = []
         for transform in transforms:
             view = views.transformed(canvas, transform)
@@ -104,8 +108,9 @@ def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str,
     return {
         "representations": len(representations),
         "reference": reference,
-        "mean": fmean(transformed),
-        "largest": max(transformed),
+        "mean": fmean(launched for launched, _ in transformed),
+        "largest": max(launched for launched, _ in transformed),
+        "flops": fmean(share for _, share in transformed),
         "choosing": choosing.counts.total() / len(representations) / len(transforms),
     }
 
@@ -117,12 +122,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--similarity", choices=["correlation", "cosine", "both"], default="correlation")
     options = parser.parse_args()
-    print(f"{'model':42} representations reference transformed (largest) choosing", flush=True)
+    print(f"{'model':42} representations reference transformed (largest) choosing flops", flush=True)
     for model in options.models:
         counted = launches(model, options.batch_size, options.images, similarity=options.similarity)
         print(
             f"{model:42} {counted['representations']:15d} {counted['reference']:9.1f} {counted['mean']:11.1f} "
-            f"{counted['largest']:9.1f} {counted['choosing']:8.1f}",
+            f"{counted['largest']:9.1f} {counted['choosing']:8.1f} {counted['flops']:5.0%}",
             flush=True,
         )
 

@@ -71,7 +71,7 @@ class RepresentationSums:
         ``members`` (G, N) float32 is 1 where an image is in a group, else 0.
         """
         if self._pivot is None:
-            self._pivot = _pivot(maps)
+            self._pivot = _pivot(maps).to(self.dtype)
         # A copy, because the layers that follow may work in place.
         self._maps = self._window = torch.sub(maps, self._pivot, out=self._empty(maps, *maps.shape))
         totals = self._empty(maps, 2, len(maps), len(self._windows), maps.shape[3])

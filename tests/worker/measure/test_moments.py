@@ -168,3 +168,13 @@ def test_strides_and_half_precision_are_taken_as_they_come() -> None:
     assert turned.stride() != grid.stride()
     sums = summed(turned, turned.flip(1), 8)
     assert_same(only(sums), Moments.of(grid.double().flatten(0, 1), grid.double().flip(1).flatten(0, 1)), 1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_vectors_of_two_images_keep_differences_far_smaller_than_the_step_between_the_views(batch_size: int) -> None:
+    rng = np.random.default_rng(4)
+    a, b = (torch.tensor(mean + 1e-3 * rng.normal(size=(2, 1, 50)), dtype=torch.float32) for mean in (1.0, 3.0))
+    sums = summed(a, b, batch_size)
+    whole = Moments.of(a.flatten(0, 1).double(), b.flatten(0, 1).double())
+    torch.testing.assert_close(only(sums).b.variation, whole.b.variation, rtol=1e-9, atol=0.0)
+    torch.testing.assert_close(only(sums).centred(), whole.centred(), rtol=1e-6, atol=1e-12)
