@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 from zooaudit.contract import AuditRequest
 
 from worker import zoo
@@ -45,18 +45,22 @@ MODELS = [
 
 
 class Launches(TorchDispatchMode):
-    """Within this context, count the operations that are no views, by name."""
+    """Within this context, count the operations that are no views, by name, and their multiplications and additions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
+        self.flops = 0
 
     def __torch_dispatch__(
         self, function: OpOverload, _types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if not function.is_view:
             self.counts[str(function)] += 1
-        return function(*args, **(kwargs or {}))
+        output = function(*args, **(kwargs or {}))
+        if function.overloadpacket in flop_registry:
+            self.flops += flop_registry[function.overloadpacket](*args, **(kwargs or {}), out_val=output)
+        return output
 
 
 def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str, Any]:
@@ -83,16 +87,17 @@ def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str,
     side = views.size + views.room
     pixels = torch.randint(0, 255, (batch_size, side, side, 3), dtype=torch.uint8)
     measured = Measurement(experiment, subject, transforms)
-    with torch.inference_mode():
+    # Not in inference mode, in which composite operations, such as matmul, are seen whole.
+    with torch.no_grad():
         canvas = subject.canvas(pixels)
 
         def beyond_forward(view: Tensor, see: Any) -> tuple[float, float]:
-            with FlopCounterMode(display=False) as forward_flops, Launches() as alone:
+            with Launches() as alone:
                 subject.forward(view, lambda _index, _maps: None)
-            with FlopCounterMode(display=False) as flops, Launches() as both:
+            with Launches() as both:
                 see()
             launched = both.counts.total() - alone.counts.total()
-            return launched / len(representations), flops.get_total_flops() / forward_flops.get_total_flops() - 1
+            return launched / len(representations), both.flops / alone.flops - 1
 
         measured.begin(Batch(pixels, torch.arange(batch_size)))
         view = views.reference(canvas)

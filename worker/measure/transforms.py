@@ -88,7 +88,9 @@ class Alignment:
         rows, columns = self.offset
         if self.roll:
             return torch.roll(b, (-rows, -columns), (1, 2))
-        return torch.rot90(b[:, rows:, columns:], -self.quarters, (1, 2))
+        window = b[:, rows:, columns:]
+        # A rotation copies, one by nothing, too.
+        return torch.rot90(window, -self.quarters, (1, 2)) if self.quarters else window
 
 
 def align(transform: Transform, height: int, width: int, size: int) -> Alignment | str:
