@@ -52,12 +52,12 @@ def plan_budget(
     if memory_gib is None:
         memory_gib = default_gib(device)
     # Per image: the reference maps and one window of each, for the forward pass six times its largest map, and for the
-    # comparison the largest products of one image.
+    # comparison the largest products of one image: (K, K), or several of them that are no larger than its map.
     maps = [
         4 * representation.height * representation.width * representation.channels for representation in representations
     ]
     of_image = [
-        4 * representation.channels**2
+        4 * representation.channels * (representation.channels + representation.height * representation.width)
         for representation in representations
         if not is_wide(representation.height * representation.width, representation.channels)
     ]

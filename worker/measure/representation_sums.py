@@ -18,7 +18,7 @@ from worker.measure.sums import Sums
 from worker.measure.transforms import Alignment, Transform
 
 SLICE = 4096
-"""Rows that one product sums in float32: a longer sum would lose digits."""
+"""Rows that one product sums in float32, if they can be shared out so: a longer sum would lose digits."""
 NARROW = 16
 NARROW_SLICE = 256
 """The same for fewer than 16 channels, whose rows BLAS adds one after another."""
@@ -108,7 +108,7 @@ class RepresentationSums:
                 self._products[index].add_(products(a_rows[None], b_rows[None])[0])
             return
         images, cells, channels = len(a), a.shape[1] * a.shape[2], a.shape[3]
-        chunks = _chunks(cells, SLICE if channels >= NARROW else NARROW_SLICE)
+        chunks = _chunks(cells, channels)
         of_chunk = products(a.view(images * chunks, -1, channels), b.view(images * chunks, -1, channels))
         pairs = of_chunk.gather(2, self._partners[index].T.expand(len(of_chunk), -1, -1))
         torch.sum(pairs.view(images, chunks, channels, -1), 1, out=out[2:].permute(1, 2, 0))
@@ -190,10 +190,20 @@ def _pivot(maps: Tensor) -> Tensor:
     return torch.where(mean.square() > variance, mean, 0.0)
 
 
-def _chunks(cells: int, most: int) -> int:
-    """Return into how many equal chunks of at most ``most`` cells a map of ``cells`` cells can be cut.
+def _chunks(cells: int, channels: int) -> int:
+    """Return into how many equal chunks a map of ``cells`` cells is cut for its products, (K, K) each.
 
-    >>> [_chunks(cells, 4096) for cells in (49, 112 * 112, 111 * 111, 109 * 109)]
+    A chunk has at most SLICE cells, unless the products would then take more memory than the map: a number of cells
+    with few divisors is cut into fewer, longer chunks.
+
+    >>> [_chunks(cells, 64) for cells in (49, 112 * 112, 111 * 111, 109 * 109)]
     [1, 4, 9, 109]
+    >>> [_chunks(cells, 512) for cells in (49, 112 * 112, 111 * 111, 109 * 109)]
+    [1, 4, 9, 1]
     """
-    return next(count for count in range(-(-cells // most), cells + 1) if cells % count == 0)
+    least = -(-cells // (SLICE if channels >= NARROW else NARROW_SLICE))
+    counts = [count for count in range(1, cells + 1) if cells % count == 0]
+    count = next(count for count in counts if count >= least)
+    if count > least and count * channels > cells:
+        count = max(count for count in counts if count <= least)
+    return count

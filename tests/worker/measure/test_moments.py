@@ -130,7 +130,10 @@ def random_maps(images: int, positions: int, channels: int, seed: int = 0) -> tu
     return torch.tensor(a, dtype=torch.float32), torch.tensor(b, dtype=torch.float32)
 
 
-@pytest.mark.parametrize(("positions", "channels"), [(1, 5), (1, 300), (9, 6), (49, 40), (6, 70), (5000, 20)])
+SHAPES = [(1, 5), (1, 300), (9, 6), (49, 40), (6, 70), (5000, 20), (67 * 67, 70)]
+
+
+@pytest.mark.parametrize(("positions", "channels"), SHAPES)
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_batches_sum_to_the_moments_of_all_observations(positions: int, channels: int, batch_size: int) -> None:
     a, b = random_maps(40, positions, channels)
