@@ -8,6 +8,7 @@ the reason on standard error.
 
 import argparse
 import json
+import math
 import os
 import re
 import sys
@@ -45,6 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _gib(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no size: give GiB, 0 or more")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker.cli", description="Audit one model, without a service.")
     parser.add_argument("request", help="a JSON file with an audit request, or - for standard input")
@@ -64,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--cache-gib",
-        type=float,
+        type=_gib,
         default=os.environ.get("ZOOAUDIT_CACHE_GIB") or CACHE_GIB,
         help=f"disk that decoded images may take, 0 for none (default: ZOOAUDIT_CACHE_GIB, else {CACHE_GIB:g})",
     )

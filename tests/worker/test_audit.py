@@ -286,3 +286,11 @@ def test_the_command_line_says_what_is_wrong_with_a_request(tmp_path: Path) -> N
     assert done.returncode == 2
     assert "num_images" in done.stderr
     assert "colour" in done.stderr
+
+
+@pytest.mark.parametrize("gib", ["-1", "nan", "inf", "much"])
+def test_the_command_line_refuses_a_cache_of_no_size(gib: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["request.json", "--cache-gib", gib])
+    assert left.value.code == 2
+    assert f"{gib} is no size" in capsys.readouterr().err

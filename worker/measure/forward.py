@@ -110,14 +110,15 @@ def full_precision() -> Iterator[None]:
 def find_representations(subject: Subject, size: int) -> tuple[Representation, ...]:
     """Send a blank image of ``size`` pixels through the model and return the record of each representation.
 
-    Raises AuditError if the blocks do not run once each, in their order, or give complex numbers.
+    Raises AuditError if the blocks do not run once each, in their order, or give no real numbers.
     """
     shapes: list[tuple[int, tuple[int, int, int]]] = []
     names = [*(tap.name for tap in subject.depth.blocks), *subject.depth.ends()]
 
     def note_shape(index: int, feature_map: Tensor) -> None:
-        if feature_map.is_complex():
-            detail = f"The output of {names[index]} holds complex numbers: make it return real ones."
+        if feature_map.is_complex() or feature_map.dtype == torch.bool:
+            held = "complex numbers" if feature_map.is_complex() else "truth values"
+            detail = f"The output of {names[index]} holds {held}: make it return real numbers."
             raise AuditError("unsuitable-model", detail)
         _, height, width, channels = feature_map.shape
         shapes.append((index, (height, width, channels)))

@@ -217,19 +217,21 @@ def test_a_convolution_whose_weight_is_computed_in_each_pass_is_measured(changed
     assert report.parts["Early"].translation.channel is not None
 
 
-class Complex(Twice):
-    def __init__(self) -> None:
+class As(Twice):
+    def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         self.wave = nn.Conv2d(3, 3, 3)
+        self.dtype = dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(self.wave(x)).to(torch.complex64)
+        return super().forward(self.wave(x)).to(self.dtype)
 
 
-def test_complex_numbers_are_refused() -> None:
+@pytest.mark.parametrize(("dtype", "held"), [(torch.complex64, "complex numbers"), (torch.bool, "truth values")])
+def test_what_is_no_real_number_is_refused(dtype: torch.dtype, held: str) -> None:
     request = AuditRequest(model="module/own", weights="checkpoint:own", **SMALL)
-    with pytest.raises(AuditError, match="The output of Final holds complex numbers"):
-        run(request, model=from_module(Complex(), "own", 64))
+    with pytest.raises(AuditError, match=f"The output of Final holds {held}"):
+        run(request, model=from_module(As(dtype), "own", 64))
 
 
 def quantised() -> nn.Module:
