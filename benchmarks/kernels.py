@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from zooaudit.contract import AuditRequest
 
+from benchmarks.overhead import MODELS as FAMILIES
 from worker import zoo
 from worker.audit import prepare
 from worker.images.dataset import open_dataset
@@ -33,11 +34,7 @@ from worker.measure.progress import ForwardCounter
 from worker.measure.transforms import Views
 
 MODELS = [
-    "timm/resnext101_32x8d.tv_in1k",
-    "timm/inception_v3.tv_in1k",
-    "timm/tf_efficientnet_b0.ns_jft_in1k",
-    "timm/vit_base_patch16_224.augreg_in1k",
-    "timm/mixer_b16_224.goog_in21k_ft_in1k",
+    *FAMILIES,
     "timm/convnext_tiny.fb_in1k",
     "timm/swin_tiny_patch4_window7_224.ms_in1k",
     "timm/regnety_016.tv2_in1k",
