@@ -97,6 +97,7 @@ from zooaudit.contract.scores import (
     TransformName,
     TranslationScore,
 )
+from zooaudit.contract.shards import Shard, Sharing
 
 __all__ = [
     "BORDERS",
@@ -174,7 +175,9 @@ __all__ = [
     "RotationScore",
     "Score",
     "ScoreName",
+    "Shard",
     "SharedMethod",
+    "Sharing",
     "ShiftRow",
     "Signed",
     "Sort",

@@ -10,6 +10,7 @@ from zooaudit.contract.base import Contract, omit_none
 from zooaudit.contract.problems import Problem
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import PartName, Score
+from zooaudit.contract.shards import Sharing
 
 
 class Status(StrEnum):
@@ -57,7 +58,7 @@ class Links(Contract):
 
 
 class Audit(Contract):
-    """An accepted request, its state and its progress. Times are UTC."""
+    """An accepted request, its state and its progress. Times are UTC. ``sharing`` is there while workers measure it."""
 
     id: str
     status: Status
@@ -68,6 +69,7 @@ class Audit(Contract):
     progress: Progress
     error: Problem | None
     links: Links
+    sharing: Sharing | None = Field(default=None, exclude_if=omit_none)
 
 
 Sort = Literal["created", "-created", "model", "-model", "status", "-status", "duration", "-duration"]
