@@ -62,7 +62,7 @@ def summed(a: Tensor, b: Tensor, batch_size: int, similarities: tuple[Similarity
     transform = Shift(1)
     alignments = {transform: Alignment(1, positions)}
     representation = Representation("block", "Early", "NHWC", 1, positions, channels)
-    sums = RepresentationSums(representation, alignments, len(similarities), a.device)
+    sums = RepresentationSums(representation, alignments, {(1, positions)}, len(similarities), a.device)
     by_group = torch.zeros(3 + len(similarities), GROUPS, channels, dtype=torch.float64)
     groups, counts = group_of(torch.arange(images), images), Counter[int]()
     choosing = {first_place(group, images): group for group in choosing_groups(always=False)}

@@ -77,7 +77,8 @@ def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str,
         views=views,
         similarities=similarities_of(request),
         borders=borders_of(request),
-        budget=Budget(batch_size, (tuple(transforms),)),
+        transforms=transforms,
+        budget=Budget(batch_size, len(transforms)),
         stream=Stream(sample, loaded.preprocessing, views.size + views.room, 0),
         forwards=ForwardCounter(1, lambda _progress: None, lambda _table, _groups: None),  # type: ignore[arg-type,return-value]
     )

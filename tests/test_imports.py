@@ -91,10 +91,11 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *("children", {"settings", "processes", "errors"}),
     ],
     "worker.measure": [
-        *("passes", "measurement", "experiment", "progress", "scores", {"budget", "jackknife"}),
+        *("shards", {"passes", "shard_files"}, {"measurement", "model_scores"}, "experiment", "progress", "scores"),
+        {"budget", "jackknife"},
         "representation_sums",
         *("sums", "similarity", "moments", {"groups", "products", "repeatable"}, {"forward", "feeding", "cuda_graphs"}),
-        {"fold", "transforms"},
+        {"fold", "transforms", "device_name"},
     ],
     "service": [
         *({"__main__", "stack"}, "app", "routes", "cursors"),

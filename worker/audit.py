@@ -1,13 +1,20 @@
 """One audit, from a request to a report. It needs no queue, no server and no Redis."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
+from typing import TypedDict, Unpack
 
+import timm
 import torch
+import torchvision
+import zooaudit
 from torch import nn
-from zooaudit.contract import AuditRequest, Progress, Report, Timing
+from zooaudit.contract import PROTOCOL, AuditRequest, Progress, Report, Timing
 
 from worker import report, zoo
 from worker.depth import Representation
@@ -20,15 +27,83 @@ from worker.measure.budget import Budget, keep_freed_memory, plan_budget
 from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
 from worker.measure.fold import Trace
 from worker.measure.forward import Subject, find_representations
-from worker.measure.passes import ModelScores, measure_in_passes
+from worker.measure.model_scores import added_up
 from worker.measure.progress import ForwardCounter, OnProgress
 from worker.measure.repeatable import refuse_unrepeatable
+from worker.measure.shards import Measured, OwnShards, Plan, Shards, measure_shards
 from worker.measure.transforms import Views
 
 ADVICE = "Look for what ties it to another size, device or batch, and correct it."
 
 
-def run(
+class Options(TypedDict, total=False):
+    """How and where an audit is measured.
+
+    ``model``        is audited in place of the one that the request names
+    ``datasets``     maps names to image folders
+    ``checkpoints``  the folder or bucket of the operator's checkpoints
+    ``device``       by default CUDA if there is a GPU, else the CPU
+    ``cache``        keeps decoded images for later audits; without it every pass over the images decodes them anew
+    ``on_progress``  is called with a Progress a few times for each batch
+
+    ``memory_gib``, ``decode_processes`` and ``batch_size`` are chosen unless they are given; scores do not depend on
+    them beyond 1e-5.
+    """
+
+    model: zoo.LoadedModel | None
+    datasets: Mapping[str, Path] | None
+    checkpoints: str | Path | None
+    device: str | None
+    memory_gib: float | None
+    decode_processes: int | None
+    batch_size: int | None
+    cache: CanvasCache | None
+    on_progress: OnProgress | None
+
+
+def run(request: AuditRequest, *, shards: Shards | None = None, **options: Unpack[Options]) -> Report:
+    """Audit one model: load it, cut views of images, measure it under each transform, score it, report.
+
+    ``shards`` shares the audit with workers that :func:`help_with` it; by default all of it is measured here. Raises
+    AuditError, with the Problem that a user should read, for everything foreseeable.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    shards = shards or OwnShards()
+    prepared = _prepare_audit(request, **options)
+    preparing_s = time.perf_counter() - clock
+    measured = _measure(prepared, shards)
+    scores, *untrained = (added_up(parts) for parts in measured)
+    images = sum(each.forward_images for each in (scores, *untrained))
+    seconds = preparing_s + sum(each.seconds for each in (scores, *untrained))
+    timing = Timing(
+        started_at=min(started, scores.started_at),
+        finished_at=datetime.now(UTC),
+        seconds=seconds,
+        preparing_seconds=preparing_s,
+        forward_images=images,
+        images_per_second=images / seconds,
+    )
+    return report.build(
+        prepared.request, prepared.loaded, prepared.experiment, scores, untrained, prepared.subject.device, timing
+    )
+
+
+def help_with(request: AuditRequest, shards: Shards, **options: Unpack[Options]) -> None:
+    """Measure some shards of an audit that another worker runs. Raises AuditError."""
+    _measure(_prepare_audit(request, **options), shards)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """All that is needed to measure a shard of an audit."""
+
+    request: AuditRequest
+    loaded: zoo.LoadedModel
+    subject: Subject
+    experiment: Experiment
+
+
+def _prepare_audit(
     request: AuditRequest,
     *,
     model: zoo.LoadedModel | None = None,
@@ -40,20 +115,8 @@ def run(
     batch_size: int | None = None,
     cache: CanvasCache | None = None,
     on_progress: OnProgress | None = None,
-) -> Report:
-    """Audit one model: load it, cut views of images, measure it under each transform, score it, report.
-
-    ``model``        is audited in place of the one that the request names
-    ``datasets``     maps names to image folders
-    ``checkpoints``  the folder or bucket of the operator's checkpoints
-    ``device``       by default CUDA if there is a GPU, else the CPU
-    ``cache``        keeps decoded images for later audits; without it every pass over the images decodes them anew
-    ``on_progress``  is called with a Progress a few times for each batch
-
-    ``memory_gib``, ``decode_processes`` and ``batch_size`` are chosen unless they are given; scores do not depend on
-    them beyond 1e-5. Raises AuditError, with the Problem that a user should read, for everything foreseeable.
-    """
-    started, clock = datetime.now(UTC), time.perf_counter()
+) -> _Prepared:
+    """Load the model and the list of images, and refuse what cannot be measured."""
     target = choose_device(device, request.precision)
     if target.index is not None:
         torch.cuda.set_device(target)  # or whatever names no device would go to the first GPU
@@ -76,21 +139,50 @@ def run(
     pinned = target.type == "cuda"
     stream = Stream(sample, loaded.preprocessing, side, decode_processes, cache=cache, pinned=pinned)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
-    prepared = time.perf_counter()
-    with naming_deaths():
-        scores = measure_in_passes(experiment, subject, tolerance=request.tolerance)
-        untrained = measure_untrained(request, loaded, experiment, scores, target)
+    return _Prepared(request, loaded, subject, experiment)
 
-    done = experiment.forwards.done
-    timing = Timing(
-        started_at=started,
-        finished_at=datetime.now(UTC),
-        seconds=(seconds := time.perf_counter() - clock),
-        preparing_seconds=prepared - clock,
-        forward_images=done,
-        images_per_second=done / seconds,
+
+def _measure(prepared: _Prepared, shards: Shards) -> list[Measured]:
+    """Measure whatever shards there are to take. Return all that is measured then, by whomever, for each model."""
+    request, experiment = prepared.request, prepared.experiment
+    plan = plan_of(request, prepared.loaded, experiment)
+    with naming_deaths():
+        measure_shards(experiment, _subjects(prepared), plan, shards, request.tolerance)
+    return plan.of_models(shards.measured())
+
+
+def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experiment) -> Plan:
+    """Return the plan of an audit.
+
+    With a tolerance, each pass finds out how many images it needs, so the passes must be the same wherever they are
+    measured.
+    """
+    transforms, adaptive = experiment.transforms, request.tolerance is not None
+    units = experiment.budget.passes(transforms) if adaptive else tuple((transform,) for transform in transforms)
+    sample = experiment.stream.sample
+    software = [zooaudit.__version__, torch.__version__, timm.__version__, torchvision.__version__]
+    same = [PROTOCOL, *software, loaded.weights.model_dump_json(), sample.sha256, repr(units)]
+    return Plan(
+        fingerprint=sha256("\n".join(same).encode()).hexdigest()[:16],
+        units=units,
+        models=1 + request.baseline * request.baseline_seeds,
+        images=len(sample.names),
+        adaptive=adaptive,
     )
-    return report.build(request, loaded, experiment, scores, untrained, target, timing)
+
+
+def _subjects(prepared: _Prepared) -> Callable[[int], Subject]:
+    """Return a function that gives the model of a number, as a plan numbers them, and keeps one untrained one."""
+
+    @lru_cache(maxsize=1)
+    def untrained(seed: int) -> Subject:
+        loaded = prepared.loaded
+        assert loaded.initialised is not None
+        module = loaded.initialised(seed)
+        subject, _ = prepare(loaded, module, prepared.request, prepared.experiment.views, prepared.subject.device)
+        return subject
+
+    return lambda model: untrained(model - 1) if model else prepared.subject
 
 
 def _ignore(_progress: Progress) -> None:
@@ -166,31 +258,16 @@ def set_up(
 ) -> Experiment:
     """Put together what all passes have in common, for the model and for its untrained baselines."""
     models = 1 + request.baseline * request.baseline_seeds
-    views_of_image = len(budget.passes) + sum(map(len, budget.passes))  # each pass sees the reference view, too
+    transforms = transforms_of(request)
+    views_of_image = len(budget.passes(transforms)) + len(transforms)  # each pass sees the reference view, too
     return Experiment(
         representations=representations,
         absent=dict(loaded.depth.absent),
         views=views,
         similarities=similarities_of(request),
         borders=borders_of(request),
+        transforms=transforms,
         budget=budget,
         stream=stream,
         forwards=ForwardCounter(models * request.num_images * views_of_image, on_progress, report.provisional),
     )
-
-
-def measure_untrained(
-    request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experiment, scores: ModelScores, device: torch.device
-) -> list[ModelScores]:
-    """Measure the untrained architecture for the baseline, once for each seed that the request asks for.
-
-    Each seed sees the images of ``scores`` in the same groups, so what the two have in common cancels in their
-    difference.
-    """
-    untrained: list[ModelScores] = []
-    for seed in range(request.baseline * request.baseline_seeds):
-        assert loaded.initialised is not None
-        subject, _ = prepare(loaded, loaded.initialised(seed), request, experiment.views, device)
-        batch_size = [scores, *untrained][-1].batch_size
-        untrained.append(measure_in_passes(experiment, subject, batch_size=batch_size, limit=scores.images))
-    return untrained

@@ -228,7 +228,7 @@ def test_the_host_never_waits_while_batches_are_measured(model: str, monkeypatch
     monkeypatch.setattr(measurement.Measurement, "begin", strict_from_here)
     monkeypatch.setattr(passes, "measure", watched)
     # That provisional scores are computed, now and then, is not waiting in the loop.
-    monkeypatch.setattr(passes, "_watch", lambda *_arguments: False)
+    monkeypatch.setattr(passes, "_enough", lambda *_arguments: lambda _measured: False)
     report = audit(model, similarity="both", border="all")
     assert len(seen) == IMAGES // BATCH
     # Recording waits, on purpose and once, by torch.cuda.synchronize, which this mode lets pass.

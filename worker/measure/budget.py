@@ -26,13 +26,18 @@ MAX_BATCH = {"cpu": 16, "cuda": 128}
 
 @dataclass(frozen=True)
 class Budget:
-    """How many images go through the model at once, and which transforms each pass over the images measures.
+    """How many images go through the model at once, and how many ``transforms`` one pass over the images can measure.
 
     There are several passes where the (K, K) products of all transforms do not fit into memory at the same time.
     """
 
     batch_size: int
-    passes: tuple[tuple[Transform, ...], ...]
+    transforms: int
+
+    def passes(self, transforms: Sequence[Transform]) -> tuple[tuple[Transform, ...], ...]:
+        """Share ``transforms`` out over as few passes as possible, each with shifts and rotations."""
+        count = math.ceil(len(transforms) / self.transforms)
+        return tuple(tuple(transforms[first::count]) for first in range(count))
 
 
 def plan_budget(
@@ -43,7 +48,7 @@ def plan_budget(
     memory_gib: float | None = None,
     batch_size: int | None = None,
 ) -> Budget:
-    """Choose the batch size, unless it is given, and share ``transforms`` out over passes, for an input of ``size`` px.
+    """Choose the batch size, unless it is given, and how many ``transforms`` a pass measures, at inputs of ``size`` px.
 
     At most a third of ``memory_gib`` (by default 7 GiB of a CPU's memory, four fifths of a GPU's) is for the maps of a
     batch, the rest for the moments. This depends on shapes and settings only, so a rerun is split the same way.
@@ -73,10 +78,7 @@ def plan_budget(
         for representation in representations
     ]
     for_products = available - batch_size * per_image - 3 * max(products)
-    at_once = max(1, min(len(transforms), int(for_products / sum(products))))
-    count = math.ceil(len(transforms) / at_once)
-    # Each pass has shifts and rotations, so the provisional scores, which come from the first pass, are of both.
-    return Budget(batch_size, tuple(tuple(transforms[first::count]) for first in range(count)))
+    return Budget(batch_size, max(1, min(len(transforms), int(for_products / sum(products)))))
 
 
 def keep_freed_memory() -> None:

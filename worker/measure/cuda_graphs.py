@@ -5,13 +5,16 @@ kernels one by one and keep the GPU waiting.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 import torch
+
+from worker.measure.transforms import Transform
 
 log = logging.getLogger("zooaudit.worker")
 
 Step = Callable[[], None]
+Steps = Mapping[Transform | None, Step]
 
 
 class BatchGraphs:
@@ -25,31 +28,31 @@ class BatchGraphs:
         self._device = device
         self._batch_size = batch_size
         self._warm = False
-        self._graphs: list[torch.cuda.CUDAGraph] = []
+        self._graphs: dict[Transform | None, torch.cuda.CUDAGraph] = {}
         self.recorded: bool | None = None
 
-    def steps(self, steps: Sequence[Step], images: int) -> Sequence[Step]:
+    def steps(self, steps: Steps, images: int) -> Collection[Step]:
         """Return what to call in place of ``steps``, for a batch of so many ``images``."""
         if self._device.type != "cuda" or images != self._batch_size:
-            return steps
+            return steps.values()
         if self._warm and self.recorded is None:
             self._record(steps)
         self._warm = True
-        return [graph.replay for graph in self._graphs] or steps
+        return [self._graphs[key].replay for key in steps] if self._graphs else steps.values()
 
-    def _record(self, steps: Sequence[Step]) -> None:
+    def _record(self, steps: Steps) -> None:
         """Record all steps; none of them is carried out. If one cannot be recorded, none is."""
         torch.cuda.synchronize(self._device)
         # Graphs have memory of their own, and no use for what is kept for work without graphs.
         torch.cuda.empty_cache()
         pool = torch.cuda.graph_pool_handle()
-        graphs = []
+        graphs = {}
         try:
-            for step in steps:
+            for key, step in steps.items():
                 graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(graph, pool=pool):
                     step()
-                graphs.append(graph)
+                graphs[key] = graph
         except RuntimeError as error:
             # A model may do what cannot be recorded, such as asking for a value; memory may be too small for both.
             log.info("this model is measured without CUDA graphs: %s", str(error).partition("\n")[0])

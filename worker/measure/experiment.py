@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from zooaudit.contract import BORDERS, AuditRequest, Border, PartName
 
@@ -11,7 +12,7 @@ from worker.measure.budget import Budget
 from worker.measure.progress import ForwardCounter
 from worker.measure.scores import Results, ScoreTable, tabulate
 from worker.measure.similarity import Similarity
-from worker.measure.transforms import Rotation, Shift, Transform, Views
+from worker.measure.transforms import Alignment, Rotation, Shift, Transform, Views, align
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Experiment:
     ``views``            how views are cut from a canvas
     ``similarities``     what the request asks for; the scores of the report's parts and blocks are by the first
     ``borders``          what the request asks for; the scores of the report's parts and blocks are under the first
-    ``budget``           which transforms one pass over the images measures, and how many images go through at once
+    ``transforms``       all that the request asks for
+    ``budget``           how many images go through at once, and how many transforms one pass over them can measure
     ``stream``           the images
     ``forwards``         counts the forward passes and tells the progress
     """
@@ -33,9 +35,22 @@ class Experiment:
     views: Views
     similarities: tuple[Similarity, ...]
     borders: tuple[Border, ...]
+    transforms: tuple[Transform, ...]
     budget: Budget
     stream: Stream
     forwards: ForwardCounter
+
+    @cached_property
+    def windows(self) -> list[set[tuple[int, int]]]:
+        """The sizes of the windows of each representation's maps that the transforms compare."""
+        return [
+            {
+                (alignment.height, alignment.width)
+                for transform in self.transforms
+                if isinstance(alignment := align(transform, one.height, one.width, self.views.size), Alignment)
+            }
+            for one in self.representations
+        ]
 
     def table(self, results: Results, similarity: Similarity | None = None, border: Border | None = None) -> ScoreTable:
         """Tabulate ``results`` by one similarity and under one border, by default the experiment's first."""
@@ -59,7 +74,7 @@ def borders_of(request: AuditRequest) -> tuple[Border, ...]:
     return BORDERS if request.border == "all" else (request.border,)
 
 
-def transforms_of(request: AuditRequest) -> list[Transform]:
+def transforms_of(request: AuditRequest) -> tuple[Transform, ...]:
     """Return the transforms that ``request`` asks for: shifts under each border, then rotations."""
     shifts = [Shift(shift_px, border) for border in borders_of(request) for shift_px in request.translations_px]
-    return [*shifts, *map(Rotation, request.rotations_deg)]
+    return (*shifts, *map(Rotation, request.rotations_deg))

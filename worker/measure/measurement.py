@@ -5,7 +5,7 @@ transformed view are compared inside the forward pass that makes them, and are g
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
@@ -45,6 +45,7 @@ class Measurement:
             RepresentationSums(
                 representation,
                 {transform: row[index] for transform, row in self._alignments.items()},
+                experiment.windows[index],
                 len(experiment.similarities),
                 device,
             )
@@ -67,6 +68,7 @@ class Measurement:
         self._agreements = {transform: torch.zeros((), dtype=torch.int64, device=device) for transform in transforms}
         self._images_of_group: Counter[int] = Counter()
         self._members = self._classes = torch.empty(0)
+        self._given_away: set[Transform] = set()
         self.used_graphs: bool | None = None
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -85,7 +87,15 @@ class Measurement:
 
     def agreements(self) -> dict[Transform, float]:
         """Return the share of the images on which the model's top-1 class stayed the same, by transform."""
-        return {transform: int(count) / self.images for transform, count in self._agreements.items()}
+        return {transform: int(self._agreements[transform]) / self.images for transform in self._own()}
+
+    def give_away(self, transforms: Collection[Transform]) -> bool:
+        """Measure nothing more under these transforms, which get no scores. Return whether any others are left."""
+        self._given_away.update(transforms)
+        return bool(self._own())
+
+    def _own(self) -> list[Transform]:
+        return [transform for transform in self._alignments if transform not in self._given_away]
 
     def scores(self) -> Results:
         """Score every representation under every transform, by each similarity of the experiment."""
@@ -101,6 +111,7 @@ class Measurement:
                 for alignment, scores in zip(row, of_representation, strict=True)
             ]
             for transform, row in self._alignments.items()
+            if transform not in self._given_away
         }
 
     def begin(self, batch: Batch) -> Tensor:
@@ -147,12 +158,13 @@ class Measurement:
                 total.add_(self._members.to(dtype) @ of_images[dtype])
         self._agreements[transform] += (output.argmax(1) == self._classes).sum()
 
-    def steps(self, canvas: Tensor, views: Views) -> list[Callable[[], None]]:
-        """Return the steps in which the images of a ``canvas`` are measured: a forward pass each."""
-        return [
-            lambda: self.see_reference(views.reference(canvas)),
-            *(partial(self._see, transform, canvas, views) for transform in self._alignments),
-        ]
+    def steps(self, canvas: Tensor, views: Views) -> dict[Transform | None, Callable[[], None]]:
+        """Return the steps in which the images of a ``canvas`` are measured: a forward pass of each view, by transform,
+        that of the reference view first."""
+        return {
+            None: lambda: self.see_reference(views.reference(canvas)),
+            **{transform: partial(self._see, transform, canvas, views) for transform in self._own()},
+        }
 
     def _see(self, transform: Transform, canvas: Tensor, views: Views) -> None:
         self.see_transformed(transform, views.transformed(canvas, transform))
@@ -181,13 +193,14 @@ def measure(
     batch_size: int,
     choosing: Mapping[int, int],
     enough: Callable[[Measurement], bool],
+    given_away: Callable[[], Collection[Transform]],
 ) -> Measurement:
     """Measure images under ``transforms``, by one forward pass of the reference view and one for each transform.
 
     ``batches`` have the side of the experiment's canvases, and at most ``batch_size`` images. ``choosing`` maps places
     at which partners are chosen anew, and at which therefore a batch begins, to the groups that begin there. After each
-    batch ``enough`` gets the measurement so far; if it returns True, the pass ends. Memory does not grow with the
-    number of images.
+    batch ``enough`` gets the measurement so far; if it returns True, the pass ends. It ends, too, when all transforms
+    are ``given_away``, which is asked before each batch. Memory does not grow with the number of images.
     """
     forwards = experiment.forwards
     batches = uploaded(batches, subject.device)
@@ -200,6 +213,8 @@ def measure(
         for batch in chain([] if first is None else [first], batches):
             while choices and choices[0][0] <= batch.first:
                 measured.choose_partners(choices.pop(0)[1])
+            if not measured.give_away(given_away()):
+                break
             canvas = measured.begin(batch)
             for step in graphs.steps(measured.steps(canvas, experiment.views), len(batch)):
                 step()

@@ -4,7 +4,7 @@ Every operation here works on the maps of a whole batch, so that a GPU gets few,
 the host wait: what depends on the data stays on the device.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,14 +33,16 @@ class RepresentationSums:
     """The sums at one representation under each transform of a pass.
 
     All are of deviations from one pivot, which the first batch of the reference view gives. The sums of the reference
-    view are kept for each window of it that some transform compares. Maps of a single cell are summed in float64
-    (``dtype``): they have few values, and a few images may be all that there is to tell them from a constant.
+    view are kept for each of the ``windows`` of it that some transform of the audit compares, also those that only
+    other passes need: sums of more windows at once may be rounded otherwise. Maps of a single cell are summed in
+    float64 (``dtype``): they have few values, and a few images may be all that tells them from a constant.
     """
 
     def __init__(
         self,
         representation: Representation,
         alignments: Mapping[Transform, Alignment | str],
+        windows: Collection[tuple[int, int]],
         similarities: int,
         device: torch.device,
     ) -> None:
@@ -48,8 +50,7 @@ class RepresentationSums:
         self._alignments = {
             transform: alignment for transform, alignment in alignments.items() if isinstance(alignment, Alignment)
         }
-        windows = {(alignment.height, alignment.width) for alignment in self._alignments.values()}
-        self._windows = sorted(windows | {(height, width)})
+        self._windows = sorted({*windows, (height, width)})
         self.dtype, self._resolution = (torch.float64, 0.0) if height * width == 1 else (torch.float32, RESOLUTION)
         self._rows = _first(height, [window[0] for window in self._windows]).to(device, self.dtype)
         self._columns = _first(width, [window[1] for window in self._windows])[:, :, None].to(device, self.dtype)

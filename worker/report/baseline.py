@@ -7,7 +7,7 @@ from zooaudit.contract import PARTS, Baseline, Estimate, Learned, LearnedPart, L
 
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import interval
-from worker.measure.passes import ModelScores
+from worker.measure.model_scores import ModelScores
 from worker.measure.scores import ScoreTable
 from worker.measure.similarity import Equivariance
 

@@ -31,9 +31,10 @@ from zooaudit.contract import (
     audit_id,
 )
 
+from worker.measure.device_name import device_name
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import intervals
-from worker.measure.passes import ModelScores
+from worker.measure.model_scores import ModelScores
 from worker.measure.products import tensor_cores_are_exact
 from worker.measure.scores import Curve, ScoreTable
 from worker.measure.similarity import Equivariance, constant
@@ -192,7 +193,7 @@ def _environment(device: torch.device, latest: ModelScores) -> Environment:
         torch=torch.__version__,
         timm=timm.__version__,
         torchvision=torchvision.__version__,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device=device_name(device),
         threads=torch.get_num_threads(),
         batch_size=latest.batch_size,
         cuda_graphs=latest.used_graphs,

@@ -90,7 +90,7 @@ def test_the_host_never_waits_while_a_pass_runs(model: str, monkeypatch: pytest.
 
     monkeypatch.setattr(passes, "measure", watched)
     # Whether a provisional score is due is asked after each batch; that one is computed is not waiting in the loop.
-    monkeypatch.setattr(passes, "_watch", lambda *_arguments: False)
+    monkeypatch.setattr(passes, "_enough", lambda *_arguments: lambda _measured: False)
     request = AuditRequest(
         model=model, weights="untrained", dataset="synthetic", num_images=8, border="all", similarity="both", **ASKED
     )

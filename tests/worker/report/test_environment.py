@@ -1,6 +1,7 @@
 """What a report says of how it was computed: CUDA graphs and tensor cores, on a GPU only."""
 
 import json
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ from zooaudit.contract import Report
 
 from tests.worker.small_audits import audit
 from worker.measure import passes
+from worker.measure.model_scores import ModelScores
 
 # The package's own name build is the function.
 build = import_module("worker.report.build")
@@ -39,7 +41,7 @@ def test_a_report_of_a_gpu_says_whether_tensor_cores_made_the_products(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "NVIDIA H100")
     monkeypatch.setattr(build, "tensor_cores_are_exact", lambda _device: exact)
-    scores = passes.ModelScores({}, {}, [], [], (), 4, True)
+    scores = ModelScores({}, {}, [], [], (), 4, True, ("NVIDIA H100",), 0, datetime.now(UTC), 0.0)
     environment = build._environment(torch.device("cuda:0"), scores)
     assert (environment.device, environment.batch_size) == ("NVIDIA H100", 4)
     assert (environment.cuda_graphs, environment.tensor_cores) == (True, exact)

@@ -1,0 +1,76 @@
+"""The scores of one model under some transforms: what a shard results in, and what all shards of a model add up to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from worker.errors import AuditError
+from worker.measure.moments import Spread
+from worker.measure.scores import Results
+from worker.measure.transforms import Rotation, Transform
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """The scores of one model, and what a report says about how they were measured.
+
+    ``results``            the scores by transform and representation
+    ``agreements``         the share of the images on which the top-1 class stayed the same, by transform
+    ``reference_spreads``  the spread of each representation of the reference view
+    ``groups``             how many images each group has
+    ``skipped``            the images that could not be decoded
+    ``batch_size``         how many images went through the model at once
+    ``used_graphs``        whether full batches were replayed as CUDA graphs, in every pass; None if too few were full
+    ``devices``            on what they were measured, as :func:`worker.devices.describe` says it
+    ``forward_images``     how many images went through the model, in all views
+    ``started_at``         when measuring began
+    ``seconds``            how long it took, added up over all workers
+    """
+
+    results: Results
+    agreements: Mapping[Transform, float]
+    reference_spreads: Sequence[Spread]
+    groups: Sequence[int]
+    skipped: tuple[str, ...]
+    batch_size: int
+    used_graphs: bool | None
+    devices: tuple[str, ...]
+    forward_images: int
+    started_at: datetime
+    seconds: float
+
+    @property
+    def images(self) -> int:
+        """How many images were measured."""
+        return sum(self.groups)
+
+
+def added_up(parts: Iterable[tuple[Sequence[Transform], ModelScores]]) -> ModelScores:
+    """Put the scores of one model together, in the order of the transforms, wherever each was measured.
+
+    Of each part, only the given transforms count. What all parts have in common is taken from the part that has the
+    first transform, so the order of the parts changes nothing. Raises AuditError if they saw different images.
+    """
+    of_transform = {transform: scores for transforms, scores in parts for transform in transforms}
+    ordered = {transform: of_transform[transform] for transform in sorted(of_transform, key=_ascending)}
+    distinct = list({id(scores): scores for scores in ordered.values()}.values())
+    first = distinct[0]
+    if any((scores.groups, scores.skipped) != (first.groups, first.skipped) for scores in distinct):
+        raise AuditError("dataset-changed", "The workers of this audit could read different images; try again.")
+    used = [scores.used_graphs for scores in distinct]
+    return replace(
+        first,
+        results={transform: scores.results[transform] for transform, scores in ordered.items()},
+        agreements={transform: scores.agreements[transform] for transform, scores in ordered.items()},
+        used_graphs=None if None in used else all(used),
+        devices=tuple(sorted({device for scores in distinct for device in scores.devices})),
+        forward_images=sum(scores.forward_images for scores in distinct),
+        started_at=min(scores.started_at for scores in distinct),
+        seconds=sum(scores.seconds for scores in distinct),
+    )
+
+
+def _ascending(transform: Transform) -> tuple[bool, int, str]:
+    if isinstance(transform, Rotation):
+        return True, transform.angle_deg, ""
+    return False, transform.shift_px, transform.border
