@@ -91,7 +91,14 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *("children", {"settings", "processes", "errors"}),
     ],
     "worker.measure": [
-        *("shards", {"passes", "shard_files"}, {"measurement", "model_scores"}, "experiment", "progress", "scores"),
+        *(
+            {"shards", "shard_files"},
+            {"passes", "plan"},
+            {"measurement", "model_scores"},
+            "experiment",
+            "progress",
+            "scores",
+        ),
         {"budget", "jackknife"},
         "representation_sums",
         *("sums", "similarity", "moments", {"groups", "products", "repeatable"}, {"forward", "feeding", "cuda_graphs"}),

@@ -88,6 +88,7 @@ def _run_share(share: Share) -> int:
 def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
     from worker import audit
     from worker.images.canvas_cache import CanvasCache
+    from worker.measure.shards import Shards
     from worker.queue import checkpoint_versions, model_depths, worker
     from worker.queue.side_processes import SideProcess, SideProcesses
 
@@ -100,18 +101,22 @@ def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
 
     cache = CanvasCache(canvases_folder(os.environ), settings.cache_gib)
 
-    def run_audit(request: AuditRequest, on_progress: Callable[[Progress], None]) -> Report:
+    options: audit.Options = {
+        "datasets": settings.datasets,
+        "checkpoints": settings.checkpoints,
+        "device": settings.device,
+        "memory_gib": settings.memory_gib,
+        "decode_processes": settings.decode_processes,
+        "cache": cache,
+    }
+
+    def run_audit(request: AuditRequest, on_progress: Callable[[Progress], None], shards: Shards) -> Report:
         _compute_with(threads)
-        return audit.run(
-            request,
-            datasets=settings.datasets,
-            checkpoints=settings.checkpoints,
-            device=settings.device,
-            memory_gib=settings.memory_gib,
-            decode_processes=settings.decode_processes,
-            cache=cache,
-            on_progress=on_progress,
-        )
+        return audit.run(request, shards=shards, **(options | {"on_progress": on_progress}))
+
+    def help_with(request: AuditRequest, on_progress: Callable[[Progress], None], shards: Shards) -> None:
+        _compute_with(threads)
+        audit.help_with(request, shards, **(options | {"on_progress": on_progress}))
 
     redis_url = settings.redis_url.get_secret_value()
     beside = SideProcesses(
@@ -128,7 +133,7 @@ def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
     )
     beside.start()
     try:
-        return 0 if worker.work(settings, catalogue, run_audit, beside.look_after) else 1
+        return 0 if worker.work(settings, catalogue, run_audit, help_with, beside.look_after) else 1
     finally:
         beside.kill()
 

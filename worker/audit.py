@@ -28,9 +28,10 @@ from worker.measure.experiment import Experiment, borders_of, similarities_of, t
 from worker.measure.fold import Trace
 from worker.measure.forward import Subject, find_representations
 from worker.measure.model_scores import added_up
+from worker.measure.plan import Measured, Plan
 from worker.measure.progress import ForwardCounter, OnProgress
 from worker.measure.repeatable import refuse_unrepeatable
-from worker.measure.shards import Measured, OwnShards, Plan, Shards, measure_shards
+from worker.measure.shards import OwnShards, Shards, measure_shards
 from worker.measure.transforms import Views
 
 ADVICE = "Look for what ties it to another size, device or batch, and correct it."
@@ -82,6 +83,8 @@ def run(request: AuditRequest, *, shards: Shards | None = None, **options: Unpac
         preparing_seconds=preparing_s,
         forward_images=images,
         images_per_second=images / seconds,
+        workers=shards.workers,
+        repeated_images=shards.repeated,
     )
     return report.build(
         prepared.request, prepared.loaded, prepared.experiment, scores, untrained, prepared.subject.device, timing
@@ -167,6 +170,7 @@ def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experime
         units=units,
         models=1 + request.baseline * request.baseline_seeds,
         images=len(sample.names),
+        most=experiment.budget.transforms,
         adaptive=adaptive,
     )
 

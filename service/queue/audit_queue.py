@@ -17,6 +17,7 @@ from rq.job import Job, JobStatus
 from zooaudit.contract import (
     INDEX_KEY,
     JOB,
+    OPEN_KEY,
     QUEUE,
     Audit,
     AuditRequest,
@@ -24,10 +25,14 @@ from zooaudit.contract import (
     Report,
     Status,
     audit_id,
+    board_key,
+    members_key,
     refusal,
     request_of,
     state_key,
+    unfit_key,
 )
+from zooaudit.contract.board import readable
 
 from service.accepted import AcceptedAudit, AcceptedAudits
 from service.queue.job_reading import ROW_FIELDS, STATUS_OF_JOB, AuditRow, read_audit, read_row, skip_unreadable
@@ -173,14 +178,17 @@ class AuditQueue:
             for identifier in identifiers:
                 pipe.hgetall(Job.key_for(identifier))
                 pipe.hgetall(state_key(identifier))
+                pipe.hgetall(board_key(identifier))
+                pipe.hgetall(members_key(identifier))
             answers = pipe.execute()
         audits = {}
-        for identifier, fields, state in zip(identifiers, answers[::2], answers[1::2], strict=True):
+        of_audits = zip(identifiers, *(answers[index::4] for index in range(4)), strict=True)
+        for identifier, fields, state, board, members in of_audits:
             if fields:
                 with skip_unreadable(identifier):
                     job = Job(identifier, connection=self._redis, serializer="json")
                     job.restore(fields)
-                    audits[identifier] = read_audit(job, state)
+                    audits[identifier] = read_audit(job, state, readable(board, members))
         return audits
 
     def restore(self, report: Report) -> Audit:
@@ -248,6 +256,8 @@ class AuditQueue:
         entries = [entry for entry in self._redis.zrange(started.key, 0, -1) if entry.startswith(prefix)]
         pipe.multi()
         pipe.delete(Job.key_for(identifier), state_key(identifier), f"rq:executions:{identifier}")
+        pipe.delete(board_key(identifier), members_key(identifier), unfit_key(identifier))
+        pipe.zrem(OPEN_KEY, identifier)
         pipe.delete(f"rq:results:{identifier}")
         pipe.hset(state_key(identifier), "attempt", "")  # no earlier attempt counts any more
         pipe.lrem(self._queue.key, 0, identifier)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job, JobStatus
-from zooaudit.contract import Audit, AuditRequest, Links, Problem, Progress, Status, problem
+from zooaudit.contract import Audit, AuditRequest, Board, Links, Problem, Progress, Status, problem
 
 log = logging.getLogger("zooaudit.service")
 
@@ -50,10 +50,13 @@ class AuditRow:
     finished_at: datetime | None
 
 
-def read_audit(job: Job, state: dict[bytes, bytes]) -> Audit:
-    """Build the audit as it is now; ``state`` is the content of its hash (see ``contract.state_key``)."""
+def read_audit(job: Job, state: dict[bytes, bytes], board: Board | None = None) -> Audit:
+    """Build the audit as it is now; ``state`` is the content of its hash (see ``contract.state_key``), and ``board``
+    says how far its workers are."""
     status, started_at, finished_at = _status_and_times(job, state)
-    progress = state.get(b"progress") if status is not Status.QUEUED else None
+    written = state.get(b"progress") if status is not Status.QUEUED else None
+    progress = Progress.model_validate_json(written) if written else Progress()
+    shared = board if status is Status.RUNNING and progress.phase in ("measuring", "storing") else None
     return Audit(
         id=job.id,
         status=status,
@@ -61,9 +64,10 @@ def read_audit(job: Job, state: dict[bytes, bytes]) -> Audit:
         created_at=job.created_at,
         started_at=started_at,
         finished_at=finished_at,
-        progress=Progress.model_validate_json(progress) if progress else Progress(),
+        progress=shared.progress(progress) if shared else progress,
         error=_error(state) if status is Status.FAILED else None,
         links=Links(self=f"/audit/{job.id}", report=f"/audit/{job.id}/report"),
+        sharing=shared.sharing(time.time()) if shared else None,
     )
 
 

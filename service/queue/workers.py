@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import Redis
 from rq import Queue, Worker
-from zooaudit.contract import CATALOGUE_KEY, DEVICE_FIELD, QUEUE, TROUBLES_KEY, Catalogue
+from zooaudit.contract import CATALOGUE_KEY, DEVICE_FIELD, HELP_PREFIX, QUEUE, TROUBLES_KEY, Catalogue
 
 TROUBLE_S = 60.0
 """For how long the service's health tells of a trouble, unless somebody says otherwise."""
@@ -42,7 +42,8 @@ class Workers:
                 pipe.hmget(key, "last_heartbeat", "death", DEVICE_FIELD)
             alive = [device for heartbeat, death, device in pipe.execute() if heartbeat and not death]
         devices = sorted(device.decode(errors="replace") for device in alive if device)
-        running = self._redis.zcount(self._queue.started_job_registry.key, time.time(), "+inf")
+        begun = self._redis.zrangebyscore(self._queue.started_job_registry.key, time.time(), "+inf")
+        running = sum(not entry.startswith(HELP_PREFIX.encode()) for entry in begun)
         return QueueLoad(len(alive), tuple(devices), self._redis.llen(self._queue.key), running)
 
     def catalogue(self) -> Catalogue | None:

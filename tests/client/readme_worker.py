@@ -15,4 +15,5 @@ CATALOGUE = Catalogue(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    sys.exit(0 if worker.work(WorkerSettings(), CATALOGUE, lambda request, _: report_of(request)) else 1)
+    done = worker.work(WorkerSettings(), CATALOGUE, lambda request, _progress, _shards: report_of(request))
+    sys.exit(0 if done else 1)

@@ -13,10 +13,10 @@ from zooaudit.contract import Contract
 
 from worker.measure.model_scores import ModelScores
 from worker.measure.moments import Spread
+from worker.measure.plan import Task
 from worker.measure.similarity import Equivariance, Similarity
 from worker.measure.transforms import Border, Rotation, Shift, Transform
 
-Task = tuple[int, int]
 HEADER = "header"
 
 

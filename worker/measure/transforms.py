@@ -22,12 +22,23 @@ class Shift:
     shift_px: int
     border: Border = "crop"
 
+    def __str__(self) -> str:
+        """Return the shift as people read it.
+
+        >>> print(Shift(4), Shift(4, "zero"), sep=", ")
+        4 px, 4 px zero
+        """
+        return f"{self.shift_px} px" + ("" if self.border == "crop" else f" {self.border}")
+
 
 @dataclass(frozen=True)
 class Rotation:
     """A rotation by ``angle_deg``, a multiple of 90."""
 
     angle_deg: int
+
+    def __str__(self) -> str:
+        return f"{self.angle_deg}°"
 
     @property
     def quarters(self) -> int:

@@ -16,7 +16,7 @@ from redis.exceptions import WatchError
 from rq import Queue
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
-from zooaudit.contract import INDEX_KEY, state_key
+from zooaudit.contract import HELP_PREFIX, INDEX_KEY, state_key
 
 State = dict[bytes, bytes]
 Write = Callable[[Pipeline, State], object]
@@ -28,8 +28,11 @@ class Superseded(Exception):
 
 
 class Attempt:
-    """An attempt at the audit of ``job`` by the worker of that name, which counts as dead after ``ttl_s`` seconds of
-    silence. RQ's own record of an attempt, its Execution, has the token as its id.
+    """An attempt at ``job`` by the worker of that name, which counts as dead after ``ttl_s`` seconds of silence.
+
+    The job is an audit's own or, if the attempt ``helps``, one that measures some shards of an audit. ``handed_back``
+    means that it ends so that its audit goes on later. RQ's own record of an attempt, its Execution, has the token as
+    its id.
     """
 
     def __init__(self, job: Job, queue: Queue, worker_name: str, ttl_s: int, token: str | None = None) -> None:
@@ -37,6 +40,8 @@ class Attempt:
         self.token = token or uuid4().hex
         self.execution = Execution(self.token, job.id, job.connection, worker_name)
         self.queue = queue
+        self.helps = job.id.startswith(HELP_PREFIX)
+        self.handed_back = False
         self._redis: Redis = job.connection
         self._state_key = state_key(job.id)
         self._ttl_s = ttl_s
@@ -77,7 +82,7 @@ class Attempt:
                     pipe.watch(self._state_key, *([registry.key] if only_if_lapsed else []))  # type: ignore[no-untyped-call]
                     state: State = pipe.hgetall(self._state_key)  # type: ignore[assignment]
                     holder = state.get(b"attempt")
-                    if holder not in (None, self.token.encode()):
+                    if holder != self.token.encode() and (holder is not None or self.helps):
                         raise Superseded(self.job.id)
                     if only_if_lapsed and self._lapses_at(pipe) > time.time():
                         raise Superseded(self.job.id)
@@ -96,7 +101,10 @@ class Attempt:
 
     def close(self, pipe: Pipeline) -> None:
         """Add the end of this attempt to a transaction: from then on it may write nothing."""
-        pipe.hset(self._state_key, "attempt", "")
+        if self.helps:
+            pipe.delete(self._state_key, self.job.key)
+        else:
+            pipe.hset(self._state_key, "attempt", "")
         self.execution.delete(self.job, pipe)
 
     def _register(self, pipe: Pipeline) -> None:

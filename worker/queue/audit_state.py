@@ -4,7 +4,6 @@ All of it is written in the name of an :class:`Attempt`, so every function raise
 """
 
 import time
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +12,15 @@ from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from zooaudit.contract import TROUBLES_KEY, Problem, Progress, kept_report_key, state_key
+from zooaudit.contract import (
+    TROUBLES_KEY,
+    Problem,
+    Progress,
+    board_key,
+    kept_report_key,
+    members_key,
+    state_key,
+)
 
 from worker.queue.attempt import Attempt, State, Superseded
 
@@ -22,10 +29,12 @@ KEEP_REPORT = timedelta(days=30)
 
 # One command, because this connection does not repeat anything: a transaction would repeat itself while Redis is away.
 WRITE_PROGRESS = """
-local attempt = redis.call('HGET', KEYS[1], 'attempt')
-if attempt and attempt ~= ARGV[1] then return 'superseded' end
-redis.call('HSET', KEYS[1], 'progress', ARGV[2])
-return redis.call('HGET', KEYS[1], 'outcome')
+local attempt, leads = redis.call('HGET', KEYS[1], 'attempt'), KEYS[1] == KEYS[2]
+if attempt ~= ARGV[1] and (attempt or not leads) then return {'superseded', ''} end
+if leads then redis.call('HSET', KEYS[2], 'progress', ARGV[2]) end
+local version = redis.call('HGET', KEYS[3], 'version') or ''
+if version ~= '' and ARGV[3] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[3]) end
+return {redis.call('HGET', KEYS[2], 'outcome') or '', version}
 """
 
 
@@ -34,16 +43,17 @@ class Canceled(Exception):
 
 
 class AuditState:
-    """The hash that stands in Redis beside an audit's job (see ``contract.state_key``), as the job reads and writes it.
+    """The hash that stands in Redis beside the job of the audit ``identifier`` (see ``contract.state_key``), as a job
+    reads and writes it that measures the audit or helps with it.
 
     Progress has a connection of its own, which does not wait: measuring goes on while Redis is away or refuses.
     """
 
-    def __init__(self, attempt: Attempt, redis_url: str) -> None:
+    def __init__(self, attempt: Attempt, redis_url: str, identifier: str) -> None:
         self._attempt = attempt
-        self._id = attempt.job.id
-        self._key = state_key(self._id)
-        self._hasty_redis: Any = Redis.from_url(
+        self._id = identifier
+        self._key = state_key(identifier)
+        self.hasty_redis: Any = Redis.from_url(
             redis_url, socket_timeout=1, socket_connect_timeout=1, retry=Retry(ExponentialBackoff(), 0)
         )
         self._phase = ""
@@ -62,23 +72,29 @@ class AuditState:
         state = self._attempt.change(write)
         return b"outcome" in state or b"deaths" in state
 
-    def write_progress(self, progress: Progress, force: bool = False) -> None:
-        """Write how far the audit is, at most every PROGRESS_EVERY_S within a phase unless ``force`` is set.
+    def write_progress(self, progress: Progress, member: str = "", *, force: bool = False) -> bytes | None:
+        """Write how far the audit is, and how far this ``member`` of its workers is (a ``MemberRecord`` as JSON).
 
+        This happens at most every PROGRESS_EVERY_S within a phase unless ``force`` is set.
+
+        Returns the version of the audit's board: empty where there is none, None where this was not the time to ask.
         Raises Canceled when the audit was canceled meanwhile.
         """
         now_s = time.monotonic()
         if not force and progress.phase == self._phase and now_s < self._next_write_s:
-            return
+            return None
         self._phase, self._next_write_s = progress.phase, now_s + PROGRESS_EVERY_S
-        outcome = None
-        with suppress(RedisError):
-            outcome = self._hasty_redis.eval(
-                WRITE_PROGRESS, 1, self._key, self._attempt.token, progress.model_dump_json()
+        keys = [state_key(self._attempt.job.id), self._key, board_key(self._id), members_key(self._id)]
+        try:
+            outcome, version = self.hasty_redis.eval(
+                WRITE_PROGRESS, len(keys), *keys, self._attempt.token, progress.model_dump_json(), member
             )
+        except RedisError:
+            return None
         if outcome == b"superseded":
             raise Superseded(self._id)
         _raise_if_canceled(outcome)
+        return bytes(version)
 
     def begin_storing(self) -> None:
         """Make it too late to cancel the audit. Raises Canceled when the cancel came first."""

@@ -5,11 +5,12 @@ import os
 import signal
 from typing import Any
 
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 from zooaudit.contract import problem, state_key
 
 from worker.queue.attempt import Attempt, State
 from worker.queue.job import DECODING_DIED
+from worker.queue.sharing import forget_board, give_back
 
 log = logging.getLogger("zooaudit.worker")
 
@@ -19,6 +20,9 @@ KEEP_ALWAYS = -1
 def succeed(attempt: Attempt) -> None:
     """Note that the audit has succeeded. Raises Superseded when the attempt does not count any more."""
     job = attempt.job
+    if attempt.helps:
+        end_help(attempt, died=False)
+        return
 
     def write(pipe: Any, _state: State) -> None:
         name = attempt.execution.worker_name
@@ -44,7 +48,11 @@ def end_early(
     still gives signs of life.
     """
     job = attempt.job
-    retries_left = job.retries_left
+    if attempt.helps:
+        end_help(attempt, died=bool(death), only_if_lapsed=only_if_lapsed)
+        return
+    # A shard that has been stored allows as many deaths again as at first.
+    retries_left = _retries_left(job) if death else job.retries_left
     retry = bool(retries_left) and not stopped
 
     def write(pipe: Any, state: State) -> None:
@@ -61,11 +69,27 @@ def end_early(
             job._handle_failure(exc_string, pipe, name, attempt.token, job.started_at, job.ended_at)
         attempt.close(pipe)
 
+    attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
+    give_back(attempt, job.id, died=bool(death))
     attempt.change(write, only_if_lapsed=only_if_lapsed)
+    if not handed_back and not retry:
+        forget_board(job.connection, job.id)
     if death:
         log.warning("%s: the process that measured it died (%s)", job.id, death)
     if handed_back or retry:
         log.info("%s: back in the queue", job.id)
+
+
+def end_help(attempt: Attempt, *, died: bool, only_if_lapsed: bool = False) -> None:
+    """End an attempt that helps with an audit, and free what it has not finished of it. Raises Superseded."""
+    attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
+    give_back(attempt, attempt.job.args[0], died=died)
+    attempt.change(lambda pipe, _state: attempt.close(pipe), only_if_lapsed=only_if_lapsed)
+
+
+def _retries_left(job: Job) -> int:
+    left: Any = job.connection.hget(job.key, "retries_left")
+    return int(left or 0)
 
 
 def how_it_died(status: int | None) -> str:

@@ -1,11 +1,11 @@
-"""The job: measure one audit and store its report, in the process that the worker forks for it."""
+"""The jobs: measure an audit and store its report, or help with one, in the process that the worker forks for it."""
 
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from rq.timeouts import JobTimeoutException
 from zooaudit.contract import JOB, AuditRequest, Problem, Progress, Report, audit_id, problem
@@ -14,12 +14,18 @@ from worker.errors import AuditError, ProcessDied
 from worker.queue.attempt import Attempt, Superseded
 from worker.queue.audit_state import KEEP_REPORT, AuditState, Canceled
 from worker.queue.report_store import ReportStore, StoreUnavailable
+from worker.queue.sharing import AuditShards, HandedBack, Left
 from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from worker.measure.shards import Shards
 
 log = logging.getLogger("zooaudit.worker")
 
-RunAudit = Callable[[AuditRequest, Callable[[Progress], None]], Report]
-"""Measures one audit, and calls its second argument with the progress."""
+RunAudit = Callable[[AuditRequest, Callable[[Progress], None], "Shards"], Report]
+"""Measures one audit, calls its second argument with the progress, and shares its shards by the third."""
+HelpWith = Callable[[AuditRequest, Callable[[Progress], None], "Shards"], None]
+"""Measures shards of an audit that another worker runs, by the same arguments."""
 
 DECODING_DIED = 86
 """The exit status of a job's process whose own process, one that decodes images, died: it counts as dead, too."""
@@ -37,6 +43,7 @@ class JobContext:
 
     settings: WorkerSettings
     run_audit: RunAudit
+    help_with: HelpWith | None
     attempt: Attempt
 
 
@@ -53,7 +60,7 @@ def audit(request_json: Mapping[str, Any]) -> None:
     """Measure one audit and store its report. Any exception ends the audit: only a death of the process is retried."""
     assert _context is not None
     job, settings = _context.attempt.job, _context.settings
-    state = AuditState(_context.attempt, settings.redis_url.get_secret_value())
+    state = AuditState(_context.attempt, settings.redis_url.get_secret_value(), job.id)
     started_s = time.monotonic()
     try:
         request = AuditRequest.model_validate(request_json)
@@ -66,6 +73,10 @@ def audit(request_json: Mapping[str, Any]) -> None:
     except Canceled:
         log.info("%s: canceled", job.id)
         job.retries_left = 0
+        raise
+    except HandedBack:
+        log.info("%s: goes on later, after a more urgent audit", job.id)
+        _context.attempt.handed_back = True
         raise
     except ProcessDied as error:
         log.warning("%s: %s", job.id, error)
@@ -84,15 +95,55 @@ def _measure_and_store(request: AuditRequest, context: JobContext, state: AuditS
         raise RuntimeError("the service and this worker are of different versions: they measure by another protocol")
     store = ReportStore(context.settings.store)
     may_be_stored = state.begin()
+    shards = AuditShards(identifier, context.attempt, state, store, context.settings.device or "cpu")
     report = _earlier_report(identifier, store, state, may_be_stored)
     if report is None:
         _insist(store.probe)
-        report = context.run_audit(request, state.write_progress)
+        report = context.run_audit(request, shards.write_progress, shards)
         if report.id != identifier:
             raise RuntimeError(f"the report of {identifier} calls itself {report.id}")
     _store(report, store, state)
+    shards.end()
     images = report.timing.forward_images
     state.write_progress(Progress(phase="done", done=images, total=images), force=True)
+
+
+def help_audit(identifier: str, request_json: Mapping[str, Any]) -> None:
+    """Measure shards of an audit that another worker runs, until it needs no more help.
+
+    What goes wrong with a shard ends the audit. What goes wrong before is a matter of this worker, which then does not
+    help with this audit again.
+    """
+    assert _context is not None
+    attempt, settings = _context.attempt, _context.settings
+    state = AuditState(attempt, settings.redis_url.get_secret_value(), identifier)
+    shards = AuditShards(identifier, attempt, state, ReportStore(settings.store), settings.device or "cpu")
+    try:
+        request = AuditRequest.model_validate(request_json)
+        assert _context.help_with is not None
+        log.info("%s: %s, helps", identifier, request.model)
+        _context.help_with(request, shards.write_progress, shards)
+        log.info("%s: %s, has helped", identifier, request.model)
+        if not shards.has_taken:
+            shards.refuse(for_good=False)
+    except (Canceled, Superseded, Left) as error:
+        log.info("%s: helps no more: %s", identifier, error or "canceled")
+    except ProcessDied as error:
+        log.warning("%s: %s", identifier, error)
+        os._exit(DECODING_DIED)
+    except (Exception, SystemExit) as error:
+        failure = _problem_of(error, settings)
+        log.warning("%s: cannot help: %s", identifier, failure.detail)
+        if shards.measuring and not _is_of_this_worker(error):
+            shards.fail(failure)
+        else:
+            shards.refuse(for_good=True)
+
+
+def _is_of_this_worker(error: BaseException) -> bool:
+    """Tell whether another worker may well measure the shard on which this one has failed."""
+    memory = isinstance(error, AuditError) and error.problem.type.endswith("out-of-memory")
+    return memory or isinstance(error, JobTimeoutException | StoreUnavailable)
 
 
 def _earlier_report(identifier: str, store: ReportStore, state: AuditState, may_be_stored: bool) -> Report | None:

@@ -8,7 +8,7 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.utils import now
-from zooaudit.contract import state_key
+from zooaudit.contract import HELP_PREFIX, state_key
 
 from worker.queue.attempt import Attempt, Superseded
 from worker.queue.ending import end_early
@@ -49,7 +49,7 @@ class LostJobs:
                 job.ended_at = now()
                 end_early(attempt, death="its machine or its worker stopped", only_if_lapsed=True)
             except NoSuchJobError:
-                self._redis.zrem(registry.key, entry)
+                self._redis.zrem(registry.key, entry)  # its shards, if it helped, are free once it has lapsed
             except Superseded:
                 # Not if it has just given a sign of life: it goes on then.
                 if self._redis.hget(state_key(identifier), "attempt") != token.encode():
@@ -61,7 +61,10 @@ class LostJobs:
         now_s = time.monotonic()
         self._taken_since_s = {identifier: self._taken_since_s.get(identifier, now_s) for identifier in taken}
         for identifier, since_s in self._taken_since_s.items():
-            if now_s - since_s >= self._ttl_s:
+            if now_s - since_s >= self._ttl_s and identifier.startswith(HELP_PREFIX):
+                self._redis.lrem(self._queue.intermediate_queue_key, 0, identifier)
+                self._redis.delete(Job.key_for(identifier))
+            elif now_s - since_s >= self._ttl_s:
                 keys = [self._queue.intermediate_queue_key, self._queue.key, Job.key_for(identifier)]
                 if self._redis.eval(PUT_BACK, len(keys), *keys, identifier):
                     log.warning("%s: was taken by a worker that died; back in the queue", identifier)

@@ -1,7 +1,8 @@
-"""The report store, into which a worker puts the reports."""
+"""The report store, into which a worker puts the reports, and the shards of running audits."""
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -53,6 +54,34 @@ class ReportStore:
             if self.read(identifier) is None:
                 with _telling_why():
                     obstore.put(self._store(), report_key(identifier), content)
+
+    def create_shard(self, key: str, content: bytes) -> None:
+        """Store what a shard has resulted in."""
+        with _telling_why():
+            obstore.put(self._store(), key, content)
+
+    def read_shard(self, key: str) -> bytes | None:
+        """Read the content of a shard; None if there is none."""
+        try:
+            with _telling_why():
+                return bytes(obstore.get(self._store(), key).bytes())
+        except FileNotFoundError:
+            return None
+
+    def shards(self, prefix: str) -> list[str]:
+        """Return the keys of all shards under a prefix, in order."""
+        try:
+            with _telling_why():
+                return sorted(meta["path"] for batch in obstore.list(self._store(), prefix=prefix) for meta in batch)
+        except FileNotFoundError:
+            return []
+
+    def delete_shards(self, prefix: str) -> None:
+        """Delete all shards under a prefix."""
+        with suppress(FileNotFoundError), _telling_why():
+            obstore.delete(self._store(), self.shards(prefix))
+            if "://" not in self._location:
+                shutil.rmtree(Path(self._location, prefix), ignore_errors=True)  # or empty folders would be left
 
     def _store(self) -> ObjectStore:
         if self._opened is None:

@@ -46,6 +46,8 @@ from zooaudit.contract import (
     CATALOGUE_KEY,
     DEVICE_FIELD,
     FORMER_JOBS,
+    HELP_JOB,
+    HELP_PREFIX,
     JOB,
     QUEUE,
     Catalogue,
@@ -57,10 +59,12 @@ from worker.processes import die_with_parent
 from worker.queue.attempt import Attempt, State, Superseded
 from worker.queue.audit_state import Canceled
 from worker.queue.ending import end_early, how_it_died, succeed
-from worker.queue.job import REFUSING_JOB, JobContext, RunAudit, set_context
+from worker.queue.helping import HELP_EVERY_S, Helping
+from worker.queue.job import REFUSING_JOB, HelpWith, JobContext, RunAudit, set_context
 from worker.queue.lost_jobs import LostJobs
 from worker.queue.patience import Patience, connect
 from worker.queue.report_store import StoreUnavailable
+from worker.queue.sharing import HandedBack
 from worker.settings import WorkerSettings
 
 log = logging.getLogger("zooaudit.worker")
@@ -71,13 +75,18 @@ OLDEST_REDIS = (6, 2)
 
 
 def work(
-    settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit, look_after: LookAfter | None = None
+    settings: WorkerSettings,
+    catalogue: Catalogue,
+    run_audit: RunAudit,
+    help_with: HelpWith | None = None,
+    look_after: LookAfter | None = None,
 ) -> bool:
     """Publish the catalogue and run audits. Returns True when a signal stopped the worker, False otherwise.
 
-    ``look_after`` is called with a connection to Redis every few seconds, in the thread that forks.
+    While no audit waits, the worker helps with running ones, if it has ``help_with``. ``look_after`` is called with a
+    connection to Redis every few seconds, in the thread that forks.
     """
-    worker = AuditWorker(settings, catalogue, run_audit, look_after)
+    worker = AuditWorker(settings, catalogue, run_audit, help_with, look_after)
     if get_version(worker.connection) < OLDEST_REDIS:
         log.error("ZOOAUDIT_REDIS_URL: this Redis is older than %s", ".".join(map(str, OLDEST_REDIS)))
         return False
@@ -114,7 +123,8 @@ class AuditWorker(Worker):
     main_work_horse                   Make the job's process die with its worker.
     prepare_job_execution,            Write nothing: the claim has written it, or the end of the job will.
     handle_execution_ended
-    perform_job                       Run no other function than JOB.
+    dequeue_job_and_maintain_ttl      Where no audit waits, take a job that helps with a running one.
+    perform_job                       Run no other function than JOB and HELP_JOB.
     monitor_work_horse                When the job's process has ended, kill the processes that it has left behind.
     kill_horse                        Kill only the job's process and its children. Where there is no such process, or
                                       it has no group of its own yet, RQ's own kills the worker and its whole group.
@@ -126,11 +136,17 @@ class AuditWorker(Worker):
     """
 
     def __init__(
-        self, settings: WorkerSettings, catalogue: Catalogue, run_audit: RunAudit, look_after: LookAfter | None = None
+        self,
+        settings: WorkerSettings,
+        catalogue: Catalogue,
+        run_audit: RunAudit,
+        help_with: HelpWith | None = None,
+        look_after: LookAfter | None = None,
     ) -> None:
         self._settings = settings
         self._catalogue = catalogue
         self._run_audit = run_audit
+        self._help_with = help_with
         self._look_after = look_after
         self._patience = Patience()
         connection = connect(settings.redis_url.get_secret_value(), self._patience)
@@ -154,6 +170,7 @@ class AuditWorker(Worker):
         self._death: str | None = None
         self._handed_back_id: str | None = None
         self._lost_jobs = LostJobs(self._queue, self._ttl_s)
+        self._helping = Helping(self._queue, self.name)
 
     @property
     def told_to_stop(self) -> bool:
@@ -205,17 +222,30 @@ class AuditWorker(Worker):
         if self._patience.quiet_for_s() > self._ttl_s:
             self._lost_jobs.put_back()
 
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        if self._help_with is None:
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+        while True:
+            if found := super().dequeue_job_and_maintain_ttl(HELP_EVERY_S, HELP_EVERY_S):
+                return found
+            if job := self._helping.look():
+                return job, self._queue
+
     def execute_job(self, job: Job, queue: Queue) -> None:
         job.timeout = self._settings.job_timeout_s
-        self._attempt = attempt = Attempt(job, queue, self.name, self._ttl_s)
+        token = job.id.removeprefix(HELP_PREFIX) if job.id.startswith(HELP_PREFIX) else None
+        self._attempt = attempt = Attempt(job, queue, self.name, self._ttl_s, token)
         if not attempt.claim():
             log.warning("%s: not begun, because it has been canceled or put back", job.id)
             return
         self._death = self._stopped_job_id = None
         self.execution = attempt.execution
+        self._helping.stop()
         self.set_state(WorkerStatus.BUSY)
         self.set_current_job_id(job.id)
-        set_context(JobContext(self._settings, self._run_audit, attempt))
+        set_context(JobContext(self._settings, self._run_audit, self._help_with, attempt))
         self.fork_work_horse(job, queue)
         self.monitor_work_horse(job, queue)
         self.set_current_job_id(None)
@@ -234,7 +264,7 @@ class AuditWorker(Worker):
     def perform_job(self, job: Job, queue: Queue) -> bool:
         if job.func_name in FORMER_JOBS:
             job.data = self.serializer.dumps((JOB, None, job.args, job.kwargs))
-        if job.func_name != JOB:  # whoever can write to Redis must not choose what runs here
+        if job.func_name not in (JOB, HELP_JOB):  # whoever can write to Redis must not choose what runs here
             job.retries_left = 0
             job.data = self.serializer.dumps((REFUSING_JOB, None, [], {}))
         return super().perform_job(job, queue)
@@ -270,10 +300,11 @@ class AuditWorker(Worker):
         started_job_registry: Any = None,  # noqa: ARG002
         exc_string: str = "",
     ) -> None:
-        handed_back = job.id == self._handed_back_id and not self.is_horse
+        attempt = self._current_attempt()
+        handed_back = attempt.handed_back or (job.id == self._handed_back_id and not self.is_horse)
         with suppress(Superseded):
             end_early(
-                self._current_attempt(),
+                attempt,
                 death=None if handed_back else self._death,
                 stopped=self._stopped_job_id == job.id,
                 handed_back=handed_back,
@@ -281,7 +312,7 @@ class AuditWorker(Worker):
             )
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        if not isinstance(exc_info[1], Canceled | Superseded | AuditError | StoreUnavailable):
+        if not isinstance(exc_info[1], Canceled | Superseded | HandedBack | AuditError | StoreUnavailable):
             log.error("%s: unexpected error", job.id, exc_info=exc_info)
 
     def handle_warm_shutdown_request(self) -> None:

@@ -9,8 +9,9 @@ from zooaudit.contract import Report
 
 from tests.worker.small_audits import audit
 from worker.measure.model_scores import ModelScores
+from worker.measure.plan import Plan, Shard, Task
 from worker.measure.shard_files import DamagedShard, from_bytes, to_bytes
-from worker.measure.shards import OwnShards, Plan, Shard, Task
+from worker.measure.shards import OwnShards
 from worker.measure.transforms import Transform
 
 MANY = {"num_images": 12, "translations_px": [1, 2, 3, 5, 8, 16], "rotations_deg": [90, 180, 270]}
@@ -29,12 +30,12 @@ class ScatteredShards(OwnShards):
         self._shard = Shard(0, (), ())
         self.shards = self.taken_away = 0
 
-    def take(self, most: int) -> Shard | None:
+    def take(self) -> Shard | None:
         free = self._plan.left(self._images)
         if not free:
             return None
         of_model = [task for task in free if task[0] == self._random.choice(free)[0]] or free[:1]
-        tasks = self._random.sample(of_model, self._random.randint(1, min(most, len(of_model))))
+        tasks = self._random.sample(of_model, self._random.randint(1, min(self._plan.most, len(of_model))))
         self._shard, self._asked, self._away = self._plan.shard(tasks, self._images), 0, ()
         return self._shard
 
@@ -82,12 +83,10 @@ def test_shards_add_up_to_the_report_of_one_worker_to_the_last_digit(request_of:
 
 
 def test_one_worker_measures_in_as_few_passes_as_its_memory_allows() -> None:
-    plan = Plan("", tuple((shift,) for shift in range(35)), 2, 10)  # type: ignore[arg-type]
-    own = OwnShards()
-    own.begin(plan)
     for most, sizes in ((35, [35, 35]), (18, [18, 17, 18, 17]), (12, [12, 12, 11] * 2), (1, [1] * 70)):
+        plan = Plan("", tuple((shift,) for shift in range(35)), 2, 10, most)  # type: ignore[arg-type]
         left, taken = {}, []
-        while tasks := plan.choose(plan.left(left), most, crew=1):
+        while tasks := plan.choose(plan.left(left), crew=1):
             taken.append(len(tasks))
             left |= dict.fromkeys(tasks, 10)
         assert taken == sizes
@@ -97,9 +96,9 @@ def test_one_worker_measures_in_as_few_passes_as_its_memory_allows() -> None:
     ("crew", "sizes"), [(2, [18, 17]), (3, [12, 12, 11]), (16, [3] * 3 + [2] * 13), (64, [1] * 35)]
 )
 def test_workers_that_come_at_once_share_an_audit_fairly(crew: int, sizes: list[int]) -> None:
-    plan = Plan("", tuple((shift,) for shift in range(35)), 1, 10)  # type: ignore[arg-type]
+    plan = Plan("", tuple((shift,) for shift in range(35)), 1, 10, 35)  # type: ignore[arg-type]
     free, taken = plan.left({}), []
-    while tasks := plan.choose(free, 35, max(1, crew - len(taken))):
+    while tasks := plan.choose(free, max(1, crew - len(taken))):
         taken.append(len(tasks))
         free = [task for task in free if task not in tasks]
     assert sorted(taken, reverse=True) == sizes

@@ -16,6 +16,7 @@ from zooaudit.contract.audit import (
     Status,
 )
 from zooaudit.contract.base import Contract, Signed, Unit
+from zooaudit.contract.board import Board, MemberRecord, PlanRecord, ShardRecord
 from zooaudit.contract.catalogue import (
     Catalogue,
     CatalogueEntry,
@@ -40,21 +41,30 @@ from zooaudit.contract.comparison import (
 from zooaudit.contract.cost import Certainty, Cost, CostBasis
 from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
+    ATTEMPTS,
     CATALOGUE_KEY,
     CHECKPOINT_QUESTIONS_KEY,
     CHECKPOINT_WORK_KEY,
     DEPTHS_KEY,
     DEVICE_FIELD,
     FORMER_JOBS,
+    HELP_JOB,
+    HELP_PREFIX,
+    IDLE_KEY,
     INDEX_KEY,
     JOB,
+    OPEN_KEY,
     QUEUE,
     TROUBLES_KEY,
     WANTED_DEPTHS_KEY,
     answer_key,
+    board_key,
     kept_report_key,
+    members_key,
     report_key,
+    shards_prefix,
     state_key,
+    unfit_key,
 )
 from zooaudit.contract.names import ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
@@ -100,6 +110,7 @@ from zooaudit.contract.scores import (
 from zooaudit.contract.shards import Shard, Sharing
 
 __all__ = [
+    "ATTEMPTS",
     "BORDERS",
     "CATALOGUE_KEY",
     "CHECKPOINT_QUESTIONS_KEY",
@@ -107,10 +118,14 @@ __all__ = [
     "DEPTHS_KEY",
     "DEVICE_FIELD",
     "FORMER_JOBS",
+    "HELP_JOB",
+    "HELP_PREFIX",
+    "IDLE_KEY",
     "INDEX_KEY",
     "JOB",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
+    "OPEN_KEY",
     "PARTS",
     "PROBLEM_TYPES",
     "PROTOCOL",
@@ -130,6 +145,7 @@ __all__ = [
     "AuditRequest",
     "Baseline",
     "Block",
+    "Board",
     "Border",
     "Catalogue",
     "CatalogueEntry",
@@ -156,6 +172,7 @@ __all__ = [
     "LearnedPart",
     "LearnedScore",
     "Links",
+    "MemberRecord",
     "Method",
     "Model",
     "ModelDepth",
@@ -164,6 +181,7 @@ __all__ = [
     "ModelName",
     "Part",
     "PartName",
+    "PlanRecord",
     "Problem",
     "ProblemType",
     "Progress",
@@ -176,6 +194,7 @@ __all__ = [
     "Score",
     "ScoreName",
     "Shard",
+    "ShardRecord",
     "SharedMethod",
     "Sharing",
     "ShiftRow",
@@ -190,15 +209,19 @@ __all__ = [
     "Weights",
     "answer_key",
     "audit_id",
+    "board_key",
     "close_names",
     "find_entry",
     "full_names",
     "kept_report_key",
+    "members_key",
     "problem",
     "published_relatives",
     "refusal",
     "report_key",
     "request_of",
+    "shards_prefix",
     "state_key",
     "store_trouble",
+    "unfit_key",
 ]

@@ -6,15 +6,48 @@ def report_key(identifier: str) -> str:
     return f"reports/{identifier}.json"
 
 
+def shards_prefix(identifier: str, fingerprint: str = "") -> str:
+    """Return the prefix of the keys in the report store under which the shards of an audit are, until it has succeeded:
+    of one plan, or of all."""
+    return f"shards/{identifier}/{fingerprint}".rstrip("/")
+
+
 def kept_report_key(identifier: str) -> str:
     """Return the key in Redis of a finished report that could not be stored yet."""
     return f"zooaudit:report:{identifier}"
+
+
+def board_key(identifier: str) -> str:
+    """Return the key of the Redis hash with the plan of a running audit and what has been taken of it: a ``Board``."""
+    return f"zooaudit:board:{identifier}"
+
+
+def members_key(identifier: str) -> str:
+    """Return the key of the Redis hash of the workers that take part in an audit: a ``MemberRecord`` by token."""
+    return f"zooaudit:members:{identifier}"
+
+
+def unfit_key(identifier: str) -> str:
+    """Return the key of the Redis set of the workers that could not help with an audit."""
+    return f"zooaudit:unfit:{identifier}"
 
 
 QUEUE = "audits"
 """The only queue: the service adds jobs, the workers take them."""
 JOB = "worker.queue.job.audit"
 """The only function that a job may name; its only argument is an AuditRequest as JSON."""
+HELP_JOB = "worker.queue.job.help_audit"
+"""The function of a job by which an idle worker helps with a running audit. It is never in the queue; its arguments are
+the audit's id, and its AuditRequest as JSON."""
+HELP_PREFIX = "help-"
+"""What the ids of such jobs begin with."""
+OPEN_KEY = "zooaudit:open"
+"""Redis sorted set: the ids of running audits that idle workers can help with, each with the time of its acceptance."""
+IDLE_KEY = "zooaudit:idle"
+"""Redis sorted set: the names of workers that have nothing to do. The score of each is the time in seconds at which it
+lapses, unless the worker renews it."""
+ATTEMPTS = 3
+"""How often workers may die on a shard, or on what comes before and after all shards, before the audit fails."""
 FORMER_JOBS = ("worker.jobs.audit",)
 """Earlier names of JOB, so that jobs queued by an older service still run."""
 CATALOGUE_KEY = "zooaudit:catalogue"

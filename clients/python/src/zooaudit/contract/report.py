@@ -174,6 +174,10 @@ class Environment(Contract):
     timm: str
     torchvision: str
     device: str
+    devices: Annotated[
+        tuple[str, ...],
+        Field(description="What the audit was measured on, where its workers have unlike devices; else absent."),
+    ] = Field(default=(), exclude_if=lambda devices: not devices)
     threads: int
     batch_size: int
     cuda_graphs: Annotated[
@@ -190,7 +194,7 @@ class Environment(Contract):
 
 
 class Timing(Contract):
-    """How long an audit took, on one worker. ``images_per_second`` is over all its ``seconds``."""
+    """How long an audit took. ``seconds`` are those of all workers, added up; ``images_per_second`` is over these."""
 
     started_at: datetime
     finished_at: datetime
@@ -200,6 +204,17 @@ class Timing(Contract):
     ] = Field(default=None, exclude_if=omit_none)
     forward_images: int
     images_per_second: float
+    workers: Annotated[int, Field(ge=1, description="How many workers measured it; absent for one.")] = Field(
+        default=1, exclude_if=lambda workers: workers == 1
+    )
+    repeated_images: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Forward images that were measured for nothing, because a worker died, stopped, or gave "
+            "transforms to another; absent if there were none. They are not among forward_images.",
+        ),
+    ] = Field(default=0, exclude_if=lambda images: images == 0)
 
 
 class Report(Contract):

@@ -1,0 +1,102 @@
+"""What a worker does while no audit waits: it looks for a running one that it can help with."""
+
+import time
+from typing import Any
+from uuid import uuid4
+
+from rq import Queue
+from rq.job import Job, JobStatus
+from zooaudit.contract import (
+    HELP_JOB,
+    HELP_PREFIX,
+    IDLE_KEY,
+    OPEN_KEY,
+    MemberRecord,
+    board_key,
+    members_key,
+    state_key,
+    unfit_key,
+)
+from zooaudit.contract.board import readable
+
+from worker.queue.sharing import has_work, software, worker_name
+
+HELP_EVERY_S = 1
+"""How long a worker waits for an audit of its own before it looks again for one that it can help with."""
+IDLE_FOR_S = 4.0
+"""How long others count on a worker that has looked for work."""
+LOOKED_AT = 8
+"""How many running audits a worker looks at, the oldest first."""
+HELP_LIMIT_S = 86_400
+
+
+class Helping:
+    """Finds work for the worker ``name`` while its ``queue`` is empty."""
+
+    def __init__(self, queue: Queue, name: str) -> None:
+        self._queue = queue
+        self._name = name
+        self._redis: Any = queue.connection
+
+    def look(self) -> Job | None:
+        """Return a job that helps with the oldest running audit in which something is left to take.
+
+        It is in the same state as one that the worker has taken from the queue.
+        """
+        for identifier in self._open():
+            fields, members, job, outcome, unfit = self._read(identifier)
+            board = readable(fields, members)
+            if job is None or (outcome or b"").startswith(b"canceled"):
+                self._redis.zrem(OPEN_KEY, identifier)
+            elif board is not None and board.plan.software == software() and not unfit and has_work(board):
+                return self._new_job(identifier, job)
+        return None
+
+    def stop(self) -> None:
+        """Let nobody count on this worker: it has found work."""
+        self._redis.zrem(IDLE_KEY, self._name)
+
+    def _open(self) -> list[str]:
+        now_s = time.time()
+        with self._redis.pipeline() as pipe:
+            pipe.zadd(IDLE_KEY, {self._name: now_s + IDLE_FOR_S})
+            pipe.zremrangebyscore(IDLE_KEY, "-inf", now_s)
+            pipe.zrange(OPEN_KEY, 0, LOOKED_AT - 1)
+            return [identifier.decode() for identifier in pipe.execute()[2]]
+
+    def _read(self, identifier: str) -> tuple[dict[bytes, bytes], dict[bytes, bytes], Job | None, bytes | None, bool]:
+        with self._redis.pipeline() as pipe:
+            pipe.hgetall(board_key(identifier))
+            pipe.hgetall(members_key(identifier))
+            pipe.hgetall(Job.key_for(identifier))
+            pipe.hget(state_key(identifier), "outcome")
+            pipe.sismember(unfit_key(identifier), self._name)
+            fields, members, of_job, outcome, unfit = pipe.execute()
+        if not of_job:
+            return fields, members, None, outcome, bool(unfit)
+        job = Job(identifier, connection=self._redis, serializer="json")
+        job.restore(of_job)
+        running = job.get_status(refresh=False) in (JobStatus.STARTED, JobStatus.QUEUED)
+        return fields, members, job if running else None, outcome, bool(unfit)
+
+    def _new_job(self, identifier: str, audit: Job) -> Job:
+        token = uuid4().hex
+        job = Job.create(
+            HELP_JOB,
+            args=[identifier, audit.args[0]],
+            id=f"{HELP_PREFIX}{token}",
+            connection=self._redis,
+            serializer="json",
+            timeout=HELP_LIMIT_S,
+            result_ttl=0,
+            origin=self._queue.name,
+            status=JobStatus.QUEUED,
+            description=f"help with the {audit.description}",
+        )
+        with self._redis.pipeline() as pipe:
+            job.save(pipeline=pipe)
+            pipe.rpush(self._queue.intermediate_queue_key, job.id)
+            member = MemberRecord(worker=worker_name(), at_s=time.time())
+            pipe.hset(members_key(identifier), token, member.model_dump_json())
+            pipe.execute()
+        return job
