@@ -36,6 +36,8 @@ def state(audit: Audit) -> str:
         text += f" ({100 * done // total} %)"
     if progress.eta_s is not None:
         text += f", {duration(progress.eta_s)} left"
+    if audit.sharing and audit.sharing.workers > 1:
+        text += f", on {audit.sharing.workers} workers"
     return text
 
 
