@@ -7,12 +7,12 @@ from zooaudit.contract import Shard, Sharing
 from zooaudit.views.tables import Table, shortened
 from zooaudit.views.text import counted, printable, ranges
 
-WORKER_WIDTH = 20
-"""The letters of a worker's name where a terminal has no room for more."""
+BRIEF_WORKER = 20
+"""The letters of a worker's name where a terminal has no room for all of them: the ends tell machine and process."""
 
 
 def shard_table(sharing: Sharing) -> Table:
-    """Show the shards, one a row, below a sentence about all of them; one worker with one shard is the sentence alone."""
+    """Show the shards, one a row, below a sentence about all of them. A single worker with a single shard is a line."""
     shards = sharing.shards
     if len(shards) == sharing.workers == 1 and sharing.waiting == sharing.repeated == 0:
         return Table((), (), title=printable(f"Measured by {shards[0].worker} on {shards[0].device}."))
@@ -24,16 +24,17 @@ def shard_table(sharing: Sharing) -> Table:
     for shard in shards:
         amount = f"{shard.done:,} of {shard.total:,}"
         rows.append((measured(shard), printable(shard.worker), printable(shard.device), shard.state, amount))
-    narrower = (
-        Table((*columns[:2], *columns[3:]), [(*row[:2], *row[3:]) for row in rows], title, numbers_from=3),
+    brief = [(measures, shortened(worker, BRIEF_WORKER), *rest) for measures, worker, *rest in rows]
+    narrower = [
         Table(
-            (*columns[:2], columns[4]),
-            [(row[0], shortened(row[1], WORKER_WIDTH), row[4]) for row in rows],
+            [columns[place] for place in kept],
+            [[row[place] for place in kept] for row in brief],
             title,
-            numbers_from=2,
+            numbers_from=len(kept) - 1,
             flexible=0,
-        ),
-    )
+        )
+        for kept in ((0, 1, 2, 3, 4), (0, 1, 3, 4), (0, 1, 4))
+    ]
     return Table(columns, rows, title, numbers_from=4, narrower=narrower)
 
 
