@@ -6,14 +6,14 @@ import { count, plural, transformRanges } from "../lib/format.js";
 /** { node, update(sharing) }: nothing while there is no sharing, and a line where one worker measures everything at once. */
 export function shardsView() {
   const heading = element("h2", {}, "Shards");
-  const summary = element("p", { class: "note" });
+  const line = element("p", { class: "note" }), caption = element("caption");
   const body = element("tbody");
   const header = (label, className) => element("th", { scope: "col", class: className }, label);
-  const table = element("table", { "aria-label": "Shards" },
+  const table = element("table", {}, caption,
     element("thead", {}, element("tr", {},
       header("Transforms"), header("Worker", "detail"), header("Device", "detail"), header("State"), header("Forward images"))),
     body);
-  const node = element("div", { class: "shards", hidden: true }, heading, summary, table);
+  const node = element("div", { class: "shards", hidden: true }, heading, line, table);
   const rows = [];
   return {
     node,
@@ -24,7 +24,8 @@ export function shardsView() {
       const isWhole = shards.length === 1 && workers === 1 && !waiting && !repeated;
       heading.hidden = isWhole;
       table.hidden = isWhole || !shards.length;
-      setText(summary, isWhole ? `Measured by ${shards[0].worker} on ${shards[0].device}.` : sharingSentence(sharing));
+      line.hidden = !table.hidden;
+      setText(table.hidden ? line : caption, isWhole ? `Measured by ${shards[0].worker} on ${shards[0].device}.` : sharingSentence(sharing));
       while (rows.length < shards.length) rows.push(shardRow());
       shards.forEach((shard, index) => rows[index].update(shard));
       arrange(body, rows.slice(0, shards.length).map((row) => row.node));
