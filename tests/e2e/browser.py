@@ -92,7 +92,7 @@ def finished(client: AuditClient, model: str = QUICK, **changes) -> Audit:
 
 
 def measuring(page: Page, audit: Audit, sharing: Sharing) -> dict[str, Any]:
-    """Make the page see ``audit`` as one that is measured and shared out. Returns what it sees, which may be changed."""
+    """Make the page see ``audit`` as one that is measured and shared out. Returns what it sees, to change it."""
     seen = json.loads(audit.model_dump_json()) | {"status": "running", "finished_at": None}
     seen |= {"progress": {"phase": "measuring", "done": 64, "total": 400, "unit": "forward images", "eta_s": 61.0}}
     seen |= {"sharing": json.loads(sharing.model_dump_json())}

@@ -72,7 +72,7 @@ def test_the_shards_of_an_audit_fit_every_width_and_scheme(browser, service, cli
         measuring(page, audit, sharing())
         page.goto(f"/?audit={audit.id}")
         table = page.get_by_role("table", name="3 workers take part")
-        for name in ("Transforms", "State", "Forward images"):
+        for name in ("Transforms", "Progress in forward images"):
             expect(table.get_by_role("columnheader", name=name, exact=True)).to_be_visible()
         expect(table.get_by_role("rowheader", name="untrained, seed 0: 1–32 px")).to_be_visible()
         for text in ("gpu-b:17", "NVIDIA H100", "done", "72,000 of 72,000"):

@@ -11,7 +11,7 @@ export function shardsView() {
   const header = (label, className) => element("th", { scope: "col", class: className }, label);
   const table = element("table", {}, caption,
     element("thead", {}, element("tr", {},
-      header("Transforms"), header("Worker", "detail"), header("Device", "detail"), header("State"), header("Forward images"))),
+      header("Transforms"), header("Worker", "detail"), header("Device", "detail"), header("Progress in forward images", "how-far"))),
     body);
   const node = element("div", { class: "shards", hidden: true }, heading, line, table);
   const rows = [];
@@ -47,7 +47,7 @@ function shardRow() {
   const bar = element("progress"), amount = element("span", { class: "sub" });
   return {
     node: element("tr", {}, element("th", { scope: "row" }, transforms, who), worker, device,
-      element("td", {}, pill), element("td", {}, element("div", { class: "amount" }, bar, amount))),
+      element("td", {}, element("div", { class: "how-far" }, pill, bar, amount))),
     update(shard) {
       const measured = transformRanges(shard.transforms) || "–";
       setText(transforms, shard.baseline_seed == null ? measured : `untrained, seed ${shard.baseline_seed}: ${measured}`);
