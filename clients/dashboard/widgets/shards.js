@@ -13,22 +13,21 @@ export function shardsView() {
     element("thead", {}, element("tr", {},
       header("Transforms"), header("Worker", "detail"), header("Device", "detail"), header("Progress in forward images", "how-far"))),
     body);
-  const node = element("div", { class: "shards", hidden: true }, heading, line, table);
+  const node = element("div", { class: "shards" });
   const rows = [];
   return {
     node,
     update(sharing) {
-      node.hidden = !sharing;
-      if (!sharing) return;
+      if (!sharing) return arrange(node, []);
       const { shards, workers, waiting, repeated } = sharing;
       const isWhole = shards.length === 1 && workers === 1 && !waiting && !repeated;
-      heading.hidden = isWhole;
-      table.hidden = isWhole || !shards.length;
-      line.hidden = !table.hidden;
-      setText(table.hidden ? line : caption, isWhole ? `Measured by ${shards[0].worker} on ${shards[0].device}.` : sharingSentence(sharing));
+      const text = isWhole ? `Measured by ${shards[0].worker} on ${shards[0].device}.` : sharingSentence(sharing);
+      setText(line, text);
+      setText(caption, text);
       while (rows.length < shards.length) rows.push(shardRow());
       shards.forEach((shard, index) => rows[index].update(shard));
       arrange(body, rows.slice(0, shards.length).map((row) => row.node));
+      arrange(node, isWhole ? [line] : [heading, shards.length ? table : line]);
     },
   };
 }
