@@ -5,11 +5,10 @@ import re
 import sys
 
 import pytest
-from zooaudit.contract import Sharing
+from zooaudit.contract import Progress, Sharing
 from zooaudit.views import terminal
 from zooaudit.views.shard_table import shard_table, transform_ranges
 from zooaudit.views.tables import fitted, plain
-from zooaudit.views.text import state
 
 from tests.client.samples import audit, shard, sharing
 from tests.client.views.test_terminal import Terminal
@@ -123,16 +122,30 @@ def test_a_terminal_obeys_nothing_that_a_worker_is_called():
     assert "\x07" not in out.getvalue()
 
 
+SHARED = audit("running", phase="measuring", done=640, total=2560, eta_s=40).model_copy(update={"sharing": sharing()})
+
+
 def test_the_line_of_progress_names_the_workers_if_there_are_several():
-    now = audit("running", phase="measuring", done=640, total=2560, eta_s=40)
-    shared = now.model_copy(update={"sharing": sharing()})
-    assert state(shared) == f"{state(now)}, on 3 workers"
-    assert state(now.model_copy(update={"sharing": sharing(workers=1)})) == state(now)
     out = io.StringIO()
     with terminal.progress(out) as show:
-        show(shared)
-    assert out.getvalue() == (
-        "timm/resnet18.a1_in1k: measuring 640/2560 forward images (25 %), 40 s left, on 3 workers\n"
+        show(SHARED)
+        show(SHARED.model_copy(update={"sharing": sharing(workers=1), "progress": Progress(phase="storing")}))
+    assert out.getvalue().splitlines() == [
+        "timm/resnet18.a1_in1k: measuring 640/2560 forward images (25 %), 40 s left, on 3 workers",
+        "timm/resnet18.a1_in1k: storing",
+    ]
+
+
+@pytest.mark.parametrize(("columns", "has_room"), [(70, False), (83, False), (84, True), (120, True)])
+def test_the_bar_names_the_workers_if_it_has_room_for_the_whole_number(monkeypatch, columns, has_room):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+    with terminal.progress(out) as show:
+        show(SHARED)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    text = "measuring 640/2560 forward images (25 %), 40 s left"
+    assert re.search(f"━━━ {re.escape(text)}(, on 3 workers)?\\s*$", shown)[1] == (
+        ", on 3 workers" if has_room else None
     )
 
 

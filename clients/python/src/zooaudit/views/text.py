@@ -36,9 +36,13 @@ def state(audit: Audit) -> str:
         text += f" ({100 * done // total} %)"
     if progress.eta_s is not None:
         text += f", {duration(progress.eta_s)} left"
-    if audit.sharing and audit.sharing.workers > 1:
-        text += f", on {audit.sharing.workers} workers"
     return text
+
+
+def state_with_workers(audit: Audit) -> str:
+    """Describe an audit's state and on how many workers it is, if it is on several."""
+    workers = audit.sharing.workers if audit.sharing else 0
+    return f"{state(audit)}, on {workers} workers" if workers > 1 else state(audit)
 
 
 def short_state(audit: Audit) -> str:
