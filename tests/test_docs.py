@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from zooaudit.contract import PROBLEM_TYPES
+from zooaudit.contract import PROBLEM_TYPES, Shard, Sharing
 from zooaudit.contract.settings import SETTINGS
 
 from service.app import create_app
@@ -50,6 +50,11 @@ def test_every_endpoint_is_in_the_readme(tmp_path):
     ]
     assert len(endpoints) == 11
     assert [endpoint for endpoint in endpoints if f"`{endpoint}" not in README] == []
+
+
+def test_every_field_of_a_sharing_is_in_the_readme():
+    fields = Sharing.model_fields | Shard.model_fields
+    assert [name for name in fields if f"`{name}`" not in README.partition("Its `sharing`")[2]] == []
 
 
 def test_the_page_of_problems_lists_those_of_the_registry():

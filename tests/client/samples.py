@@ -2,7 +2,7 @@
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,9 @@ from zooaudit.contract import (
     RelatedScores,
     RotationScore,
     Score,
+    Shard,
     SharedMethod,
+    Sharing,
     ShiftRow,
     Status,
     TranslationScore,
@@ -54,6 +56,24 @@ def audit(
         error=error,
         links=Links(self=f"/audit/{identifier}", report=f"/audit/{identifier}/report"),
     )
+
+
+def shard(transforms: Sequence[str] = ("90°",), worker: str = "gpu-a:4242", **changes: Any) -> Shard:
+    fields = {"device": "NVIDIA H100", "state": "measuring", "done": 640, "total": 72_000}
+    return Shard(transforms=tuple(transforms), worker=worker, **(fields | changes))
+
+
+def sharing(*shards: Shard, **changes: Any) -> Sharing:
+    """Make a sharing over three workers. Without ``shards`` it has four, one of which is done and one of a baseline."""
+    pixels = [f"{px} px" for px in range(1, 33)]
+    shared = shards or (
+        shard([*pixels[:12], "90°"]),
+        shard(pixels[12:24:2], "gpu-b:17", state="done", done=72_000),
+        shard(pixels[13:24:2], "gpu-b:17", done=0),
+        shard(pixels, "a-machine-with-a-long-name.cluster.example.org:4711", baseline_seed=0, total=1280),
+    )
+    fields = {"shards": shared, "waiting": 9, "workers": 3, "repeated": 1280}
+    return Sharing(**(fields | changes))
 
 
 def report(weights: str = "pretrained", final_reason: str | None = None) -> Report:

@@ -6,7 +6,7 @@ import pytest
 import zooaudit
 from zooaudit.contract import problem
 
-from tests.client.samples import ID, Script, answer, audit, got, report
+from tests.client.samples import ID, Script, answer, audit, got, report, sharing
 
 WORK = answer(audit("running", phase="measuring", done=1, total=4), Retry_After="0")
 
@@ -30,6 +30,18 @@ async def test_from_asking_to_the_report(make, capsys):
         "timm/resnet18.a1_in1k: measuring 1/4 forward images (25 %)",
         "timm/resnet18.a1_in1k: succeeded",
     ]
+
+
+async def test_a_handle_tells_who_measures_what(make, capsys):
+    shared = audit("running", phase="measuring", done=1, total=4).model_copy(update={"sharing": sharing()})
+    http, _ = make(answer(audit(), 202), answer(shared), answer(shared), answer(audit("succeeded")), answer(report()))
+    handle = await got(http.audit("timm/resnet18"))
+    now = await got(handle.status())
+    assert isinstance(now.sharing, zooaudit.Sharing)
+    assert now.sharing == sharing()
+    assert (now.sharing.shards[3].baseline_seed, now.sharing.shards[0].baseline_seed) == (0, None)
+    await got(handle.wait())
+    assert "measuring 1/4 forward images (25 %), on 3 workers\n" in capsys.readouterr().err
 
 
 async def test_the_rest_of_a_handle_is_the_client_s(make):

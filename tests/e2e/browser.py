@@ -1,11 +1,14 @@
 """Open pages of the real service in a real browser. A page on which something goes wrong in silence fails its test."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from zooaudit import Audit, AuditClient
+from zooaudit.contract import Sharing
 
 KEY = "dashboard-key"
 QUICK = "timm/test_resnet.r160_in1k"
@@ -86,3 +89,12 @@ def finished(client: AuditClient, model: str = QUICK, **changes) -> Audit:
     """Submit a quick audit and wait until it has succeeded. The same arguments give the same audit."""
     request = {"weights": "untrained", "dataset": "synthetic", "num_images": 4, "translations_px": (1, 2)} | changes
     return client.wait(client.submit(model, **request).id, LIMIT_MS / 1000, poll_s=0.1)
+
+
+def measuring(page: Page, audit: Audit, sharing: Sharing) -> dict[str, Any]:
+    """Make the page see ``audit`` as one that is measured and shared out. Returns what it sees, to change it."""
+    seen = json.loads(audit.model_dump_json()) | {"status": "running", "finished_at": None}
+    seen |= {"progress": {"phase": "measuring", "done": 64, "total": 400, "unit": "forward images", "eta_s": 61.0}}
+    seen |= {"sharing": json.loads(sharing.model_dump_json())}
+    page.route(f"**/audit/{audit.id}", lambda route: route.fulfill(json=seen))
+    return seen

@@ -10,10 +10,13 @@ import torch
 from playwright.sync_api import Page, Route, expect
 
 from service.processes import stop
-from tests.e2e.browser import KEY, LIMIT_MS, MODEL_ENTRY, QUICK, finished, opened, poll_now, row, rows
+from tests.client.samples import shard, sharing
+from tests.e2e.browser import KEY, LIMIT_MS, MODEL_ENTRY, QUICK, finished, measuring, opened, poll_now, row, rows
 
 LONG = "timm/resnet18.a1_in1k"
 MARKUP = '<img src=x onerror="window.hacked = true"><b>bold</b>'
+ALONE = {"workers": 1, "waiting": 0, "repeated": 0}
+LONG_NAME = "a-machine-with-a-long-name.cluster.example.org:4711"
 
 
 def submit(page: Page, model: str, **fields: str) -> None:
@@ -92,6 +95,69 @@ def test_scores_so_far_are_shown_while_it_measures(page, client):
     expect(table).to_contain_text("So far, from 128 images")
     page.unroute(f"**/audit/{one['id']}")
     expect(page.locator("#detail table.blocks")).to_be_visible()  # it has ended
+
+
+def test_who_measures_what_is_shown_while_several_workers_share_an_audit(page, client):
+    audit = finished(client)
+    seen = measuring(page, audit, sharing())
+    page.goto(f"/?audit={audit.id}")
+    table = page.get_by_role("table", name="3 workers take part; 9 transforms wait; 1,280 forward images were measured")
+    expected = [
+        ("1–12 px, 90°", "gpu-a:4242", "measuring", "640 of 72,000"),
+        ("13, 15, 17, 19, 21, 23 px", "gpu-b:17", "done", "72,000 of 72,000"),
+        ("14, 16, 18, 20, 22, 24 px", "gpu-b:17", "measuring", "0 of 72,000"),
+        ("untrained, seed 0: 1–32 px", LONG_NAME, "measuring", "640 of 1,280"),
+    ]
+    for shown, (transforms, worker, state, amount) in zip(table.locator("tbody tr").all(), expected, strict=True):
+        expect(shown.get_by_role("rowheader")).to_have_text(transforms, use_inner_text=True)
+        expect(shown.get_by_role("cell")).to_have_text([worker, "NVIDIA H100", f"{state}{amount}"])
+    bars = table.get_by_role("progressbar")
+    assert bars.evaluate_all("(bars) => bars.map((bar) => [bar.value, bar.max])") == [
+        *([640, 72_000], [72_000, 72_000], [0, 72_000], [640, 1280])
+    ]
+    expect(table.get_by_role("progressbar", name="Progress of 1–12 px, 90°")).to_have_count(1)
+
+    # A poll changes what has changed and leaves the rest alone: the elements, the focus, what is selected.
+    page.get_by_role("button", name="Cancel").focus()
+    table.get_by_role("cell", name="gpu-a:4242").evaluate("(node) => getSelection().selectAllChildren(node)")
+    table.evaluate("(table) => table.querySelectorAll('*').forEach((node) => (node.dataset.seen = ''))")
+    page.evaluate(
+        "(table) => { window.changed = []; new MutationObserver((records) => window.changed.push("
+        "...records.filter((one) => one.type === 'childList').map((one) => one.target.textContent)))"
+        ".observe(document.querySelector('.shards'), { childList: true, subtree: true }); }"
+    )
+    seen["sharing"]["shards"][0] |= {"done": 1280}
+    seen["sharing"] |= {"workers": 2, "waiting": 1, "repeated": 0}
+    poll_now(page)
+    expect(table).to_be_hidden()  # it has another name now
+    table = page.get_by_role("table", name="2 workers take part; 1 transform waits.", exact=True)
+    expect(table.locator("tbody tr").first).to_contain_text("1,280 of 72,000")
+    assert page.evaluate("window.changed") == ["2 workers take part; 1 transform waits.", "1,280 of 72,000"]
+    assert table.locator("*:not([data-seen])").count() == 0
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    assert page.evaluate("getSelection().toString()") == "gpu-a:4242"
+
+    del seen["sharing"]["shards"][1:3]  # a worker has died, and another begins
+    seen["sharing"]["shards"].append({**seen["sharing"]["shards"][0], "transforms": ["1 px zero", "1 px circular"]})
+    poll_now(page)
+    expect(table.locator("tbody th span:first-child")).to_have_text(
+        ["1–12 px, 90°", "untrained, seed 0: 1–32 px", "1 px zero, 1 px circular"]
+    )
+    del seen["sharing"]["shards"][1:]
+    seen["sharing"] |= {"workers": 1, "waiting": 0}
+    poll_now(page)
+    expect(page.locator(".shards")).to_have_text("Measured by gpu-a:4242 on NVIDIA H100.", use_inner_text=True)
+    seen["sharing"] |= {"shards": [], "workers": 0, "waiting": 35}
+    poll_now(page)
+    expect(page.locator(".shards p")).to_have_text("0 workers take part; 35 transforms wait.")
+    expect(page.locator(".shards table")).to_have_count(0)
+    del seen["sharing"]
+    poll_now(page)
+    expect(page.locator(".shards")).to_be_empty()
+    expect(page.locator("#detail .progress")).to_contain_text("measuring 64 of 400")
+    page.unroute(f"**/audit/{audit.id}")
+    expect(page.locator("#detail table.blocks")).to_be_visible()  # it has ended
+    expect(page.locator(".shards")).to_have_count(0)
 
 
 def test_a_failed_audit_tells_why_and_runs_again_when_that_is_mended(page, client, service):
@@ -259,6 +325,10 @@ def test_names_full_of_markup_are_shown_as_text(page, client):
     page.go_back()
     page.locator("#audits .model").nth(1).click()
     expect(page.locator("#detail .notice")).to_contain_text(MARKUP)
+    for marked in (sharing(shard([MARKUP], MARKUP, device=MARKUP)), sharing(shard(worker=MARKUP), **ALONE)):
+        measuring(page, audit, marked)
+        page.goto(f"/?audit={audit.id}")
+        expect(page.locator(".shards")).to_contain_text(MARKUP)
     assert page.locator("main img, main b").count() == 0
     assert page.evaluate("window.hacked") is None
 

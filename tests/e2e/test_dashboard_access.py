@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import QUICK, drawn, finished, opened, rows
+from tests.client.samples import sharing
+from tests.e2e.browser import QUICK, drawn, finished, measuring, opened, rows
 
 MODELS = (QUICK, "timm/test_vit.r160_in1k")
 
@@ -62,6 +63,25 @@ def test_it_fits_every_width_and_scheme(browser, service, addresses, width, sche
             cut = "[...document.querySelectorAll('main, section, figure')].filter((e) => e.scrollWidth > e.clientWidth)"
             assert page.evaluate(f"{cut}.length") == 0, name
             assert page.evaluate(LOW_CONTRAST) == [], name
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (320, "dark"), (1360, "dark")])
+def test_the_shards_of_an_audit_fit_every_width_and_scheme(browser, service, client, width, scheme):
+    audit = finished(client)
+    with opened(browser, service.url, color_scheme=scheme, viewport={"width": width, "height": 850}) as page:
+        measuring(page, audit, sharing())
+        page.goto(f"/?audit={audit.id}")
+        table = page.get_by_role("table", name="3 workers take part")
+        for name in ("Transforms", "Progress in forward images"):
+            expect(table.get_by_role("columnheader", name=name, exact=True)).to_be_visible()
+        expect(table.get_by_role("rowheader", name="untrained, seed 0: 1–32 px")).to_be_visible()
+        for text in ("gpu-b:17", "NVIDIA H100", "done", "72,000 of 72,000"):
+            expect(table.get_by_role("row", name="13, 15").get_by_text(text).locator("visible=true")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert table.evaluate("(node) => node.scrollWidth <= node.parentElement.clientWidth")
+        narrowest = "(bars) => Math.min(...bars.map((bar) => bar.getBoundingClientRect().width))"
+        assert table.get_by_role("progressbar").evaluate_all(narrowest) > 40
+        assert page.evaluate(LOW_CONTRAST) == []
 
 
 def test_a_phone_shows_scores_and_tells_where_a_table_goes_on(browser, service, addresses):

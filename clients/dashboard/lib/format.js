@@ -57,6 +57,20 @@ export function ranges(values) {
   return runs.map((run) => (run.length > 2 ? `${run[0]}–${run.at(-1)}` : run.join(", "))).join(", ") || "none";
 }
 
+/** Transforms as people read them, with runs joined: ["1 px", "2 px", "3 px", "4 px zero", "90°"] is "1–3 px, 4 px zero, 90°". */
+export function transformRanges(transforms) {
+  const amounts = new Map(); // the amounts of each kind, such as " px zero"; null where there is none
+  for (const transform of transforms) {
+    const [, amount, kind] = /^(\d{1,4})( px.*|°.*)$/s.exec(transform) ?? [null, null, transform];
+    amounts.set(kind, [...(amounts.get(kind) ?? []), amount]);
+  }
+  return [...amounts].map(([kind, ofKind]) => {
+    if (ofKind[0] == null) return kind;
+    const runs = ranges([...new Set(ofKind.map(Number))].sort((a, b) => a - b));
+    return (kind.startsWith(" ") ? runs : runs.replaceAll(", ", `${kind}, `)) + kind;
+  }).join(", ");
+}
+
 /** A name for weights among others of the same model, spelled as the service's comparisons spell it. */
 export const weightsLabel = ({ kind, origin, version }) =>
   kind === "checkpoint" ? `checkpoint:${origin}${version ? `@${version.slice(0, 8)}` : ""}` : kind;

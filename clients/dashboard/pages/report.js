@@ -15,6 +15,7 @@ import { card, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-l
 import { baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
 import { progressView } from "../widgets/progress.js";
 import { provenance } from "../widgets/provenance.js";
+import { shardsView } from "../widgets/shards.js";
 import { weightsBadge } from "../widgets/weights-badge.js";
 
 const BUSY_MS = 1000;
@@ -29,7 +30,7 @@ export function reportPage(root, id, { showBanner }) {
   const path = `audit/${encodeURIComponent(id)}`;
   const { heading, note, actions, body } = pageLayout(root, "Report", "Audit");
   let model = "Audit", shownStatus = null; // what the heading and the body show
-  let progress, provisional, blocks, refreshNow;
+  let progress, shards, provisional, blocks, refreshNow;
 
   return {
     title: () => `${model} · zooaudit`,
@@ -50,6 +51,7 @@ export function reportPage(root, id, { showBanner }) {
       if (audit.status !== shownStatus) await showStatus(audit, signal);
       shownStatus = audit.status;
       progress?.update(audit);
+      shards?.update(audit.sharing);
       showProvisional(audit);
       return isFinal(audit) ? null : BUSY_MS;
     },
@@ -63,14 +65,15 @@ export function reportPage(root, id, { showBanner }) {
   }
 
   async function showStatus(audit, signal) {
-    progress = provisional = blocks = undefined;
+    progress = shards = provisional = blocks = undefined;
     if (audit.status === "succeeded") return showReport(audit, signal);
     if (audit.status === "failed") return showWithoutReport(audit, problemNotice(audit.error));
     if (audit.status === "canceled") return showWithoutReport(audit, element("p", { class: "notice" }, "This audit was canceled."));
     progress = progressView();
+    shards = shardsView();
     provisional = element("div");
     actions.replaceChildren(actionButton("Cancel", "", () => change(path, { method: "DELETE" })));
-    body.replaceChildren(element("section", { class: "card wide" }, progress.node, provisional,
+    body.replaceChildren(element("section", { class: "card wide" }, progress.node, shards.node, provisional,
       element("p", { class: "note" }, "The report appears here when the audit has ended.")));
   }
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Part,
         Problem,
         Progress,
+        Shard,
+        Sharing,
         Status,
     )
     from zooaudit.errors import (
@@ -72,6 +74,8 @@ __all__ = [
     "Problem",
     "Progress",
     "Report",
+    "Shard",
+    "Sharing",
     "Status",
     "Unauthorized",
     "Unavailable",

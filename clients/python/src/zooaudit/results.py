@@ -9,6 +9,7 @@ from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.cost_text import cost_lines
 from zooaudit.views.frames import accuracy_frame, comparison_frame, report_frame
 from zooaudit.views.report_tables import report_tables
+from zooaudit.views.shard_table import shard_table
 from zooaudit.views.tables import html, plain
 from zooaudit.views.text import state, subject
 
@@ -66,7 +67,10 @@ class Report(EqualByContent, contract.Report):
 
 
 class Audit(EqualByContent, contract.Audit):
-    """An accepted request, its state and its progress. It prints as one line. Times are UTC."""
+    """An accepted request, its state and its progress. It prints as one line. Times are UTC.
+
+    While it is measured, ``sharing`` says which worker has which of its transforms, and how far each is.
+    """
 
     def __repr__(self) -> str:
         return f"<Audit {self.id} {subject(self.request)}: {state(self)}>"
@@ -74,7 +78,7 @@ class Audit(EqualByContent, contract.Audit):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        return html([audit_table(self)])
+        return html([audit_table(self), *([shard_table(self.sharing)] if self.sharing else [])])
 
 
 class AuditList(EqualByContent, contract.AuditList):

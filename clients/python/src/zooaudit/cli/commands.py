@@ -29,6 +29,7 @@ from zooaudit.views.audit_tables import audits_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.model_tables import model_tables, models_table
 from zooaudit.views.report_tables import sweep_tables
+from zooaudit.views.shard_table import shard_table
 from zooaudit.views.terminal import print_report, print_tables, spinner, sweep_counts, sweep_progress
 from zooaudit.views.text import counted, printable, sentence, state
 
@@ -217,6 +218,8 @@ def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
         print(f"{printable(audit.request.model)} ({audit.request.weights}): {printable(state(audit))}")
         if audit.error:
             print(printable(sentence(audit.error)))
+        if audit.sharing:
+            print_tables([shard_table(audit.sharing)], sys.stdout)
     return _exit_of_audit(audit)
 
 

@@ -63,13 +63,13 @@ def _wrapped(row: Sequence[str], column: int, width: int) -> Iterator[Sequence[s
     lines = textwrap.wrap(row[column], width, break_long_words=False, break_on_hyphens=False) or [""]
     for place, line in enumerate(lines):
         others = row if place == 0 else [""] * len(row)
-        yield [*others[:column], _shortened(line, width), *others[column + 1 :]]
+        yield [*others[:column], shortened(line, width), *others[column + 1 :]]
 
 
-def _shortened(text: str, width: int) -> str:
+def shortened(text: str, width: int) -> str:
     """Leave out the middle of a text, since the ends of names tell more.
 
-    >>> _shortened("timm/resnet18.a1_in1k", 12)
+    >>> shortened("timm/resnet18.a1_in1k", 12)
     'timm/r…_in1k'
     """
     if len(text) <= width:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from zooaudit.contract import Audit, Problem, Report, Status
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.tables import GAP, Table, column_widths, fitted, plain
-from zooaudit.views.text import cause, printable, state, subject
+from zooaudit.views.text import cause, printable, state, state_with_workers, subject
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -21,6 +21,8 @@ ShowAudit = Callable[[Audit], None]
 SweepState = Mapping[str, Audit | Problem]
 """What is known of each model of a sweep: its audit, or why the service refused to audit it."""
 ShowSweep = Callable[[SweepState], None]
+
+BAR_WIDTH = 18
 
 
 def print_report(report: Report, out: TextIO) -> None:
@@ -121,7 +123,9 @@ def progress(out: TextIO | None = None) -> Iterator[ShowAudit]:
             done, total = audit.progress.done, audit.progress.total or None
             if audit.status is Status.SUCCEEDED:
                 done = total = max(done, 1)
-            bars.update(bar, completed=done, total=total, state=state(audit))
+            text = state_with_workers(audit)
+            has_room = BAR_WIDTH + 1 + len(text) <= bars.console.width
+            bars.update(bar, completed=done, total=total, state=text if has_room else state(audit))
 
         yield show
 
@@ -134,7 +138,7 @@ def _bar(out: TextIO) -> Iterator[tuple["Progress", "TaskID"]]:
     from rich.table import Column
 
     text = TextColumn("{task.fields[state]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-    columns = (BarColumn(bar_width=18, table_column=Column(min_width=18)), text)
+    columns = (BarColumn(bar_width=BAR_WIDTH, table_column=Column(min_width=BAR_WIDTH)), text)
     with Progress(*columns, console=Console(file=out)) as bars:
         yield bars, bars.add_task("", total=None, state="")
 
@@ -148,7 +152,7 @@ def _progress_lines(out: TextIO) -> ShowAudit:
         step = [audit.status, progress.phase, tenth]
         if step != last_step:
             last_step[:] = step
-            print(f"{subject(audit.request)}: {state(audit)}", file=out, flush=True)
+            print(f"{subject(audit.request)}: {state_with_workers(audit)}", file=out, flush=True)
 
     return show
 

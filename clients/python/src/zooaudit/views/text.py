@@ -39,6 +39,12 @@ def state(audit: Audit) -> str:
     return text
 
 
+def state_with_workers(audit: Audit) -> str:
+    """Describe an audit's state and on how many workers it is, if it is on several."""
+    workers = audit.sharing.workers if audit.sharing else 0
+    return f"{state(audit)}, on {workers} workers" if workers > 1 else state(audit)
+
+
 def short_state(audit: Audit) -> str:
     """Describe an audit's state in a word and a number, such as "running 25 %"."""
     progress = audit.progress
