@@ -176,8 +176,9 @@ def _speed_of(report: Report) -> Speed | None:
     transforms = transforms_in(report.method)
     models = 1 + (len(report.baseline.seeds) if report.baseline else 0)
     views, rest = divmod(timing.forward_images, max(1, models * report.images.count))
-    # With a tolerance some passes may have gone over more images than others.
-    shows_passes = rest == 0 and views > transforms and report.method.tolerance is None
+    # With a tolerance some passes may have gone over more images than others; several workers need more passes.
+    alone = timing.workers == 1 and report.method.tolerance is None
+    shows_passes = rest == 0 and views > transforms and alone
     return Speed(
         id=report.id,
         model=model.name,

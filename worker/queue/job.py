@@ -14,7 +14,7 @@ from worker.errors import AuditError, ProcessDied
 from worker.queue.attempt import Attempt, Superseded
 from worker.queue.audit_state import KEEP_REPORT, AuditState, Canceled
 from worker.queue.report_store import ReportStore, StoreUnavailable
-from worker.queue.sharing import AuditShards, HandedBack, Left
+from worker.queue.sharing import AuditShards, HandedBack, Left, Unfit
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -126,6 +126,9 @@ def help_audit(identifier: str, request_json: Mapping[str, Any]) -> None:
         log.info("%s: %s, has helped", identifier, request.model)
         if not shards.has_taken:
             shards.refuse(for_good=False)
+    except Unfit as error:
+        log.warning("%s: cannot help: %s", identifier, error)
+        shards.refuse(for_good=True)
     except (Canceled, Superseded, Left) as error:
         log.info("%s: helps no more: %s", identifier, error or "canceled")
     except ProcessDied as error:

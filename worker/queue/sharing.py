@@ -66,6 +66,8 @@ IN_VAIN_FOR_S = 60
 """The same for one that loaded the model and found nothing to take."""
 TAKEN_UNTIL = 0.3
 """No transforms are taken from a worker that has done more than this share of its shard: all that would be repeated."""
+MUCH_FASTER = 3.0
+"""Unless the taker is so much faster that it repeats it in little time."""
 
 # One command, so that a change is made whole or not at all, and never in the name of an attempt that counts no more.
 CHANGE = """
@@ -80,7 +82,11 @@ return 'done'
 
 
 class Left(Exception):
-    """Ends the work of a helper, because its audit needs or wants it no more."""
+    """Ends the work of a helper, because its audit needs it no more."""
+
+
+class Unfit(Left):
+    """Ends it because this worker would measure something else."""
 
 
 class HandedBack(Exception):
@@ -148,7 +154,7 @@ class AuditShards:
         if not self._leads:
             board = self._board()
             if board is None or board.plan.fingerprint != plan.fingerprint:
-                raise Left("this worker's plan of the audit is another one")
+                raise Unfit("other images, weights, software or memory than the worker's that leads")
             return
         while True:
             board = self._board()
@@ -227,7 +233,8 @@ class AuditShards:
                 self._release(board, dead, died=True)
                 continue
             free = _free(board, to_do)
-            tasks = self._own_plan().choose(free, self._crew(board)) or worth_taking(board, self._own_plan().most)
+            tasks = self._own_plan().choose(free, self._crew(board))
+            tasks = tasks or worth_taking(board, self._own_plan().most, self._rate())
             if tasks:
                 if taken := self._take(board, tasks):
                     return taken
@@ -324,6 +331,7 @@ class AuditShards:
                 break
             forward = scores.images * (1 + sum(len(self._own_plan().units[unit]) for _, unit in own))
             if not stored:
+                self._attempt.change(lambda _pipe, _state: None)  # raises Superseded
                 self._insist(self._key(name), to_bytes(tuple(own), replace(scores, forward_images=forward)))
                 stored = True
                 continue  # what another worker has taken meanwhile counts no more
@@ -428,11 +436,11 @@ class AuditShards:
 
     # Progress
 
-    def write_progress(self, progress: Progress) -> None:
+    def write_progress(self, progress: Progress, *, force: bool = False) -> None:
         """Write how far this worker is. Raises Canceled, Superseded and Left."""
         self._last = progress
         self._counted = progress.done if progress.phase == "measuring" else self._counted
-        version = self._state.write_progress(progress, self._member())
+        version = self._state.write_progress(progress, self._member(), force=force)
         if version is None or version == self._board_version:
             return
         self._board_version = version
@@ -447,11 +455,12 @@ class AuditShards:
             name, shard = self._shard
             done = max(0, self._counted - self._before)
             total = (shard.limit or self._own_plan().images) * (1 + len(shard.transforms))
-            spent_s = time.monotonic() - self._begun_s
-            member = member.model_copy(
-                update={"shard": name, "done": done, "total": total, "rate": self._counted / spent_s or None}
-            )
+            member = member.model_copy(update={"shard": name, "done": done, "total": total, "rate": self._rate()})
         return member.model_dump_json()
+
+    def _rate(self) -> float | None:
+        """Return how many forward images this worker measures in a second."""
+        return self._counted / (time.monotonic() - self._begun_s) or None
 
     def _look_what_is_lost(self) -> None:
         if self._shard is None:
@@ -497,12 +506,12 @@ def _free(board: Board, to_do: Sequence[Task]) -> list[Task]:
     return [task for task in to_do if task not in board.taken or task in measured]
 
 
-def worth_taking(board: Board, most: int) -> list[Task]:
+def worth_taking(board: Board, most: int, own_rate: float | None = None) -> list[Task]:
     """Return transforms that another worker measures, and that get done earlier if one with nothing to do takes them.
 
-    With n of N images done, taking s of m transforms spares the other worker s (N - n) forward images. It makes the
-    taker measure N for the reference view, and s n again. Both end at the same time if s = ((m + 1) (N - n) - N) /
-    (2 N - n).
+    With n of N images done, a worker that measures m transforms has (m + 1) (N - n) forward images left. Taking s of
+    the transforms leaves it (m + 1 - s) (N - n), and makes the taker measure (s + 1) N. Both end at the same time,
+    where the taker is q times as fast, if s = (q (m + 1) (1 - n / N) - 1) / (1 + q (1 - n / N)).
     """
     if board.plan.adaptive:
         return []
@@ -514,9 +523,12 @@ def worth_taking(board: Board, most: int) -> list[Task]:
         if time.time() - member.at_s > SILENT_S:
             return tasks[:most]
         share = member.done / member.total
-        count = min(most, int(((len(tasks) + 1) * (1 - share) - 1) / (2 - share)))
-        if count > len(best) and share <= TAKEN_UNTIL:
-            best = tasks[-count:]
+        faster = own_rate / member.rate if own_rate and member.rate else 1.0
+        if share > TAKEN_UNTIL and faster < MUCH_FASTER:
+            continue
+        count = int((faster * (len(tasks) + 1) * (1 - share) - 1) / (1 + faster * (1 - share)))
+        if min(most, count) > len(best):
+            best = tasks[-min(most, count) :]
     return best
 
 

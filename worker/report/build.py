@@ -87,7 +87,7 @@ def build(
         if cosine
         else None,
         baseline=baseline(experiment, main, untrained, scores.groups) if untrained else None,
-        environment=_environment(device, [scores, *untrained][-1]),
+        environment=_environment(device, [scores, *untrained]),
         timing=timing,
     )
 
@@ -186,7 +186,9 @@ def _values(score: Equivariance) -> dict[str, Any]:
     return {"channel": score.channel, "layer": score.layer, "reason": score.reason}
 
 
-def _environment(device: torch.device, latest: ModelScores) -> Environment:
+def _environment(device: torch.device, models: Sequence[ModelScores]) -> Environment:
+    latest = models[-1]
+    devices = sorted({device for scores in models for device in scores.devices})
     return Environment(
         zooaudit=zooaudit.__version__,
         python=platform.python_version(),
@@ -194,6 +196,7 @@ def _environment(device: torch.device, latest: ModelScores) -> Environment:
         timm=timm.__version__,
         torchvision=torchvision.__version__,
         device=device_name(device),
+        devices=tuple(devices) if len(devices) > 1 else (),
         threads=torch.get_num_threads(),
         batch_size=latest.batch_size,
         cuda_graphs=latest.used_graphs,

@@ -1,0 +1,329 @@
+"""Who may take what of a shared audit, and what counts of what is handed in."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from zooaudit.contract import (
+    HELP_PREFIX,
+    JOB,
+    OPEN_KEY,
+    QUEUE,
+    AuditRequest,
+    Board,
+    MemberRecord,
+    PlanRecord,
+    Progress,
+    ShardRecord,
+    audit_id,
+    board_key,
+    members_key,
+    shards_prefix,
+    state_key,
+)
+
+from service.redis_server import EmbeddedRedis
+from worker.errors import AuditError
+from worker.measure.model_scores import ModelScores
+from worker.measure.plan import Plan, Shard
+from worker.measure.similarity import Equivariance
+from worker.measure.transforms import Shift
+from worker.queue.attempt import Attempt, Superseded
+from worker.queue.audit_state import AuditState
+from worker.queue.ending import end_early, end_help
+from worker.queue.helping import Helping
+from worker.queue.report_store import ReportStore
+from worker.queue.sharing import AuditShards, HandedBack, Left, Unfit, give_back, software, worth_taking
+
+REQUEST = AuditRequest(model="timm/resnet18.a1_in1k", dataset="synthetic", num_images=10)
+ID = audit_id(REQUEST)
+PLAN = Plan("same", tuple((Shift(shift_px),) for shift_px in range(1, 9)), 1, 10, 8)
+TTL_S = 30
+
+
+def scores(shard: Shard, images: int = 10) -> ModelScores:
+    return ModelScores(
+        results={t: [{"correlation": Equivariance(t.shift_px / 10, 0.9)}] for t in shard.transforms},  # type: ignore[union-attr]
+        agreements=dict.fromkeys(shard.transforms, 1.0),
+        reference_spreads=[],
+        groups=[images],
+        skipped=(),
+        batch_size=1,
+        used_graphs=None,
+        devices=("made up",),
+        forward_images=0,
+        started_at=datetime.now(UTC),
+        seconds=1.0,
+    )
+
+
+def say(shards: AuditShards, done: int) -> None:
+    """Let a worker say how many forward images it has measured."""
+    shards.write_progress(Progress(phase="measuring", done=done, total=90), force=True)
+
+
+class Workers:
+    """Workers that take part in one audit: the one that leads, and helpers."""
+
+    def __init__(self, redis: Redis, url: str, store: Path) -> None:
+        self.redis, self._url, self.store = redis, url, ReportStore(str(store))
+        self.queue = Queue(QUEUE, connection=redis, serializer="json")
+        self.queue.enqueue(JOB, REQUEST.model_dump(mode="json"), job_id=ID)
+
+    def leads(self, plan: Plan = PLAN) -> AuditShards:
+        self.redis.lmove(self.queue.key, self.queue.intermediate_queue_key)
+        job = Job.fetch(ID, connection=self.redis, serializer="json")
+        return self._takes_part(Attempt(job, self.queue, "first", TTL_S), plan)
+
+    def helps(self, plan: Plan = PLAN, name: str = "second") -> AuditShards:
+        helping = Helping(self.queue, name)
+        job = helping.look()
+        assert job is not None
+        helping.stop()
+        token = job.id.removeprefix(HELP_PREFIX)
+        return self._takes_part(Attempt(job, self.queue, name, TTL_S, token), plan)
+
+    def _takes_part(self, attempt: Attempt, plan: Plan) -> AuditShards:
+        assert attempt.claim()
+        shards = AuditShards(ID, attempt, AuditState(attempt, self._url, ID), self.store, "cpu")
+        shards.begin(plan)
+        return shards
+
+    def board(self) -> Board:
+        board = Board.read(self.redis.hgetall(board_key(ID)), self.redis.hgetall(members_key(ID)))
+        assert board is not None
+        return board
+
+    def dies(self, shards: AuditShards) -> None:
+        """Let the signs of life of a worker lapse."""
+        execution = shards._attempt.execution
+        self.redis.zadd(self.queue.started_job_registry.key, {execution.composite_key: time.time() - 1})
+
+
+@pytest.fixture
+def workers(redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path) -> Workers:
+    return Workers(redis, redis_server.url, tmp_path)
+
+
+def test_one_worker_takes_everything_and_hands_it_in(workers: Workers) -> None:
+    leading = workers.leads()
+    shard = leading.take()
+    assert shard is not None
+    assert shard.transforms == tuple(Shift(shift_px) for shift_px in range(1, 9))
+    leading.put(shard, scores(shard))
+    assert leading.take() is None
+    assert [found.results[Shift(3)][0]["correlation"].channel for _, found in leading.measured()] == [0.3] * 8
+    assert (leading.workers, leading.repeated) == (1, 0)
+    leading.end()
+    assert not workers.redis.exists(board_key(ID), members_key(ID), OPEN_KEY)
+    assert workers.store.shards(shards_prefix(ID)) == []
+
+
+def test_a_worker_that_comes_late_takes_half_of_what_another_has_just_begun(workers: Workers) -> None:
+    leading = workers.leads()
+    shard = leading.take()
+    say(leading, 0)
+    helping = workers.helps()
+    other = helping.take()
+    assert shard is not None
+    assert other is not None
+    assert len(other.transforms) == 4
+    say(leading, 10)
+    assert set(leading.given_away()) == set(other.transforms)
+    leading.put(shard, scores(shard))
+    helping.put(other, scores(other))
+    assert helping.take() is None
+    assert leading.take() is None
+    of_shard = {task: found.forward_images for task, found in leading.measured()}
+    assert of_shard == dict.fromkeys([(0, unit) for unit in range(8)], 10 * (1 + 4))
+
+
+def test_what_was_taken_away_counts_only_where_it_was_taken_to(workers: Workers) -> None:
+    leading = workers.leads()
+    shard = leading.take()
+    say(leading, 0)
+    helping = workers.helps()
+    other = helping.take()
+    assert shard is not None
+    assert other is not None
+    leading.put(shard, scores(shard))  # it has not seen yet that half of it is gone
+    assert len(workers.board().measured()) == 4
+    workers.dies(helping)
+    workers.redis.hset(state_key(helping._attempt.job.id), "attempt", "another")
+    with pytest.raises(Superseded):
+        helping.put(other, scores(other))
+    assert len(workers.store.shards(shards_prefix(ID))) == 1
+
+
+def test_the_shard_of_a_dead_worker_is_free_again_and_its_work_is_counted(workers: Workers) -> None:
+    leading = workers.leads()
+    leading.take()
+    say(leading, 0)
+    helping = workers.helps()
+    other = helping.take()
+    say(helping, 7)
+    assert other is not None
+    workers.dies(helping)
+    shard = leading.take()  # as if it had handed in its own
+    assert shard is not None
+    assert set(shard.transforms) >= set(other.transforms)
+    assert workers.board().repeated >= 7
+    assert {workers.board().deaths[task] for task in other.tasks} == {1}
+    end_help(helping._attempt, died=True)
+    with pytest.raises(Superseded):
+        helping.put(other, scores(other))
+
+
+def test_three_deaths_on_a_shard_fail_the_audit(workers: Workers) -> None:
+    leading = workers.leads()
+    for _ in range(3):
+        assert leading.take() is not None
+        give_back(leading._attempt, ID, died=True)
+    with pytest.raises(AuditError) as error:
+        leading.take()
+    assert error.value.problem.type.endswith("worker-died")
+    assert "3 times" in (error.value.problem.detail or "")
+
+
+def test_handing_an_audit_back_costs_no_attempt_and_no_shard(workers: Workers) -> None:
+    few = Plan("same", PLAN.units, 1, 10, most=3)
+    leading = workers.leads(few)
+    shard = leading.take()
+    assert shard is not None
+    leading.put(shard, scores(shard))
+    leading.take()
+    end_early(leading._attempt, death=None, handed_back=True)
+    again = workers.leads(few)
+    assert len(workers.board().measured()) == 3
+    rest = again.take()
+    assert rest is not None
+    assert not set(rest.transforms) & set(shard.transforms)
+    assert workers.board().deaths == {}
+
+
+def test_a_new_plan_takes_nothing_over_from_another_one(workers: Workers) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=3))
+    shard = leading.take()
+    assert shard is not None
+    leading.put(shard, scores(shard))
+    end_early(leading._attempt, death=None, handed_back=True)
+    workers.leads(Plan("other", PLAN.units, 1, 10, 8))
+    assert workers.board().measured() == {}
+    assert workers.board().plan.fingerprint == "other"
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_shard_that_the_store_has_lost_is_measured_again(workers: Workers, tmp_path: Path, harm: str) -> None:
+    leading = workers.leads()
+    shard = leading.take()
+    assert shard is not None
+    leading.put(shard, scores(shard))
+    (file,) = (tmp_path / "shards").rglob("*.safetensors")
+    file.unlink() if harm == "missing" else file.write_bytes(file.read_bytes()[:-3])
+    assert leading.take() is not None
+
+
+def test_after_redis_was_emptied_the_audit_goes_on_from_the_store(workers: Workers) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=3))
+    first, second = leading.take(), None
+    assert first is not None
+    leading.put(first, scores(first))
+    second = leading.take()
+    assert second is not None
+    workers.redis.flushall()
+    leading.put(second, scores(second))
+    assert set(workers.board().measured()) == {*first.tasks, *second.tasks}
+    third = leading.take()
+    assert third is not None
+    assert len(third.transforms) == 2
+
+
+def test_workers_of_other_software_do_not_help(workers: Workers) -> None:
+    leading = workers.leads()
+    say(leading, 0)
+    plan = workers.board().plan
+    assert plan.software == software()
+    assert Helping(workers.queue, "second").look() is not None
+    workers.redis.delete(members_key(ID))
+    other = plan.model_copy(update={"software": "protocol 0, zooaudit 0.0.1"})
+    workers.redis.hset(board_key(ID), "plan", other.model_dump_json())
+    assert Helping(workers.queue, "second").look() is None
+
+
+def test_a_worker_that_would_measure_something_else_does_not_help(workers: Workers) -> None:
+    workers.leads()
+    with pytest.raises(Unfit):
+        workers.helps(Plan("other images", PLAN.units, 1, 10, 8))
+
+
+def test_a_worker_that_is_not_needed_finds_nothing(workers: Workers) -> None:
+    leading = workers.leads()
+    shard = leading.take()
+    assert shard is not None
+    assert Helping(workers.queue, "second").look() is None  # nothing is known yet of how far the first one is
+    say(leading, 80)
+    assert Helping(workers.queue, "second").look() is None  # it is nearly done
+
+
+def test_a_helper_leaves_when_an_audit_waits(workers: Workers) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=3))
+    leading.take()
+    helping = workers.helps()
+    workers.queue.enqueue(JOB, {}, job_id="1" * 32)
+    with pytest.raises(Left):
+        helping.take()
+
+
+def test_the_leading_worker_makes_room_for_a_more_urgent_audit_only(workers: Workers) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=3))
+    workers.redis.hset(state_key(ID), "place", "5e10")
+    workers.queue.enqueue(JOB, {}, job_id="1" * 32)
+    workers.redis.hset(state_key("1" * 32), "place", "6e10")
+    shard = leading.take()
+    assert shard is not None
+    leading.put(shard, scores(shard))
+    workers.redis.hset(state_key("1" * 32), "place", "4e10")
+    with pytest.raises(HandedBack):
+        leading.take()
+
+
+def test_units_that_have_seen_fewer_images_are_measured_again_on_as_many(workers: Workers) -> None:
+    units = ((Shift(1), Shift(2)), (Shift(3), Shift(4)))
+    leading = workers.leads(Plan("same", units, 2, 100, most=2, adaptive=True))
+    first = leading.take()
+    assert first is not None
+    assert (first.model, first.limit, first.at_least) == (0, None, 0)
+    leading.put(first, scores(first, 40))
+    second = leading.take()
+    assert second is not None
+    assert (second.model, second.limit, second.at_least) == (0, None, 40)
+    leading.put(second, scores(second, 60))
+    again = leading.take()
+    assert again is not None
+    assert (again.tasks, again.limit) == (first.tasks, 60)
+    leading.put(again, scores(again, 60))
+    baseline = leading.take()
+    assert baseline is not None
+    assert (baseline.model, baseline.limit) == (1, 60)
+
+
+def test_a_much_faster_worker_takes_work_from_a_slow_one_at_any_time() -> None:
+    def board(done: int, rate: float) -> Board:
+        record = PlanRecord(
+            fingerprint="", software="", models=1, units=(("1 px",),) * 8, images=10, adaptive=False, most=8
+        )
+        shard = ShardRecord(job="j", token="t", worker="w", device="d")
+        member = MemberRecord(worker="w", at_s=time.time(), shard="1-t", done=done, total=90, rate=rate)
+        taken = {(0, unit): "1-t" for unit in range(8)}
+        return Board(record, 1, taken, {"1-t": shard}, members={"t": member})
+
+    assert len(worth_taking(board(0, 1.0), 8)) == 4
+    assert len(worth_taking(board(0, 1.0), 2)) == 2
+    assert len(worth_taking(board(20, 1.0), 8)) == 3
+    assert worth_taking(board(45, 1.0), 8) == []
+    assert len(worth_taking(board(45, 1.0), 8, own_rate=50.0)) == 8
+    assert worth_taking(board(0, 50.0), 8, own_rate=1.0) == []
