@@ -174,8 +174,10 @@ def test_the_shard_of_a_dead_worker_is_free_again_and_its_work_is_counted(worker
     assert workers.board().repeated >= 7
     assert {workers.board().deaths[task] for task in other.tasks} == {1}
     end_help(helping._attempt, died=True)
-    with pytest.raises(Superseded):
-        helping.put(other, scores(other))
+    before = workers.redis.hgetall(board_key(ID))
+    helping.put(other, scores(other))
+    assert workers.redis.hgetall(board_key(ID)) == before
+    assert workers.store.shards(shards_prefix(ID)) == []
 
 
 def test_three_deaths_on_a_shard_fail_the_audit(workers: Workers) -> None:
