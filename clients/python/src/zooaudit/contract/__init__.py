@@ -12,6 +12,7 @@ from zooaudit.contract.audit import (
     Progress,
     Provisional,
     ProvisionalPart,
+    QueuePosition,
     Sort,
     Status,
 )
@@ -37,7 +38,7 @@ from zooaudit.contract.comparison import (
     RelatedScores,
     SharedMethod,
 )
-from zooaudit.contract.cost import Certainty, Cost, CostBasis
+from zooaudit.contract.cost import Certainty, Cost, CostBasis, forward_images_of, transforms_in
 from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
     CATALOGUE_KEY,
@@ -57,6 +58,7 @@ from zooaudit.contract.keys import (
     state_key,
 )
 from zooaudit.contract.names import ModelName, close_names, find_entry, full_names, published_relatives
+from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
 from zooaudit.contract.refusals import refusal, store_trouble
 from zooaudit.contract.report import (
@@ -81,7 +83,7 @@ from zooaudit.contract.report import (
     Weights,
     request_of,
 )
-from zooaudit.contract.request import MAX_IMAGES, MAX_SHIFT_PX, PROTOCOL, AuditRequest, audit_id
+from zooaudit.contract.request import MAX_IMAGES, MAX_SHIFT_PX, PROTOCOL, AuditRequest, Priority, audit_id
 from zooaudit.contract.scores import (
     PARTS,
     SCORES,
@@ -108,13 +110,16 @@ __all__ = [
     "DEVICE_FIELD",
     "FORMER_JOBS",
     "INDEX_KEY",
+    "INSERT",
     "JOB",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
+    "MOVE_TO_PLACE",
     "PARTS",
     "PROBLEM_TYPES",
     "PROTOCOL",
     "QUEUE",
+    "RANKS",
     "SCHEMA_VERSION",
     "SCORES",
     "TRANSFORMS",
@@ -164,11 +169,13 @@ __all__ = [
     "ModelName",
     "Part",
     "PartName",
+    "Priority",
     "Problem",
     "ProblemType",
     "Progress",
     "Provisional",
     "ProvisionalPart",
+    "QueuePosition",
     "RelatedPart",
     "RelatedScores",
     "Report",
@@ -192,8 +199,10 @@ __all__ = [
     "audit_id",
     "close_names",
     "find_entry",
+    "forward_images_of",
     "full_names",
     "kept_report_key",
+    "place_of",
     "problem",
     "published_relatives",
     "refusal",
@@ -201,4 +210,5 @@ __all__ = [
     "request_of",
     "state_key",
     "store_trouble",
+    "transforms_in",
 ]
