@@ -14,6 +14,7 @@ from service.queue import AuditQueue, AuditRow
 
 REFRESH_S = 0.5
 """How old the rows may be, in seconds. Changes by this process itself show at once: see AuditRows.expire."""
+RECENT_S = 5.0
 
 SortValue = float | str | None
 STATUS_RANK = {status: rank for rank, status in enumerate(Status)}
@@ -66,6 +67,11 @@ class AuditRows:
     def by_id(self) -> Mapping[str, AuditRow]:
         """Return all rows, by id."""
         return self._fresh.get()
+
+    def recent(self) -> Mapping[str, AuditRow]:
+        """Return all rows, by id, as they were some seconds ago: to read what each of many requests has changed would
+        keep the next one waiting."""
+        return self._fresh.recent(RECENT_S)
 
     def page(
         self,

@@ -25,6 +25,12 @@ class Fresh(Generic[T]):
         """Make the next request read what has just changed."""
         self._fresh_until = 0.0
 
+    def recent(self, age_s: float) -> T:
+        """Return what was read last unless that is older than this, whether or not it has expired; else read again."""
+        if self._reading is not None and self._reading[0] >= time.monotonic() - age_s:
+            return self._reading[1]
+        return self.get()
+
     def get(self, begun_after: float = 0.0) -> T:
         """Return what was read last; if that is old, or was begun before this monotonic time, read again."""
         asked_at = time.monotonic()

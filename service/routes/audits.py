@@ -84,7 +84,7 @@ def submit(
         return json_response(costs)
 
     def estimate_s(asked: AuditRequest) -> float | None:
-        return cost.estimated_seconds(asked, speeds, rows.by_id().values(), catalogue, depths.get(asked.model))
+        return cost.estimated_seconds(asked, speeds, rows.recent().values(), catalogue, depths.get(asked.model))
 
     enqueued = False
     added = quota.take(key, audit_id(pinned), rows.by_id)
