@@ -79,17 +79,14 @@ class AuditQueue:
                 pipe.watch(Job.key_for(identifier), state_key(identifier))
                 audit = self.get(identifier)
                 if audit is not None and not audit.status.final:
-                    if not self._cancel_requested(identifier):
-                        if (
-                            audit.status is not Status.QUEUED
-                            or RANKS[request.priority] >= RANKS[audit.request.priority]
-                        ):
-                            return audit, False
-                        if (raised := self._raise_priority(audit, request, accepted, pipe)) is None:
-                            continue  # a worker has just taken the audit, or somebody else has raised it
-                        return raised, False
-                    time.sleep(0.1)  # the audit ends within STOP_LIMIT_S and can then run again
-                    continue
+                    if self._cancel_requested(identifier):
+                        time.sleep(0.1)  # the audit ends within STOP_LIMIT_S and can then run again
+                        continue
+                    if audit.status is Status.QUEUED and RANKS[request.priority] < RANKS[audit.request.priority]:
+                        audit = self._raise_priority(audit, request, accepted, pipe)
+                    if audit is None:
+                        continue  # a worker has just taken the audit, or somebody else has raised it
+                    return audit, False
                 if audit is None or audit.status is Status.SUCCEEDED:
                     report = load_report(identifier)
                     if report is not None:
