@@ -82,6 +82,7 @@ def test_a_queued_audit_tells_its_place_and_moves_up_with_a_higher_priority(page
         "next in the queue (low priority), starts in"
     )
     expect(row(page, "3,002 images").locator(".progress")).to_contain_text("2nd in the queue (low priority)")
+    page.locator("summary", has_text="priority").click()
     page.get_by_label("Priority").select_option("high")
     submit(page, LONG, images="3002")
     heading = page.locator("h1:visible")
