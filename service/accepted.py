@@ -23,10 +23,12 @@ PROBE_BYTES = 64 * 2**10
 
 
 class AcceptedAudit(Contract):
-    """The request of an accepted audit, and the time of its acceptance in UTC."""
+    """The request of an accepted audit, the time of its acceptance in UTC, and how long it was estimated to take, if
+    that could be told."""
 
     request: AuditRequest
     accepted_at: datetime
+    estimated_s: float | None = None
 
 
 class AcceptedAudits:
@@ -35,10 +37,9 @@ class AcceptedAudits:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def keep(self, request: AuditRequest, accepted_at: datetime) -> None:
-        """Write an audit down before it is accepted."""
-        content = AcceptedAudit(request=request, accepted_at=accepted_at).model_dump_json().encode()
-        self._write(_key(audit_id(request)), content)
+    def keep(self, audit: AcceptedAudit) -> None:
+        """Write an audit down before it is accepted, or before it gets another priority."""
+        self._write(_key(audit_id(audit.request)), audit.model_dump_json().encode())
 
     def load(self, identifier: str) -> AcceptedAudit | None:
         """Read what was accepted under this id; None when there is nothing, or only something damaged."""

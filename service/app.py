@@ -18,7 +18,7 @@ from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
-from service.queue import AuditQueue, Workers, connect
+from service.queue import AuditQueue, WaitingLine, Workers, connect
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore, open_store
@@ -57,6 +57,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     redis = connect(redis_url)
     app.state.queue = AuditQueue(redis)
     app.state.workers = Workers(redis)
+    app.state.line = WaitingLine(redis)
     app.state.rows = AuditRows(app.state.queue)
     app.state.depths = ModelDepths(redis, app.state.workers)
     app.state.versions = CheckpointVersions(redis, app.state.workers)

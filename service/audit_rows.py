@@ -4,17 +4,17 @@ Redis sorts audits only by the time at which they were accepted. Ten thousand sl
 the index alone tells which of them must be read again.
 """
 
-import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from zooaudit.contract import Sort, Status
 
+from service.fresh import Fresh
 from service.queue import AuditQueue, AuditRow
 
 REFRESH_S = 0.5
 """How old the rows may be, in seconds. Changes by this process itself show at once: see AuditRows.expire."""
+RECENT_S = 5.0
 
 SortValue = float | str | None
 STATUS_RANK = {status: rank for rank, status in enumerate(Status)}
@@ -57,19 +57,21 @@ class AuditRows:
 
     def __init__(self, queue: AuditQueue) -> None:
         self._queue = queue
-        self._lock = threading.Lock()
         self._rows: dict[str, AuditRow] = {}
-        self._fresh_until = 0.0
-        self._failure: tuple[float, Exception] | None = None
-        """When the last refresh failed, and how."""
+        self._fresh = Fresh(self._refresh, REFRESH_S)
 
     def expire(self) -> None:
         """Make the next page read the changes that were just made."""
-        self._fresh_until = 0.0
+        self._fresh.expire()
 
     def by_id(self) -> Mapping[str, AuditRow]:
         """Return all rows, by id."""
-        return self._refreshed()
+        return self._fresh.get()
+
+    def recent(self) -> Mapping[str, AuditRow]:
+        """Return all rows, by id, as they were some seconds ago: to read what each of many requests has changed would
+        keep the next one waiting."""
+        return self._fresh.recent(RECENT_S)
 
     def page(
         self,
@@ -90,7 +92,7 @@ class AuditRows:
         name_part = model.lower()
         matching = [
             row
-            for row in self._refreshed().values()
+            for row in self._fresh.get().values()
             if (not statuses or row.status in statuses)
             and name_part in row.model.lower()
             and row.id.startswith(id_start)
@@ -101,25 +103,7 @@ class AuditRows:
         more = len(following) > offset + limit
         return RowPage(rows, len(matching), _position(rows[-1], sort) if more and rows else None)
 
-    def _refreshed(self) -> dict[str, AuditRow]:
-        asked_at = time.monotonic()
-        with self._lock:
-            if self._failure is not None and self._failure[0] >= asked_at:
-                # Redis has failed while this request stood in line. If each in the line tried again, one after the
-                # other, the last would wait for many timeouts.
-                raise self._failure[1]
-            if time.monotonic() >= self._fresh_until:
-                # Set before reading, so that a change during the read makes the next page read again.
-                self._fresh_until = time.monotonic() + REFRESH_S
-                try:
-                    self._refresh()
-                except Exception as error:
-                    self.expire()
-                    self._failure = (time.monotonic(), error)
-                    raise
-            return self._rows
-
-    def _refresh(self) -> None:
+    def _refresh(self) -> dict[str, AuditRow]:
         """Read the index, and the rows of all audits that may have changed since they were read."""
         created_s, waiting = self._queue.index()
         known = self._rows
@@ -134,6 +118,7 @@ class AuditRows:
         changed = {identifier: at for identifier, at in created_s.items() if identifier not in kept}
         merged = kept | {row.id: row for row in self._queue.rows(changed)}
         self._rows = {identifier: merged[identifier] for identifier in created_s if identifier in merged}
+        return self._rows
 
 
 def _ordered(rows: list[AuditRow], sort: Sort) -> list[AuditRow]:

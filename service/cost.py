@@ -4,10 +4,21 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from zooaudit.contract import AuditRequest, Catalogue, Certainty, Cost, CostBasis, ModelDepth, Status, audit_id
+from zooaudit.contract import (
+    AuditRequest,
+    Catalogue,
+    Certainty,
+    Cost,
+    CostBasis,
+    ModelDepth,
+    Status,
+    audit_id,
+    forward_images_of,
+    transforms_in,
+)
 
 from service.queue import AuditRow, QueueLoad
-from service.speeds import Choice, Size, Speeds, size_of, transforms_in
+from service.speeds import Choice, Size, Speeds, size_of
 
 
 def estimate(
@@ -31,15 +42,27 @@ def estimate(
     if status is not None:
         return Cost(**known, forward_images=0, certainty="exact", seconds=0.0, basis=None)
     size = size_of(request.model, catalogue, depth)
-    choice = speeds.choose(request, _forward_images(request, passes=1), size, rows, catalogue)
+    choice = speeds.choose(request, forward_images_of(request), size, rows, catalogue)
     passes = _passes(request, choice)
-    forward_images = _forward_images(request, passes[0] if passes else 1)
-    known |= {"forward_images": forward_images, "certainty": _certainty(request, passes)}
+    known |= {"forward_images": _forward_images(request, passes), "certainty": _certainty(request, passes)}
     if choice is None:
         return Cost(**known, seconds=None, reason=_reason(request, size), basis=None)
+    return Cost(**known, seconds=_seconds(request, choice, size), basis=_basis(choice, size))
+
+
+def estimated_seconds(
+    request: AuditRequest, speeds: Speeds, rows: Iterable[AuditRow], catalogue: Catalogue, depth: ModelDepth | None
+) -> float | None:
+    """Estimate how long a worker takes for ``request``, as :func:`estimate` does; None where nothing is known."""
+    size = size_of(request.model, catalogue, depth)
+    choice = speeds.choose(request, forward_images_of(request), size, rows, catalogue)
+    return None if choice is None else _seconds(request, choice, size)
+
+
+def _seconds(request: AuditRequest, choice: Choice, size: Size | None) -> float:
     basis = _basis(choice, size)
-    seconds = basis.preparing_seconds + forward_images * basis.scale / basis.images_per_second
-    return Cost(**known, seconds=seconds, basis=basis)
+    forward_images = _forward_images(request, _passes(request, choice))
+    return basis.preparing_seconds + forward_images * basis.scale / basis.images_per_second
 
 
 def _passes(request: AuditRequest, choice: Choice | None) -> tuple[int, int] | None:
@@ -56,10 +79,8 @@ def _passes(request: AuditRequest, choice: Choice | None) -> tuple[int, int] | N
     return least, math.ceil(wanted / math.ceil(known / passes))
 
 
-def _forward_images(request: AuditRequest, passes: int) -> int:
-    """Count the forward images: each pass sees the reference view, too."""
-    models = 1 + request.baseline * request.baseline_seeds
-    return models * request.num_images * (passes + transforms_in(request))
+def _forward_images(request: AuditRequest, passes: tuple[int, int] | None) -> int:
+    return forward_images_of(request, passes[0] if passes else 1)
 
 
 def _certainty(request: AuditRequest, passes: tuple[int, int] | None) -> Certainty:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from zooaudit.contract import (
-    BORDERS,
     AuditRequest,
     Catalogue,
-    Method,
     ModelDepth,
     ModelName,
     Report,
     Status,
     find_entry,
+    transforms_in,
 )
 
 from service.queue import AuditRow
@@ -198,9 +197,3 @@ def _best(speeds: Sequence[Speed], wanted: int) -> Speed:
     that of the longest audit: of a short one, much does not grow with the images."""
     long_enough = (speed for speed in speeds if speed.forward_images >= ENOUGH * wanted)
     return next(long_enough, None) or max(speeds, key=lambda speed: speed.forward_images)
-
-
-def transforms_in(asked: AuditRequest | Method) -> int:
-    """Count the transforms: shifts under each border, and rotations."""
-    borders = len(BORDERS) if asked.border == "all" else 1
-    return borders * len(asked.translations_px) + len(asked.rotations_deg)

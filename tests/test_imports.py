@@ -108,7 +108,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *({"__main__", "stack"}, "app", "routes", "cursors"),
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost"},
         {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions", "speeds"},
-        *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", "errors"),
+        *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", {"errors", "fresh"}),
         {"settings", "processes", "stack_folder"},
     ],
     "zooaudit": [

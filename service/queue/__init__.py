@@ -6,6 +6,7 @@ each audit (see ``contract.state_key``) and one index of all audits by the time 
 
 from service.queue.audit_queue import AuditQueue, connect
 from service.queue.job_reading import STOP_LIMIT_S, AuditRow
+from service.queue.waiting_line import WaitingLine
 from service.queue.workers import QueueLoad, Workers
 
-__all__ = ["STOP_LIMIT_S", "AuditQueue", "AuditRow", "QueueLoad", "Workers", "connect"]
+__all__ = ["STOP_LIMIT_S", "AuditQueue", "AuditRow", "QueueLoad", "WaitingLine", "Workers", "connect"]

@@ -17,8 +17,10 @@ from rq.job import Job, JobStatus
 from zooaudit.contract import (
     INDEX_KEY,
     JOB,
+    MOVE_TO_PLACE,
     OPEN_KEY,
     QUEUE,
+    RANKS,
     Audit,
     AuditRequest,
     Progress,
@@ -27,6 +29,7 @@ from zooaudit.contract import (
     audit_id,
     board_key,
     members_key,
+    place_of,
     refusal,
     request_of,
     state_key,
@@ -62,32 +65,43 @@ class AuditQueue:
         self._queue = Queue(QUEUE, connection=connection, serializer="json", default_timeout=DAY_S)
 
     def submit(
-        self, request: AuditRequest, load_report: Callable[[str], Report | None], accepted: AcceptedAudits
+        self,
+        request: AuditRequest,
+        load_report: Callable[[str], Report | None],
+        accepted: AcceptedAudits,
+        estimate_s: Callable[[AuditRequest], float | None] = lambda _: None,
     ) -> tuple[Audit, bool]:
         """Return the audit of ``request`` and whether this call enqueued it.
 
         ``load_report`` reads a report from the report store, by id: a finished audit whose report is still stored does
-        not run again. What is enqueued is written down in ``accepted`` first.
+        not run again. What is enqueued is written down in ``accepted`` first. ``estimate_s`` tells how long an audit
+        takes, None if that is not known; its place in the queue depends on it. An audit that waits already gets the
+        priority of ``request`` if that is higher.
         """
         identifier = audit_id(request)
         while True:
             with self._redis.pipeline() as pipe:
-                pipe.watch(Job.key_for(identifier))
+                pipe.watch(Job.key_for(identifier), state_key(identifier))
                 audit = self.get(identifier)
                 if audit is not None and not audit.status.final:
-                    if not self._cancel_requested(identifier):
-                        return audit, False
-                    time.sleep(0.1)  # the audit ends within STOP_LIMIT_S and can then run again
-                    continue
+                    if self._cancel_requested(identifier):
+                        time.sleep(0.1)  # the audit ends within STOP_LIMIT_S and can then run again
+                        continue
+                    if audit.status is Status.QUEUED and RANKS[request.priority] < RANKS[audit.request.priority]:
+                        audit = self._raise_priority(audit, request, accepted, pipe)
+                    if audit is None:
+                        continue  # a worker has just taken the audit, or somebody else has raised it
+                    return audit, False
                 if audit is None or audit.status is Status.SUCCEEDED:
                     report = load_report(identifier)
                     if report is not None:
                         return audit or self.restore(report), False
+                estimated_s = estimate_s(request)
                 self._forget(identifier, pipe)
                 job = self._new_job(identifier, request, JobStatus.QUEUED)
-                pipe.zadd(INDEX_KEY, {identifier: job.created_at.timestamp()})
-                self._queue.enqueue_job(job, pipeline=pipe)
-                accepted.keep(request, job.created_at)
+                new = AcceptedAudit(request=request, accepted_at=job.created_at, estimated_s=estimated_s)
+                self._enqueue(job, new, pipe)
+                accepted.keep(new)
                 try:
                     pipe.execute()
                 except WatchError:
@@ -96,7 +110,25 @@ class AuditQueue:
                     if refusal(error):  # else Redis may have enqueued it, and only its answer was lost
                         accepted.drop(identifier)
                     raise
-            return read_audit(job, {}), True
+            return read_audit(job, _priority(request)), True
+
+    def _raise_priority(self, audit: Audit, request: AuditRequest, accepted: AcceptedAudits, pipe: Any) -> Audit | None:
+        """Move a queued audit, which ``pipe`` watches, to where ``request`` would wait. Returns None if something else
+        has changed it meanwhile."""
+        estimated_s = pipe.hget(state_key(audit.id), "estimated_s")
+        again = AcceptedAudit(
+            request=audit.request.model_copy(update={"priority": request.priority}),
+            accepted_at=audit.created_at,
+            estimated_s=None if estimated_s is None else float(estimated_s),
+        )
+        pipe.multi()
+        self._put_in_place(audit.id, again, pipe)
+        accepted.keep(again)
+        try:
+            pipe.execute()
+        except WatchError:
+            return None
+        return audit.model_copy(update={"request": again.request})
 
     def status_of_existing(self, identifier: str, load_report: Callable[[str], Report | None]) -> Status | None:
         """Return the status of the audit with which :meth:`submit` would answer; None if it would enqueue one."""
@@ -108,7 +140,7 @@ class AuditQueue:
 
     def waiting(self, accepted: AcceptedAudit) -> Audit:
         """Return the audit as it is while it waits, whether or not Redis knows it."""
-        return read_audit(self._waiting_job(accepted), {})
+        return read_audit(self._waiting_job(accepted), _priority(accepted.request))
 
     def take_up(self, accepted: AcceptedAudit) -> bool:
         """Enqueue an audit that Redis has lost. Returns False when Redis knows it after all."""
@@ -122,8 +154,7 @@ class AuditQueue:
             else:
                 # Nothing is written of an attempt, so a worker that still measures the audit can take it back.
                 pipe.multi()
-            pipe.zadd(INDEX_KEY, {job.id: job.created_at.timestamp()})
-            self._queue.enqueue_job(job, pipeline=pipe)
+            self._enqueue(job, accepted, pipe)
             try:
                 pipe.execute()
             except WatchError:
@@ -268,6 +299,20 @@ class AuditQueue:
         if entries:
             pipe.zrem(started.key, *entries)
 
+    def _enqueue(self, job: Job, accepted: AcceptedAudit, pipe: Any) -> None:
+        """Add to a transaction that the ``job`` of an audit waits at its place in the queue."""
+        pipe.zadd(INDEX_KEY, {job.id: job.created_at.timestamp()})
+        self._queue.enqueue_job(job, pipeline=pipe)
+        self._put_in_place(job.id, accepted, pipe)
+
+    def _put_in_place(self, identifier: str, accepted: AcceptedAudit, pipe: Any) -> None:
+        """Add to a transaction that an audit, if it is in the queue, is at its place there."""
+        request, estimated_s = accepted.request, accepted.estimated_s
+        place = place_of(request, accepted.accepted_at.timestamp(), estimated_s)
+        known = {} if estimated_s is None else {"estimated_s": repr(estimated_s)}
+        pipe.hset(state_key(identifier), mapping={"place": repr(place), "priority": request.priority, **known})
+        pipe.eval(MOVE_TO_PLACE, 1, self._queue.key, identifier, state_key(""))
+
     def _waiting_job(self, accepted: AcceptedAudit) -> Job:
         job = self._new_job(audit_id(accepted.request), accepted.request, JobStatus.QUEUED)
         job.created_at = accepted.accepted_at.astimezone(UTC)
@@ -276,7 +321,8 @@ class AuditQueue:
     def _new_job(self, identifier: str, request: AuditRequest, status: JobStatus) -> Job:
         return self._queue.create_job(
             JOB,
-            args=[request.model_dump(mode="json")],
+            # Without the priority, which may change while the audit waits and is no business of the worker.
+            args=[request.model_dump(mode="json", exclude={"priority"})],
             job_id=identifier,
             timeout=DAY_S,  # the worker replaces it with ZOOAUDIT_JOB_TIMEOUT_S
             result_ttl=-1,
@@ -285,3 +331,7 @@ class AuditQueue:
             status=status,
             retry=Retry(max=ATTEMPTS - 1),
         )
+
+
+def _priority(request: AuditRequest) -> dict[bytes, bytes]:
+    return {b"priority": request.priority.encode()}

@@ -60,7 +60,7 @@ def read_audit(job: Job, state: dict[bytes, bytes], board: Board | None = None) 
     return Audit(
         id=job.id,
         status=status,
-        request=_request(job),
+        request=_request(job, state.get(b"priority", b"normal").decode()),
         created_at=job.created_at,
         started_at=started_at,
         finished_at=finished_at,
@@ -115,8 +115,8 @@ def _status_and_times(job: Job, state: dict[bytes, bytes]) -> tuple[Status, date
     return status, started_at, ended_at if status.final else None
 
 
-def _request(job: Job) -> AuditRequest:
-    return AuditRequest.model_validate(job.args[0])
+def _request(job: Job, priority: str = "normal") -> AuditRequest:
+    return AuditRequest.model_validate(job.args[0] | {"priority": priority})
 
 
 def _canceled_at(state: dict[bytes, bytes]) -> datetime | None:

@@ -1,10 +1,11 @@
 """Audits: ask for, list, follow and cancel them."""
 
 import re
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from zooaudit.contract import Audit, AuditList, Cost, Sort, Status, audit_id
+from zooaudit.contract import Audit, AuditList, AuditRequest, Cost, Sort, Status, audit_id, place_of
 
 from service import cost, cursors
 from service.catalogue import complete
@@ -18,6 +19,7 @@ from service.routes.dependencies import (
     CatalogueDep,
     DepthsDep,
     KeyDep,
+    LineDep,
     ListQueueDep,
     QueueDep,
     QuotaDep,
@@ -57,6 +59,7 @@ def submit(
     store: StoreDep,
     accepted: AcceptedDep,
     rows: RowsDep,
+    line: LineDep,
     versions: VersionsDep,
     quota: QuotaDep,
     speeds: SpeedsDep,
@@ -67,22 +70,32 @@ def submit(
     ] = False,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again.
+    One that waits gets the priority of the request if that is higher.
     With `dry_run`, 200 and the audit's cost: a request that would be refused is refused in the same way."""
     pinned = versions.pin(complete(request, catalogue), queue, store.load)
     if dry_run:
         quota.check(key, audit_id(pinned), rows.by_id)
         status = queue.status_of_existing(audit_id(pinned), store.load)
         measured, depth = rows.by_id().values(), depths.get(pinned.model)
-        return json_response(cost.estimate(pinned, status, speeds, measured, catalogue, depth, workers.load()))
+        costs = cost.estimate(pinned, status, speeds, measured, catalogue, depth, workers.load())
+        if status is None:
+            place = place_of(pinned, time.time(), costs.seconds)
+            costs = costs.model_copy(update={"queue": line.position_at(place)})
+        return json_response(costs)
+
+    def estimate_s(asked: AuditRequest) -> float | None:
+        return cost.estimated_seconds(asked, speeds, rows.recent().values(), catalogue, depths.get(asked.model))
+
     enqueued = False
     added = quota.take(key, audit_id(pinned), rows.by_id)
     try:
-        audit, enqueued = queue.submit(pinned, store.load, accepted)
+        audit, enqueued = queue.submit(pinned, store.load, accepted, estimate_s)
     finally:
         if added and not enqueued:  # it failed, or the audit exists, which costs nothing
             quota.give_back(key, audit_id(pinned))
     rows.expire()
-    audit = placed(audit, http)
+    line.expire()
+    audit = line.show(placed(audit, http))
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 
 
@@ -95,6 +108,7 @@ def listing(
     request: Request,
     queue: ListQueueDep,
     rows: RowsDep,
+    line: LineDep,
     recovery: RecoveryDep,
     status: Annotated[
         str | None,
@@ -122,7 +136,7 @@ def listing(
     audits = [audits_by_id[row.id] for row in page.rows if row.id in audits_by_id]
     body = AuditList(
         # Rows may be half a second old: leave out an audit that no longer has one of the statuses.
-        audits=tuple(placed(audit, request) for audit in audits if audit.status in statuses),
+        audits=tuple(line.show(placed(audit, request)) for audit in audits if audit.status in statuses),
         total=page.total,
         next_cursor=cursors.encode(page.last) if page.last else None,
     )
@@ -134,8 +148,8 @@ def listing(
     summary="One audit's status and progress",
     responses={**documented(404, s200=Audit), 304: NOT_MODIFIED},
 )
-def status(identifier: str, request: Request, queue: QueueDep, recovery: RecoveryDep) -> Response:
-    audit = placed(find_audit(identifier, queue, recovery), request)
+def status(identifier: str, request: Request, queue: QueueDep, line: LineDep, recovery: RecoveryDep) -> Response:
+    audit = line.show(placed(find_audit(identifier, queue, recovery), request))
     return etag_response(request, audit.model_dump_json().encode(), retry_after(audit))
 
 
@@ -145,13 +159,16 @@ def status(identifier: str, request: Request, queue: QueueDep, recovery: Recover
     dependencies=[NEEDS_KEY],
     responses=documented(404, 409, s200=Audit, s202=Audit),
 )
-def cancel(identifier: str, request: Request, queue: QueueDep, rows: RowsDep, recovery: RecoveryDep) -> Response:
+def cancel(
+    identifier: str, request: Request, queue: QueueDep, rows: RowsDep, line: LineDep, recovery: RecoveryDep
+) -> Response:
     """200 when the audit is canceled, 202 when its worker was told to stop, which takes a few seconds."""
     known = None
     if is_audit_id(identifier):
         recovery.ensure_known(identifier)
         known = queue.cancel(identifier)
     rows.expire()
+    line.expire()
     audit, canceled = known or (find_audit(identifier, queue, recovery), False)
     if not canceled:
         state = f"has {audit.status}" if audit.status.final else "is storing its report"

@@ -13,7 +13,7 @@ from service.checkpoint_versions import CheckpointVersions
 from service.errors import invalid, refused, unavailable
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
-from service.queue import AuditQueue, Workers
+from service.queue import AuditQueue, WaitingLine, Workers
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore
@@ -64,6 +64,7 @@ DepthsDep = Annotated[ModelDepths, _part("depths")]
 VersionsDep = Annotated[CheckpointVersions, _part("versions")]
 RecoveryDep = Annotated[Recovery, _part("recovery")]
 SpeedsDep = Annotated[Speeds, _part("speeds")]
+LineDep = Annotated[WaitingLine, _part("line")]
 QuotaDep = Annotated[Quota, _part("quota")]
 HealthCheckDep = Annotated[HealthCheck, _part("health_check")]
 

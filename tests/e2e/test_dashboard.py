@@ -74,6 +74,30 @@ def test_cancel_from_the_list_and_run_again(page, client):
     expect(detail).to_contain_text("This audit was canceled.")
 
 
+def test_a_queued_audit_tells_its_place_and_moves_up_with_a_higher_priority(page, client):
+    settings = {"weights": "untrained", "dataset": "synthetic"}
+    client.submit(LONG, num_images=5000, **settings)
+    page.goto("/?q=resnet18")
+    expect(row(page, "5,000 images").locator(".progress")).to_contain_text("left")
+    client.submit(LONG, num_images=3001, priority="low", **settings)
+    last = client.submit(LONG, num_images=3002, priority="low", **settings)
+    expect(row(page, "3,001 images").locator(".progress")).to_contain_text(
+        "next in the queue (low priority), starts in"
+    )
+    expect(row(page, "3,002 images").locator(".progress")).to_contain_text("2nd in the queue (low priority)")
+    page.locator("summary", has_text="priority").click()
+    page.get_by_label("Priority").select_option("high")
+    submit(page, LONG, images="3002")
+    heading = page.locator("h1:visible")
+    expect(heading).to_have_text(LONG)
+    assert page.url.endswith(last.id)
+    waiting = page.locator("#detail .progress")
+    expect(waiting).to_contain_text("next in the queue (high priority), starts in about")
+    assert client.status(last.id).queue.position == 1
+    page.get_by_role("link", name="Audits", exact=True).click()
+    expect(row(page, "3,001 images").locator(".progress")).to_contain_text("2nd in the queue (low priority)")
+
+
 def test_scores_so_far_are_shown_while_it_measures(page, client):
     one = json.loads(finished(client).model_dump_json())
     score = {"channel": 0.5, "channel_interval": [0.4, 0.62], "layer": 0.75, "layer_interval": [0.7, 0.8]}

@@ -10,7 +10,7 @@ from tests.e2e.browser import KEY, QUICK, finished, opened
 
 PROGRAMMERS_WORDS = re.compile(r"\^\(|\$|GET /|q=|Bearer|ZOOAUDIT_|_px|_deg|num_images|\.0\b|should|urn:|Input")
 FIELDS = ("model", "weights", "dataset", "num_images", "translations_px", "rotations_deg", "similarity", "border")
-FIELDS += ("precision", "baseline", "tolerance", "seed", "repetition")
+FIELDS += ("precision", "baseline", "tolerance", "seed", "repetition", "priority")
 
 
 @pytest.fixture

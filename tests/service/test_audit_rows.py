@@ -168,7 +168,7 @@ def test_what_a_worker_or_a_cancel_does_is_seen(audit_rows, queue, redis, set_st
 
 def test_rows_are_renewed_in_time_without_being_told(audit_rows, queue, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("service.audit_rows.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("service.fresh.time.monotonic", lambda: now[0])
     assert audit_rows.page().total == 0
     submit(queue, 0)
     now[0] += 0.4
@@ -257,7 +257,7 @@ def test_those_in_line_share_a_failure_instead_of_waiting_for_one_each():
             raise TimeoutError("no answer")
 
     rows = AuditRows(Stalled())
-    rows._lock = Line()
+    rows._fresh._lock = Line()
     with ThreadPoolExecutor(5) as threads:
         failures = [future.exception() for future in [threads.submit(rows.page) for _ in range(5)]]
     assert [str(failure) for failure in failures] == ["no answer"] * 5

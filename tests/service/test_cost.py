@@ -399,3 +399,16 @@ async def test_it_tells_what_the_queue_holds(http, redis, set_status):
     cost = await dry_run(http, seed=9)
     assert (cost.queued, cost.running, cost.workers) == (2, 1, 1)
     redis.flushall()
+
+
+@pytest.mark.usefixtures("sized")
+async def test_an_audit_that_is_asked_for_is_estimated_as_its_dry_run(http, app, redis, measured):
+    measured()
+    cost = await dry_run(http)
+    identifier = (await http.post("/audit", json=NEW)).json()["id"]
+    assert cost.seconds == pytest.approx(3.0 + 500 / 10)
+    assert float(redis.hget(f"zooaudit:audit:{identifier}", "estimated_s")) == pytest.approx(cost.seconds)
+    assert app.state.accepted.load(identifier).estimated_s == pytest.approx(cost.seconds)
+    other = (await http.post("/audit", json=NEW | {"precision": "bfloat16"})).json()["id"]
+    assert not redis.hexists(f"zooaudit:audit:{other}", "estimated_s")
+    assert app.state.accepted.load(other).estimated_s is None

@@ -74,7 +74,9 @@ async def test_one_that_failed_or_was_canceled_runs_again_from_scratch(http, red
     assert answer.json()["status"] == "queued"
     assert answer.json()["created_at"] > first["created_at"]
     assert redis.lrange("rq:queue:audits", 0, -1) == [first["id"].encode()]
-    assert redis.hgetall(f"zooaudit:audit:{first['id']}") == {b"attempt": b""}
+    state = redis.hgetall(f"zooaudit:audit:{first['id']}")
+    assert (state.pop(b"priority"), float(state.pop(b"place")) > 0) == (b"normal", True)
+    assert state == {b"attempt": b""}
     assert redis.zcard("rq:wip:audits") == 0
 
 

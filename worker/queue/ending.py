@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 from rq.job import Job, JobStatus
-from zooaudit.contract import problem, state_key
+from zooaudit.contract import MOVE_TO_PLACE, problem, state_key
 
 from worker.queue.attempt import Attempt, State
 from worker.queue.job import DECODING_DIED
@@ -60,9 +60,11 @@ def end_early(
         if death:
             _add_death(pipe, job.id, int(state.get(b"deaths", 0)) + 1, death)
         if handed_back:
-            attempt.queue._enqueue_job(job, pipeline=pipe, at_front=True)
+            attempt.queue._enqueue_job(job, pipeline=pipe)
+            _put_in_place(pipe, attempt)
         elif retry:
             job.retry(attempt.queue, pipe)
+            _put_in_place(pipe, attempt)
         else:
             job.set_status(JobStatus.STOPPED if stopped else JobStatus.FAILED, pipe)
             name = attempt.execution.worker_name
@@ -101,6 +103,11 @@ def how_it_died(status: int | None) -> str:
     number = os.WTERMSIG(status)
     memory = ", which is what happens when memory runs out" if number == signal.SIGKILL else ""
     return f"by signal {number}{memory}"
+
+
+def _put_in_place(pipe: Any, attempt: Attempt) -> None:
+    """Add to a transaction that the job, which goes back into the queue, waits where it did before."""
+    pipe.eval(MOVE_TO_PLACE, 1, attempt.queue.key, attempt.job.id, state_key(""))
 
 
 def _add_death(pipe: Any, identifier: str, deaths: int, how: str) -> None:

@@ -8,7 +8,7 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.utils import now
-from zooaudit.contract import HELP_PREFIX, state_key
+from zooaudit.contract import HELP_PREFIX, INSERT, state_key
 
 from worker.queue.attempt import Attempt, Superseded
 from worker.queue.ending import end_early
@@ -16,10 +16,10 @@ from worker.queue.ending import end_early
 log = logging.getLogger("zooaudit.worker")
 
 # Atomic, because a worker that starts the job at the same moment also moves it.
-PUT_BACK = """
+PUT_BACK = f"""{INSERT}
 if redis.call('LREM', KEYS[1], 0, ARGV[1]) == 0 then return 0 end
 if redis.call('HGET', KEYS[3], 'status') ~= 'queued' or redis.call('LPOS', KEYS[2], ARGV[1]) then return 0 end
-redis.call('LPUSH', KEYS[2], ARGV[1])
+insert(KEYS[2], ARGV[1], ARGV[2])
 return 1
 """
 
@@ -66,5 +66,5 @@ class LostJobs:
                 self._redis.delete(Job.key_for(identifier))
             elif now_s - since_s >= self._ttl_s:
                 keys = [self._queue.intermediate_queue_key, self._queue.key, Job.key_for(identifier)]
-                if self._redis.eval(PUT_BACK, len(keys), *keys, identifier):
+                if self._redis.eval(PUT_BACK, len(keys), *keys, identifier, state_key("")):
                     log.warning("%s: was taken by a worker that died; back in the queue", identifier)

@@ -34,6 +34,12 @@ export const count = (value) => value.toLocaleString("en-US");
 /** "1 block", "12 blocks"; "2 matches" where an s is not enough. */
 export const plural = (value, noun, nouns = `${noun}s`) => `${count(value)} ${value === 1 ? noun : nouns}`;
 
+/** A place in a row: "1st", "22nd", "113th". */
+export function ordinal(number) {
+  const isTeen = [11, 12, 13].includes(number % 100);
+  return `${count(number)}${(!isTeen && { 1: "st", 2: "nd", 3: "rd" }[number % 10]) || "th"}`;
+}
+
 /** 11689512 is "11.7 M". */
 export function millions(value) {
   if (value < 100_000) return count(value);

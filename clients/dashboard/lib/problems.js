@@ -20,6 +20,7 @@ const FIELDS = {
   tolerance: ["Tolerance", "Give a number above 0 and up to 1, such as 0.01, or leave this blank."],
   seed: ["Seed", `Give a whole number from 0 to ${count(2 ** 32 - 1)}.`],
   repetition: ["Repetition", `Give a whole number from 0 to ${count(9999)}.`],
+  priority: ["Priority", "Choose one of the list."],
   protocol: ["Version of the measure"],
   "images.sha256": ["Choice of images"],
 };

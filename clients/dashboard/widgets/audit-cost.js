@@ -2,7 +2,7 @@
 
 import { ApiError, request } from "../lib/api.js";
 import { element } from "../lib/dom.js";
-import { about, count, plural } from "../lib/format.js";
+import { about, count, ordinal, plural } from "../lib/format.js";
 import { href } from "../lib/url.js";
 
 const DELAY_MS = 400, OLD_MS = 10_000;
@@ -49,14 +49,20 @@ export function costView(line, readBody) {
 }
 
 /** The sentences, as texts and a link to the audit whose speed they rest on. */
-function costText({ status, forward_images: images, certainty, seconds, reason, basis, request: asked, queued }) {
+function costText({ status, forward_images: images, certainty, seconds, reason, basis, request: asked, queued, queue }) {
   if (status) return [EXISTS[status] ?? ""];
   const exact = certainty === "exact" ? "" : `${certainty[0].toUpperCase()}${certainty.slice(1)} `;
   const amount = `${exact}${count(images)} forward images`;
-  const waiting = queued ? ` ${plural(queued, "audit waits", "audits wait")} before it.` : "";
+  const waiting = queued && queue ? ` ${queueText(queued, queue)}` : "";
   if (!basis) return [`${amount}. ${reason ?? ""}${waiting}`];
   const time = `${asked.tolerance == null ? "" : "at most "}${basis.same_model ? "about" : "roughly"} ${about(seconds)}`;
   const whose = basis.same_model ? "the same model" : `${basis.model}, a model of about this size`;
   const link = element("a", { href: href({ audit: basis.id }), title: `on ${basis.device}` }, `an audit of ${whose}`);
   return [`${amount}, ${time} on this service’s workers, by `, link, `.${waiting}`];
+}
+
+/** "12 audits wait; this one would be 3rd in the queue and start in about 10 min." */
+function queueText(queued, { position, starts_in_s: seconds }) {
+  const start = seconds ? ` and start in about ${about(seconds)}` : "";
+  return `${plural(queued, "audit waits", "audits wait")}; this one would be ${ordinal(position)} in the queue${start}.`;
 }

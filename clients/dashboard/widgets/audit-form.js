@@ -106,7 +106,7 @@ function readForm() {
   if (body.translations_px?.length === 0 && body.rotations_deg?.length === 0) {
     throw mistake("translations_px", "Ask for at least one shift or rotation.");
   }
-  for (const name of ["similarity", "border", "precision"]) body[name] = value(name);
+  for (const name of ["similarity", "border", "precision", "priority"]) body[name] = value(name);
   if (value("baseline")) body.baseline = true;
   if (body.baseline && weights === "untrained") {
     throw mistake("baseline", "Untrained weights are the baseline themselves. Choose “none” here, or other weights.");

@@ -8,7 +8,8 @@ import pytest
 from zooaudit import AuditClient
 from zooaudit.cli import commands, make_parser
 from zooaudit.cli.entry import reporting_errors
-from zooaudit.contract import Audit, AuditRequest, CatalogueEntry, ModelList, Problem, problem
+from zooaudit.cli.sweep import sweep as run_sweep
+from zooaudit.contract import Audit, AuditRequest, CatalogueEntry, ModelList, Problem, QueuePosition, problem
 
 from tests.client.samples import Script, answer, audit, report
 
@@ -41,6 +42,7 @@ class Service:
     def __init__(self, failed: tuple[int, ...] = (), refused: tuple[int, ...] = (), lost: tuple[int, ...] = ()) -> None:
         self.failed, self.refused, self.lost = failed, refused, lost
         self.asked: list[str] = []
+        self.priorities: set[str] = set()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/models":
@@ -48,7 +50,8 @@ class Service:
         if request.method == "POST":
             body = AuditRequest.model_validate_json(request.content)
             self.asked.append(body.model)
-            place = int(body.model[len("timm/net")])
+            self.priorities.add(body.priority)
+            place = int(body.model.removeprefix("timm/net").split(".")[0])
             if place in self.refused:
                 return answer(problem("unknown-dataset", f"There is no data set {body.dataset!r}."), 422)
             return answer(self.audit(place, body.model, "queued"), 202)
@@ -175,3 +178,56 @@ def test_a_service_that_is_away_for_a_moment_ends_no_sweep(capsys):
         args = make_parser().parse_args(["sweep", "net0"])
         assert reporting_errors(lambda: commands.sweep(client, args)) == 0
     assert capsys.readouterr().err.splitlines()[-1] == "1 model: 1 succeeded."
+
+
+@pytest.mark.parametrize(("arguments", "priority"), [((), "low"), (("--priority=high",), "high")])
+def test_its_audits_have_a_low_priority_unless_another_is_asked_for(arguments, priority):
+    service = Service()
+    assert sweep(service, "net[0-5]", *arguments) == 0
+    assert service.priorities == {priority}
+
+
+def test_an_audit_that_was_overtaken_does_not_hide_those_that_have_ended():
+    """The first fifty of a hundred wait for as long as the last fifty, which are shorter, have not all been seen."""
+    models = [f"timm/net{place}.in1k" for place in range(100)]
+    seen: set[str] = set()
+    polls: list[str] = []
+
+    class Overtaking(Service):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                return super().__call__(request)
+            model = f"timm/net{int(request.url.path.split('/')[2], 16)}.in1k"
+            short = model in models[50:]
+            seen.update([model] if short else [])
+            polls.append(model)
+            assert len(polls) < 1000
+            ended = short or len(seen) == 50
+            return answer(self.audit(models.index(model), model, "succeeded" if ended else "queued"))
+
+    with AuditClient("http://service.test", transport=Script(Overtaking()), retry_s=0) as client:
+        entries = run_sweep(client, models, {})
+    assert list(entries) == models
+    assert {entry.status for entry in entries.values()} == {"succeeded"}
+
+
+def test_those_next_in_the_queue_are_polled_at_every_turn():
+    polled: list[int] = []
+
+    class Waiting(Service):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                place = int(json.loads(request.content)["model"].removeprefix("timm/net").split(".")[0])
+            else:
+                polled.append(place := int(request.url.path.split("/")[2], 16))
+                assert len(polled) < 1000
+            ended = len(polled) > 100
+            one = self.audit(place, f"timm/net{place}.in1k", "succeeded" if ended else "queued")
+            queue = None if ended else QueuePosition(position=100 - place, starts_in_s=None)
+            return answer(one.model_copy(update={"queue": queue}))
+
+    with AuditClient("http://service.test", transport=Script(Waiting()), retry_s=0) as client:
+        run_sweep(client, [f"timm/net{place}.in1k" for place in range(100)], {})
+    for turn in range(5):
+        assert set(range(90, 100)) < set(polled[20 * turn : 20 * turn + 20])
+    assert set(polled[:100]) == {*range(50), *range(90, 100)}

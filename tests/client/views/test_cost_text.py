@@ -1,7 +1,7 @@
 """What an audit would cost, as a person reads it."""
 
 import pytest
-from zooaudit.contract import AuditRequest
+from zooaudit.contract import AuditRequest, QueuePosition
 
 from tests.client.samples import ID, cost
 
@@ -76,6 +76,15 @@ def test_without_a_measured_model_it_says_why():
 )
 def test_it_says_what_is_before_it(queued, running, workers, told):
     assert str(cost(queued=queued, running=running, workers=workers)).splitlines()[-1] == told
+
+
+@pytest.mark.parametrize(
+    ("starts_in_s", "told"),
+    [(1020, "2nd in the queue and start in about 17 min."), (None, "2nd in the queue."), (0, "2nd in the queue.")],
+)
+def test_it_says_where_the_audit_would_wait(starts_in_s, told):
+    queue = QueuePosition(position=2, starts_in_s=starts_in_s)
+    assert str(cost(queue=queue)).splitlines()[-1] == f"{WAIT} This one would be {told}"
 
 
 @pytest.mark.parametrize(

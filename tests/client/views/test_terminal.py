@@ -5,7 +5,10 @@ import re
 import sys
 
 import pytest
+from zooaudit import Audit
+from zooaudit.contract import QueuePosition
 from zooaudit.views import terminal
+from zooaudit.views.audit_tables import audit_table, audits_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.tables import Table
 from zooaudit.views.text import duration, printable, state
@@ -100,6 +103,40 @@ def test_progress_in_a_pipe_is_a_line_now_and_then():
     assert lines[0] == "timm/resnet18.a1_in1k: waiting for a worker"
     assert lines[2] == "timm/resnet18.a1_in1k: measuring 10/100 forward images (10 %), 3 min 00 s left"
     assert lines[-1] == "timm/resnet18.a1_in1k: succeeded"
+
+
+def test_a_wait_in_a_pipe_is_a_line_whenever_half_of_those_before_have_gone():
+    out = io.StringIO()
+    with terminal.progress(out) as show:
+        for position in range(40, 0, -1):
+            show(queued(position, 30.0 * position))
+        show(audit("running", phase="loading"))
+    assert [line.removeprefix("timm/resnet18.a1_in1k: ") for line in out.getvalue().splitlines()] == [
+        "40th in the queue, starts in about 20 min",
+        "31st in the queue, starts in about 16 min",
+        "15th in the queue, starts in about 7 min 30 s",
+        "7th in the queue, starts in about 3 min 30 s",
+        "3rd in the queue, starts in about 1 min 30 s",
+        "next in the queue, starts in about 30 s",
+        "loading",
+    ]
+
+
+def test_a_queued_audit_tells_no_more_than_is_known():
+    assert state(queued(2, None)) == "2nd in the queue"
+    assert state(queued(1, None)) == state(queued(1, 0.0)) == state(audit()) == "waiting for a worker"
+    assert audits_table([queued(12, 5.0), audit()]).rows[0][1] == "queued 12th"
+    table = audit_table(queued(2, 60.0, priority="high"))
+    assert ("Status", "2nd in the queue, starts in about 1 min") in table.rows
+    assert ("Priority", "high") in table.rows
+    assert "Priority" not in dict(audit_table(audit()).rows)
+
+
+def queued(position: int, starts_in_s: float | None, priority: str = "normal") -> Audit:
+    waiting = audit()
+    request = waiting.request.model_copy(update={"priority": priority})
+    queue = QueuePosition(position=position, starts_in_s=starts_in_s)
+    return waiting.model_copy(update={"queue": queue, "request": request})
 
 
 def test_progress_on_a_terminal_is_a_bar(monkeypatch):

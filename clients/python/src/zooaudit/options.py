@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     baseline: bool
     baseline_seeds: int
     repetition: int
+    priority: Literal["low", "normal", "high"]
 
 
 def request_from(model: str, options: Options) -> AuditRequest:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from zooaudit.cli import commands, completion
 from zooaudit.cli.exit_codes import Exit
-from zooaudit.contract import SCORES, AuditRequest, Sort, Status
+from zooaudit.cli.sweep import PRIORITY
+from zooaudit.contract import RANKS, SCORES, AuditRequest, Sort, Status
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
 from zooaudit.views.text import ranges
@@ -84,7 +85,7 @@ def _sweep(subparsers: "Subparsers") -> None:
     parser = _command(subparsers, "sweep", commands.sweep, text)
     text = "matches full names, such as 'timm/*in1k' or 'torchvision/resnet*'"
     _complete(parser.add_argument("pattern", metavar="PATTERN", help=text), completion.models)
-    _audit_options(parser)
+    _audit_options(parser, priority=PRIORITY)
 
 
 def _status(subparsers: "Subparsers") -> None:
@@ -257,13 +258,14 @@ def _complete(argument: argparse.Action, completer: Callable[..., object]) -> No
     argument.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
 
 
-def _audit_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each field of an audit's request, with the field's default in its help."""
+def _audit_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
+    """Add an option for each field of an audit's request, with its default in its help: that of the command, else the
+    field's."""
     fields = AuditRequest.model_fields
     completers: dict[str, Callable[..., object]] = {"weights": completion.weights, "dataset": completion.datasets}
 
     def option(name: str, text: str, **settings: Any) -> None:
-        default = fields[name].default
+        default = defaults.get(name, fields[name].default)
         default_text = ranges(default) if isinstance(default, tuple) else default
         help_text = f"{text} (default {default_text})"
         added = parser.add_argument(f"--{name.replace('_', '-')}", help=help_text, **settings)
@@ -285,6 +287,7 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
     option("baseline", "also measure the untrained architecture", action="store_true", default=None)
     option("baseline_seeds", "number of untrained initialisations", type=_whole_number, metavar="N")
     option("repetition", "another number runs the same audit again", type=_whole_number, metavar="N")
+    option("priority", "where the audit waits in the queue", choices=list(RANKS)[::-1])
 
 
 def _numbers(text: str) -> tuple[int, ...]:

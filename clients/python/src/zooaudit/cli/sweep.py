@@ -7,10 +7,9 @@ interrupted, ask for the same again; audits that have ended are not run again.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from zooaudit.contract import CatalogueEntry, Problem, full_names
+from zooaudit.contract import CatalogueEntry, Priority, Problem, full_names
 from zooaudit.errors import ConnectionFailed, InvalidRequest, Unavailable
 from zooaudit.flows import OUTAGE_S
 from zooaudit.options import Options, request_from
@@ -22,8 +21,11 @@ if TYPE_CHECKING:
     from zooaudit.client import AuditClient
 
 POLL_S = 2.0
+PRIORITY: Priority = "low"
+"""The priority of a sweep's audits, unless another is asked for: others do not wait behind them."""
 ABREAST = 20
-"""How many audits are polled at a time: the queue is first come, first served, so the later ones cannot be running."""
+"""How many audits are polled at a time: half of them those next in the queue, and half those not seen for longest,
+which may have been overtaken by others or may have overtaken them."""
 MAX_REFUSALS = 3
 """After this many refusals of one cause, and nothing else, the sweep asks for no more models."""
 NO_WEIGHTS = "no pretrained weights; --weights untrained audits such models"
@@ -76,6 +78,7 @@ def sweep(
     cause, such as a data set that it does not have, the others are not asked for, and are not returned. ``on_change``
     is called after every answer with what is known so far.
     """
+    options = {"priority": PRIORITY, **options}
     request_from(models[0], options)  # raises InvalidRequest for what would be wrong with every model
     entries: dict[str, Audit | Problem] = {}
     for model in models:
@@ -86,14 +89,29 @@ def sweep(
         on_change(entries)
         if len(entries) == MAX_REFUSALS and _is_one_refusal(entries):
             break
-    while waiting := {
-        model: entry.id for model, entry in entries.items() if isinstance(entry, Audit) and not entry.status.final
-    }:
+    unfinished = _unfinished(entries)
+    while unfinished:
         time.sleep(poll_s)
-        for model, identifier in islice(waiting.items(), ABREAST):
-            entries[model] = _status(client, identifier, poll_s)
+        for model in _to_poll(unfinished):
+            audit = unfinished.pop(model)
+            entries[model] = unfinished[model] = _status(client, audit.id, poll_s)  # now seen last of all
             on_change(entries)
+        unfinished = _unfinished(unfinished)
     return entries
+
+
+def _unfinished(entries: Mapping[str, Audit | Problem]) -> dict[str, Audit]:
+    return {model: entry for model, entry in entries.items() if isinstance(entry, Audit) and not entry.status.final}
+
+
+def _to_poll(unfinished: Mapping[str, Audit]) -> list[str]:
+    """Choose ABREAST models of these, which are in the order in which their audits were seen last."""
+    next_ones = sorted(unfinished, key=lambda model: _last_position(unfinished[model]))
+    return list(dict.fromkeys([*next_ones[: ABREAST // 2], *unfinished]))[:ABREAST]
+
+
+def _last_position(audit: Audit) -> int:
+    return audit.queue.position if audit.queue else 0
 
 
 def _is_one_refusal(entries: Mapping[str, Audit | Problem]) -> bool:

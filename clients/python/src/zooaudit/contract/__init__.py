@@ -12,6 +12,7 @@ from zooaudit.contract.audit import (
     Progress,
     Provisional,
     ProvisionalPart,
+    QueuePosition,
     Sort,
     Status,
 )
@@ -38,7 +39,7 @@ from zooaudit.contract.comparison import (
     RelatedScores,
     SharedMethod,
 )
-from zooaudit.contract.cost import Certainty, Cost, CostBasis
+from zooaudit.contract.cost import Certainty, Cost, CostBasis, forward_images_of, transforms_in
 from zooaudit.contract.figure import Figure, Figures
 from zooaudit.contract.keys import (
     ATTEMPTS,
@@ -67,6 +68,7 @@ from zooaudit.contract.keys import (
     unfit_key,
 )
 from zooaudit.contract.names import ModelName, close_names, find_entry, full_names, published_relatives
+from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
 from zooaudit.contract.refusals import refusal, store_trouble
 from zooaudit.contract.report import (
@@ -91,7 +93,7 @@ from zooaudit.contract.report import (
     Weights,
     request_of,
 )
-from zooaudit.contract.request import MAX_IMAGES, MAX_SHIFT_PX, PROTOCOL, AuditRequest, audit_id
+from zooaudit.contract.request import MAX_IMAGES, MAX_SHIFT_PX, PROTOCOL, AuditRequest, Priority, audit_id
 from zooaudit.contract.scores import (
     PARTS,
     SCORES,
@@ -122,14 +124,17 @@ __all__ = [
     "HELP_PREFIX",
     "IDLE_KEY",
     "INDEX_KEY",
+    "INSERT",
     "JOB",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
+    "MOVE_TO_PLACE",
     "OPEN_KEY",
     "PARTS",
     "PROBLEM_TYPES",
     "PROTOCOL",
     "QUEUE",
+    "RANKS",
     "SCHEMA_VERSION",
     "SCORES",
     "TRANSFORMS",
@@ -182,11 +187,13 @@ __all__ = [
     "Part",
     "PartName",
     "PlanRecord",
+    "Priority",
     "Problem",
     "ProblemType",
     "Progress",
     "Provisional",
     "ProvisionalPart",
+    "QueuePosition",
     "RelatedPart",
     "RelatedScores",
     "Report",
@@ -212,9 +219,11 @@ __all__ = [
     "board_key",
     "close_names",
     "find_entry",
+    "forward_images_of",
     "full_names",
     "kept_report_key",
     "members_key",
+    "place_of",
     "problem",
     "published_relatives",
     "refusal",
@@ -223,5 +232,6 @@ __all__ = [
     "shards_prefix",
     "state_key",
     "store_trouble",
+    "transforms_in",
     "unfit_key",
 ]

@@ -52,13 +52,25 @@ class Progress(Contract):
     ] = Field(default=None, exclude_if=omit_none)
 
 
+class QueuePosition(Contract):
+    """Where an audit stands in the queue: ``position`` is 1 for the one that a worker takes next.
+
+    ``starts_in_s`` is about when it starts, in steps as coarse as the estimate. It is null while no worker is alive,
+    or if nobody knows how long one of the audits before it takes.
+    """
+
+    position: Annotated[int, Field(ge=1)]
+    starts_in_s: Annotated[float, Field(ge=0.0)] | None
+
+
 class Links(Contract):
     self: str
     report: str
 
 
 class Audit(Contract):
-    """An accepted request, its state and its progress. Times are UTC. ``sharing`` is there while workers measure it."""
+    """An accepted request, its state and its progress. Times are UTC. ``sharing`` is there while workers measure it,
+    ``queue`` while it waits for one."""
 
     id: str
     status: Status
@@ -70,6 +82,7 @@ class Audit(Contract):
     error: Problem | None
     links: Links
     sharing: Sharing | None = Field(default=None, exclude_if=omit_none)
+    queue: QueuePosition | None = Field(default=None, exclude_if=omit_none)
 
 
 Sort = Literal["created", "-created", "model", "-model", "status", "-status", "duration", "-duration"]

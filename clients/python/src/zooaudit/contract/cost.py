@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.audit import Status
+from zooaudit.contract.audit import QueuePosition, Status
 from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.report import BORDERS, Method
 from zooaudit.contract.request import AuditRequest
 
 Certainty = Literal["exact", "at least", "at most", "at most about"]
@@ -44,7 +45,8 @@ class Cost(Contract):
     "at most about": both. Images that cannot be decoded are left out; nobody knows of them beforehand.
 
     ``seconds`` are those on one worker from the start of the audit, by the speed of the audit ``basis``; where there is
-    none, ``reason`` says why. ``queued``, ``running`` and ``workers`` are the numbers of audits and workers now.
+    none, ``reason`` says why. ``queued``, ``running`` and ``workers`` are the numbers of audits and workers now, and
+    ``queue`` is where the audit would wait; it is absent if the audit exists.
     """
 
     id: str
@@ -60,3 +62,17 @@ class Cost(Contract):
     queued: Annotated[int, Field(ge=0)]
     running: Annotated[int, Field(ge=0)]
     workers: Annotated[int, Field(ge=0)]
+    queue: QueuePosition | None = Field(default=None, exclude_if=omit_none)
+
+
+def transforms_in(asked: AuditRequest | Method) -> int:
+    """Count the transforms: shifts under each border, and rotations."""
+    borders = len(BORDERS) if asked.border == "all" else 1
+    return borders * len(asked.translations_px) + len(asked.rotations_deg)
+
+
+def forward_images_of(request: AuditRequest, passes: int = 1) -> int:
+    """Count the forward images of an audit that goes over its images this often: each pass sees the reference view,
+    too."""
+    models = 1 + request.baseline * request.baseline_seeds
+    return models * request.num_images * (passes + transforms_in(request))

@@ -84,6 +84,9 @@ def state_key(identifier: str) -> str:
     audit. ``outcome`` is written once: ``canceled SECONDS`` by the service or ``storing`` by the worker, whichever
     comes first, so that canceling never undoes a report.
 
+    ``place`` is where the audit waits in the queue (see ``contract.places``), ``priority`` that of its request, and
+    ``estimated_s`` the seconds that a worker takes, by what was known when it was accepted; absent if that was nothing.
+
     ``attempt`` is the token of the only attempt that may write about the audit; it is empty while there is none, and
     absent if Redis has been emptied since the audit was accepted.
     """

@@ -3,6 +3,8 @@
 >>> request = AuditRequest(model="timm/resnet50.a1_in1k", num_images=100)
 >>> request.rotations_deg
 (90, 180, 270)
+>>> audit_id(request) == audit_id(request.model_copy(update={"priority": "high"}))
+True
 >>> other_order = AuditRequest(model="timm/resnet50.a1_in1k", num_images=100, rotations_deg=[270, 180, 90])
 >>> audit_id(request) == audit_id(other_order)
 True
@@ -19,6 +21,13 @@ PROTOCOL = "1"
 """Version of the measure. It enters every audit's id: another measure is another audit."""
 MAX_SHIFT_PX = 128
 MAX_IMAGES = 100_000
+
+Priority = Literal["low", "normal", "high"]
+
+
+def _is_normal(priority: str) -> bool:
+    """Keep the default priority out of the JSON, which then is what it was before there were priorities."""
+    return priority == "normal"
 
 
 class AuditRequest(Contract):
@@ -119,6 +128,10 @@ class AuditRequest(Contract):
     repetition: Annotated[
         int, Field(ge=0, le=9999, strict=True, description="Another number runs the same audit once more.")
     ] = 0
+    priority: Annotated[
+        Priority,
+        Field(description="Where the audit waits: high before normal before low. It is no part of the audit's id."),
+    ] = Field(default="normal", exclude_if=_is_normal)
 
     @field_validator("translations_px", "rotations_deg")
     @classmethod
@@ -149,6 +162,9 @@ class AuditRequest(Contract):
 
 
 def audit_id(request: AuditRequest) -> str:
-    """Return the content address of an audit: 32 hex digits of SHA-256 over the protocol and the canonical request."""
-    canonical = f"{PROTOCOL}\n{request.model_dump_json()}"
+    """Return the content address of an audit: 32 hex digits of SHA-256 over the protocol and the canonical request.
+
+    The priority is left out: it says when to measure, not what.
+    """
+    canonical = f"{PROTOCOL}\n{request.model_dump_json(exclude={'priority'})}"
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

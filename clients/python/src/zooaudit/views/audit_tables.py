@@ -20,6 +20,8 @@ def audit_table(audit: Audit) -> Table:
         "Images": f"{request.num_images} of {printable(request.dataset)}",
         "Created (UTC)": f"{audit.created_at:%Y-%m-%d %H:%M}",
     }
+    if request.priority != "normal" and not audit.status.final:
+        facts["Priority"] = request.priority
     if audit.error:
         facts["Error"] = printable(sentence(audit.error))
     head, *rows = facts.items()

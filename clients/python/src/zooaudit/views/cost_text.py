@@ -1,7 +1,7 @@
 """What an audit would cost, in sentences."""
 
 from zooaudit.contract import Cost, CostBasis, Status
-from zooaudit.views.text import about, counted, full_stop, printable, subject
+from zooaudit.views.text import about, counted, full_stop, ordinal, printable, subject
 
 EXISTS = {
     Status.QUEUED: "this audit waits for a worker already",
@@ -43,6 +43,11 @@ def _queue(cost: Cost) -> str:
     if cost.queued == 0 and cost.running < cost.workers:
         return "A worker is free now."
     waits, runs = ("waits" if cost.queued == 1 else "wait"), ("runs" if cost.running == 1 else "run")
-    return (
+    now = (
         f"Now {counted(cost.queued, 'audit')} {waits} and {cost.running} {runs}, on {counted(cost.workers, 'worker')}."
     )
+    if cost.queue is None:
+        return now
+    starts_in_s = cost.queue.starts_in_s
+    starts = f" and start in about {about(starts_in_s)}" if starts_in_s else ""
+    return f"{now} This one would be {ordinal(cost.queue.position)} in the queue{starts}."

@@ -149,7 +149,9 @@ def _progress_lines(out: TextIO) -> ShowAudit:
     def show(audit: Audit) -> None:
         progress = audit.progress
         tenth = 10 * progress.done // progress.total if progress.total else 0
-        step = [audit.status, progress.phase, tenth]
+        # As long as the queue is, a line whenever half of those before the audit have gone.
+        halvings = audit.queue.position.bit_length() if audit.queue else 0
+        step = [audit.status, progress.phase, tenth, halvings]
         if step != last_step:
             last_step[:] = step
             print(f"{subject(audit.request)}: {state_with_workers(audit)}", file=out, flush=True)

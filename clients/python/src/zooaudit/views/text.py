@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from zooaudit.contract import Audit, AuditRequest, ModelName, Problem, Status
+from zooaudit.contract import Audit, AuditRequest, ModelName, Problem, QueuePosition, Status
 
 
 def counted(number: int, noun: str) -> str:
@@ -24,8 +24,10 @@ def subject(request: AuditRequest) -> str:
 def state(audit: Audit) -> str:
     """Describe an audit's state in a few words, such as "measuring 640/2560 forward images (25 %), 40 s left"."""
     progress = audit.progress
+    if audit.status is Status.QUEUED:
+        return waiting(audit.queue)
     if audit.status is not Status.RUNNING:
-        return "waiting for a worker" if audit.status is Status.QUEUED else str(audit.status)
+        return str(audit.status)
     text: str = progress.phase
     if progress.total:
         done, total = progress.done, progress.total
@@ -45,9 +47,34 @@ def state_with_workers(audit: Audit) -> str:
     return f"{state(audit)}, on {workers} workers" if workers > 1 else state(audit)
 
 
+def waiting(queue: QueuePosition | None) -> str:
+    """Say where an audit waits, as far as the service tells.
+
+    >>> waiting(QueuePosition(position=3, starts_in_s=600)), waiting(QueuePosition(position=1, starts_in_s=0))
+    ('3rd in the queue, starts in about 10 min', 'waiting for a worker')
+    """
+    if queue is None or (queue.position == 1 and not queue.starts_in_s):
+        return "waiting for a worker"
+    place = "next" if queue.position == 1 else ordinal(queue.position)
+    starts = "" if not queue.starts_in_s else f", starts in about {about(queue.starts_in_s)}"
+    return f"{place} in the queue{starts}"
+
+
+def ordinal(number: int) -> str:
+    """Write a number as a place.
+
+    >>> [ordinal(number) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 112)]
+    ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '21st', '102nd', '112th']
+    """
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 def short_state(audit: Audit) -> str:
-    """Describe an audit's state in a word and a number, such as "running 25 %"."""
+    """Describe an audit's state in a word and a number, such as "running 25 %" or "queued 3rd"."""
     progress = audit.progress
+    if audit.status is Status.QUEUED and audit.queue:
+        return f"{audit.status} {ordinal(audit.queue.position)}"
     if audit.status is Status.RUNNING and progress.total:
         return f"{audit.status} {100 * progress.done // progress.total} %"
     return str(audit.status)
