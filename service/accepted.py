@@ -1,4 +1,4 @@
-"""The requests of accepted audits in the report store, each until its audit has ended.
+"""The requests of accepted audits in the report store, each until its audit has ended, and what was measured of them.
 
 Redis may lose what it was told last, or everything. What was accepted is written here first, and
 :class:`service.recovery.Recovery` takes up from here what Redis has lost.
@@ -7,7 +7,7 @@ Redis may lose what it was told last, or everything. What was accepted is writte
 import logging
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import obstore
 from obstore.store import ObjectStore
@@ -18,6 +18,8 @@ from service.errors import StoreUnavailable
 
 log = logging.getLogger("zooaudit.service")
 
+KEEP_SHARDS = timedelta(days=30)
+"""How long the store keeps what was measured of an audit that has no report."""
 PROBE_BYTES = 64 * 2**10
 """How much a probe writes: an empty file fits even on a full disk."""
 
@@ -72,6 +74,18 @@ class AcceptedAudits:
                 for meta in batch:
                     if match := re.fullmatch(r"accepted/([0-9a-f]{32})\.json", meta["path"]):
                         yield match[1]
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise StoreUnavailable(store_trouble(error)) from error
+
+    def drop_old_shards(self) -> None:
+        """Remove the shards of audits that were canceled or have failed long ago, and were not asked for again."""
+        oldest = datetime.now(UTC) - KEEP_SHARDS
+        try:
+            for batch in obstore.list(self._store, prefix="shards"):
+                if old := [meta["path"] for meta in batch if meta["last_modified"] < oldest]:
+                    obstore.delete(self._store, old)
         except FileNotFoundError:
             return
         except Exception as error:

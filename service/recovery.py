@@ -18,6 +18,8 @@ IDS_PER_BATCH = 500
 CHECK_EVERY_S = 5.0
 """The pause between two checks of the accepted audits; longer if a check takes long."""
 PROBE_EVERY_S = 30.0
+SWEEP_EVERY_S = 86_400.0
+"""The pause between two searches of the store for shards that nobody will ask for."""
 MISSING_FOR_S = 15.0
 """How long Redis must not know an accepted audit before it is enqueued again. A worker that is measuring it writes it
 down again at its next sign of life, within a third of ZOOAUDIT_WORKER_TTL_S, and goes on."""
@@ -92,7 +94,7 @@ class Recovery:
 
     def _watch(self) -> None:
         pause_s = CHECK_EVERY_S
-        next_probe_s = 0.0
+        next_probe_s = next_sweep_s = 0.0
         while not self._stopped.wait(pause_s):
             begun_s = time.monotonic()
             try:
@@ -102,6 +104,9 @@ class Recovery:
                 if begun_s >= next_probe_s:
                     next_probe_s = begun_s + PROBE_EVERY_S
                     self._probe()
+                if begun_s >= next_sweep_s:
+                    next_sweep_s = begun_s + SWEEP_EVERY_S
+                    self._accepted.drop_old_shards()
             except (RedisError, StoreUnavailable) as error:
                 log.warning("could not look after the accepted audits: %s", error)
             except Exception:

@@ -179,6 +179,7 @@ class AuditQueue:
         if not first and not self._cancel_requested(identifier):
             return self.get(identifier) or audit, False  # too late: the worker is storing the report
         self._withdraw(identifier)
+        self._redis.zrem(OPEN_KEY, identifier)  # or idle workers would still help with one that waits
         return self.get(identifier) or audit, True
 
     def index(self) -> tuple[dict[str, float], set[str]]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -15,8 +16,9 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from redis import Redis
 from safetensors.torch import save_file
-from zooaudit.contract import PARTS, audit_id, request_of
+from zooaudit.contract import IDLE_KEY, PARTS, audit_id, request_of
 
 from service.stack import Stack, running
 from tests.e2e.harness import Audits, alive, eventually
@@ -187,3 +189,24 @@ def test_a_real_audit_is_canceled_within_seconds(audits):
     audits.until(identifier, "canceled", within_s=5.0)
     again = audits.submit("test_vit", num_images=1, translations_px=[1], rotations_deg=[])
     assert audits.ended(again, within_s=60.0).status == "succeeded"
+
+
+def test_two_workers_measure_what_one_measures_to_the_last_digit(real_stack, audits):
+    body = audits.request_body("timm/test_vit", dataset="photos", num_images=3, seed=9)
+    other = real_stack.start_worker()
+    with Redis.from_url(real_stack.redis_url) as redis:
+        eventually(lambda: redis.zcount(IDLE_KEY, time.time(), "+inf") == 2, 60.0)
+    identifier = audits.http.post("/audit", json=body).json()["id"]
+    assert audits.ended(identifier, within_s=120.0).status == "succeeded"
+    shared = audits.report(identifier)
+    assert shared.timing.workers == 2
+    assert shared.timing.forward_images == 3 * (35 + 2)
+    real_stack.workers.remove(other)
+    other.terminate()
+    other.wait(20)
+    (real_stack.directory / "store" / "reports" / f"{identifier}.json").unlink()
+    assert audits.http.post("/audit", json=body).status_code == 202
+    assert audits.ended(identifier, within_s=120.0).status == "succeeded"
+    alone = audits.report(identifier)
+    assert alone.timing.workers == 1
+    assert shared.model_copy(update={"environment": alone.environment, "timing": alone.timing}) == alone

@@ -1,6 +1,8 @@
 """What was accepted is kept: it stands in the report store before the answer, and comes back from there."""
 
+import os
 import shutil
+import time
 
 import pytest
 from obstore.store import LocalStore
@@ -172,3 +174,15 @@ def test_a_redis_error_that_is_no_refusal_leaves_the_request(redis, accepted, mo
     with pytest.raises(ConnectionError):
         AuditQueue(redis).submit(AuditRequest(**ASK), lambda _: None, accepted)
     assert list(accepted.identifiers()) == [IDENTIFIER]
+
+
+def test_only_shards_that_nobody_has_asked_for_in_a_month_are_removed(accepted, tmp_path):
+    accepted.drop_old_shards()
+    for name, days in (("old", 31), ("new", 29)):
+        file = tmp_path / "store" / "shards" / name / "plan" / "1-token.safetensors"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"shard")
+        then_s = time.time() - days * 86_400
+        os.utime(file, (then_s, then_s))
+    accepted.drop_old_shards()
+    assert [file.parent.parent.name for file in tmp_path.rglob("*.safetensors")] == ["new"]

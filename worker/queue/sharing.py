@@ -332,7 +332,8 @@ class AuditShards:
             forward = scores.images * (1 + sum(len(self._own_plan().units[unit]) for _, unit in own))
             if not stored:
                 self._attempt.change(lambda _pipe, _state: None)  # raises Superseded
-                self._insist(self._key(name), to_bytes(tuple(own), replace(scores, forward_images=forward)))
+                self._kept[self._key(name)] = tuple(own), replace(scores, forward_images=forward)
+                self._insist(self._key(name), to_bytes(*self._kept[self._key(name)]))
                 stored = True
                 continue  # what another worker has taken meanwhile counts no more
             done = board.shards[name].model_copy(update={"state": "done", "images": scores.images, "forward": forward})
