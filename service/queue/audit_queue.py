@@ -15,6 +15,7 @@ from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from zooaudit.contract import (
+    ATTEMPTS,
     INDEX_KEY,
     JOB,
     MOVE_TO_PLACE,
@@ -40,8 +41,6 @@ from zooaudit.contract.board import readable
 from service.accepted import AcceptedAudit, AcceptedAudits
 from service.queue.job_reading import ROW_FIELDS, STATUS_OF_JOB, AuditRow, read_audit, read_row, skip_unreadable
 
-ATTEMPTS = 3
-"""How many times a worker or its process may die on an audit before the audit fails."""
 DAY_S = 86_400
 JOBS_PER_PIPELINE = 1000
 RESTORED_KEY = "zooaudit:restored"

@@ -8,7 +8,19 @@ from typing import Any
 from redis import Redis
 from rq import Queue
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
-from zooaudit.contract import QUEUE, Audit, Progress, QueuePosition, Status, state_key
+from zooaudit.contract import (
+    HELP_PREFIX,
+    QUEUE,
+    Audit,
+    Board,
+    Progress,
+    QueuePosition,
+    Status,
+    board_key,
+    members_key,
+    state_key,
+)
+from zooaudit.contract.board import readable
 
 from service.fresh import Fresh
 
@@ -67,15 +79,22 @@ class WaitingLine:
             pipe.zrangebyscore(self._queue.started_job_registry.key, now_s, "+inf")
             pipe.smembers(WORKERS_BY_QUEUE_KEY % QUEUE)
             waiting, attempts, workers = pipe.execute()
-        running = {attempt.decode().partition(":")[0] for attempt in attempts}
+        begun = {attempt.decode().partition(":")[0] for attempt in attempts}
+        running = [identifier for identifier in begun if not identifier.startswith(HELP_PREFIX)]
         with self._redis.pipeline(transaction=False) as pipe:
             for identifier in running:
                 pipe.hmget(state_key(identifier), "progress", "estimated_s")
+                pipe.hgetall(board_key(identifier))
+                pipe.hgetall(members_key(identifier))
             for worker in workers:
                 pipe.hmget(worker, "last_heartbeat", "death")
             answers = pipe.execute()
-        rests_s = [_rest_s(progress, _number(estimated)) for progress, estimated in answers[: len(running)]]
-        alive = sum(bool(heartbeat and not death) for heartbeat, death in answers[len(running) :])
+        of_running, of_workers = answers[: 3 * len(running)], answers[3 * len(running) :]
+        rests_s = [
+            _rest_s(progress, _number(estimated), readable(board, members))
+            for (progress, estimated), board, members in zip(*(of_running[index::3] for index in range(3)), strict=True)
+        ]
+        alive = sum(bool(heartbeat and not death) for heartbeat, death in of_workers)
         return _Line(
             identifiers={identifier.decode(): index for index, (identifier, _, _) in enumerate(waiting)},
             places=[_number(place) for _, place, _ in waiting],
@@ -98,9 +117,14 @@ def _starts_in_s(
     return starts
 
 
-def _rest_s(progress: bytes | None, estimated_s: float | None) -> float | None:
-    """Return how long a running audit goes on, by its progress; before that tells, as long as it was estimated."""
+def _rest_s(progress: bytes | None, estimated_s: float | None, board: Board | None) -> float | None:
+    """Return how long one worker would go on with a running audit, by the progress of all that measure it; before that
+    tells, as long as it was estimated."""
     now = Progress.model_validate_json(progress) if progress else Progress()
+    if board is not None and now.phase == "measuring":
+        now = board.progress(now)
+        if now.eta_s is not None:
+            return now.eta_s * max(1, len(board.in_flight()))
     if now.phase in ("storing", "done"):
         return 0.0
     return now.eta_s if now.phase == "measuring" and now.eta_s is not None else estimated_s

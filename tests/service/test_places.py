@@ -11,7 +11,21 @@ import pytest
 from obstore.store import LocalStore, MemoryStore
 from redis import Redis
 from rq.job import Job, JobStatus
-from zooaudit.contract import Audit, AuditRequest, Cost, Status, audit_id, place_of, state_key
+from zooaudit.contract import (
+    HELP_PREFIX,
+    Audit,
+    AuditRequest,
+    Cost,
+    MemberRecord,
+    PlanRecord,
+    ShardRecord,
+    Status,
+    audit_id,
+    board_key,
+    members_key,
+    place_of,
+    state_key,
+)
 
 from service.accepted import AcceptedAudits
 from service.queue import AuditQueue, WaitingLine
@@ -258,6 +272,30 @@ def test_the_start_is_the_work_before_shared_over_the_workers(redis, queue, subm
     assert [positions(redis, queue, ids)[one] for one in ids] == [None, None, (1, 18), (2, 33), (3, 280)]
     redis.hset(state_key(ids[0]), "progress", json.dumps({"phase": "storing"}))
     assert positions(redis, queue, ids)[ids[2]] == (1, 15)
+
+
+def test_the_rest_of_a_shared_audit_is_the_work_of_all_who_measure_it(redis, queue, submit, start, workers):
+    workers(2)
+    ids = [submit(seed, estimated_s=seconds) for seed, seconds in enumerate([100.0, 200.0])]
+    start({"phase": "measuring", "done": 30, "total": 90, "eta_s": 50.0})
+    plan = PlanRecord(fingerprint="", software="", models=1, units=(("1 px",),) * 8, images=10, adaptive=False, most=8)
+    redis.hset(board_key(ids[0]), mapping={"plan": plan.model_dump_json(), "version": 1})
+    for number, token in enumerate(("leads", "helps")):
+        shard = ShardRecord(job="job", token=token, worker=token, device="cpu").model_dump_json()
+        member = MemberRecord(worker=token, at_s=time.time(), shard=f"{number}-{token}", done=30, total=50, rate=1.0)
+        redis.hset(board_key(ids[0]), f"shard:{number}-{token}", shard)
+        redis.hset(members_key(ids[0]), token, member.model_dump_json())
+        for unit in range(4 * number, 4 * number + 4):
+            redis.hset(board_key(ids[0]), f"task:0/{unit}", f"{number}-{token}")
+    redis.zadd("rq:wip:audits", {f"{HELP_PREFIX}job:helps": time.time() + 60})
+    # Each of the two workers has 20 forward images left, at one in a second.
+    assert positions(redis, queue, ids)[ids[1]] == (1, 20)
+    shown = queue.read(ids)[ids[0]]
+    assert (shown.progress.done, shown.progress.total, shown.progress.eta_s) == (60, 100, 20.0)
+    assert [(shard.worker, shard.done, shard.total) for shard in shown.sharing.shards] == [
+        ("leads", 30, 50),
+        ("helps", 30, 50),
+    ]
 
 
 def test_what_is_not_known_is_not_told(redis, queue, submit, start, workers):

@@ -6,10 +6,12 @@ An accepted audit must succeed, fail or be canceled, whatever dies on the way:
     -----------------------------------------------  ---------------------------------------------------------------
     The worker dies after it took the job from the   Another worker's LostJobs.put_back() puts the job back into
     queue and before it claimed it.                  the queue.
-    The process that runs the job dies.              RQ puts the job back into the queue. After ATTEMPTS deaths (see
-                                                     service/queue/audit_queue.py) the audit fails.
+    The process that runs the job dies.              RQ puts the job back into the queue. After ATTEMPTS deaths on one
+                                                     shard the audit fails.
     The whole worker dies, or its machine.           Its heartbeats end, and LostJobs.put_back() of another worker
                                                      puts the job back, or fails it after ATTEMPTS deaths.
+    A worker that helps dies, or stops.              What it was measuring is free again: AuditShards.take() of another
+                                                     worker finds that its attempt has lapsed.
     The worker is frozen or cut off from Redis, and  Its attempt no longer counts (see Attempt), so whatever it
     goes on after another has taken its audit over.  writes about the audit is dropped.
     Redis dies, or answers but refuses commands.     The worker waits for Redis without limit (see Patience).
@@ -23,8 +25,10 @@ An accepted audit must succeed, fail or be canceled, whatever dies on the way:
     the queue for one of the reasons above.
     The audit is canceled while its report is        Whoever writes ``outcome`` first wins: AuditQueue.cancel() or
     being stored.                                    AuditState.begin_storing().
-    The worker is told to stop.                      handle_job_failure() puts the job back, first in the queue. That
-                                                     is not counted as an attempt.
+    The worker is told to stop.                      handle_job_failure() puts the job back, at its place in the queue.
+                                                     That is not counted as an attempt.
+    A more urgent audit comes.                       The job ends between two shards, by HandedBack, and goes back to
+                                                     its place in the queue.
 """
 
 import logging
