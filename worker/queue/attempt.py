@@ -95,6 +95,10 @@ class Attempt:
                 except WatchError:
                     continue
 
+    def insist(self) -> None:
+        """Raise Superseded unless this attempt is the one that counts; write it down again if Redis has lost it."""
+        self.change(lambda _pipe, _state: None)
+
     def heartbeat(self, pipe: Pipeline) -> None:
         """Add a sign of life to a transaction."""
         self.execution.heartbeat(self.queue.started_job_registry, self._ttl_s, pipe)

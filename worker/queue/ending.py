@@ -9,8 +9,8 @@ from rq.job import Job, JobStatus
 from zooaudit.contract import MOVE_TO_PLACE, problem, state_key
 
 from worker.queue.attempt import Attempt, State
+from worker.queue.audit_board import AuditBoard
 from worker.queue.job import DECODING_DIED
-from worker.queue.sharing import forget_board, give_back
 
 log = logging.getLogger("zooaudit.worker")
 
@@ -72,10 +72,11 @@ def end_early(
         attempt.close(pipe)
 
     attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
-    give_back(attempt, job.id, died=bool(death))
+    board = AuditBoard(attempt, job.id)
+    board.give_back(died=bool(death))
     attempt.change(write, only_if_lapsed=only_if_lapsed)
     if not handed_back and not retry:
-        forget_board(job.connection, job.id)
+        board.forget()
     if death:
         log.warning("%s: the process that measured it died (%s)", job.id, death)
     if handed_back or retry:
@@ -85,7 +86,7 @@ def end_early(
 def end_help(attempt: Attempt, *, died: bool, only_if_lapsed: bool = False) -> None:
     """End an attempt that helps with an audit, and free what it has not finished of it. Raises Superseded."""
     attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
-    give_back(attempt, attempt.job.args[0], died=died)
+    AuditBoard(attempt, attempt.job.args[0]).give_back(died=died)
     attempt.change(lambda pipe, _state: attempt.close(pipe), only_if_lapsed=only_if_lapsed)
 
 

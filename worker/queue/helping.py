@@ -1,5 +1,6 @@
 """What a worker does while no audit waits: it looks for a running one that it can help with."""
 
+import os
 import time
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,8 @@ from zooaudit.contract import (
 )
 from zooaudit.contract.board import readable
 
-from worker.queue.sharing import has_work, software, worker_name
+from worker.queue.sharing import software, worker_name
+from worker.queue.taking import has_work
 
 HELP_EVERY_S = 1
 """How long a worker waits for an audit of its own before it looks again for one that it can help with."""
@@ -96,7 +98,7 @@ class Helping:
         with self._redis.pipeline() as pipe:
             job.save(pipeline=pipe)
             pipe.rpush(self._queue.intermediate_queue_key, job.id)
-            member = MemberRecord(worker=worker_name(), at_s=time.time())
+            member = MemberRecord(worker=worker_name(os.getpid()), at_s=time.time())
             pipe.hset(members_key(identifier), token, member.model_dump_json())
             pipe.execute()
         return job

@@ -55,31 +55,31 @@ class ReportStore:
                 with _telling_why():
                     obstore.put(self._store(), report_key(identifier), content)
 
-    def create_shard(self, key: str, content: bytes) -> None:
-        """Store what a shard has resulted in."""
+    def put(self, key: str, content: bytes) -> None:
+        """Store what is not a report."""
         with _telling_why():
             obstore.put(self._store(), key, content)
 
-    def read_shard(self, key: str) -> bytes | None:
-        """Read the content of a shard; None if there is none."""
+    def get(self, key: str) -> bytes | None:
+        """Read what :meth:`put` has stored; None if there is nothing."""
         try:
             with _telling_why():
                 return bytes(obstore.get(self._store(), key).bytes())
         except FileNotFoundError:
             return None
 
-    def shards(self, prefix: str) -> list[str]:
-        """Return the keys of all shards under a prefix, in order."""
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys of all that is stored under a prefix."""
         try:
             with _telling_why():
-                return sorted(meta["path"] for batch in obstore.list(self._store(), prefix=prefix) for meta in batch)
+                return [meta["path"] for batch in obstore.list(self._store(), prefix=prefix) for meta in batch]
         except FileNotFoundError:
             return []
 
-    def delete_shards(self, prefix: str) -> None:
-        """Delete all shards under a prefix."""
+    def delete(self, prefix: str) -> None:
+        """Delete all that is stored under a prefix."""
         with suppress(FileNotFoundError), _telling_why():
-            obstore.delete(self._store(), self.shards(prefix))
+            obstore.delete(self._store(), self.keys(prefix))
             if "://" not in self._location:
                 shutil.rmtree(Path(self._location, prefix), ignore_errors=True)  # or empty folders would be left
 

@@ -6,12 +6,11 @@ read. A shard whose worker has died, or gives no sign of life, is free again. No
 the worker that leads an audit next goes on with what it finds in the store, even if Redis has been emptied.
 """
 
-import json
 import logging
 import os
 import socket
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -33,19 +32,20 @@ from zooaudit.contract import (
     Progress,
     ShardRecord,
     board_key,
-    members_key,
-    problem,
     shards_prefix,
     state_key,
     unfit_key,
 )
-from zooaudit.contract.board import Changes, readable, released, shard_field, task_field
+from zooaudit.contract.board import Changes, released, shard_field, task_field
 
 from worker.errors import AuditError
-from worker.measure.plan import Plan, Shard, Task, left
+from worker.measure.plan import Plan, Shard, Task
 from worker.queue.attempt import Attempt
+from worker.queue.audit_board import AuditBoard
 from worker.queue.audit_state import AuditState
 from worker.queue.report_store import ReportStore, StoreUnavailable
+from worker.queue.shard_store import ShardStore, number_of
+from worker.queue.taking import free_tasks, joining, repeated_by_taking, worth_taking
 
 if TYPE_CHECKING:  # torch is imported by the process that measures, and not before
     from worker.measure.model_scores import ModelScores
@@ -55,30 +55,12 @@ log = logging.getLogger("zooaudit.worker")
 
 LOOK_EVERY_S = 0.5
 """The pause of a worker that waits for the shards of others."""
-JOINING_S = 60.0
-"""How long a worker may take to load the model before others no longer count on it."""
-SILENT_S = 120.0
-"""Others may take all transforms of a worker that has said nothing for so long, though its process lives."""
 RETRY_STORE_EVERY_S = 30.0
+"""The longest pause between two tries to store a shard."""
 UNFIT_FOR_S = 86_400
 """For how long a worker that could not help with an audit does not try again."""
 IN_VAIN_FOR_S = 60
 """The same for one that loaded the model and found nothing to take."""
-TAKEN_UNTIL = 0.3
-"""No transforms are taken from a worker that has done more than this share of its shard: all that would be repeated."""
-MUCH_FASTER = 3.0
-"""Unless the taker is so much faster that it repeats it in little time."""
-
-# One command, so that a change is made whole or not at all, and never in the name of an attempt that counts no more.
-CHANGE = """
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 'superseded' end
-if (redis.call('HGET', KEYS[2], 'version') or '') ~= ARGV[2] then return 'changed' end
-local change = cjson.decode(ARGV[3])
-for _, field in ipairs(change.delete) do redis.call('HDEL', KEYS[2], field) end
-for field, value in pairs(change.set) do redis.call('HSET', KEYS[2], field, value) end
-redis.call('HINCRBY', KEYS[2], 'version', 1)
-return 'done'
-"""
 
 
 class Left(Exception):
@@ -96,20 +78,20 @@ class HandedBack(Exception):
 @cache
 def software() -> str:
     """Return what decides the digits of a shard, apart from the device: workers of unlike software never share."""
-    return f"protocol {PROTOCOL}, zooaudit {__version__}, " + ", ".join(
-        f"{library} {version(library)}" for library in ("torch", "timm", "torchvision")
-    )
+    libraries = [f"{library} {version(library)}" for library in ("torch", "timm", "torchvision")]
+    return ", ".join([f"protocol {PROTOCOL}", f"zooaudit {__version__}", *libraries])
 
 
-def worker_name() -> str:
-    """Return the machine and the process, as people know a worker."""
-    return f"{socket.gethostname()}:{os.getppid()}"
+def worker_name(process: int) -> str:
+    """Return the machine and the process of a worker, as people know it."""
+    return f"{socket.gethostname()}:{process}"
 
 
 class AuditShards:
     """The shards of the audit ``identifier``, for one worker that takes part by its ``attempt``.
 
-    The attempt is one at the audit's own job, whose worker leads, or at a job that helps.
+    The attempt is one at the audit's own job, whose worker leads, or at a job that helps. ``workers`` and ``repeated``
+    are known once all is :meth:`measured`.
     """
 
     def __init__(self, identifier: str, attempt: Attempt, state: AuditState, store: ReportStore, device: str) -> None:
@@ -117,70 +99,69 @@ class AuditShards:
         self._attempt = attempt
         self._leads = attempt.job.id == identifier
         self._state = state
-        self._store = store
-        self._device = device
+        self._reports = store
+        self._board = AuditBoard(attempt, identifier)
         self._redis: Any = attempt.job.connection
-        self._plan: Plan | None = None
-        self._shard: tuple[str, Shard] | None = None
+        self._worker = worker_name(os.getppid())
+        self._device = device
+        self._taken: tuple[str, Shard] | None = None
         self._lost: frozenset[Transform] = frozenset()
-        self.has_taken = False
-        self._board_version: bytes | None = None
+        self._seen_version: bytes | None = None
         self._before = self._counted = 0
         self._begun_s = time.monotonic()
         self._last = Progress()
-        self._kept: dict[str, tuple[tuple[Task, ...], ModelScores]] = {}
-        self._workers: set[str] = set()
-        self._repeated = 0
+        self.has_taken = False
+        self.workers = 1
+        self.repeated = 0
 
     @property
     def measuring(self) -> bool:
         """Whether this worker measures a shard now."""
-        return self._shard is not None
-
-    @property
-    def workers(self) -> int:
-        """How many workers have measured the shards."""
-        return max(1, len(self._workers))
-
-    @property
-    def repeated(self) -> int:
-        """How many forward images were measured for nothing."""
-        return self._repeated
-
-    # Taking part
+        return self._taken is not None
 
     def begin(self, plan: Plan) -> None:
         self._plan, self._begun_s = plan, time.monotonic()
-        if not self._leads:
-            board = self._board()
-            if board is None or board.plan.fingerprint != plan.fingerprint:
-                raise Unfit("other images, weights, software or memory than the worker's that leads")
+        self._store = ShardStore(self._reports, self._id, plan.fingerprint)
+        if self._leads:
+            self._lead()
             return
-        while True:
-            board = self._board()
-            if board is not None and board.plan.fingerprint == plan.fingerprint:
-                if self._go_on(board):
-                    break
-            elif self._write_plan(plan, board):
-                break
+        board = self._board.read()
+        if board is None:
+            raise Left("the audit has ended")
+        if board.plan.fingerprint != plan.fingerprint:
+            raise Unfit("its images, weights or memory are not those of the worker that leads")
+
+    def _lead(self) -> None:
+        """Write the plan, or go on with what is there of it."""
+        done = False
+        while not done:
+            board = self._board.read()
+            if board is None or board.plan.fingerprint != self._plan.fingerprint:
+                done = self._write_plan(board)
+            else:
+                former = [name for name, shard in board.in_flight().items() if shard.job == self._id]
+                done = not former or self._board.release(board, former, died=False)
         self._redis.zadd(OPEN_KEY, {self._id: self._attempt.job.created_at.timestamp()})
 
-    def _go_on(self, board: Board) -> bool:
-        """Free what a former attempt of the leading worker had taken. Returns False if the board has changed."""
-        former = [name for name, shard in board.in_flight().items() if shard.job == self._id]
-        return not former or self._release(board, former, died=False)
-
-    def _write_plan(self, plan: Plan, board: Board | None) -> bool:
+    def _write_plan(self, board: Board | None) -> bool:
         """Write the plan, with all that the store has of it. Returns False if the board has changed."""
-        changes: Changes = {"plan": self._record(plan).model_dump_json()}
-        stale = [task_field(task) for task in board.taken] if board else []
-        stale += [shard_field(name) for name in board.shards] if board else []
+        plan = self._plan
+        record = PlanRecord(
+            fingerprint=plan.fingerprint,
+            software=software(),
+            models=plan.models,
+            units=tuple(tuple(map(str, unit)) for unit in plan.units),
+            images=plan.images,
+            adaptive=plan.adaptive,
+            most=plan.most,
+        )
+        changes: Changes = {"plan": record.model_dump_json()}
+        former = [*map(task_field, board.taken), *map(shard_field, board.shards)] if board else []
         images = 0
-        for key in self._store.shards(shards_prefix(self._id, plan.fingerprint)):
-            if (found := self._read(key)) is None:
+        for name in self._store.names():
+            if (found := self._store.read(name)) is None:
                 continue
             tasks, scores = found
-            name = key.rpartition("/")[2].removesuffix(".safetensors")
             shard = ShardRecord(
                 job=self._id,
                 token=name.partition("-")[2],
@@ -195,62 +176,68 @@ class AuditShards:
             images += scores.forward_images
         if images:
             log.info("%s: goes on after %d forward images, whose scores are in the store", self._id, images)
-        return self._change(board, changes, [field for field in stale if field not in changes])
-
-    def _record(self, plan: Plan) -> PlanRecord:
-        return PlanRecord(
-            fingerprint=plan.fingerprint,
-            software=software(),
-            models=plan.models,
-            units=tuple(tuple(map(str, unit)) for unit in plan.units),
-            images=plan.images,
-            adaptive=plan.adaptive,
-            most=plan.most,
-        )
-
-    # Taking shards
+        return self._board.change(board, changes, [field for field in former if field not in changes])
 
     def take(self) -> Shard | None:
-        self._shard, self._lost = None, frozenset()
+        self._taken, self._lost = None, frozenset()
         while True:
-            board = self._board()
-            if board is None:
-                if not self._leads:
-                    raise Left("the audit has ended")
-                self.begin(self._own_plan())  # Redis has been emptied
-                continue
+            board = self._read_board()
             if board.failure is not None:
                 self._give_up(board.failure)
-            to_do = self._own_plan().left(board.measured())
-            if not to_do and not self._leads:
-                return None
+            to_do = self._plan.left(board.measured())
             if not to_do:
-                if self._free_damaged(board):
+                if self._leads and self._free_damaged(board):
                     continue
                 return None
             self._make_room()
             if dead := self._dead(board):
-                self._release(board, dead, died=True)
+                self._board.release(board, dead, died=True)
                 continue
-            free = _free(board, to_do)
-            tasks = self._own_plan().choose(free, self._crew(board))
-            tasks = tasks or worth_taking(board, self._own_plan().most, self._rate())
+            free = free_tasks(board, to_do)
+            tasks = self._plan.choose(free, self._crew(board)) or worth_taking(board, self._plan.most, self._rate())
             if tasks:
-                if taken := self._take(board, tasks):
-                    return taken
+                if shard := self._take(board, tasks):
+                    return shard
                 continue
             if not self._leads:
                 return None
             if free and not board.in_flight():
                 raise AuditError("out-of-memory", "No worker has the memory that this audit was planned for.")
-            self._state.write_progress(self._last, self._member(), force=True)
+            self._say(force=True)
             time.sleep(LOOK_EVERY_S)
 
+    def _read_board(self) -> Board:
+        while (board := self._board.read()) is None:
+            if not self._leads:
+                raise Left("the audit has ended")
+            self._lead()  # Redis has been emptied
+        return board
+
+    def _give_up(self, failure: Problem) -> None:
+        if not self._leads:
+            raise Left("the audit fails")
+        error = AuditError("internal-error", failure.detail or "")
+        error.problem = failure
+        raise error
+
+    def _free_damaged(self, board: Board) -> bool:
+        """Free the tasks whose scores the store has lost. Returns False if there are none."""
+        damaged = []
+        for name in {*board.taken.values()}:
+            content = self._store.read(name)
+            if content is None or not set(board.tasks_of(name)) <= set(content[0]):
+                damaged.append(name)
+        if damaged:
+            log.warning("%s: shards are missing in the store, or damaged; they are measured again", self._id)
+            changes, gone, _ = released(board, damaged, died=False)
+            self._board.change(board, changes, gone)
+        return bool(damaged)
+
     def _make_room(self) -> None:
-        """Leave the audit where another one waits that comes first: any for a helper, a more urgent one for the leading
+        """Leave the audit where another one waits for a worker: any for a helper, a more urgent one for the leading
         worker."""
         head = self._redis.lindex(self._attempt.queue.key, 0)
-        if head is None:
+        if head is None or self._idle():
             return
         if not self._leads:
             raise Left("other audits wait")
@@ -271,76 +258,73 @@ class AuditShards:
 
     def _crew(self, board: Board) -> int:
         """Return how many workers are about to share what is free: this one, idle ones, and those that still load."""
-        now_s = time.time()
-        idle: int = self._redis.zcount(IDLE_KEY, now_s, "+inf")
-        joining = [
-            token
-            for token, member in board.members.items()
-            if member.shard is None and token != self._attempt.token and now_s - member.at_s < JOINING_S
-        ]
-        return 1 + idle + len(joining)
+        return 1 + self._idle() + len(joining(board).keys() - {self._attempt.token})
+
+    def _idle(self) -> int:
+        idle: int = self._redis.zcount(IDLE_KEY, time.time(), "+inf")
+        return idle
 
     def _take(self, board: Board, tasks: Sequence[Task]) -> Shard | None:
         """Take the tasks. Returns None if the board has changed meanwhile."""
-        number = 1 + max((int(name.partition("-")[0]) for name in board.shards), default=0)
+        number = 1 + max(map(number_of, board.shards), default=0)
         name = f"{number}-{self._attempt.token}"
-        repeated = board.repeated
-        for other in board.in_flight():
-            member, lost = board.member_of(other), [task for task in board.tasks_of(other) if task in tasks]
-            if member and lost:
-                repeated += member.done * len(lost) // (1 + len(board.tasks_of(other)))
-        changes: Changes = {shard_field(name): self._taken(), "repeated": repeated}
-        changes |= {task_field(task): name for task in tasks}
-        if not self._change(board, changes):
+        changes = self._claim(name, tasks) | {"repeated": board.repeated + repeated_by_taking(board, tasks)}
+        if not self._board.change(board, changes):
             return None
-        taken = self._own_plan().shard(tasks, board.measured())
-        self._shard, self._before, self.has_taken = (name, taken), self._counted, True
-        return taken
+        shard = self._plan.shard(tasks, board.measured())
+        self._taken, self._before, self.has_taken = (name, shard), self._counted, True
+        return shard
 
-    def _taken(self) -> str:
-        """Return the record of a shard that this worker has taken."""
+    def _claim(self, name: str, tasks: Sequence[Task]) -> Changes:
         job, token = self._attempt.job.id, self._attempt.token
-        return ShardRecord(job=job, token=token, worker=worker_name(), device=self._device).model_dump_json()
+        shard = ShardRecord(job=job, token=token, worker=self._worker, device=self._device)
+        return {shard_field(name): shard.model_dump_json()} | {task_field(task): name for task in tasks}
 
     def given_away(self) -> "Collection[Transform]":
         return self._lost
 
-    # Handing in
-
     def put(self, shard: Shard, scores: "ModelScores") -> None:
-        assert self._shard is not None
-        from worker.measure.shard_files import to_bytes
-
-        name, _ = self._shard
+        assert self._taken is not None
+        name, _ = self._taken
         stored = False
         while True:
-            board = self._board()
-            if board is None and not self._leads:
-                raise Left("the audit has ended")
-            if board is None:
-                self.begin(self._own_plan())  # Redis has been emptied
-                continue
-            if name not in board.shards:
-                lost = [task for task in shard.tasks if task not in board.taken]
-                if not lost:
+            board = self._read_board()
+            if name not in board.shards:  # Redis has been emptied, or another worker took this one for dead
+                unclaimed = [task for task in shard.tasks if task not in board.taken]
+                if not unclaimed:
                     break
-                self._change(board, {shard_field(name): self._taken()} | {task_field(task): name for task in lost})
+                self._board.change(board, self._claim(name, unclaimed))
                 continue
             own = [task for task in board.tasks_of(name) if self._has(task, scores)]
             if not own:
                 break
-            forward = scores.images * (1 + sum(len(self._own_plan().units[unit]) for _, unit in own))
+            forward = scores.images * (1 + sum(len(self._plan.units[unit]) for _, unit in own))
             if not stored:
-                self._attempt.change(lambda _pipe, _state: None)  # raises Superseded
-                self._kept[self._key(name)] = tuple(own), replace(scores, forward_images=forward)
-                self._insist(self._key(name), to_bytes(*self._kept[self._key(name)]))
+                self._attempt.insist()
+                self._write(name, tuple(own), replace(scores, forward_images=forward))
                 stored = True
                 continue  # what another worker has taken meanwhile counts no more
             done = board.shards[name].model_copy(update={"state": "done", "images": scores.images, "forward": forward})
-            if self._change(board, {shard_field(name): done.model_dump_json()}):
+            if self._board.change(board, {shard_field(name): done.model_dump_json()}):
                 self._allow_deaths()
                 break
-        self._shard = None
+        self._taken = None
+
+    def _has(self, task: Task, scores: "ModelScores") -> bool:
+        return all(transform in scores.results for transform in self._plan.units[task[1]])
+
+    def _write(self, name: str, tasks: tuple[Task, ...], scores: "ModelScores") -> None:
+        """Store a shard. While the store is unavailable, try again for as long as the job may take."""
+        pause_s = 1.0
+        while True:
+            try:
+                self._store.write(name, tasks, scores)
+                return
+            except StoreUnavailable as error:
+                log.warning("%s: a shard cannot be stored (%s); it is tried again", self._id, error)
+            self._say(force=True)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_STORE_EVERY_S)
 
     def _allow_deaths(self) -> None:
         """Let the audit's job be tried again as often as at first: deaths are counted between two shards."""
@@ -348,72 +332,22 @@ class AuditShards:
         if self._redis.exists(key):
             self._redis.hset(key, "retries_left", ATTEMPTS - 1)
 
-    def _has(self, task: Task, scores: "ModelScores") -> bool:
-        return all(transform in scores.results for transform in self._own_plan().units[task[1]])
-
-    def _insist(self, key: str, content: bytes) -> None:
-        """Store a shard. While the store is unavailable, try again for as long as the job may take."""
-        pause_s = 1.0
-        while True:
-            try:
-                self._store.create_shard(key, content)
-                return
-            except StoreUnavailable as error:
-                log.warning("%s: a shard cannot be stored (%s); it is tried again", self._id, error)
-            self._state.write_progress(self._last, self._member(), force=True)
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, RETRY_STORE_EVERY_S)
-
     def measured(self) -> "Sequence[tuple[Task, ModelScores]]":
-        board = self._board()
+        board = self._board.read()
         if board is None or not self._leads:
             return []
-        self._workers = {shard.worker for name, shard in board.shards.items() if board.tasks_of(name)}
-        self._repeated = board.repeated
+        self.workers = len({shard.worker for name, shard in board.shards.items() if board.tasks_of(name)})
+        self.repeated = board.repeated
         found = []
         for task, name in board.taken.items():
-            content = self._read(self._key(name))
-            assert content is not None  # since _free_damaged() has seen it
+            content = self._store.read(name)
+            assert content is not None  # take() has seen it
             found.append((task, content[1]))
         return found
 
-    def _free_damaged(self, board: Board) -> bool:
-        """Free the tasks whose scores the store has lost. Returns False if there are none."""
-        damaged = []
-        for name in {*board.taken.values()}:
-            content = self._read(self._key(name))
-            if content is None or not set(board.tasks_of(name)) <= set(content[0]):
-                damaged.append(name)
-        if not damaged:
-            return False
-        log.warning("%s: shards are missing in the store, or damaged; they are measured again", self._id)
-        changes, gone, _ = released(board, damaged, died=False)
-        self._change(board, changes, gone)
-        return True
-
-    def _key(self, name: str) -> str:
-        return f"{shards_prefix(self._id, self._own_plan().fingerprint)}/{name}.safetensors"
-
-    def _read(self, key: str) -> "tuple[tuple[Task, ...], ModelScores] | None":
-        """Read a shard from the store, once; None if it is missing or damaged."""
-        from worker.measure.shard_files import DamagedShard, from_bytes
-
-        if key not in self._kept:
-            content = self._store.read_shard(key)
-            if content is None:
-                return None
-            try:
-                self._kept[key] = from_bytes(content)
-            except DamagedShard:
-                return None
-        return self._kept[key]
-
-    # Ending
-
     def fail(self, why: Problem) -> None:
         """Let the audit fail, because this shard of it has."""
-        while (board := self._board()) is not None and not self._change(board, {"failure": why.model_dump_json()}):
-            pass
+        self._board.fail(why)
 
     def refuse(self, *, for_good: bool) -> None:
         """Note that this worker cannot help with the audit, or was not needed, so that it does not try again soon."""
@@ -422,40 +356,34 @@ class AuditShards:
 
     def end(self) -> None:
         """Remove what is kept of a running audit: its report has been stored."""
-        forget_board(self._redis, self._id)
+        self._board.forget()
         try:
-            self._store.delete_shards(shards_prefix(self._id))
+            self._reports.delete(shards_prefix(self._id))
         except StoreUnavailable as error:
             log.warning("%s: its shards are left in the store: %s", self._id, error)
-
-    def _give_up(self, failure: Problem) -> None:
-        if not self._leads:
-            raise Left("the audit fails")
-        error = AuditError("internal-error", failure.detail or "")
-        error.problem = failure
-        raise error
-
-    # Progress
 
     def write_progress(self, progress: Progress, *, force: bool = False) -> None:
         """Write how far this worker is. Raises Canceled, Superseded and Left."""
         self._last = progress
         self._counted = progress.done if progress.phase == "measuring" else self._counted
-        version = self._state.write_progress(progress, self._member(), force=force)
-        if version is None or version == self._board_version:
+        self._say(force=force)
+
+    def _say(self, *, force: bool) -> None:
+        seen = self._state.write_progress(self._last, self._member(), force=force)
+        if seen is None or seen == self._seen_version:
             return
-        self._board_version = version
-        if not version and not self._leads:
+        self._seen_version = seen
+        if not seen and not self._leads:
             raise Left("the audit has ended")
-        self._look_what_is_lost()
+        self._see_what_is_lost()
 
     def _member(self) -> str:
         """Return this worker's record as one that takes part."""
-        member = MemberRecord(worker=worker_name(), at_s=time.time())
-        if self._shard is not None:
-            name, shard = self._shard
+        member = MemberRecord(worker=self._worker, at_s=time.time())
+        if self._taken is not None:
+            name, shard = self._taken
             done = max(0, self._counted - self._before)
-            total = (shard.limit or self._own_plan().images) * (1 + len(shard.transforms))
+            total = (shard.limit or self._plan.images) * (1 + len(shard.transforms))
             member = member.model_copy(update={"shard": name, "done": done, "total": total, "rate": self._rate()})
         return member.model_dump_json()
 
@@ -463,121 +391,11 @@ class AuditShards:
         """Return how many forward images this worker measures in a second."""
         return self._counted / (time.monotonic() - self._begun_s) or None
 
-    def _look_what_is_lost(self) -> None:
-        if self._shard is None:
+    def _see_what_is_lost(self) -> None:
+        if self._taken is None:
             return
-        name, shard = self._shard
+        name, shard = self._taken
         with suppress(RedisError):
-            now = self._state.hasty_redis.hmget(board_key(self._id), [task_field(task) for task in shard.tasks])
-            lost = [task for task, owner in zip(shard.tasks, now, strict=True) if owner and owner.decode() != name]
-            self._lost = frozenset(transform for _, unit in lost for transform in self._own_plan().units[unit])
-
-    # The board
-
-    def _own_plan(self) -> Plan:
-        assert self._plan is not None
-        return self._plan
-
-    def _board(self) -> Board | None:
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(board_key(self._id))
-            pipe.hgetall(members_key(self._id))
-            return readable(*pipe.execute())
-
-    def _release(self, board: Board, names: Iterable[str], *, died: bool) -> bool:
-        """Free the tasks of some shards. Returns False if the board has changed meanwhile."""
-        return _release(self._attempt, board, self._id, names, died=died)
-
-    def _change(self, board: Board | None, changes: Changes, gone: Sequence[str] = ()) -> bool:
-        return _change(self._attempt, self._id, board, changes, gone)
-
-
-def has_work(board: Board) -> bool:
-    """Tell whether there is something to take of an audit, by one worker more than those that are about to."""
-    plan = board.plan
-    free = _free(board, left(plan.models, len(plan.units), plan.adaptive, board.measured()))
-    now_s = time.time()
-    joining = [member for member in board.members.values() if member.shard is None and now_s - member.at_s < JOINING_S]
-    return len(free) > len(joining) or (not joining and bool(worth_taking(board, plan.most)))
-
-
-def _free(board: Board, to_do: Sequence[Task]) -> list[Task]:
-    """Return those of the tasks that must still be measured that nobody measures."""
-    measured = board.measured()
-    return [task for task in to_do if task not in board.taken or task in measured]
-
-
-def worth_taking(board: Board, most: int, own_rate: float | None = None) -> list[Task]:
-    """Return transforms that another worker measures, and that get done earlier if one with nothing to do takes them.
-
-    With n of N images done, a worker that measures m transforms has (m + 1) (N - n) forward images left. Taking s of
-    the transforms leaves it (m + 1 - s) (N - n), and makes the taker measure (s + 1) N. Both end at the same time,
-    where the taker is q times as fast, if s = (q (m + 1) (1 - n / N) - 1) / (1 + q (1 - n / N)).
-    """
-    if board.plan.adaptive:
-        return []
-    best: list[Task] = []
-    for name in board.in_flight():
-        member, tasks = board.member_of(name), board.tasks_of(name)
-        if member is None or not member.total:
-            continue
-        if time.time() - member.at_s > SILENT_S:
-            return tasks[:most]
-        share = member.done / member.total
-        faster = own_rate / member.rate if own_rate and member.rate else 1.0
-        if share > TAKEN_UNTIL and faster < MUCH_FASTER:
-            continue
-        count = int((faster * (len(tasks) + 1) * (1 - share) - 1) / (1 + faster * (1 - share)))
-        if min(most, count) > len(best):
-            best = tasks[-min(most, count) :]
-    return best
-
-
-def give_back(attempt: Attempt, identifier: str, *, died: bool) -> None:
-    """Free what an attempt had taken of the audit ``identifier``, which ends now."""
-    redis: Any = attempt.job.connection
-    while True:
-        board = readable(redis.hgetall(board_key(identifier)), redis.hgetall(members_key(identifier)))
-        if board is None:
-            return
-        own = [name for name, shard in board.in_flight().items() if shard.token == attempt.token]
-        if not own or _release(attempt, board, identifier, own, died=died):
-            redis.hdel(members_key(identifier), attempt.token)
-            return
-
-
-def forget_board(redis: Any, identifier: str) -> None:
-    """Remove what Redis has of the shards of an audit that has ended."""
-    with redis.pipeline() as pipe:
-        pipe.delete(board_key(identifier), members_key(identifier), unfit_key(identifier))
-        pipe.zrem(OPEN_KEY, identifier)
-        pipe.execute()
-
-
-def _release(attempt: Attempt, board: Board, identifier: str, names: Iterable[str], *, died: bool) -> bool:
-    changes, gone, deaths = released(board, names, died=died)
-    if deaths >= ATTEMPTS:
-        detail = f"The processes that measured one shard of it died {deaths} times."
-        changes["failure"] = problem("worker-died", detail).model_dump_json()
-    return _change(attempt, identifier, board, changes, gone)
-
-
-def _change(attempt: Attempt, identifier: str, board: Board | None, changes: Changes, gone: Sequence[str] = ()) -> bool:
-    """Change a board in the name of an attempt. Returns False, and changes nothing, if it is not as it was read.
-
-    Raises Superseded if the attempt does not count any more.
-    """
-    redis: Any = attempt.job.connection
-    answer = redis.eval(
-        CHANGE,
-        2,
-        state_key(attempt.job.id),
-        board_key(identifier),
-        attempt.token,
-        "" if board is None else board.version,
-        json.dumps({"set": changes, "delete": list(gone)}),
-    )
-    if answer == b"superseded":
-        attempt.change(lambda _pipe, _state: None)  # takes back what an emptied Redis has lost, or raises Superseded
-        return False
-    return bool(answer == b"done")
+            owners = self._state.hasty_redis.hmget(board_key(self._id), [task_field(task) for task in shard.tasks])
+            lost = [task for task, owner in zip(shard.tasks, owners, strict=True) if owner and owner.decode() != name]
+            self._lost = frozenset(transform for _, unit in lost for transform in self._plan.units[unit])

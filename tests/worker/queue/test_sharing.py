@@ -33,11 +33,13 @@ from worker.measure.plan import Plan, Shard
 from worker.measure.similarity import Equivariance
 from worker.measure.transforms import Shift
 from worker.queue.attempt import Attempt, Superseded
+from worker.queue.audit_board import AuditBoard
 from worker.queue.audit_state import AuditState
 from worker.queue.ending import end_early, end_help
 from worker.queue.helping import Helping
 from worker.queue.report_store import ReportStore
-from worker.queue.sharing import AuditShards, HandedBack, Left, Unfit, give_back, software, worth_taking
+from worker.queue.sharing import AuditShards, HandedBack, Left, Unfit, software
+from worker.queue.taking import worth_taking
 
 REQUEST = AuditRequest(model="timm/resnet18.a1_in1k", dataset="synthetic", num_images=10)
 ID = audit_id(REQUEST)
@@ -120,7 +122,7 @@ def test_one_worker_takes_everything_and_hands_it_in(workers: Workers) -> None:
     assert (leading.workers, leading.repeated) == (1, 0)
     leading.end()
     assert not workers.redis.exists(board_key(ID), members_key(ID), OPEN_KEY)
-    assert workers.store.shards(shards_prefix(ID)) == []
+    assert workers.store.keys(shards_prefix(ID)) == []
 
 
 def test_a_worker_that_comes_late_takes_half_of_what_another_has_just_begun(workers: Workers) -> None:
@@ -156,7 +158,7 @@ def test_what_was_taken_away_counts_only_where_it_was_taken_to(workers: Workers)
     workers.redis.hset(state_key(helping._attempt.job.id), "attempt", "another")
     with pytest.raises(Superseded):
         helping.put(other, scores(other))
-    assert len(workers.store.shards(shards_prefix(ID))) == 1
+    assert len(workers.store.keys(shards_prefix(ID))) == 1
 
 
 def test_the_shard_of_a_dead_worker_is_free_again_and_its_work_is_counted(workers: Workers) -> None:
@@ -177,14 +179,14 @@ def test_the_shard_of_a_dead_worker_is_free_again_and_its_work_is_counted(worker
     before = workers.redis.hgetall(board_key(ID))
     helping.put(other, scores(other))
     assert workers.redis.hgetall(board_key(ID)) == before
-    assert workers.store.shards(shards_prefix(ID)) == []
+    assert workers.store.keys(shards_prefix(ID)) == []
 
 
 def test_three_deaths_on_a_shard_fail_the_audit(workers: Workers) -> None:
     leading = workers.leads()
     for _ in range(3):
         assert leading.take() is not None
-        give_back(leading._attempt, ID, died=True)
+        AuditBoard(leading._attempt, ID).give_back(died=True)
     with pytest.raises(AuditError) as error:
         leading.take()
     assert error.value.problem.type.endswith("worker-died")
