@@ -13,8 +13,9 @@ from zooaudit.contract import JOB, AuditRequest, Problem, Progress, Report, audi
 from worker.errors import AuditError, ProcessDied
 from worker.queue.attempt import Attempt, Superseded
 from worker.queue.audit_state import KEEP_REPORT, AuditState, Canceled
+from worker.queue.member import Left
 from worker.queue.report_store import ReportStore, StoreUnavailable
-from worker.queue.sharing import AuditShards, HandedBack, Left, Unfit
+from worker.queue.sharing import AuditShards, HandedBack, Unfit
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:

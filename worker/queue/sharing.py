@@ -11,13 +11,11 @@ import os
 import socket
 import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
 from rq.job import Job
 from zooaudit import __version__
 from zooaudit.contract import (
@@ -26,12 +24,10 @@ from zooaudit.contract import (
     OPEN_KEY,
     PROTOCOL,
     Board,
-    MemberRecord,
     PlanRecord,
     Problem,
     Progress,
     ShardRecord,
-    board_key,
     shards_prefix,
     state_key,
     unfit_key,
@@ -43,6 +39,7 @@ from worker.measure.plan import Plan, Shard, Task
 from worker.queue.attempt import Attempt
 from worker.queue.audit_board import AuditBoard
 from worker.queue.audit_state import AuditState
+from worker.queue.member import Left, Member
 from worker.queue.report_store import ReportStore, StoreUnavailable
 from worker.queue.shard_store import ShardStore, number_of
 from worker.queue.taking import free_tasks, joining, repeated_by_taking, worth_taking
@@ -61,10 +58,6 @@ UNFIT_FOR_S = 86_400
 """For how long a worker that could not help with an audit does not try again."""
 IN_VAIN_FOR_S = 60
 """The same for one that loaded the model and found nothing to take."""
-
-
-class Left(Exception):
-    """Ends the work of a helper, because its audit needs it no more."""
 
 
 class Unfit(Left):
@@ -104,12 +97,7 @@ class AuditShards:
         self._redis: Any = attempt.job.connection
         self._worker = worker_name(os.getppid())
         self._device = device
-        self._taken: tuple[str, Shard] | None = None
-        self._lost: frozenset[Transform] = frozenset()
-        self._seen_version: bytes | None = None
-        self._before = self._counted = 0
-        self._begun_s = time.monotonic()
-        self._last = Progress()
+        self._member = Member(identifier, self._worker, state, leads=self._leads)
         self.has_taken = False
         self.workers = 1
         self.repeated = 0
@@ -117,10 +105,11 @@ class AuditShards:
     @property
     def measuring(self) -> bool:
         """Whether this worker measures a shard now."""
-        return self._taken is not None
+        return self._member.taken is not None
 
     def begin(self, plan: Plan) -> None:
-        self._plan, self._begun_s = plan, time.monotonic()
+        self._plan = plan
+        self._member.begin(plan)
         self._store = ShardStore(self._reports, self._id, plan.fingerprint)
         if self._leads:
             self._lead()
@@ -179,7 +168,7 @@ class AuditShards:
         return self._board.change(board, changes, [field for field in former if field not in changes])
 
     def take(self) -> Shard | None:
-        self._taken, self._lost = None, frozenset()
+        self._member.hand_in()
         while True:
             board = self._read_board()
             if board.failure is not None:
@@ -194,7 +183,9 @@ class AuditShards:
                 self._board.release(board, dead, died=True)
                 continue
             free = free_tasks(board, to_do)
-            tasks = self._plan.choose(free, self._crew(board)) or worth_taking(board, self._plan.most, self._rate())
+            tasks = self._plan.choose(free, self._crew(board)) or worth_taking(
+                board, self._plan.most, self._member.rate()
+            )
             if tasks:
                 if shard := self._take(board, tasks):
                     return shard
@@ -203,7 +194,7 @@ class AuditShards:
                 return None
             if free and not board.in_flight():
                 raise AuditError("out-of-memory", "No worker has the memory that this audit was planned for.")
-            self._say(force=True)
+            self._member.repeat()
             time.sleep(LOOK_EVERY_S)
 
     def _read_board(self) -> Board:
@@ -272,7 +263,8 @@ class AuditShards:
         if not self._board.change(board, changes):
             return None
         shard = self._plan.shard(tasks, board.measured())
-        self._taken, self._before, self.has_taken = (name, shard), self._counted, True
+        self._member.take(name, shard)
+        self.has_taken = True
         return shard
 
     def _claim(self, name: str, tasks: Sequence[Task]) -> Changes:
@@ -281,11 +273,11 @@ class AuditShards:
         return {shard_field(name): shard.model_dump_json()} | {task_field(task): name for task in tasks}
 
     def given_away(self) -> "Collection[Transform]":
-        return self._lost
+        return self._member.lost
 
     def put(self, shard: Shard, scores: "ModelScores") -> None:
-        assert self._taken is not None
-        name, _ = self._taken
+        assert self._member.taken is not None
+        name, _ = self._member.taken
         stored = False
         while True:
             board = self._read_board()
@@ -308,7 +300,7 @@ class AuditShards:
             if self._board.change(board, {shard_field(name): done.model_dump_json()}):
                 self._allow_deaths()
                 break
-        self._taken = None
+        self._member.hand_in()
 
     def _has(self, task: Task, scores: "ModelScores") -> bool:
         return all(transform in scores.results for transform in self._plan.units[task[1]])
@@ -322,7 +314,7 @@ class AuditShards:
                 return
             except StoreUnavailable as error:
                 log.warning("%s: a shard cannot be stored (%s); it is tried again", self._id, error)
-            self._say(force=True)
+            self._member.repeat()
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_STORE_EVERY_S)
 
@@ -362,40 +354,6 @@ class AuditShards:
         except StoreUnavailable as error:
             log.warning("%s: its shards are left in the store: %s", self._id, error)
 
-    def write_progress(self, progress: Progress, *, force: bool = False) -> None:
+    def write_progress(self, progress: Progress) -> None:
         """Write how far this worker is. Raises Canceled, Superseded and Left."""
-        self._last = progress
-        self._counted = progress.done if progress.phase == "measuring" else self._counted
-        self._say(force=force)
-
-    def _say(self, *, force: bool) -> None:
-        seen = self._state.write_progress(self._last, self._member(), force=force)
-        if seen is None or seen == self._seen_version:
-            return
-        self._seen_version = seen
-        if not seen and not self._leads:
-            raise Left("the audit has ended")
-        self._see_what_is_lost()
-
-    def _member(self) -> str:
-        """Return this worker's record as one that takes part."""
-        member = MemberRecord(worker=self._worker, at_s=time.time())
-        if self._taken is not None:
-            name, shard = self._taken
-            done = max(0, self._counted - self._before)
-            total = (shard.limit or self._plan.images) * (1 + len(shard.transforms))
-            member = member.model_copy(update={"shard": name, "done": done, "total": total, "rate": self._rate()})
-        return member.model_dump_json()
-
-    def _rate(self) -> float | None:
-        """Return how many forward images this worker measures in a second."""
-        return self._counted / (time.monotonic() - self._begun_s) or None
-
-    def _see_what_is_lost(self) -> None:
-        if self._taken is None:
-            return
-        name, shard = self._taken
-        with suppress(RedisError):
-            owners = self._state.hasty_redis.hmget(board_key(self._id), [task_field(task) for task in shard.tasks])
-            lost = [task for task, owner in zip(shard.tasks, owners, strict=True) if owner and owner.decode() != name]
-            self._lost = frozenset(transform for _, unit in lost for transform in self._plan.units[unit])
+        self._member.tell(progress)

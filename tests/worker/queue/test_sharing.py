@@ -37,8 +37,9 @@ from worker.queue.audit_board import AuditBoard
 from worker.queue.audit_state import AuditState
 from worker.queue.ending import end_early, end_help
 from worker.queue.helping import Helping
+from worker.queue.member import Left
 from worker.queue.report_store import ReportStore
-from worker.queue.sharing import AuditShards, HandedBack, Left, Unfit, software
+from worker.queue.sharing import AuditShards, HandedBack, Unfit, software
 from worker.queue.taking import worth_taking
 
 REQUEST = AuditRequest(model="timm/resnet18.a1_in1k", dataset="synthetic", num_images=10)
@@ -65,7 +66,8 @@ def scores(shard: Shard, images: int = 10) -> ModelScores:
 
 def say(shards: AuditShards, done: int) -> None:
     """Let a worker say how many forward images it has measured."""
-    shards.write_progress(Progress(phase="measuring", done=done, total=90), force=True)
+    shards.write_progress(Progress(phase="measuring", done=done, total=90))
+    shards._member.repeat()
 
 
 class Workers:
