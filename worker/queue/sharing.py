@@ -183,9 +183,8 @@ class AuditShards:
                 self._board.release(board, dead, died=True)
                 continue
             free = free_tasks(board, to_do)
-            tasks = self._plan.choose(free, self._crew(board)) or worth_taking(
-                board, self._plan.most, self._member.rate()
-            )
+            tasks = self._plan.choose(free, self._crew(board))
+            tasks = tasks or worth_taking(board, self._plan.most, self._member.rate())
             if tasks:
                 if shard := self._take(board, tasks):
                     return shard
