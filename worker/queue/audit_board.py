@@ -75,11 +75,18 @@ class AuditBoard:
 
     def give_back(self, *, died: bool) -> None:
         """Free all that this attempt is measuring: it ends now."""
-        while (board := self.read()) is not None:
-            own = [name for name, shard in board.in_flight().items() if shard.token == self._attempt.token]
-            if not own or self.release(board, own, died=died):
-                self._redis.hdel(members_key(self._id), self._attempt.token)
-                return
+        while (board := self.read()) is not None and (own := self.own_shards(board)):
+            if self.release(board, own, died=died):
+                break
+        self._redis.hdel(members_key(self._id), self._attempt.token)
+
+    def own_shards(self, board: Board) -> list[str]:
+        """Return the shards that stand there as being measured by this attempt."""
+        return [name for name, shard in board.in_flight().items() if shard.token == self._attempt.token]
+
+    def clear(self) -> None:
+        """Remove a board that this version cannot read. Raises Superseded."""
+        self._attempt.change(lambda pipe, _state: pipe.delete(board_key(self._id), members_key(self._id)))
 
     def fail(self, why: Problem) -> None:
         """Let the audit fail, because a shard of it has."""

@@ -20,7 +20,7 @@ from zooaudit.contract import (
 )
 from zooaudit.contract.board import readable
 
-from worker.queue.sharing import software, worker_name
+from worker.queue.sharing import UNFIT_FOR_S, software, worker_name
 from worker.queue.taking import has_work
 
 HELP_EVERY_S = 1
@@ -50,7 +50,10 @@ class Helping:
             board = readable(fields, members)
             if job is None or (outcome or b"").startswith(b"canceled"):
                 self._redis.zrem(OPEN_KEY, identifier)
-            elif board is not None and board.plan.software == software() and not unfit and has_work(board):
+            elif board is not None and board.plan.software != software():
+                self._redis.sadd(unfit_key(identifier), self._name)  # so that its workers do not count on this one
+                self._redis.expire(unfit_key(identifier), UNFIT_FOR_S)
+            elif board is not None and not unfit and has_work(board):
                 return self._new_job(identifier, job)
         return None
 

@@ -48,6 +48,10 @@ class ShardStore:
         self._store.put(self._key(name), to_bytes(tasks, scores))
         self._kept[name] = tasks, scores
 
+    def forget(self, name: str) -> None:
+        """Do not keep a shard in memory: another one may get its name."""
+        self._kept.pop(name, None)
+
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}{ENDING}"
 

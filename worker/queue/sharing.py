@@ -125,6 +125,8 @@ class AuditShards:
         done = False
         while not done:
             board = self._board.read()
+            if board is None:
+                self._board.clear()
             if board is None or board.plan.fingerprint != self._plan.fingerprint:
                 done = self._write_plan(board)
             else:
@@ -179,6 +181,10 @@ class AuditShards:
                     continue
                 return None
             self._make_room()
+            # Redis did what this worker asked for, but its answer was lost; or it has lost what was written last.
+            if own := self._board.own_shards(board):
+                self._board.release(board, own, died=False)
+                continue
             if dead := self._dead(board):
                 self._board.release(board, dead, died=True)
                 continue
@@ -201,6 +207,8 @@ class AuditShards:
             if not self._leads:
                 raise Left("the audit has ended")
             self._lead()  # Redis has been emptied
+        if board.plan.fingerprint != self._plan.fingerprint:
+            raise Left("the audit has been begun anew by another plan")
         return board
 
     def _give_up(self, failure: Problem) -> None:
@@ -217,6 +225,7 @@ class AuditShards:
             content = self._store.read(name)
             if content is None or not set(board.tasks_of(name)) <= set(content[0]):
                 damaged.append(name)
+                self._store.forget(name)
         if damaged:
             log.warning("%s: shards are missing in the store, or damaged; they are measured again", self._id)
             changes, gone, _ = released(board, damaged, died=False)
@@ -251,8 +260,9 @@ class AuditShards:
         return 1 + self._idle() + len(joining(board).keys() - {self._attempt.token})
 
     def _idle(self) -> int:
-        idle: int = self._redis.zcount(IDLE_KEY, time.time(), "+inf")
-        return idle
+        """Return how many workers have nothing to do, and can help with this audit."""
+        idle = self._redis.zrangebyscore(IDLE_KEY, time.time(), "+inf")
+        return len({*idle} - self._redis.smembers(unfit_key(self._id)))
 
     def _take(self, board: Board, tasks: Sequence[Task]) -> Shard | None:
         """Take the tasks. Returns None if the board has changed meanwhile."""

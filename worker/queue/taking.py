@@ -26,10 +26,11 @@ def free_tasks(board: Board, to_do: Sequence[Task]) -> list[Task]:
 def joining(board: Board) -> dict[str, MemberRecord]:
     """Return the workers that are about to take something, and still load the model."""
     now_s = time.time()
+    at_work = {shard.token for shard in board.in_flight().values()}  # who has just taken a shard has not told it yet
     return {
         token: member
         for token, member in board.members.items()
-        if member.shard is None and now_s - member.at_s < JOINING_S
+        if member.shard is None and token not in at_work and now_s - member.at_s < JOINING_S
     }
 
 

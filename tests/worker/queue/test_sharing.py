@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -10,6 +11,7 @@ from rq import Queue
 from rq.job import Job
 from zooaudit.contract import (
     HELP_PREFIX,
+    IDLE_KEY,
     JOB,
     OPEN_KEY,
     QUEUE,
@@ -24,6 +26,7 @@ from zooaudit.contract import (
     members_key,
     shards_prefix,
     state_key,
+    unfit_key,
 )
 
 from service.redis_server import EmbeddedRedis
@@ -336,3 +339,97 @@ def test_a_much_faster_worker_takes_work_from_a_slow_one_at_any_time() -> None:
     assert worth_taking(board(45, 1.0), 8) == []
     assert len(worth_taking(board(45, 1.0), 8, own_rate=50.0)) == 8
     assert worth_taking(board(0, 50.0), 8, own_rate=1.0) == []
+
+
+def test_a_shard_whose_taking_redis_did_not_confirm_is_taken_again(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leading = workers.leads()
+    change, answers = AuditBoard.change, []
+
+    def answer_lost_once(*arguments: Any) -> bool:
+        answers.append(change(*arguments))
+        return answers[-1] and len(answers) > 1
+
+    monkeypatch.setattr(AuditBoard, "change", answer_lost_once)
+    shard = leading.take()
+    assert shard is not None
+    assert len(shard.transforms) == 8
+    assert len(workers.board().in_flight()) == 1
+
+
+def test_a_redis_that_has_lost_its_last_writes_leaves_no_shard_for_ever_in_flight(workers: Workers) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=3))
+    first = leading.take()
+    assert first is not None
+    before = workers.redis.hgetall(board_key(ID))
+    leading.put(first, scores(first))
+    workers.redis.delete(board_key(ID))
+    workers.redis.hset(board_key(ID), mapping=before)
+    while (shard := leading.take()) is not None:
+        leading.put(shard, scores(shard))
+    assert len(workers.board().measured()) == 8
+
+
+def test_a_board_of_a_version_that_cannot_be_read_is_replaced(workers: Workers) -> None:
+    workers.redis.hset(board_key(ID), mapping={"version": "3", "plan": '{"of": "another version"}', "who:1": "x"})
+    assert workers.leads().take() is not None
+    assert workers.board().plan.fingerprint == "same"
+
+
+def test_a_helper_leaves_an_audit_that_was_begun_anew_by_another_plan(workers: Workers) -> None:
+    few = Plan("same", PLAN.units, 1, 10, most=3)
+    leading = workers.leads(few)
+    leading.take()
+    helping = workers.helps(few)
+    shard = helping.take()
+    assert shard is not None
+    end_early(leading._attempt, death=None, handed_back=True)
+    workers.leads(Plan("other", PLAN.units[:2], 1, 10, 8))
+    with pytest.raises(Left):
+        helping.put(shard, scores(shard))
+    with pytest.raises(Left):
+        helping.take()
+    assert workers.board().taken == {}
+
+
+def test_a_helper_that_comes_when_the_audit_has_ended_may_help_when_it_is_asked_for_again(workers: Workers) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=3))
+    leading.take()
+    job = Helping(workers.queue, "second").look()
+    assert job is not None
+    member = workers.redis.hgetall(members_key(ID))
+    leading.end()
+    workers.redis.hset(members_key(ID), mapping=member)  # it had looked before, and wrote this after the end
+    attempt = Attempt(job, workers.queue, "second", TTL_S, job.id.removeprefix(HELP_PREFIX))
+    with pytest.raises(Left, match="ended"):
+        workers._takes_part(attempt, PLAN)
+    end_help(attempt, died=False)
+    assert not workers.redis.exists(members_key(ID), unfit_key(ID), state_key(job.id), job.key)
+
+
+def test_a_shard_that_lacks_a_transform_is_measured_again_once(workers: Workers) -> None:
+    leading = workers.leads()
+    shard = leading.take()
+    assert shard is not None
+    some = scores(shard)
+    some.results.pop(Shift(3))  # type: ignore[attr-defined]
+    leading.put(shard, some)
+    again = leading.take()
+    assert again is not None
+    leading.put(again, scores(again))
+    assert leading.take() is None
+
+
+def test_nobody_counts_on_idle_workers_that_cannot_help(workers: Workers) -> None:
+    workers.redis.zadd(IDLE_KEY, {"second": time.time() + 60, "third": time.time() + 60})
+    leading = workers.leads()
+    plan = workers.board().plan
+    workers.redis.sadd(unfit_key(ID), "second")
+    other = plan.model_copy(update={"software": "protocol 0, zooaudit 0.0.1"})
+    workers.redis.hset(board_key(ID), "plan", other.model_dump_json())
+    assert Helping(workers.queue, "third").look() is None
+    workers.redis.delete(members_key(ID))
+    shard = leading.take()
+    assert shard is not None
+    assert len(shard.transforms) == 8
