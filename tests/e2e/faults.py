@@ -197,6 +197,10 @@ class Schedule:
                 fault()
             self.go_on(self.random.uniform(0, 2))
             self.stack.mend()
+        return self.heal()
+
+    def heal(self) -> list[str]:
+        """Wait until all audits have ended, and return what is wrong."""
         print("healing", flush=True)
         try:
             eventually(self.all_ended, 60.0 + 5 * len(self.accepted))

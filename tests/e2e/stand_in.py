@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from worker.children import FORK
 from worker.measure.experiment import transforms_of
 from worker.measure.model_scores import ModelScores, added_up
 from worker.measure.plan import Plan
+from worker.measure.scores import Results
 from worker.measure.shards import Shards
 from worker.measure.similarity import Equivariance
 from worker.measure.transforms import Transform
@@ -44,17 +45,7 @@ def run(request: AuditRequest, on_progress: Callable[[Progress], None], shards: 
     """Take shards until all are measured, and report."""
     plan = measure(request, on_progress, shards)
     models = [added_up(parts) for parts in plan.of_models(shards.measured())]
-    value = {str(transform): row[0]["correlation"].channel for transform, row in models[0].results.items()}
-    report = report_of(request)
-    block = report.blocks[0]
-    shifts = [row.model_copy(update={"channel": value[f"{row.shift_px} px"]}) for row in block.translation.by_transform]
-    angles = [row.model_copy(update={"channel": value[f"{row.angle_deg}°"]}) for row in block.rotation.by_transform]
-    block = block.model_copy(
-        update={
-            "translation": block.translation.model_copy(update={"by_transform": tuple(shifts)}),
-            "rotation": block.rotation.model_copy(update={"by_transform": tuple(angles)}),
-        }
-    )
+    report = report_with(request, [scores.results for scores in models])
     timing = report.timing.model_copy(
         update={
             "forward_images": sum(scores.forward_images for scores in models),
@@ -62,7 +53,36 @@ def run(request: AuditRequest, on_progress: Callable[[Progress], None], shards: 
             "repeated_images": shards.repeated,
         }
     )
-    return report.model_copy(update={"blocks": (block, *report.blocks[1:]), "timing": timing})
+    return report.model_copy(update={"timing": timing})
+
+
+def expected(request: AuditRequest) -> Report:
+    """Return the report that ``request`` must get, apart from its timing, computed without any worker."""
+    models = range(1 + request.baseline * request.baseline_seeds)
+    transforms = transforms_of(request)
+    return report_with(
+        request, [{transform: _result(request, model, transform) for transform in transforms} for model in models]
+    )
+
+
+def report_with(request: AuditRequest, models: Sequence[Results]) -> Report:
+    """Return a report whose first block shows the scores of the audited model, and the next ones those of baselines."""
+    report = report_of(request)
+    blocks = list(report.blocks)
+    for number, results in enumerate(models):
+        value = {str(transform): row[0]["correlation"].channel for transform, row in results.items()}
+        shown = blocks[number]
+        shifts = [
+            row.model_copy(update={"channel": value[f"{row.shift_px} px"]}) for row in shown.translation.by_transform
+        ]
+        angles = [row.model_copy(update={"channel": value[f"{row.angle_deg}°"]}) for row in shown.rotation.by_transform]
+        blocks[number] = shown.model_copy(
+            update={
+                "translation": shown.translation.model_copy(update={"by_transform": tuple(shifts)}),
+                "rotation": shown.rotation.model_copy(update={"by_transform": tuple(angles)}),
+            }
+        )
+    return report.model_copy(update={"blocks": tuple(blocks)})
 
 
 def help_with(request: AuditRequest, on_progress: Callable[[Progress], None], shards: Shards) -> None:
@@ -102,7 +122,7 @@ def measure(request: AuditRequest, on_progress: Callable[[Progress], None], shar
                     lines.write(f"{os.getpid()} {shard.model} {step} {view}\n")
                 on_progress(Progress(phase="measuring", done=done, total=done))
         scores = ModelScores(
-            results={transform: [{"correlation": _score(request, shard.model, transform)}] for transform in left},
+            results={transform: _result(request, shard.model, transform) for transform in left},
             agreements=dict.fromkeys(left, 1.0),
             reference_spreads=[],
             groups=[request.num_images],
@@ -118,10 +138,10 @@ def measure(request: AuditRequest, on_progress: Callable[[Progress], None], shar
     return plan
 
 
-def _score(request: AuditRequest, model: int, transform: Transform) -> Equivariance:
+def _result(request: AuditRequest, model: int, transform: Transform) -> list[dict[str, Equivariance]]:
     digest = hashlib.sha256(f"{request.seed} {model} {transform}".encode()).digest()
     value = int.from_bytes(digest[:4], "big") / 2**32
-    return Equivariance(value, value)
+    return [{"correlation": Equivariance(value, value)}]
 
 
 def main() -> int:
