@@ -21,9 +21,11 @@ export function provenance({ id, protocol, repetition, model, images, method, en
     + (method.tolerance == null ? "" : ` · tolerance ${method.tolerance}`) + (repetition ? ` · repetition ${repetition}` : ""));
   add("Environment", `zooaudit ${environment.zooaudit} · Python ${environment.python} · torch ${environment.torch} · `
     + `timm ${environment.timm} · torchvision ${environment.torchvision} · ${environment.device} · `
-    + `${plural(environment.threads, "thread")}, batch size ${environment.batch_size}`);
+    + `${plural(environment.threads, "thread")}, batch size ${environment.batch_size}`
+    + (environment.devices ? ` · unlike devices: ${environment.devices.join("; ")}` : ""));
   add("Time", `${instant(timing.finished_at)} · ${duration(timing.seconds)} · ${plural(timing.forward_images, "forward image")}, `
-    + `${timing.images_per_second.toFixed(1)} a second`);
+    + `${timing.images_per_second.toFixed(1)} a second` + (timing.workers ? ` · ${plural(timing.workers, "worker")}` : "")
+    + (timing.repeated_images ? ` · ${plural(timing.repeated_images, "forward image")} measured again` : ""));
   add("Audit", code(id));
   return list;
 }

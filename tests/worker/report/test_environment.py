@@ -1,6 +1,7 @@
 """What a report says of how it was computed: CUDA graphs and tensor cores, on a GPU only."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
@@ -45,6 +46,16 @@ def test_a_report_of_a_gpu_says_whether_tensor_cores_made_the_products(
     environment = build._environment(torch.device("cuda:0"), [scores])
     assert (environment.device, environment.batch_size) == ("NVIDIA H100", 4)
     assert (environment.cuda_graphs, environment.tensor_cores) == (True, exact)
+
+
+def test_a_report_names_unlike_devices_and_only_these() -> None:
+    scores = ModelScores({}, {}, [], [], (), 4, None, ("cpu (AVX2, threads: 1)",), 0, datetime.now(UTC), 0.0)
+    other = replace(scores, devices=("NVIDIA H100",))
+    assert build._environment(torch.device("cpu"), [scores, scores]).devices == ()
+    assert build._environment(torch.device("cpu"), [scores, other]).devices == (
+        "NVIDIA H100",
+        "cpu (AVX2, threads: 1)",
+    )
 
 
 @pytest.mark.parametrize(
