@@ -32,7 +32,7 @@ from zooaudit.contract import OPEN_KEY, QUEUE, AuditRequest, Report, board_key, 
 
 from service.stack import Stack, running
 from tests.e2e.faults import TTL_S, Schedule
-from tests.e2e.harness import alive, eventually
+from tests.e2e.harness import eventually
 from tests.e2e.stand_in import STEPS, expected
 
 WORKER = (sys.executable, "-m", "tests.e2e.stand_in")
@@ -131,7 +131,9 @@ class SharedSchedule(Schedule):
         for process in self.victims(fault):
             self.note(fault, "kill -9", process)
             process.kill()
-            eventually(lambda process=process: not alive(process.pid), 10.0)
+            for part in (*self.stack.workers, self.stack.api, self.stack.redis.process):
+                if part.pid == process.pid:
+                    part.wait(10)
         if fault.victim in ("api", "redis"):  # the stack would start it again at once
             self.go_on(fault.for_s)
 
