@@ -19,7 +19,7 @@ from zooaudit.contract import PROTOCOL, AuditRequest, Progress, Report, Timing
 from worker import report, zoo
 from worker.depth import Representation
 from worker.errors import AuditError, explaining
-from worker.images.canvas_cache import CanvasCache
+from worker.images.canvas_cache import DECODERS, CanvasCache
 from worker.images.dataset import open_dataset
 from worker.images.decoding import naming_deaths
 from worker.images.stream import Stream
@@ -158,13 +158,14 @@ def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experime
     """Return the plan of an audit.
 
     With a tolerance, each pass finds out how many images it needs, so the passes must be the same wherever they are
-    measured.
+    measured. Images may be replaced between two attempts, or on one machine only: their sizes show that in no time.
     """
     transforms, adaptive = experiment.transforms, request.tolerance is not None
     units = experiment.budget.passes(transforms) if adaptive else tuple((transform,) for transform in transforms)
     sample = experiment.stream.sample
-    software = [zooaudit.__version__, torch.__version__, timm.__version__, torchvision.__version__]
-    same = [PROTOCOL, *software, loaded.weights.model_dump_json(), sample.sha256, repr(units)]
+    software = [zooaudit.__version__, torch.__version__, timm.__version__, torchvision.__version__, *DECODERS]
+    sizes = [sample.size(name) for name in sample.names]
+    same = [PROTOCOL, *software, loaded.weights.model_dump_json(), sample.sha256, repr(sizes), repr(units)]
     return Plan(
         fingerprint=sha256("\n".join(same).encode()).hexdigest()[:16],
         units=units,

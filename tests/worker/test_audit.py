@@ -18,6 +18,8 @@ from worker.audit import run
 from worker.errors import AuditError
 from worker.images import dataset
 from worker.images.synthetic import dead_leaves
+from worker.measure.plan import Plan
+from worker.measure.shards import OwnShards
 
 SMALL = {"weights": "untrained", "dataset": "synthetic", "num_images": 3, "translations_px": [3, 32]}
 
@@ -153,6 +155,27 @@ def test_the_report_states_the_request_and_the_provenance() -> None:
     final = report.parts["Final"]
     assert all(row.top1_agreement is not None for row in final.translation.by_transform)
     assert "top1_agreement" not in report.parts["Pool"].model_dump_json()
+
+
+def test_shards_of_replaced_images_do_not_add_up(tmp_path: Path) -> None:
+    class Planned(Exception):
+        pass
+
+    class Begun(OwnShards):
+        def begin(self, plan: Plan) -> None:
+            raise Planned(plan.fingerprint)
+
+    def fingerprint(seed: int) -> str:
+        for index in range(4):
+            dead_leaves(seed, index).save(tmp_path / f"{index}.png")
+        request = AuditRequest(**{**SMALL, "model": "timm/test_resnet.r160_in1k", "dataset": "photos"})
+        with pytest.raises(Planned) as planned:
+            run(request, shards=Begun(), datasets={"photos": tmp_path})
+        return str(planned.value)
+
+    first = fingerprint(0)
+    assert fingerprint(0) == first  # the same images, written anew
+    assert fingerprint(1) != first
 
 
 def test_constant_logits_are_null_and_their_agreement_too() -> None:

@@ -34,6 +34,8 @@ PROTOCOL = 1
 """Part of every entry's name. Change it when the same image would become another canvas, or a file is laid out anew."""
 KEPT_FREE_BYTES = 2**30
 """How much of the disk is left to others: to reports, weights and the queue."""
+DECODERS = (PIL.__version__, str(features.version("jpg")), str(features.version("webp")), np.__version__)
+"""The versions of all that turns a file into pixels."""
 BYTES_OF_JSON = 16
 """How much an entry says of each place, at most, on average."""
 ENTRY, PART = ".npy", ".part"
@@ -48,7 +50,7 @@ def name_of_entry(sample: Sample, preprocessing: Preprocessing, side: int) -> st
     """
     how = {
         "protocol": PROTOCOL,
-        "decoders": [PIL.__version__, features.version("jpg"), features.version("webp"), np.__version__],
+        "decoders": DECODERS,
         "shorter side": max(preprocessing.resize, side),
         "interpolation": preprocessing.interpolation.name,
         "squash": preprocessing.squash,

@@ -38,6 +38,7 @@ class Sample:
     ``sha256``   the SHA-256 of the list of names
     ``seed``     chose them
     ``version``  returns, for a name, a text that is another one when the image is another one
+    ``size``     returns, for a name, how many bytes the image has, which is the same for each copy of it
     """
 
     names: list[str]
@@ -45,6 +46,7 @@ class Sample:
     sha256: str
     seed: int
     version: Callable[[str], str]
+    size: Callable[[str], int]
 
     def shuffled(self) -> list[str]:
         """Return the names in the random order of measuring, so that those measured first are a random sample, too."""
@@ -58,7 +60,8 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
     """
     if dataset == SYNTHETIC:
         names = [f"{SYNTHETIC}-{index:08d}" for index in range(num_images)]
-        return Sample(names, partial(_load_synthetic, seed), list_sha256(names), seed, lambda _name: f"seed {seed}")
+        load = partial(_load_synthetic, seed)
+        return Sample(names, load, list_sha256(names), seed, lambda _name: f"seed {seed}", lambda _name: 0)
     if dataset not in datasets:
         known = ", ".join(sorted({*datasets, SYNTHETIC}))
         raise AuditError(
@@ -80,7 +83,8 @@ def open_dataset(dataset: str, datasets: Mapping[str, Path], num_images: int, se
         )
     names = choose(available, num_images, seed)
     root = Path(datasets[dataset])
-    return Sample(names, partial(load_file, root), list_sha256(names), seed, partial(file_version, root))
+    version, size = partial(file_version, root), partial(file_size, root)
+    return Sample(names, partial(load_file, root), list_sha256(names), seed, version, size)
 
 
 def listing(root: Path) -> list[str]:
@@ -132,6 +136,14 @@ def file_version(root: Path, name: str) -> str:
     except OSError as error:
         return f"error {error.errno}"
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def file_size(root: Path, name: str) -> int:
+    """Return how many bytes the file ``root/name`` has; -1 if it cannot be found."""
+    try:
+        return (root / name).stat().st_size
+    except OSError:
+        return -1
 
 
 def _walk(root: Path) -> Iterator[str]:
