@@ -198,12 +198,12 @@ def test_a_shard_that_fails_fails_the_audit_once_with_its_reason(stack, audits):
     assert "a bug in this shard" in audit.error.detail
 
 
-def test_a_shard_on_which_workers_die_fails_the_audit_after_three_of_them(stack, audits):  # noqa: ARG001
+def test_a_shard_on_which_workers_die_fails_the_audit_after_five_of_them(stack, audits):  # noqa: ARG001
     identifier = audits.submit("poison", translations_px=[1, 13], rotations_deg=[], num_images=10)
     audit = audits.ended(identifier, 60.0)
     assert audit.status == "failed"
     assert audit.error.type.endswith("worker-died")
-    assert "3 times" in audit.error.detail
+    assert "5 times" in audit.error.detail
 
 
 def test_a_waiting_audit_gets_the_helper(stack, audits):  # noqa: ARG001

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zooaudit.contract import (
-    ATTEMPTS,
     OPEN_KEY,
     Board,
     Problem,
@@ -29,6 +28,10 @@ for field, value in pairs(change.set) do redis.call('HSET', KEYS[2], field, valu
 redis.call('HINCRBY', KEYS[2], 'version', 1)
 return 'done'
 """
+
+
+DEATHS = 5
+"""After how many deaths on one shard the audit fails. A shard takes long, and not each death is the shard's fault."""
 
 
 class AuditBoard:
@@ -68,17 +71,20 @@ class AuditBoard:
     def release(self, board: Board, shards: Iterable[str], *, died: bool) -> bool:
         """Free the tasks of some shards, whose workers stop measuring them. Returns False if the board has changed."""
         changes, gone, deaths = released(board, shards, died=died)
-        if deaths >= ATTEMPTS:
+        if deaths >= DEATHS:
             detail = f"The processes that measured one shard of it died {deaths} times."
             changes["failure"] = problem("worker-died", detail).model_dump_json()
         return self.change(board, changes, gone)
 
-    def give_back(self, *, died: bool) -> None:
-        """Free all that this attempt is measuring: it ends now."""
+    def give_back(self, *, died: bool) -> bool:
+        """Free all that this attempt is measuring: it ends now. Returns whether it was measuring anything."""
+        was_measuring = False
         while (board := self.read()) is not None and (own := self.own_shards(board)):
             if self.release(board, own, died=died):
+                was_measuring = True
                 break
         self._redis.hdel(members_key(self._id), self._attempt.token)
+        return was_measuring
 
     def own_shards(self, board: Board) -> list[str]:
         """Return the shards that stand there as being measured by this attempt."""

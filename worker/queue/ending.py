@@ -5,8 +5,8 @@ import os
 import signal
 from typing import Any
 
-from rq.job import Job, JobStatus
-from zooaudit.contract import MOVE_TO_PLACE, problem, state_key
+from rq.job import JobStatus
+from zooaudit.contract import ATTEMPTS, MOVE_TO_PLACE, problem, state_key
 
 from worker.queue.attempt import Attempt, State
 from worker.queue.audit_board import AuditBoard
@@ -51,8 +51,12 @@ def end_early(
     if attempt.helps:
         end_help(attempt, died=bool(death), only_if_lapsed=only_if_lapsed)
         return
-    # A shard that has been stored allows as many deaths again as at first.
-    retries_left = _retries_left(job) if death else job.retries_left
+    attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
+    board = AuditBoard(attempt, job.id)
+    was_measuring = board.give_back(died=bool(death))
+    retries_left = job.retries_left
+    if death and was_measuring:
+        retries_left = ATTEMPTS  # the board counts the deaths on a shard
     retry = bool(retries_left) and not stopped
 
     def write(pipe: Any, state: State) -> None:
@@ -71,9 +75,6 @@ def end_early(
             job._handle_failure(exc_string, pipe, name, attempt.token, job.started_at, job.ended_at)
         attempt.close(pipe)
 
-    attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
-    board = AuditBoard(attempt, job.id)
-    board.give_back(died=bool(death))
     attempt.change(write, only_if_lapsed=only_if_lapsed)
     if not handed_back and not retry:
         board.forget()
@@ -88,11 +89,6 @@ def end_help(attempt: Attempt, *, died: bool, only_if_lapsed: bool = False) -> N
     attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
     AuditBoard(attempt, attempt.job.args[0]).give_back(died=died)
     attempt.change(lambda pipe, _state: attempt.close(pipe), only_if_lapsed=only_if_lapsed)
-
-
-def _retries_left(job: Job) -> int:
-    left: Any = job.connection.hget(job.key, "retries_left")
-    return int(left or 0)
 
 
 def how_it_died(status: int | None) -> str:

@@ -78,7 +78,7 @@ class Member:
             return record
         name, shard = self.taken
         done = max(0, self._counted - self._before)
-        total = (shard.limit or self._plan.images) * (1 + len(shard.transforms))
+        total = (shard.limit or self._plan.images) * (1 + len(shard.transforms) - len(self.lost))
         return record.model_copy(update={"shard": name, "done": done, "total": total, "rate": self.rate()})
 
     def _see_what_is_lost(self, name: str, shard: Shard) -> None:
@@ -86,4 +86,8 @@ class Member:
         with suppress(RedisError):
             owners = self._state.hasty_redis.hmget(board_key(self._id), [task_field(task) for task in shard.tasks])
             lost = [task for task, owner in zip(shard.tasks, owners, strict=True) if owner and owner.decode() != name]
+            before = len(self.lost)
             self.lost = frozenset(transform for _, unit in lost for transform in self._plan.units[unit])
+            # What was measured under the transforms that are lost now counts no more.
+            views = 1 + len(shard.transforms) - before
+            self._before += (self._counted - self._before) * (len(self.lost) - before) // views

@@ -16,10 +16,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from rq.job import Job
 from zooaudit import __version__
 from zooaudit.contract import (
-    ATTEMPTS,
     IDLE_KEY,
     OPEN_KEY,
     PROTOCOL,
@@ -307,7 +305,6 @@ class AuditShards:
                 continue  # what another worker has taken meanwhile counts no more
             done = board.shards[name].model_copy(update={"state": "done", "images": scores.images, "forward": forward})
             if self._board.change(board, {shard_field(name): done.model_dump_json()}):
-                self._allow_deaths()
                 break
         self._member.hand_in()
 
@@ -326,12 +323,6 @@ class AuditShards:
             self._member.repeat()
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_STORE_EVERY_S)
-
-    def _allow_deaths(self) -> None:
-        """Let the audit's job be tried again as often as at first: deaths are counted between two shards."""
-        key = Job.key_for(self._id)
-        if self._redis.exists(key):
-            self._redis.hset(key, "retries_left", ATTEMPTS - 1)
 
     def measured(self) -> "Sequence[tuple[Task, ModelScores]]":
         board = self._board.read()

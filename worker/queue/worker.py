@@ -6,10 +6,10 @@ An accepted audit must succeed, fail or be canceled, whatever dies on the way:
     -----------------------------------------------  ---------------------------------------------------------------
     The worker dies after it took the job from the   Another worker's LostJobs.put_back() puts the job back into
     queue and before it claimed it.                  the queue.
-    The process that runs the job dies.              RQ puts the job back into the queue. After ATTEMPTS deaths on one
-                                                     shard the audit fails.
+    The process that runs the job dies.              RQ puts the job back into the queue. After DEATHS deaths on one
+                                                     shard, or ATTEMPTS without any, the audit fails.
     The whole worker dies, or its machine.           Its heartbeats end, and LostJobs.put_back() of another worker
-                                                     puts the job back, or fails it after ATTEMPTS deaths.
+                                                     puts the job back, or fails it after as many deaths.
     A worker that helps dies, or stops.              What it was measuring is free again: AuditShards.take() of another
                                                      worker finds that its attempt has lapsed.
     The worker is frozen or cut off from Redis, and  Its attempt no longer counts (see Attempt), so whatever it

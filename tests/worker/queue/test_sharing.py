@@ -36,7 +36,7 @@ from worker.measure.plan import Plan, Shard
 from worker.measure.similarity import Equivariance
 from worker.measure.transforms import Shift
 from worker.queue.attempt import Attempt, Superseded
-from worker.queue.audit_board import AuditBoard
+from worker.queue.audit_board import DEATHS, AuditBoard
 from worker.queue.audit_state import AuditState
 from worker.queue.ending import end_early, end_help
 from worker.queue.helping import Helping
@@ -149,6 +149,29 @@ def test_a_worker_that_comes_late_takes_half_of_what_another_has_just_begun(work
     assert of_shard == dict.fromkeys([(0, unit) for unit in range(8)], 10 * (1 + 4))
 
 
+def test_progress_counts_what_was_taken_away_once(workers: Workers) -> None:
+    leading = workers.leads()
+    leading.take()
+    say(leading, 18)
+    helping = workers.helps()
+    other = helping.take()
+    assert other is not None
+    assert len(other.transforms) == 3
+    for _ in range(2):  # the answer to the first tells it of its loss
+        say(leading, 18)
+    progress = workers.board().progress(Progress())
+    assert (progress.done, progress.total) == (18 - 18 * 3 // 9, 10 * (1 + 5) + 10 * (1 + 3))
+    assert workers.board().repeated == 18 * 3 // 9
+
+
+def test_a_shard_of_which_nothing_is_done_counts_all_its_transforms(workers: Workers) -> None:
+    leading = workers.leads(Plan("same", ((Shift(1), Shift(2)), (Shift(3), Shift(4))), 1, 10, 2, adaptive=True))
+    leading.take()
+    board = workers.board()
+    assert board.progress(Progress()).total == 10 * (1 + 2) * 2
+    assert [shard.total for shard in board.sharing(time.time()).shards] == [30]
+
+
 def test_what_was_taken_away_counts_only_where_it_was_taken_to(workers: Workers) -> None:
     leading = workers.leads()
     shard = leading.take()
@@ -187,15 +210,30 @@ def test_the_shard_of_a_dead_worker_is_free_again_and_its_work_is_counted(worker
     assert workers.store.keys(shards_prefix(ID)) == []
 
 
-def test_three_deaths_on_a_shard_fail_the_audit(workers: Workers) -> None:
-    leading = workers.leads()
+def test_deaths_on_a_shard_fail_the_audit_but_not_those_on_different_ones(workers: Workers) -> None:
+    few = Plan("same", PLAN.units, 1, 10, most=3)
+    leading = workers.leads(few)
     for _ in range(3):
+        assert leading.take() is not None
+        end_early(leading._attempt, death="by signal 9")
+        leading = workers.leads(few)
+        shard = leading.take()
+        assert shard is not None
+        leading.put(shard, scores(shard))
+        if len(workers.board().measured()) == 8:
+            break
+    assert leading.take() is None
+
+
+def test_five_deaths_on_a_shard_fail_the_audit(workers: Workers) -> None:
+    leading = workers.leads()
+    for _ in range(DEATHS):
         assert leading.take() is not None
         AuditBoard(leading._attempt, ID).give_back(died=True)
     with pytest.raises(AuditError) as error:
         leading.take()
     assert error.value.problem.type.endswith("worker-died")
-    assert "3 times" in (error.value.problem.detail or "")
+    assert f"{DEATHS} times" in (error.value.problem.detail or "")
 
 
 def test_handing_an_audit_back_costs_no_attempt_and_no_shard(workers: Workers) -> None:

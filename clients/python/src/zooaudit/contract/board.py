@@ -147,8 +147,7 @@ class Board:
         shown = []
         for name, shard in self.shards.items():
             if tasks := self.tasks_of(name):
-                member = self.member_of(name)
-                done, total = (shard.forward, shard.forward) if shard.state == "done" else _of(member)
+                done, total = (shard.forward, shard.forward) if shard.state == "done" else self._done_of(name)
                 shown.append(
                     Shard(
                         baseline_seed=tasks[0][0] - 1 if tasks[0][0] else None,
@@ -157,7 +156,7 @@ class Board:
                         device=shard.device,
                         state=shard.state,
                         done=done,
-                        total=total or self.plan.images * (1 + len(tasks)),
+                        total=total,
                     )
                 )
         at_work = {shard.token for shard in self.in_flight().values()}
@@ -176,9 +175,9 @@ class Board:
         rates, longest_s = [], 0.0
         for name in self.in_flight():
             member = self.member_of(name)
-            of_shard, wanted = _of(member)
+            of_shard, wanted = self._done_of(name)
             done += of_shard
-            total += wanted or self.plan.images * (1 + len(self.tasks_of(name)))
+            total += wanted
             if member and member.rate:
                 rates.append(member.rate)
                 longest_s = max(longest_s, (wanted - of_shard) / member.rate)
@@ -188,6 +187,12 @@ class Board:
         left_s = (total - done) / sum(rates) if rates else 0.0 if done >= total else None
         eta_s = last.eta_s if left_s is None else max(left_s, longest_s)
         return last.model_copy(update={"done": done, "total": max(total, done), "eta_s": eta_s})
+
+    def _done_of(self, shard: str) -> tuple[int, int]:
+        """Return how many forward images of a shard are done, and how many it has."""
+        if (member := self.member_of(shard)) and member.total:
+            return min(member.done, member.total), member.total
+        return 0, self.plan.images * (1 + sum(len(self.plan.units[unit]) for _, unit in self.tasks_of(shard)))
 
 
 def task_field(task: Task) -> str:
@@ -219,10 +224,6 @@ def _task(name: str) -> Task:
 def _number(shard: str) -> int:
     """Return the number in a shard's name, which counts the shards of an audit."""
     return int(shard.partition("-")[0])
-
-
-def _of(member: MemberRecord | None) -> tuple[int, int]:
-    return (min(member.done, member.total), member.total) if member else (0, 0)
 
 
 Changes = dict[str, Any]

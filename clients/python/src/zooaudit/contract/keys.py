@@ -47,7 +47,7 @@ IDLE_KEY = "zooaudit:idle"
 """Redis sorted set: the names of workers that have nothing to do. The score of each is the time in seconds at which it
 lapses, unless the worker renews it."""
 ATTEMPTS = 3
-"""How often workers may die on a shard, or on what comes before and after all shards, before the audit fails."""
+"""How often workers may die on what comes before and after the shards of an audit, before the audit fails."""
 FORMER_JOBS = ("worker.jobs.audit",)
 """Earlier names of JOB, so that jobs queued by an older service still run."""
 CATALOGUE_KEY = "zooaudit:catalogue"
