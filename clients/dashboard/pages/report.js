@@ -154,7 +154,8 @@ function summary({ model, images, timing }) {
     ["Input", `${model.input_size} px`],
     ["Family", model.family],
     ["Images", count(images.count)],
-    ["Measured in", duration(timing.seconds)],
+    // The seconds of several workers are added up.
+    ["Measured in", duration(timing.workers ? (Date.parse(timing.finished_at) - Date.parse(timing.started_at)) / 1000 : timing.seconds)],
   ]));
 }
 

@@ -23,8 +23,8 @@ export function provenance({ id, protocol, repetition, model, images, method, en
     + `timm ${environment.timm} · torchvision ${environment.torchvision} · ${environment.device} · `
     + `${plural(environment.threads, "thread")}, batch size ${environment.batch_size}`
     + (environment.devices ? ` · unlike devices: ${environment.devices.join("; ")}` : ""));
-  add("Time", `${instant(timing.finished_at)} · ${duration(timing.seconds)} · ${plural(timing.forward_images, "forward image")}, `
-    + `${timing.images_per_second.toFixed(1)} a second` + (timing.workers ? ` · ${plural(timing.workers, "worker")}` : "")
+  add("Time", `${instant(timing.finished_at)} · ${duration(timing.seconds)}${timing.workers ? ` of ${timing.workers} workers, added up` : ""} · ${plural(timing.forward_images, "forward image")}, `
+    + `${timing.images_per_second.toFixed(1)} a second`
     + (timing.repeated_images ? ` · ${plural(timing.repeated_images, "forward image")} measured again` : ""));
   add("Audit", code(id));
   return list;
