@@ -99,9 +99,7 @@ class AuditBoard:
         while (board := self.read()) is not None and not self.change(board, {"failure": why.model_dump_json()}):
             pass
 
-    def forget(self) -> None:
-        """Remove it all: the audit has ended."""
-        with self._redis.pipeline() as pipe:
-            pipe.delete(board_key(self._id), members_key(self._id), unfit_key(self._id))
-            pipe.zrem(OPEN_KEY, self._id)
-            pipe.execute()
+    def forget(self, pipe: Any) -> None:
+        """Add to a transaction that Redis forgets all of it: the audit ends."""
+        pipe.delete(board_key(self._id), members_key(self._id), unfit_key(self._id))
+        pipe.zrem(OPEN_KEY, self._id)

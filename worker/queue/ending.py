@@ -73,11 +73,10 @@ def end_early(
             job.set_status(JobStatus.STOPPED if stopped else JobStatus.FAILED, pipe)
             name = attempt.execution.worker_name
             job._handle_failure(exc_string, pipe, name, attempt.token, job.started_at, job.ended_at)
+            board.forget(pipe)
         attempt.close(pipe)
 
     attempt.change(write, only_if_lapsed=only_if_lapsed)
-    if not handed_back and not retry:
-        board.forget()
     if death:
         log.warning("%s: the process that measured it died (%s)", job.id, death)
     if handed_back or retry:

@@ -52,6 +52,8 @@ LOOK_EVERY_S = 0.5
 """The pause of a worker that waits for the shards of others."""
 RETRY_STORE_EVERY_S = 30.0
 """The longest pause between two tries to store a shard."""
+HELPER_RETRIES_FOR_S = 60.0
+"""After this time a helper that cannot write the store leaves its shard to a worker that may be able to."""
 UNFIT_FOR_S = 86_400
 """For how long a worker that could not help with an audit does not try again."""
 IN_VAIN_FOR_S = 60
@@ -312,13 +314,16 @@ class AuditShards:
         return all(transform in scores.results for transform in self._plan.units[task[1]])
 
     def _write(self, name: str, tasks: tuple[Task, ...], scores: "ModelScores") -> None:
-        """Store a shard. While the store is unavailable, try again for as long as the job may take."""
-        pause_s = 1.0
+        """Store a shard. While the store is unavailable, try again: for as long as the job may take, or a helper for a
+        while."""
+        pause_s, deadline_s = 1.0, time.monotonic() + HELPER_RETRIES_FOR_S
         while True:
             try:
                 self._store.write(name, tasks, scores)
                 return
             except StoreUnavailable as error:
+                if not self._leads and time.monotonic() >= deadline_s:
+                    raise
                 log.warning("%s: a shard cannot be stored (%s); it is tried again", self._id, error)
             self._member.repeat()
             time.sleep(pause_s)
@@ -348,7 +353,7 @@ class AuditShards:
 
     def end(self) -> None:
         """Remove what is kept of a running audit: its report has been stored."""
-        self._board.forget()
+        self._attempt.change(lambda pipe, _state: self._board.forget(pipe))
         try:
             self._reports.delete(shards_prefix(self._id))
         except StoreUnavailable as error:

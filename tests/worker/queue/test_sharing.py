@@ -35,13 +35,15 @@ from worker.measure.model_scores import ModelScores
 from worker.measure.plan import Plan, Shard
 from worker.measure.similarity import Equivariance
 from worker.measure.transforms import Shift
+from worker.queue import sharing
 from worker.queue.attempt import Attempt, Superseded
 from worker.queue.audit_board import DEATHS, AuditBoard
 from worker.queue.audit_state import AuditState
 from worker.queue.ending import end_early, end_help
 from worker.queue.helping import Helping
 from worker.queue.member import Left
-from worker.queue.report_store import ReportStore
+from worker.queue.report_store import ReportStore, StoreUnavailable
+from worker.queue.shard_store import ShardStore
 from worker.queue.sharing import AuditShards, HandedBack, Unfit, software
 from worker.queue.taking import worth_taking
 
@@ -471,3 +473,24 @@ def test_nobody_counts_on_idle_workers_that_cannot_help(workers: Workers) -> Non
     shard = leading.take()
     assert shard is not None
     assert len(shard.transforms) == 8
+
+
+def test_a_helper_that_cannot_store_its_shard_leaves_it_to_others(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "HELPER_RETRIES_FOR_S", 0.0)
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=4))
+    first = leading.take()
+    assert first is not None
+    helping = workers.helps()
+    shard = helping.take()
+    assert shard is not None
+    leading.put(first, scores(first))
+    (tmp_path / "in the way").touch()
+    helping._store = ShardStore(ReportStore(str(tmp_path / "in the way")), ID, "same")
+    with pytest.raises(StoreUnavailable):
+        helping.put(shard, scores(shard))
+    end_help(helping._attempt, died=False)
+    rest = leading.take()
+    assert rest is not None
+    assert set(rest.tasks) == set(shard.tasks)
