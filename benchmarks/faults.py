@@ -269,7 +269,7 @@ def break_a_stack(directory: Path, seed: int, audits: int, workers: int, every_s
     }
     with (
         running(directory, workers=workers, env=env, worker_command=WORKER) as stack,
-        httpx.Client(base_url=stack.url, timeout=5, trust_env=False) as http,
+        httpx.Client(base_url=stack.url, timeout=2, trust_env=False) as http,
     ):
         schedule = SharedSchedule(stack, http, seed, audits, every_s)
         wrong = schedule.run_all()

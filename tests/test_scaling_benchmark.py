@@ -14,7 +14,7 @@ from tests.e2e.test_sharing import scores
 def test_two_real_workers_give_the_report_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(scaling, "SHIFTS", (1, 2, 3))
+    monkeypatch.setattr(scaling, "SHIFTS", (1, 2, 32))
     out = tmp_path / "real.json"
     command = ["scaling", "--out", str(out), "real", "--model", "timm/test_resnet.r160_in1k", "--images", "8"]
     monkeypatch.setattr(sys, "argv", command)
