@@ -1,6 +1,8 @@
 """The board of a shared audit in Redis (``contract.Board``): read it, and change it in the name of an attempt."""
 
 import json
+import random
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -30,6 +32,8 @@ return 'done'
 """
 
 
+CONFLICT_S = 0.1
+"""The longest pause after a change of the board that another worker's came before."""
 DEATHS = 5
 """After how many deaths on one shard the audit fails. A shard takes long, and not each death is the shard's fault."""
 
@@ -65,7 +69,8 @@ class AuditBoard:
         )
         if answer == b"superseded":
             self._attempt.insist()  # Redis may have been emptied
-            return False
+        if answer != b"done":
+            time.sleep(random.uniform(0.0, CONFLICT_S))  # many workers may take shards at the same moment
         return bool(answer == b"done")
 
     def release(self, board: Board, shards: Iterable[str], *, died: bool) -> bool:

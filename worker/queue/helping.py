@@ -12,6 +12,7 @@ from zooaudit.contract import (
     HELP_PREFIX,
     IDLE_KEY,
     OPEN_KEY,
+    Board,
     MemberRecord,
     board_key,
     members_key,
@@ -21,7 +22,7 @@ from zooaudit.contract import (
 from zooaudit.contract.board import readable
 
 from worker.queue.sharing import UNFIT_FOR_S, software, worker_name
-from worker.queue.taking import has_work
+from worker.queue.taking import Workforce, has_work, is_full
 
 HELP_EVERY_S = 1
 """How long a worker waits for an audit of its own before it looks again for one that it can help with."""
@@ -41,10 +42,12 @@ class Helping:
         self._redis: Any = queue.connection
 
     def look(self) -> Job | None:
-        """Return a job that helps with the oldest running audit in which something is left to take.
+        """Return a job that helps with the oldest running audit in which something is left to take by one more worker.
 
-        It is in the same state as one that the worker has taken from the queue.
+        Each shard costs one more reference view, so workers spread over the audits (:func:`has_work`). The job is in
+        the same state as one that the worker has taken from the queue.
         """
+        found: list[tuple[Board, str, Job, bool]] = []
         for identifier in self._open():
             fields, members, job, outcome, unfit = self._read(identifier)
             board = readable(fields, members)
@@ -53,9 +56,14 @@ class Helping:
             elif board is not None and board.plan.software != software():
                 self._redis.sadd(unfit_key(identifier), self._name)  # so that its workers do not count on this one
                 self._redis.expire(unfit_key(identifier), UNFIT_FOR_S)
-            elif board is not None and not unfit and has_work(board):
-                return self._new_job(identifier, job)
-        return None
+            elif board is not None:
+                found.append((board, identifier, job, unfit))
+        if not found:
+            return None
+        fair = Workforce.now(self._queue).for_each_audit([board for board, *_ in found if is_full(board)])
+        fitting = ((identifier, job) for board, identifier, job, unfit in found if not unfit and has_work(board, fair))
+        chosen = next(fitting, None)
+        return self._new_job(*chosen) if chosen else None
 
     def stop(self) -> None:
         """Let nobody count on this worker: it has found work."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from zooaudit import __version__
 from zooaudit.contract import (
-    IDLE_KEY,
     OPEN_KEY,
     PROTOCOL,
     Board,
@@ -40,7 +39,7 @@ from worker.queue.audit_state import AuditState
 from worker.queue.member import Left, Member
 from worker.queue.report_store import ReportStore, StoreUnavailable
 from worker.queue.shard_store import ShardStore, number_of
-from worker.queue.taking import free_tasks, joining, repeated_by_taking, worth_taking
+from worker.queue.taking import Workforce, dead_shards, free_tasks, joining, repeated_by_taking, worth_taking
 
 if TYPE_CHECKING:  # torch is imported by the process that measures, and not before
     from worker.measure.model_scores import ModelScores
@@ -180,16 +179,17 @@ class AuditShards:
                 if self._leads and self._free_damaged(board):
                     continue
                 return None
-            self._make_room()
+            workforce = Workforce.now(self._attempt.queue, unfit_for=self._id)
+            self._make_room(workforce)
             # Redis did what this worker asked for, but its answer was lost; or it has lost what was written last.
             if own := self._board.own_shards(board):
                 self._board.release(board, own, died=False)
                 continue
-            if dead := self._dead(board):
+            if dead := dead_shards(board, workforce):
                 self._board.release(board, dead, died=True)
                 continue
             free = free_tasks(board, to_do)
-            tasks = self._plan.choose(free, self._crew(board))
+            tasks = self._plan.choose(free, self._crew(board, workforce))
             tasks = tasks or worth_taking(board, self._plan.most, self._member.rate())
             if tasks:
                 if shard := self._take(board, tasks):
@@ -232,11 +232,10 @@ class AuditShards:
             self._board.change(board, changes, gone)
         return bool(damaged)
 
-    def _make_room(self) -> None:
+    def _make_room(self, workforce: Workforce) -> None:
         """Leave the audit where another one waits for a worker: any for a helper, a more urgent one for the leading
         worker."""
-        head = self._redis.lindex(self._attempt.queue.key, 0)
-        if head is None or self._idle():
+        if workforce.idle or (head := self._redis.lindex(self._attempt.queue.key, 0)) is None:
             return
         if not self._leads:
             raise Left("other audits wait")
@@ -244,25 +243,12 @@ class AuditShards:
         if own is not None and other is not None and float(other) < float(own):
             raise HandedBack
 
-    def _dead(self, board: Board) -> list[str]:
-        """Return the shards whose workers have ended, or give no sign of life."""
-        names = list(board.in_flight())
-        registry = self._attempt.queue.started_job_registry.key
-        with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.zscore(registry, f"{board.shards[name].job}:{board.shards[name].token}")
-            lapses = pipe.execute()
-        now_s = time.time()
-        return [name for name, at_s in zip(names, lapses, strict=True) if at_s is None or at_s < now_s]
-
-    def _crew(self, board: Board) -> int:
-        """Return how many workers are about to share what is free: this one, idle ones, and those that still load."""
-        return 1 + self._idle() + len(joining(board).keys() - {self._attempt.token})
-
-    def _idle(self) -> int:
-        """Return how many workers have nothing to do, and can help with this audit."""
-        idle = self._redis.zrangebyscore(IDLE_KEY, time.time(), "+inf")
-        return len({*idle} - self._redis.smembers(unfit_key(self._id)))
+    def _crew(self, board: Board, workforce: Workforce) -> int:
+        """Return how many workers are about to share what is free: this one and those that load the model for it, and
+        those that may come if all audits get as many workers."""
+        others = {shard.token for shard in board.in_flight().values()} - {self._attempt.token}
+        about_to = joining(board).keys() - {self._attempt.token}
+        return max(1 + len(about_to), workforce.for_each_audit() - len(others))
 
     def _take(self, board: Board, tasks: Sequence[Task]) -> Shard | None:
         """Take the tasks. Returns None if the board has changed meanwhile."""

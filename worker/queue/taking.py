@@ -1,9 +1,13 @@
 """What a worker may take of a shared audit, and what is worth taking from another worker."""
 
+import math
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from zooaudit.contract import Board, MemberRecord
+from rq import Queue
+from zooaudit.contract import HELP_PREFIX, IDLE_KEY, Board, MemberRecord, unfit_key
 
 from worker.measure.plan import Task, left
 
@@ -34,11 +38,59 @@ def joining(board: Board) -> dict[str, MemberRecord]:
     }
 
 
-def has_work(board: Board) -> bool:
-    """Tell whether there is something to take, by one worker more than those that are about to."""
-    plan, about_to = board.plan, len(joining(board))
-    free = free_tasks(board, left(plan.models, len(plan.units), plan.adaptive, board.measured()))
-    return len(free) > about_to or (not about_to and bool(worth_taking(board, plan.most)))
+@dataclass(frozen=True)
+class Workforce:
+    """How many workers look for work (``idle``), how many audits wait, and which attempts give signs of life, as RQ
+    names them."""
+
+    idle: int
+    waiting: int
+    attempts: frozenset[str]
+
+    @classmethod
+    def now(cls, queue: Queue, unfit_for: str = "") -> "Workforce":
+        """Count the workers of a queue, but for those that cannot help with the audit ``unfit_for``."""
+        redis: Any = queue.connection
+        now_s = time.time()
+        with redis.pipeline(transaction=False) as pipe:
+            pipe.zrangebyscore(IDLE_KEY, now_s, "+inf")
+            pipe.smembers(unfit_key(unfit_for))
+            pipe.llen(queue.key)
+            pipe.zrangebyscore(queue.started_job_registry.key, now_s, "+inf")
+            idle, unfit, waiting, attempts = pipe.execute()
+        return cls(len({*idle} - unfit), waiting, frozenset(attempt.decode() for attempt in attempts))
+
+    def for_each_audit(self, full: Collection[Board] = ()) -> int:
+        """Return how many workers each audit has if all have as many, running ones and those that wait; the ``full``
+        ones keep theirs."""
+        leading = sum(not attempt.startswith(HELP_PREFIX) for attempt in self.attempts)
+        audits = self.waiting + leading - len(full)
+        workers = self.idle + len(self.attempts) - sum(len(board.in_flight()) for board in full)
+        return math.ceil(max(1, workers) / max(1, audits))
+
+
+def is_full(board: Board) -> bool:
+    """Tell whether all that must be measured of an audit is being measured."""
+    return not _free(board)
+
+
+def has_work(board: Board, fair: int) -> bool:
+    """Tell whether there is something to take by one worker more than those that are about to, where an audit has a
+    ``fair`` number of workers at most, as long as others have something to take, too."""
+    about_to, free = len(joining(board)), _free(board)
+    if not free:
+        return not about_to and bool(worth_taking(board, board.plan.most))
+    return len(free) > about_to and len(board.in_flight()) + about_to < fair
+
+
+def _free(board: Board) -> list[Task]:
+    plan = board.plan
+    return free_tasks(board, left(plan.models, len(plan.units), plan.adaptive, board.measured()))
+
+
+def dead_shards(board: Board, workforce: Workforce) -> list[str]:
+    """Return the shards whose workers have ended, or give no sign of life."""
+    return [name for name, shard in board.in_flight().items() if f"{shard.job}:{shard.token}" not in workforce.attempts]
 
 
 def worth_taking(board: Board, most: int, own_rate: float | None = None) -> list[Task]:
