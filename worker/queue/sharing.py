@@ -203,12 +203,12 @@ class AuditShards:
             time.sleep(LOOK_EVERY_S)
 
     def _read_board(self) -> Board:
-        while (board := self._board.read()) is None:
+        while (board := self._board.read()) is None or board.plan.fingerprint != self._plan.fingerprint:
             if not self._leads:
-                raise Left("the audit has ended")
-            self._lead()  # Redis has been emptied
-        if board.plan.fingerprint != self._plan.fingerprint:
-            raise Left("the audit has been begun anew by another plan")
+                raise Left("the audit has ended, or was begun anew by another plan")
+            # Either Redis has been emptied, or this attempt does not count any more, which raises Superseded.
+            self._attempt.insist()
+            self._lead()
         return board
 
     def _give_up(self, failure: Problem) -> None:
