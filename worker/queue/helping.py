@@ -28,7 +28,7 @@ HELP_EVERY_S = 1
 """How long a worker waits for an audit of its own before it looks again for one that it can help with."""
 IDLE_FOR_S = 4.0
 """How long others count on a worker that has looked for work."""
-LOOKED_AT = 8
+LOOKED_AT = 32
 """How many running audits a worker looks at, the oldest first."""
 HELP_LIMIT_S = 86_400
 
