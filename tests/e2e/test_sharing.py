@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 from redis import Redis
-from zooaudit.contract import IDLE_KEY, Audit, Report
+from zooaudit.contract import IDLE_KEY, Audit, Report, state_key
 
 from service.stack import Stack, running
 from tests.e2e.harness import Audits, eventually
@@ -27,6 +27,7 @@ def shared_stack(tmp_path_factory) -> Iterator[Stack]:
     (directory / "runs").mkdir()
     env = {
         "ZOOAUDIT_WORKER_TTL_S": "3",
+        "ZOOAUDIT_STOP_GRACE_S": "0",
         "FAKE_RUNS": str(directory / "runs"),
         "ZOOAUDIT_API_KEYS": "",
         "STAND_IN_S": "0.02",
@@ -115,6 +116,20 @@ def test_a_death_repeats_no_more_than_the_shard_in_flight(stack, audits, which, 
     other = audits.submit("quick", **ALL, seed=audit.request.seed, repetition=1)
     assert audits.ended(other, 60.0).status == "succeeded"
     assert scores(audits.report(other)) == scores(report)
+
+
+@pytest.mark.parametrize("which", ["leads", "helps"])
+def test_a_worker_that_is_told_to_stop_hands_over_and_no_death_is_counted(stack, audits, which):
+    identifier = audits.submit("quick", **ALL)
+    audit = shared(audits, identifier, done=50)
+    lost = audit.sharing.shards[0 if which == "leads" else 1]
+    worker_of(stack, audit, 0 if which == "leads" else 1).terminate()
+    assert audits.ended(identifier, 60.0).status == "succeeded"
+    again, _ = repeated(stack, identifier)
+    assert 0 < again <= 10 * len(lost.transforms)
+    with Redis.from_url(stack.redis_url) as redis:
+        assert redis.hget(state_key(identifier), "deaths") is None
+    assert len({*scores(audits.report(identifier))}) == 35
 
 
 def test_a_frozen_helper_changes_nothing_when_it_goes_on(stack, audits):

@@ -100,15 +100,15 @@ def worth_taking(board: Board, most: int, own_rate: float | None = None) -> list
     the transforms leaves it (m + 1 - s) (N - n), and makes the taker measure (s + 1) N. Both end at the same time,
     where the taker is q times as fast, if s = (q (m + 1) (1 - n / N) - 1) / (1 + q (1 - n / N)).
     """
-    if board.plan.adaptive:
-        return []
     best: list[Task] = []
     for name in board.in_flight():
         member, tasks = board.member_of(name), board.tasks_of(name)
         if member is None or not member.total:
             continue
         if time.time() - member.at_s > SILENT_S:
-            return tasks[:most]
+            return tasks if board.plan.adaptive else tasks[:most]
+        if board.plan.adaptive:
+            continue  # a pass that finds out how many images it needs cannot be divided
         share = member.done / member.total
         faster = own_rate / member.rate if own_rate and member.rate else 1.0
         if share > TAKEN_UNTIL and faster < MUCH_FASTER:

@@ -1,13 +1,14 @@
 """Idle workers spread over the running audits."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from redis import Redis
 from rq import Queue
 from zooaudit.contract import HELP_PREFIX, IDLE_KEY, QUEUE, Board, MemberRecord, PlanRecord, ShardRecord
 
-from worker.queue.taking import Workforce, has_work
+from worker.queue.taking import SILENT_S, Workforce, has_work, worth_taking
 
 PLAN = PlanRecord(
     fingerprint="f",
@@ -46,6 +47,17 @@ def test_there_is_work_for_one_more_while_something_is_free_and_others_have_enou
     assert has_work(board(18, joining=1, told=told), fair=3)
     assert not has_work(board(18, joining=1, told=told), fair=2)
     assert not has_work(board(34, joining=1, told=told), fair=3)
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_all_may_be_taken_from_a_worker_that_has_long_been_silent(adaptive: bool) -> None:
+    of_others = board(35)
+    (token, member), *_ = of_others.members.items()
+    plan = PLAN.model_copy(update={"adaptive": adaptive})
+    silent = member.model_copy(update={"at_s": time.time() - SILENT_S - 1, "done": 9})
+    assert len(worth_taking(replace(of_others, plan=plan, members={token: silent}), 35)) == 35
+    talking = silent.model_copy(update={"at_s": time.time()})
+    assert worth_taking(replace(of_others, plan=plan, members={token: talking}), 35) == []
 
 
 def test_what_others_measure_may_be_taken_by_one_worker_at_a_time() -> None:
