@@ -203,7 +203,7 @@ class Schedule:
         """Wait until all audits have ended, and return what is wrong."""
         print("healing", flush=True)
         try:
-            eventually(self.all_ended, 60.0 + 5 * len(self.accepted))
+            eventually(self.all_ended, 180.0 + 5 * len(self.accepted))
         except AssertionError:
             for identifier in sorted(self.accepted.keys() - self.ended.keys()):
                 self.complain(f"{identifier} never ends: {self.audits.http.get(f'/audit/{identifier}').text[:200]}")
