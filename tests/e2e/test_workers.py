@@ -82,9 +82,9 @@ def test_all_end_with_their_supervisor_and_the_audits_are_measured_again(two, au
 
 
 def test_a_killed_worker_is_replaced_and_both_audits_succeed(two, audits):
-    submitted = [audits.submit("test_resnet", num_images=40, translations_px=[1]) for _ in range(2)]
+    submitted = [audits.submit("test_resnet", num_images=150, translations_px=[1]) for _ in range(2)]
     for identifier in submitted:
-        audits.until(identifier, "running", within_s=60.0)
+        eventually(lambda one=identifier: audits.get(one).progress.phase == "measuring", 60.0)
     parent = psutil.Process(two.workers[-1].pid)
     killed, other = parent.children()
     killed.kill()
