@@ -95,9 +95,9 @@ class Attempt:
                 except WatchError:
                     continue
 
-    def insist(self) -> None:
-        """Raise Superseded unless this attempt is the one that counts; write it down again if Redis has lost it."""
-        self.change(lambda _pipe, _state: None)
+    def insist(self, *, only_if_lapsed: bool = False) -> None:
+        """Raise Superseded where :meth:`change` would; write this attempt down again if Redis has lost it."""
+        self.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
 
     def heartbeat(self, pipe: Pipeline) -> None:
         """Add a sign of life to a transaction."""

@@ -51,7 +51,7 @@ def end_early(
     if attempt.helps:
         end_help(attempt, died=bool(death), only_if_lapsed=only_if_lapsed)
         return
-    attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
+    attempt.insist(only_if_lapsed=only_if_lapsed)
     board = AuditBoard(attempt, job.id)
     was_measuring = board.give_back(died=bool(death))
     retries_left = job.retries_left
@@ -85,7 +85,7 @@ def end_early(
 
 def end_help(attempt: Attempt, *, died: bool, only_if_lapsed: bool = False) -> None:
     """End an attempt that helps with an audit, and free what it has not finished of it. Raises Superseded."""
-    attempt.change(lambda _pipe, _state: None, only_if_lapsed=only_if_lapsed)
+    attempt.insist(only_if_lapsed=only_if_lapsed)
     AuditBoard(attempt, attempt.job.args[0]).give_back(died=died)
     attempt.change(lambda pipe, _state: attempt.close(pipe), only_if_lapsed=only_if_lapsed)
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from zooaudit.contract import shards_prefix
+from zooaudit.contract.board import number_of
 
 from worker.measure.plan import Task
 from worker.queue.report_store import ReportStore
@@ -54,12 +55,3 @@ class ShardStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}{ENDING}"
-
-
-def number_of(name: str) -> int:
-    """Return the number in a shard's name, which counts the shards of an audit.
-
-    >>> number_of("12-5f0c")
-    12
-    """
-    return int(name.partition("-")[0])

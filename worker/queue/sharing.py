@@ -29,7 +29,7 @@ from zooaudit.contract import (
     state_key,
     unfit_key,
 )
-from zooaudit.contract.board import Changes, released, shard_field, task_field
+from zooaudit.contract.board import Changes, number_of, shard_field, task_field
 
 from worker.errors import AuditError
 from worker.measure.plan import Plan, Shard, Task
@@ -38,7 +38,7 @@ from worker.queue.audit_board import AuditBoard
 from worker.queue.audit_state import AuditState
 from worker.queue.member import Left, Member
 from worker.queue.report_store import ReportStore, StoreUnavailable
-from worker.queue.shard_store import ShardStore, number_of
+from worker.queue.shard_store import ShardStore
 from worker.queue.taking import Workforce, dead_shards, free_tasks, joining, repeated_by_taking, worth_taking
 
 if TYPE_CHECKING:  # torch is imported by the process that measures, and not before
@@ -228,8 +228,7 @@ class AuditShards:
                 self._store.forget(name)
         if damaged:
             log.warning("%s: shards are missing in the store, or damaged; they are measured again", self._id)
-            changes, gone, _ = released(board, damaged, died=False)
-            self._board.change(board, changes, gone)
+            self._board.release(board, damaged, died=False)
         return bool(damaged)
 
     def _make_room(self, workforce: Workforce) -> None:

@@ -109,7 +109,7 @@ class Board:
             plan=PlanRecord.model_validate_json(fields[b"plan"]),
             version=int(fields.get(b"version", 0)),
             taken={_task(name): shard for name, shard in found["task"].items() if shard in shards},
-            shards=dict(sorted(shards.items(), key=lambda item: _number(item[0]))),
+            shards=dict(sorted(shards.items(), key=lambda item: number_of(item[0]))),
             deaths={_task(name): int(count) for name, count in found["deaths"].items()},
             failure=Problem.model_validate_json(failure) if failure else None,
             repeated=int(fields.get(b"repeated", 0)),
@@ -130,8 +130,8 @@ class Board:
 
     def in_flight(self) -> dict[str, ShardRecord]:
         """Return the shards that are being measured, and still have tasks."""
-        measuring = {name: shard for name, shard in self.shards.items() if shard.state == "measuring"}
-        return {name: shard for name, shard in measuring.items() if self.tasks_of(name)}
+        with_tasks = {*self.taken.values()}
+        return {name: shard for name, shard in self.shards.items() if shard.state == "measuring" and name in with_tasks}
 
     def member_of(self, shard: str) -> MemberRecord | None:
         """Return what the worker that measures a shard has said of it."""
@@ -208,6 +208,15 @@ def deaths_field(task: Task) -> str:
     return f"deaths:{task[0]}/{task[1]}"
 
 
+def number_of(shard: str) -> int:
+    """Return the number in a shard's name, which counts the shards of an audit.
+
+    >>> number_of("12-5f0c")
+    12
+    """
+    return int(shard.partition("-")[0])
+
+
 def readable(fields: Mapping[bytes, bytes], members: Mapping[bytes, bytes]) -> Board | None:
     """Read a board; None also for one that this version cannot read."""
     try:
@@ -219,11 +228,6 @@ def readable(fields: Mapping[bytes, bytes], members: Mapping[bytes, bytes]) -> B
 def _task(name: str) -> Task:
     model, _, unit = name.partition("/")
     return int(model), int(unit)
-
-
-def _number(shard: str) -> int:
-    """Return the number in a shard's name, which counts the shards of an audit."""
-    return int(shard.partition("-")[0])
 
 
 Changes = dict[str, Any]
