@@ -49,7 +49,7 @@ def test_a_worker_that_measures_wrong_takes_no_audit(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(worker, "work", lambda *_arguments: taken.append("job") or True)
     monkeypatch.setenv("ZOOAUDIT_STORE", str(tmp_path))
     monkeypatch.setattr(calibrate, "check", lambda _device: exit(1))
-    assert __main__.main() == 1
+    assert __main__.main([]) == 1
     assert taken == []
 
 
