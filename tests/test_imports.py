@@ -86,7 +86,15 @@ def test_rq_is_known_to_one_place_on_each_side():
 # which import nothing of each other.
 LAYERS: dict[str, list[str | set[str]]] = {
     "worker": [
-        *("__main__", "supervisor", {"cli", "calibrate", "devices"}, "audit", {"queue", "report"}, "measure", "zoo"),
+        *(
+            "__main__",
+            "supervisor",
+            {"cli", "calibrate", "devices"},
+            "audit",
+            {"queue", "report", "known"},
+            "measure",
+            "zoo",
+        ),
         {"images", "depth"},
         *("children", {"settings", "processes", "errors"}),
     ],

@@ -1,12 +1,16 @@
 """Networks of known answers get them, and a wrong pipeline shows."""
 
+import math
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import pytest
 import torch
+from zooaudit.contract import Report
 
 from worker import calibrate
-from worker.calibrate import NETWORKS, audit, blur_against_max, deviations
+from worker.calibrate import NETWORKS, audit, deviations
 from worker.measure.transforms import Alignment
 
 
@@ -15,9 +19,38 @@ def test_every_network_scores_what_theory_says(known: calibrate.Known) -> None:
     assert deviations(known, audit(known)) == []
 
 
+def named(name: str) -> calibrate.Known:
+    [known] = [known for known in NETWORKS if known.name == name]
+    return known
+
+
+def channel_at_odd_shifts(report: Report, block: str) -> list[float]:
+    [rows] = [each.translation.by_transform for each in report.blocks if each.name == block]
+    return [row.channel for row in rows if row.shift_px % 2]
+
+
 def test_a_blur_before_subsampling_keeps_more_than_max_pooling() -> None:
-    largest, blurred = blur_against_max()
+    report = audit(named("pools"))
+    largest, blurred = (fmean(channel_at_odd_shifts(report, block)) for block in ("1.max", "1.blur"))
     assert largest < blurred - 0.1
+
+
+def test_on_zhangs_signal_the_blur_raises_the_cosine_from_071_to_095() -> None:
+    report = audit(named("pools-of-the-signal"))
+    largest, blurred = (channel_at_odd_shifts(report, block) for block in ("0.max", "0.blur"))
+    # (0 1) and (1 1); (1/2 1) and (3/4 3/4).
+    assert largest == pytest.approx([1 / (1 * math.sqrt(2))] * 3, abs=1e-6)
+    assert blurred == pytest.approx([(3 / 8 + 3 / 4) / (math.sqrt(5 / 4) * math.sqrt(9 / 8))] * 3, abs=1e-6)
+
+
+def test_correlation_has_no_score_where_the_pools_make_a_constant_of_zhangs_signal() -> None:
+    known = named("pools-of-the-signal")
+    known = replace(
+        known,
+        request={**known.request, "similarity": "correlation"},
+        expect=lambda _block, shift: None if shift % 2 else ((1 - 1e-6, 1.0),) * 2,
+    )
+    assert deviations(known, audit(known)) == []
 
 
 def test_turning_a_map_the_wrong_way_shows(monkeypatch: pytest.MonkeyPatch) -> None:
