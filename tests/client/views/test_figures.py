@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -214,13 +213,6 @@ def page(browser) -> Iterator[Page]:
     page.add_script_tag(path=Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
     yield page
     page.close()
-
-
-@pytest.fixture
-def kaleido(browser, monkeypatch) -> None:
-    """Give kaleido the browser of the other tests, unless it finds one by itself."""
-    if not (shutil.which("chromium") or shutil.which("google-chrome")):
-        monkeypatch.setenv("BROWSER_PATH", browser.browser_type.executable_path)
 
 
 @pytest.mark.usefixtures("kaleido")
