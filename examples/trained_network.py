@@ -31,17 +31,23 @@ def origin_of(size: int = 0) -> str:
     return ORIGIN.format(size=size, package=package_of(size))
 
 
-def write_checkpoint(folder: Path, size: int = 0) -> tuple[str, str]:
-    """Write the trained network into a folder of checkpoints. Return the ``model`` and the ``weights`` to ask for.
+def model_of(size: int = 0) -> str:
+    """Name the zoo's architecture, as the ``model`` of a request."""
+    return f"timm/tf_efficientnet_lite{size}"
+
+
+def write_checkpoint(folder: Path, size: int = 0) -> str:
+    """Write the trained network into a folder of checkpoints. Return the ``weights`` of a request for them.
 
     Raises ModuleNotFoundError if the package with the weights is not installed.
     """
     name = f"efficientnet-lite{size}"
     tensors = renamed(load_tensors(size), timm_tensors(size))
     folder.mkdir(parents=True, exist_ok=True)
-    metadata = {"origin": origin_of(size), "license": "Apache-2.0"}
+    # One entry: the order of several would differ from one time to the next, and with it the checkpoint's version.
+    metadata = {"origin": origin_of(size)}
     safetensors.torch.save_file(tensors, folder / f"{name}.safetensors", metadata)
-    return f"timm/tf_efficientnet_lite{size}", f"checkpoint:{name}"
+    return f"checkpoint:{name}"
 
 
 def load_tensors(size: int) -> Mapping[str, Tensor]:
@@ -56,7 +62,7 @@ def load_tensors(size: int) -> Mapping[str, Tensor]:
 def timm_tensors(size: int) -> Mapping[str, Tensor]:
     """Return the tensors of timm's architecture, which have names and shapes but no numbers."""
     with torch.device("meta"):
-        return timm.create_model(f"tf_efficientnet_lite{size}").state_dict()
+        return timm.create_model(model_of(size).removeprefix("timm/")).state_dict()
 
 
 def renamed(theirs: Mapping[str, Tensor], timms: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -93,12 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, choices=(0, 1, 2), default=0, help="of EfficientNet-Lite (default: 0)")
     options = parser.parse_args(arguments)
     try:
-        model, weights = write_checkpoint(options.folder, options.size)
+        weights = write_checkpoint(options.folder, options.size)
     except (ModuleNotFoundError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{origin_of(options.size)}, are in {options.folder}.")
-    print(f"With ZOOAUDIT_CHECKPOINTS={options.folder.absolute()}: zooaudit audit {model} --weights {weights}")
+    asked = f"zooaudit audit {model_of(options.size)} --weights {weights}"
+    print(f"With ZOOAUDIT_CHECKPOINTS={options.folder.absolute()}: {asked}")
     return 0
 
 

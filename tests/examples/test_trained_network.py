@@ -11,7 +11,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from examples import trained_network
 from examples.photographs import photograph
-from examples.trained_network import load_tensors, renamed, timm_tensors, write_checkpoint
+from examples.trained_network import load_tensors, model_of, renamed, timm_tensors, write_checkpoint
 from tests.examples.trained import SIZES
 from worker import zoo
 
@@ -22,8 +22,8 @@ MOPED, SCOOTER = 665, 670
 
 @pytest.mark.parametrize("size", SIZES)
 def test_it_recognises_photographs_through_the_real_loading_code(size: int, tmp_path: Path) -> None:
-    model, weights = write_checkpoint(tmp_path, size)
-    loaded = zoo.load(model, weights, lambda _progress: None, checkpoints=tmp_path)
+    weights = write_checkpoint(tmp_path, size)
+    loaded = zoo.load(model_of(size), weights, lambda _progress: None, checkpoints=tmp_path)
     transform = create_transform(**resolve_model_data_config(loaded.module))
 
     def probabilities(name: str) -> torch.Tensor:
@@ -46,9 +46,15 @@ def test_each_tensor_is_in_the_file_as_the_package_has_it(tmp_path: Path) -> Non
         names = [name for name in timm_tensors(0) if not name.endswith("num_batches_tracked")]
         assert set(file.keys()) == set(names)
         assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in zip(names, theirs, strict=True))
-        assert file.metadata()["license"] == "Apache-2.0"
-        assert "Google" in file.metadata()["origin"]
+        assert file.metadata() == {"origin": trained_network.origin_of()}
     assert len(names) == 247
+
+
+def test_it_is_the_same_file_each_time(tmp_path: Path) -> None:
+    files = {(tmp_path / f"{number}/efficientnet-lite0.safetensors") for number in range(3)}
+    for file in files:
+        write_checkpoint(file.parent)
+    assert len({file.read_bytes() for file in files}) == 1
 
 
 def test_tensors_in_another_order_are_refused() -> None:
