@@ -50,6 +50,46 @@ def test_each_tensor_is_in_the_file_as_the_package_has_it(tmp_path: Path) -> Non
     assert len(names) == 247
 
 
+AROUND_BLOCKS = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+IN_A_BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+IN_THE_FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+"""It has nothing to expand."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_order_gives_the_names_that_the_package_means(size: int) -> None:
+    """A few exchanged biases would still recognise coffee."""
+    theirs, timms = load_tensors(size), timm_tensors(size)
+    timm_blocks = list(dict.fromkeys(".".join(name.split(".")[:3]) for name in timms if name.startswith("blocks.")))
+    given = renamed(theirs, timms)
+    found = 0
+    for their_name, tensor in theirs.items():
+        *path, layer, kind = their_name.split(".")
+        if kind == "num_batches_tracked":
+            continue
+        if path:
+            number = int(path[1])
+            name = f"{timm_blocks[number]}.{(IN_A_BLOCK if number else IN_THE_FIRST_BLOCK)[layer]}.{kind}"
+        else:
+            name = f"{AROUND_BLOCKS[layer]}.{kind}"
+        assert torch.equal(given[name], tensor), f"{their_name} is not {name}"
+        found += 1
+    assert found == len(given)
+
+
 def test_it_is_the_same_file_each_time(tmp_path: Path) -> None:
     files = {(tmp_path / f"{number}/efficientnet-lite0.safetensors") for number in range(3)}
     for file in files:
