@@ -6,7 +6,7 @@ NO_GPU := make gpu needs an NVIDIA GPU, and torch finds none on this machine.
 .PHONY: demo test gpu up lint lock clean
 
 demo: .venv/installed
-	$(BIN)/python examples/demo.py
+	$(BIN)/python -m examples.demo
 
 up: .venv/installed
 	$(BIN)/python -m service.stack

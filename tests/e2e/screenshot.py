@@ -1,31 +1,24 @@
 """Screenshots of the dashboard: ``python -m tests.e2e.screenshot [--all FOLDER] [--directory DIR]``
 
-Starts the stack with a real worker, audits small models with untrained weights (nothing is downloaded) and takes
-docs/dashboard.png, a comparison of them; with --all also the list, a report and a report in dark colours. With
---directory the stack keeps its data there, and audits nothing twice.
+Starts the stack with a real worker, audits a network that was trained on ImageNet and the same architecture untrained,
+on photographs (nothing is downloaded), and takes docs/dashboard.png, a comparison of the two; with --all also the list,
+a report and a report in dark colours. With --directory the stack keeps its data there, and audits nothing twice.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, expect
 from zooaudit import AuditClient
 
+from examples.photographs import write_tiles
+from examples.trained_network import model_of, write_checkpoint
 from service.stack import running
 from tests.e2e.browser import chromium, drawn, opened, rows
 
-MODELS = (
-    *("timm/resnet18", "timm/regnetx_002", "timm/convnext_atto", "timm/vit_tiny_patch16_224"),
-    *("timm/mobilenetv3_small_100", "timm/efficientnet_lite0", "torchvision/squeezenet1_1"),
-)
-REQUEST = {
-    "weights": "untrained",
-    "dataset": "synthetic",
-    "num_images": 48,
-    "translations_px": (1, 2, 4, 8, 12, 16, 24, 32),
-}
-LONG_REQUEST = {"weights": "untrained", "dataset": "synthetic", "num_images": 5000}
+SHIFTS_PX = (1, 2, 4, 8, 12, 16, 32)
 WIDTH, HEIGHT = 1360, 900
 
 
@@ -48,24 +41,40 @@ def main() -> None:
     parser.add_argument("--all", type=Path, metavar="FOLDER", help="also take the other three, into this folder")
     parser.add_argument("--directory", type=Path, help="where the stack keeps its data (default: a temporary folder)")
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        running(options.directory or Path(temporary), env={"ZOOAUDIT_API_KEYS": ""}) as stack,
-        AuditClient(stack.url) as client,
-        chromium() as browser,
-    ):
-        ids = [client.submit(model, **REQUEST).id for model in MODELS]
-        for identifier in ids:
-            print(client.wait(identifier, 3600).request.model, flush=True)
-        take(browser, stack.url, f"/?compare={','.join(ids)}", Path("docs/dashboard.png"), height=1040)
-        if options.all:
-            waiting = [client.submit(model, **LONG_REQUEST).id for model in MODELS[:2]]
-            options.all.mkdir(parents=True, exist_ok=True)
-            take(browser, stack.url, "/", options.all / "audits.png")
-            take(browser, stack.url, f"/?audit={ids[0]}", options.all / "report.png", height=1300)
-            take(browser, stack.url, f"/?audit={ids[2]}", options.all / "report-dark.png", height=1300, scheme="dark")
-            for identifier in waiting:
-                client.cancel(identifier)
+    with tempfile.TemporaryDirectory() as temporary, chromium() as browser:
+        directory = (options.directory or Path(temporary)).absolute()
+        checkpoints, photographs = directory / "checkpoints", directory / "photographs"
+        weights, count = write_checkpoint(checkpoints), write_tiles(photographs)
+        env = {
+            "ZOOAUDIT_API_KEYS": "",
+            "ZOOAUDIT_CHECKPOINTS": str(checkpoints),
+            "ZOOAUDIT_DATASETS": f"photographs={photographs}",
+        }
+        with running(directory, env=env) as stack, AuditClient(stack.url) as client:
+            take_all(browser, stack.url, client, weights, count, options.all)
+
+
+def take_all(
+    browser: Browser, url: str, client: AuditClient, weights: str, num_images: int, folder: Path | None
+) -> None:
+    """Take the comparison of trained and untrained weights, and if there is a ``folder`` the others into it."""
+
+    def submitted(weights: str, **more: Any) -> str:
+        how = {"dataset": "photographs", "num_images": num_images, "translations_px": SHIFTS_PX, **more}
+        return client.submit(model_of(), weights=weights, **how).id
+
+    trained, untrained = submitted(weights, baseline=True), submitted("untrained")
+    for identifier in (trained, untrained):
+        print(client.wait(identifier, 3600).request.weights, flush=True)
+    take(browser, url, f"/?compare={trained},{untrained}", Path("docs/dashboard.png"), height=1040)
+    if folder:
+        waiting = [submitted("untrained", dataset="synthetic", num_images=5000, seed=seed) for seed in (1, 2)]
+        folder.mkdir(parents=True, exist_ok=True)
+        take(browser, url, "/", folder / "audits.png")
+        take(browser, url, f"/?audit={trained}", folder / "report.png", height=1300)
+        take(browser, url, f"/?audit={trained}", folder / "report-dark.png", height=1300, scheme="dark")
+        for identifier in waiting:
+            client.cancel(identifier)
 
 
 if __name__ == "__main__":

@@ -4,22 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image
 from zooaudit.contract import Report
 
+from examples.photographs import photograph
 from tests.worker.small_audits import audit
 
 COLOUR = ["astronaut", "chelsea", "coffee", "hubble_deep_field", "ihc", "motorcycle_left", "retina", "rocket"]
 GREY = ["brick", "camera", "coins", "moon"]
-
-
-def photograph(name: str) -> Image.Image:
-    """A photograph of scikit-image's, as its file has it: RGB or grey, sides from 300 to 1411 pixels."""
-    folder = Path(skimage.data.__file__).parent
-    with Image.open(next(folder.glob(f"{name}.*"))) as image:
-        image.load()
-        return image
 
 
 @pytest.fixture(scope="session")

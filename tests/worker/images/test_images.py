@@ -26,7 +26,7 @@ from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 from zooaudit.contract import ModelName
 
-from tests.worker.conftest import photograph
+from examples.photographs import photograph
 from worker.errors import AuditError
 from worker.images.canvas import Preprocessing, canvas
 from worker.images.dataset import (

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.worker.conftest import COLOUR, photograph
+from examples.photographs import photograph
+from tests.worker.conftest import COLOUR
 from worker.images.synthetic import LEAVES, RADIUS_PX, SIDE_PX, dead_leaves, radii
 
 
