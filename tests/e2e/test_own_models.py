@@ -163,5 +163,5 @@ def test_the_dashboard_shows_them(own_stack: Stack, own_client: AuditClient, bro
         page.locator("details summary").click()
         page.locator("input[name=translations_px]").fill("1-8")
         page.locator("#launch").click()
-        expect(page.locator("#audits")).to_contain_text("own/small")
-        expect(page.locator("#audits")).to_contain_text("4 images")
+        expect(page.locator("main")).to_contain_text("4 images · shifts 1–8 px")
+        expect(page.locator("main")).to_contain_text("Code of the model")
