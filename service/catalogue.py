@@ -87,7 +87,7 @@ def unknown(name: str, catalogue: Catalogue) -> Refused:
 def _no_weights(entry: CatalogueEntry, catalogue: Catalogue) -> Refused:
     relatives = tuple(relative.name for relative in published_relatives(entry, catalogue.entries))
     hint = f"These have: {', '.join(relatives)}. Or ask" if relatives else "Ask"
-    detail = f"{entry.name} has no published weights. {hint} for weights 'untrained'."
+    detail = f"{entry.name} has no published weights. {hint} for weights 'untrained' or 'checkpoint:NAME'."
     return refused("weights-not-published", detail, suggestions=relatives)
 
 

@@ -86,7 +86,7 @@ def _run_share(share: Share) -> int:
 
 
 def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
-    from worker import audit
+    from worker import audit, zoo
     from worker.images.canvas_cache import CanvasCache
     from worker.measure.shards import Shards
     from worker.queue import checkpoint_versions, model_depths, worker
@@ -96,6 +96,7 @@ def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
         if status != 2:
             log.error("no audit is taken: this worker fails its calibration; see above, or python -m worker.calibrate")
         return status
+    zoo.register(settings.models)
     catalogue = _catalogue(settings)
     log.info("%d models, data sets: %s", len(catalogue.entries), ", ".join(sorted(catalogue.datasets)))
 
@@ -187,7 +188,11 @@ def _catalogue(settings: WorkerSettings) -> Catalogue:
         if datasets[name] == 0:
             # Not a fault: so looks the folder of a network drive that is not mounted yet.
             log.warning("ZOOAUDIT_DATASETS: data set %s: %s holds no images yet", name, folder)
-    return Catalogue(entries=zoo.catalogue(), datasets=datasets)
+    entries = zoo.catalogue()
+    for entry in entries:
+        if entry.source == "own" and not entry.supported:
+            log.warning("ZOOAUDIT_MODELS: %s cannot be audited: %s", entry.architecture, entry.reason)
+    return Catalogue(entries=entries, datasets=datasets)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from zooaudit.contract import PROTOCOL, AuditRequest, Progress, Report, Timing
 
 from worker import report, zoo
 from worker.depth import Representation
-from worker.errors import AuditError, explaining
+from worker.errors import FAULTS, AuditError, explaining
 from worker.images.canvas_cache import DECODERS, CanvasCache
 from worker.images.dataset import open_dataset
 from worker.images.decoding import naming_deaths
@@ -133,8 +133,9 @@ def _prepare_audit(
     # Completed as the service does it, so that the same question has the same id without a service.
     request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
 
-    slug = "unsuitable-module" if loaded.source == "module" else "unsuitable-model"
-    with explaining(slug, f"{loaded.name} does not run on images of {views.size} px on {target}", ADVICE):
+    of_a_zoo = loaded.source in ("timm", "torchvision")
+    slug, faults = ("unsuitable-model", FAULTS) if of_a_zoo else ("unsuitable-module", Exception)
+    with explaining(slug, f"{loaded.name} does not run on images of {views.size} px on {target}", ADVICE, faults):
         subject, representations = prepare(loaded, loaded.module, request, views, target)
         refuse_unrepeatable(subject, representations, views.size)
     budget = plan_budget(subject, representations, views.size, transforms_of(request), memory_gib, batch_size)
@@ -166,6 +167,7 @@ def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experime
     software = [zooaudit.__version__, torch.__version__, timm.__version__, torchvision.__version__, *DECODERS]
     sizes = [sample.size(name) for name in sample.names]
     same = [PROTOCOL, *software, loaded.weights.model_dump_json(), sample.sha256, repr(sizes), repr(units)]
+    same += [loaded.code.model_dump_json()] if loaded.code else []
     return Plan(
         fingerprint=sha256("\n".join(same).encode()).hexdigest()[:16],
         units=units,

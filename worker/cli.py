@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from zooaudit.contract import AuditRequest, ModelName, Progress, Report
 
 from worker.errors import AuditError
-from worker.settings import CACHE_GIB, canvases_folder
+from worker.settings import CACHE_GIB, canvases_folder, functions
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +56,13 @@ def _gib(text: str) -> float:
     return value
 
 
+def _functions(text: str) -> dict[str, str]:
+    try:
+        return functions(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker.cli", description="Audit one model, without a service.")
     parser.add_argument("request", help="a JSON file with an audit request, or - for standard input")
@@ -64,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoints",
         default=os.environ.get("ZOOAUDIT_CHECKPOINTS"),
         help="the folder or s3://BUCKET/PREFIX of checkpoint:NAME (default: ZOOAUDIT_CHECKPOINTS)",
+    )
+    parser.add_argument(
+        "--models",
+        type=_functions,
+        default=os.environ.get("ZOOAUDIT_MODELS") or {},
+        metavar="NAME=PACKAGE.MODULE:FUNCTION",
+        help="the functions that make own/NAME, with commas between them (default: ZOOAUDIT_MODELS)",
     )
     parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: CUDA if there is a GPU)")
     parser.add_argument("--batch-size", type=int, help="images in a batch (default: chosen from the memory)")
@@ -125,10 +139,12 @@ def _request(text: str, module: str | None) -> AuditRequest:
 def _audit(request: AuditRequest, options: argparse.Namespace) -> Report:
     """Audit the request's model, or the module that the options name. Raises AuditError."""
     # Imported here, because torch takes seconds to import and a wrong request should not wait for it.
+    from worker import zoo
     from worker.audit import run
     from worker.images.canvas_cache import CanvasCache
     from worker.zoo.own import from_module, load_factory
 
+    zoo.register(options.models)
     model = None
     if options.module:
         model = from_module(

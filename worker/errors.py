@@ -1,5 +1,6 @@
 """The errors that end an audit when somebody can do something about it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -33,24 +34,37 @@ MAX_MESSAGE = 400
 
 
 @contextmanager
-def explaining(slug: str, failure: str, advice: str) -> Iterator[None]:
-    """Within this context, make an AuditError of what a foreign library raises: ``failure`` says what it cannot do,
-    ``advice`` what the user can do, and the library's own message stands between them."""
+def explaining(
+    slug: str, failure: str, advice: str, faults: type[Exception] | tuple[type[Exception], ...] = FAULTS
+) -> Iterator[None]:
+    """Within this context, make an AuditError of what foreign code raises: ``failure`` says what it cannot do,
+    ``advice`` what the user can do, and the code's own message stands between them. A library raises one of FAULTS,
+    somebody's own code any Exception."""
     try:
         yield
-    except FAULTS as error:
-        if _is_of_the_machine(error):
+    except faults as error:
+        if _is_of_the_machine(error) or interrupts(error):
             raise
         raise AuditError(slug, f"{failure} ({own_words(error)}). {advice}") from error
 
 
+def interrupts(error: BaseException) -> bool:
+    """Tell whether an error comes from whoever runs the audit, such as its time limit, and not from foreign code."""
+    return type(error).__module__.partition(".")[0] in ("rq", "worker")
+
+
 def own_words(error: BaseException) -> str:
-    """Return the type and the message of an error in one line, which is cut if it is long.
+    """Return the type and the message of an error in one line, which is cut if it is long, and of whose paths the
+    folders are left out.
 
     >>> own_words(ValueError("It is no\\nmultiple."))
     'ValueError: It is no multiple'
+    >>> own_words(FileNotFoundError(2, "No such file", "/home/somebody/nets/net.pt"))
+    "FileNotFoundError: [Errno 2] No such file: '.../net.pt'"
     """
     message = " ".join(str(error).split()).removesuffix(".")
+    # Strangers read it, and need not know where this machine keeps what.
+    message = re.sub(r"(?<![\w.:/])/(?:[^\s/'\"(),:;]+/)+", ".../", message)
     message = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 

@@ -49,6 +49,13 @@ class WorkerSettings(BaseSettings):
         Location | None,
         Field(description="Where checkpoint:NAME is NAME.safetensors or NAME.pth: a folder, or s3://BUCKET/PREFIX."),
     ] = None
+    models: Annotated[
+        dict[str, str],
+        NoDecode,
+        Field(
+            description="Own architectures by name, such as mynet=mypackage.nets:mynet; they are audited as own/NAME."
+        ),
+    ] = {}
     device: Annotated[str | None, Field(description="cuda, cuda:1 or cpu; by default CUDA if there is a GPU.")] = None
     memory_gib: Annotated[
         float | None,
@@ -95,14 +102,19 @@ class WorkerSettings(BaseSettings):
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [item.strip().partition("=") for item in value.split(",") if item.strip()]
-        if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) and path for name, _, path in pairs):
+        pairs = _pairs(value)
+        if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) and path for name, path in pairs):
             raise ValueError("write NAME=FOLDER, several with commas between them")
-        if any(name == "synthetic" for name, _, _ in pairs):
+        if any(name == "synthetic" for name, _ in pairs):
             raise ValueError("'synthetic' is the built-in data set; choose another name")
-        if len({name for name, _, _ in pairs}) < len(pairs):
+        if len({name for name, _ in pairs}) < len(pairs):
             raise ValueError("two data sets have the same name")
-        return {name: expanded(path) for name, _, path in pairs}
+        return {name: expanded(path) for name, path in pairs}
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _functions(cls, value: object) -> object:
+        return functions(value) if isinstance(value, str) else value
 
     @field_validator("device")
     @classmethod
@@ -110,6 +122,39 @@ class WorkerSettings(BaseSettings):
         if device is not None and not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device := device.strip()):
             raise ValueError(f"{device!r} is no device; write cpu, cuda, or cuda:1 for the second GPU")
         return device
+
+
+def functions(text: str) -> dict[str, str]:
+    """Parse the value of ZOOAUDIT_MODELS: names of architectures, each with the function that makes it.
+
+    >>> functions("mynet=mypackage.nets:mynet, wide=mypackage.nets:wide")
+    {'mynet': 'mypackage.nets:mynet', 'wide': 'mypackage.nets:wide'}
+
+    Raises ValueError.
+    """
+    pairs = _pairs(text)
+    for name, path in pairs:
+        package, colon, function = path.partition(":")
+        if not colon or not all(part.isidentifier() for part in (*package.split("."), function)):
+            raise ValueError(
+                f"{'='.join((name, path))!r} names no function; write NAME=PACKAGE.MODULE:FUNCTION, several with "
+                "commas between them"
+            )
+        # No dots, which begin the tag of a name.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+            raise ValueError(
+                f"{name!r} cannot be the name of an architecture; write up to 100 letters, digits, '_' and '-', the "
+                "first a letter or a digit"
+            )
+        if [other for other, _ in pairs].count(name) > 1:
+            raise ValueError(f"two architectures have the name {name}")
+    return dict(pairs)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Split NAME=VALUE,NAME=VALUE; a pair without a sign of equality has an empty value."""
+    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 def forget_empty(environ: MutableMapping[str, str]) -> None:

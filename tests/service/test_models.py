@@ -47,6 +47,18 @@ def test_every_full_name_of_an_entry_means_that_entry() -> None:
         assert find_entry(one.name, CATALOGUE.entries) == (one, full_names(one)[0])
 
 
+def test_a_bare_name_means_an_architecture_of_the_operator_only_where_no_zoo_has_it() -> None:
+    entries = (entry("own/resnet18"), entry("own/mynet"), *CATALOGUE.entries)
+    found = {name: find_entry(name, entries) for name in ("resnet18", "vit_b_16", "mynet", "own/resnet18", "mynet.tag")}
+    assert {name: full and full[1] for name, full in found.items()} == {
+        "resnet18": "timm/resnet18.a1_in1k",
+        "vit_b_16": "torchvision/vit_b_16",
+        "mynet": "own/mynet",
+        "own/resnet18": "own/resnet18",
+        "mynet.tag": None,
+    }
+
+
 def test_an_entry_with_weights_is_the_nearest_of_its_own_relatives() -> None:
     entries = (
         entry("timm/resnet18d", "a"),

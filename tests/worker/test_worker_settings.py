@@ -27,6 +27,35 @@ def test_a_bad_data_set_is_refused(monkeypatch, value):
         WorkerSettings()
 
 
+def test_own_architectures_are_read_from_one_line(monkeypatch):
+    monkeypatch.setenv("ZOOAUDIT_MODELS", "resnet44=experiments.models:resnet44, wide-4 = my_nets:wide ,")
+    assert WorkerSettings().models == {"resnet44": "experiments.models:resnet44", "wide-4": "my_nets:wide"}
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("net", "'net=' names no function; write NAME=PACKAGE.MODULE:FUNCTION"),
+        ("net=mynets", "'net=mynets' names no function"),
+        ("net=mynets:", "names no function"),
+        ("net=:net", "names no function"),
+        ("net=my nets:net", "names no function"),
+        ("net=mynets:net()", "names no function"),
+        ("net=../mynets:net", "names no function"),
+        ("=mynets:net", "'' cannot be the name of an architecture"),
+        ("my.net=mynets:net", "'my.net' cannot be the name of an architecture"),
+        ("own/net=mynets:net", "cannot be the name of an architecture"),
+        (f"{101 * 'n'}=mynets:net", "up to 100 letters"),
+        ("net=mynets:net,net=mynets:other", "two architectures have the name net"),
+    ],
+)
+def test_a_bad_architecture_is_refused(monkeypatch, value, fault):
+    monkeypatch.setenv("ZOOAUDIT_MODELS", value)
+    with pytest.raises(ValidationError, match="models") as raised:
+        WorkerSettings()
+    assert fault in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("MEMORY_GIB", "0"), ("CACHE_GIB", "-1"), ("WORKER_TTL_S", "2"), ("JOB_TIMEOUT_S", "0"), ("STOP_GRACE_S", "-1")],
@@ -44,7 +73,9 @@ def test_settings_are_frozen_and_keep_the_password():
         settings.device = "cpu"
 
 
-@pytest.mark.parametrize(("name", "value"), [("DATASETS", "nonsense"), ("DECODE_PROCESSES", "many")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("DATASETS", "nonsense"), ("DECODE_PROCESSES", "many"), ("MODELS", "nonsense")]
+)
 def test_a_worker_does_not_start_with_settings_that_are_not_right(name, value):
     env = {"PATH": "", f"ZOOAUDIT_{name}": value}
     command = [sys.executable, "-m", "worker"]

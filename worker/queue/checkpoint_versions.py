@@ -22,6 +22,7 @@ from zooaudit.contract import (
     CHECKPOINT_WORK_KEY,
     CheckpointAnswer,
     CheckpointQuestion,
+    ModelName,
     answer_key,
     problem,
 )
@@ -29,7 +30,7 @@ from zooaudit.contract import (
 from worker.children import ChildDied, ChildTimedOut, in_child, limit_memory, machine_memory_bytes
 from worker.errors import AuditError
 from worker.queue.side_processes import POLL_S, Beat, serve, tell
-from worker.zoo import checkpoint_files, checkpoints
+from worker.zoo import checkpoint_files, checkpoints, registered
 from worker.zoo.catalogue import ZOOS
 from worker.zoo.fitting import check_fit
 
@@ -109,7 +110,10 @@ def answer(question: CheckpointQuestion, location: str | None, redis: Any, beat:
     version = CheckpointAnswer.model_validate_json(found["answer"])
     if version.error is not None:
         return version
-    key = f"zooaudit:checkpoints:fit:{_software()}:{question.model}:{version.version}"
+    source, architecture, _ = ModelName.parse(question.model)
+    code = registered.entry(architecture).code if source == "own" and architecture in registered.names() else None
+    software = f"{_software()}:{code.function}:{code.sha256}" if code else _software()
+    key = f"zooaudit:checkpoints:fit:{software}:{question.model}:{version.version}"
     if known := redis.get(key):
         return CheckpointAnswer.model_validate_json(known)
     try:

@@ -144,7 +144,7 @@ def count_parameters(redis: Any) -> None:
     catalogue = Catalogue.model_validate_json(content)
     entries = []
     for entry in catalogue.entries:
-        if entry.parameters is None:
+        if entry.parameters is None and entry.source != "own":  # those are counted when they are first built
             field = f"parameters of {entry.name}"
             known = redis.hget(DEPTHS_KEY, field)
             parameters = int(known) if known else zoo.parameters(entry.source, entry.architecture)

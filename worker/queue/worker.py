@@ -48,6 +48,7 @@ from rq.utils import get_version, now
 from rq.worker import WorkerStatus
 from zooaudit.contract import (
     CATALOGUE_KEY,
+    DEPTHS_KEY,
     DEVICE_FIELD,
     FORMER_JOBS,
     HELP_JOB,
@@ -193,7 +194,10 @@ class AuditWorker(Worker):
         return self._ttl_s
 
     def publish_catalogue(self) -> None:
+        """Publish it, and forget the depths of the operator's own architectures, whose code may be another now."""
         publish(self._catalogue, self._redis)
+        if own := [entry.name for entry in self._catalogue.entries if entry.source == "own"]:
+            self._redis.hdel(DEPTHS_KEY, *own)
 
     def maintain_heartbeats(self, job: Job) -> None:
         attempt = self._current_attempt()

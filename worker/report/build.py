@@ -69,6 +69,7 @@ def build(
             input_size=model.preprocessing.input_size,
             weights=model.weights,
             imagenet_top1=model.imagenet_top1,
+            code=model.code,
         ),
         images=_images(request, experiment, scores),
         method=_method(request, model, experiment),

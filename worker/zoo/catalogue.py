@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from torch import nn
-from zooaudit.contract import CatalogueEntry, ModelName, Weights, close_names, full_names, published_relatives
+from zooaudit.contract import CatalogueEntry, Code, ModelName, Weights, close_names, full_names, published_relatives
 
 from worker.errors import AuditError
 from worker.images import Preprocessing
-from worker.zoo import timm, torchvision
+from worker.zoo import registered, timm, torchvision
 from worker.zoo.download import OnProgress
 
 
@@ -16,6 +16,7 @@ class Zoo(Protocol):
     """What the module of a zoo offers. A further zoo is one more such module, and one more line in ZOOS."""
 
     VERSION: str
+    """The version of the zoo's library."""
 
     def names(self) -> list[str]:
         """List all architectures."""
@@ -41,11 +42,14 @@ class Zoo(Protocol):
     def fetch(self, name: ModelName, on_progress: OnProgress) -> tuple[nn.Module, Weights]:
         """Build a model with its published weights, downloading those that are not in the cache."""
 
+    def code(self, name: ModelName, module: nn.Module, /) -> Code | None:
+        """Return the code that built ``module``; None if VERSION tells it."""
+
     def parameters(self, architecture: str) -> int:
         """Count the parameters of the architecture, without memory for them."""
 
 
-ZOOS: Final[Mapping[str | None, Zoo]] = {"timm": timm, "torchvision": torchvision}
+ZOOS: Final[Mapping[str | None, Zoo]] = {"timm": timm, "torchvision": torchvision, "own": registered}
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
@@ -63,7 +67,7 @@ def resolve(name: str) -> ModelName:
         if source in ZOOS and (full := ZOOS[source].resolve(asked)):
             return full
     suggestions = close_names(name, catalogue())
-    zoos = " nor in ".join(f"{source} {zoo.VERSION}" for source, zoo in ZOOS.items())
+    zoos = " nor in ".join(f"{source} {zoo.VERSION}".rstrip() for source, zoo in ZOOS.items() if zoo.names())
     did_you_mean = f" Did you mean {', '.join(suggestions)}?" if suggestions else ""
     raise AuditError("unknown-model", f"{name} is neither in {zoos}.{did_you_mean}", suggestions=suggestions or None)
 
@@ -77,7 +81,8 @@ def require_published(name: ModelName, entry: CatalogueEntry) -> None:
     near = f" Published relatives: {', '.join(suggestions)}." if suggestions else ""
     raise AuditError(
         "weights-not-published",
-        f'No weights are published for {name}. Ask for weights "untrained", or for another model.{near}',
+        f'No weights are published for {name}. Ask for weights "untrained" or "checkpoint:NAME", or for another '
+        f"model.{near}",
         suggestions=suggestions or None,
     )
 

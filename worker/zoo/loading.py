@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from zooaudit.contract import Progress, Source, Weights
+from zooaudit.contract import CatalogueEntry, Code, Progress, Source, Weights
 
 from worker.depth import Depth, find_depth, unused_entries
-from worker.errors import AuditError, explaining
+from worker.errors import FAULTS, AuditError, explaining
 from worker.images import Preprocessing
 from worker.zoo.catalogue import ZOOS, require_published, resolve
 from worker.zoo.checkpoints import Checkpoint, open_checkpoint
@@ -25,6 +25,7 @@ class LoadedModel:
     """A model in eval mode on the CPU, with all that a report states about it.
 
     ``initialised(seed)`` builds the same architecture untrained; it is None where nobody knows how to build it.
+    ``code`` is that of the operator's own architectures.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LoadedModel:
     imagenet_top1: float | None
     parameters: int
     initialised: Callable[[int], nn.Module] | None = None
+    code: Code | None = None
 
 
 def load(
@@ -68,9 +70,9 @@ def load(
         if weights == "pretrained":
             require_published(full, entry)
             module, provenance = zoo.fetch(full, on_progress)
-            with _explaining(str(full), entry.input_size):
+            with _explaining(str(full), entry):
                 untrained = _untrained(build, 0)
-        with _explaining(str(full), entry.input_size, input_size, checkpoint):
+        with _explaining(str(full), entry, input_size, checkpoint):
             if weights != "pretrained":
                 module = untrained = _untrained(build, 0)
                 provenance = checkpoint.weights if checkpoint else _weights_of_seed_0(module)
@@ -96,22 +98,27 @@ def load(
         imagenet_top1=entry.imagenet_top1 if weights == "pretrained" else None,
         parameters=parameter_count(module),
         initialised=partial(_untrained, build),
+        code=zoo.code(full, module),
     )
 
 
 def _explaining(
-    name: str, own_size: int | None, input_size: int | None = None, checkpoint: Checkpoint | None = None
+    name: str, entry: CatalogueEntry, input_size: int | None = None, checkpoint: Checkpoint | None = None
 ) -> AbstractContextManager[None]:
     """Make an AuditError of what the zoo's code raises when it builds the model, or first runs it."""
-    if input_size is None or input_size == own_size:
-        failure = f"{name} cannot be built and run on images of {own_size} px"
-        return explaining("unsuitable-model", failure, "Audit another model, or update the zoo.")
-    failure = f"{name} cannot take images of {input_size} px; its own are of {own_size} px"
-    if checkpoint is None:
-        return explaining("unsuitable-model", failure, "Ask for another size.")
-    failure = f"checkpoint:{checkpoint.name}: {failure}"
-    advice = f"Correct input_size in {checkpoint.name}.json to a size that this architecture can take."
-    return explaining("checkpoint-options", failure, advice)
+    own_size = entry.input_size
+    faults = Exception if entry.source == "own" else FAULTS
+    slug, advice = "unsuitable-model", "Audit another model, or update the zoo."
+    if entry.source == "own":
+        slug, advice = "unsuitable-module", "Let the operator correct it, or the input_size of its pretrained_cfg."
+    failure = f"{name} cannot be built and run on images of {own_size} px"
+    if input_size not in (None, own_size):
+        failure = f"{name} cannot take images of {input_size} px; its own are of {own_size} px"
+        advice = "Ask for another size."
+        if checkpoint:
+            slug, failure = "checkpoint-options", f"checkpoint:{checkpoint.name}: {failure}"
+            advice = f"Correct input_size in {checkpoint.name}.json to a size that this architecture can take."
+    return explaining(slug, failure, advice, faults)
 
 
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:

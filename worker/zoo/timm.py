@@ -14,7 +14,7 @@ from timm.data.config import resolve_model_data_config
 from timm.models import get_arch_pretrained_cfgs, get_deprecated_models, is_model, model_entrypoint
 from timm.models._pretrained import PretrainedCfg
 from torch import nn
-from zooaudit.contract import CatalogueEntry, ModelName, Weights, close_names
+from zooaudit.contract import CatalogueEntry, Code, ModelName, Weights, close_names
 
 from worker.errors import AuditError
 from worker.images import Preprocessing
@@ -58,7 +58,7 @@ def resolve(asked: ModelName) -> ModelName | None:
 def entry(architecture: str) -> CatalogueEntry:
     tags = _published_tags(architecture)
     config = _config(architecture)
-    reason = _unsupported(vars(config))
+    reason = unsupported(vars(config))
     return CatalogueEntry(
         name=str(ModelName("timm", architecture)),
         source="timm",
@@ -80,7 +80,7 @@ def preprocessing(_name: ModelName, module: nn.Module) -> Preprocessing:
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
     """Read timm's data configuration of a model. Raises AuditError if no canvas can be made according to it."""
-    if reason := _unsupported(config):
+    if reason := unsupported(config):
         raise AuditError("unsupported-model", f"The model cannot be audited: {reason}.")
     height = config["input_size"][1]
     return Preprocessing(
@@ -125,6 +125,10 @@ def fetch(name: ModelName, on_progress: OnProgress) -> tuple[nn.Module, Weights]
     return module, Weights(kind="pretrained", origin=f"hf-hub:{hub_id}/{file.path.name}", sha256=file.sha256)
 
 
+def code(_name: ModelName, _module: nn.Module) -> Code | None:
+    return None
+
+
 def parameters(architecture: str) -> int:
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
@@ -141,7 +145,7 @@ def _published_tags(architecture: str) -> tuple[str, ...]:
     return tuple(ModelName.parse(name).tag or "" for name, config in configs.items() if config.has_weights)
 
 
-def _unsupported(config: Mapping[str, Any]) -> str | None:
+def unsupported(config: Mapping[str, Any]) -> str | None:
     """Say why no canvas can be made for a model with this data configuration; None if it can."""
     channels, height, width = config["input_size"]
     if channels != 3:

@@ -6,7 +6,7 @@ from typing import Any
 import torchvision
 from PIL import Image
 from torch import nn
-from zooaudit.contract import CatalogueEntry, ModelName, Weights
+from zooaudit.contract import CatalogueEntry, Code, ModelName, Weights
 
 from worker.errors import AuditError
 from worker.images import Preprocessing
@@ -82,6 +82,10 @@ def fetch(name: ModelName, on_progress: OnProgress) -> tuple[nn.Module, Weights]
     build = partial(torchvision.models.get_model, name.architecture, weights=published)
     module, weights = build_from_url(build, name.in_zoo, published.url, on_progress)
     return module, weights.model_copy(update={"origin": f"{published}: {published.url}"})
+
+
+def code(_name: ModelName, _module: nn.Module) -> Code | None:
+    return None
 
 
 def parameters(architecture: str) -> int:

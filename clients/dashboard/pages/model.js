@@ -45,6 +45,7 @@ export function modelPage(root, name) {
         ["Parameters", model.parameters ? millions(model.parameters) : "not stated"],
         ["ImageNet top-1", model.imagenet_top1 == null ? "not stated" : `${model.imagenet_top1.toFixed(2)} %`],
         ["Weights", model.pretrained ? "published" : "none published"],
+        ...(model.code ? [["Made by", breakable(model.code.function)]] : []),
       ]),
       depthCard(model),
       ...(otherTags.length ? [wideCard("Other weights", element("ul", { class: "plain columns" },

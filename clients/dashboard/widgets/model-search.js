@@ -97,7 +97,7 @@ export function setUpModelSearch(input, onDone) {
 
   function option(name, entry, index) {
     const details = [entry.family, entry.input_size && `${entry.input_size} px`,
-      entry.supported ? (entry.pretrained ? "pretrained" : "untrained only") : `cannot be audited: ${entry.reason ?? "unknown family"}`];
+      entry.supported ? (entry.pretrained ? "pretrained" : "no published weights") : `cannot be audited: ${entry.reason ?? "unknown family"}`];
     const node = element("li", { role: "option", id: `model-option-${index}`, "aria-selected": "false", "aria-disabled": String(!entry.supported), "data-name": name },
       element("span", { class: "option-name" }, breakable(name)), element("span", { class: "sub" }, details.filter(Boolean).join(" · ")));
     node.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the field

@@ -11,6 +11,7 @@ export function provenance({ id, protocol, repetition, model, images, method, en
     model.weights.version ? ` · version ${model.weights.version}` : "");
   add("SHA-256 of the weights", code(model.weights.sha256));
   add("Model", `${model.architecture} (${model.family}, ${model.source}) · ${count(model.parameters)} parameters · ${model.input_size} px`);
+  if (model.code) add("Code of the model", `${model.code.function} · SHA-256 `, code(model.code.sha256));
   const skipped = images.skipped.length ? ` · ${images.skipped.length} could not be decoded` : "";
   const stopped = images.stopped === "tolerance" ? ` · enough for the tolerance, of ${count(images.requested)} requested` : "";
   add("Images", `${images.dataset} · ${count(images.count)} · seed ${images.seed}${stopped}${skipped}`);

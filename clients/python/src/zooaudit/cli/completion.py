@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from zooaudit.contract import SEARCHED_ZOOS
 from zooaudit.errors import ZooauditError
 from zooaudit.views.text import short_state, subject
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from zooaudit.client import AuditClient
 
 SHELLS = ("bash", "zsh", "fish")
-ZOOS = ("timm/", "torchvision/")
+ZOOS = tuple(f"{zoo}/" for zoo in SEARCHED_ZOOS)
 WEIGHTS = ("pretrained", "untrained", "checkpoint:")
 PATIENCE_S = 2.0
 """Seconds to wait for the service: nobody waits longer for a completion."""

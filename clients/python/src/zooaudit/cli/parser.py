@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 from zooaudit.cli import commands, completion
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
-from zooaudit.contract import RANKS, SCORES, AuditRequest, Sort, Status
+from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
 from zooaudit.views.text import ranges
@@ -40,7 +40,7 @@ bash  echo 'eval "$(zooaudit completion bash)"' >> ~/.bashrc
 zsh   echo 'eval "$(zooaudit completion zsh)"' >> ~/.zshrc     # after compinit
 fish  zooaudit completion fish > ~/.config/fish/completions/zooaudit.fish"""
 
-MODEL_HELP = "timm/NAME[.TAG] or torchvision/NAME"
+MODEL_HELP = "timm/NAME[.TAG], torchvision/NAME, or own/NAME for one of the operator's own"
 TIMEOUT_HELP = "wait no longer than this"
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _models(subparsers: "Subparsers") -> None:
     parser = _command(subparsers, "models", commands.models, "search the models that can be audited")
     parser.add_argument("query", nargs="?", metavar="QUERY", help="part of a name")
     parser.add_argument("--family")
-    parser.add_argument("--source", choices=["timm", "torchvision"])
+    parser.add_argument("--source", choices=SEARCHED_ZOOS)
     parser.add_argument("--limit", type=_positive, default=100, help="at most this many (default 100)")
 
 

@@ -41,7 +41,7 @@ class Matching(NamedTuple):
 def matching(client: "AuditClient", pattern: str, weights: str = "pretrained") -> Matching:
     """List the full names of all models that match a shell pattern such as ``timm/*in1k``.
 
-    They are in the catalogue's order. A pattern without a zoo matches in both zoos, and a name without a tag stands for
+    They are in the catalogue's order. A pattern without a zoo matches in all zoos, and a name without a tag stands for
     its first tag. With other ``weights`` than pretrained ones tags do not matter: an architecture matches once.
     """
     if "/" not in pattern:

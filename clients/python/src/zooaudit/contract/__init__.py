@@ -23,6 +23,7 @@ from zooaudit.contract.catalogue import (
     CatalogueEntry,
     CheckpointAnswer,
     CheckpointQuestion,
+    Code,
     DepthBlock,
     Layout,
     ModelDepth,
@@ -67,7 +68,7 @@ from zooaudit.contract.keys import (
     state_key,
     unfit_key,
 )
-from zooaudit.contract.names import ModelName, close_names, find_entry, full_names, published_relatives
+from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
 from zooaudit.contract.refusals import refusal, store_trouble
@@ -137,6 +138,7 @@ __all__ = [
     "RANKS",
     "SCHEMA_VERSION",
     "SCORES",
+    "SEARCHED_ZOOS",
     "TRANSFORMS",
     "TROUBLES_KEY",
     "WANTED_DEPTHS_KEY",
@@ -157,6 +159,7 @@ __all__ = [
     "Certainty",
     "CheckpointAnswer",
     "CheckpointQuestion",
+    "Code",
     "ComparedAudit",
     "ComparedPart",
     "Comparison",

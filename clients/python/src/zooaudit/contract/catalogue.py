@@ -8,15 +8,24 @@ from zooaudit.contract.base import Contract, omit_none
 from zooaudit.contract.problems import Problem
 from zooaudit.contract.scores import PartName
 
-Source = Literal["timm", "torchvision", "module"]
+Source = Literal["timm", "torchvision", "own", "module"]
 Layout = Literal["NCHW", "NHWC", "NLC"]
+
+
+class Code(Contract):
+    """The code of one of the operator's own architectures. ``function`` makes the module, ``package.module:function``;
+    ``sha256`` is the hash of the files that define this function and the classes of the module's parts."""
+
+    function: str
+    sha256: str
 
 
 class CatalogueEntry(Contract):
     """An architecture of a zoo. ``tags`` names its published weights, the zoo's default first; torchvision has no tags.
 
     torchvision states ``imagenet_top1``, in per cent, of the default weights; timm does not. torchvision also states
-    ``parameters``; for timm a worker counts them in the first minutes after it has started.
+    ``parameters``; for timm a worker counts them in the first minutes after it has started. The source "own" has the
+    operator's own architectures, whose weights nobody publishes; only they have ``code``.
     """
 
     name: str
@@ -31,6 +40,7 @@ class CatalogueEntry(Contract):
     imagenet_top1: float | None = None
     supported: bool
     reason: str | None = Field(default=None, exclude_if=omit_none)
+    code: Code | None = Field(default=None, exclude_if=omit_none)
 
 
 class Catalogue(Contract):

@@ -1,11 +1,11 @@
-"""Names of models: ``timm/NAME[.TAG]``, ``torchvision/NAME``, ``module/NAME``, or a bare ``NAME[.TAG]`` without a zoo.
+"""Names of models: ``timm/NAME[.TAG]``, ``torchvision/NAME``, ``own/NAME``, ``module/NAME``, or a bare ``NAME[.TAG]``.
 
 >>> ModelName.parse("timm/resnet50.a1_in1k")
 ModelName(source='timm', architecture='resnet50', tag='a1_in1k')
 >>> str(ModelName("torchvision", "vit_b_16"))
 'torchvision/vit_b_16'
 >>> ModelName.parse("vit_b_16").zoos()
-('timm', 'torchvision')
+('timm', 'torchvision', 'own')
 """
 
 import difflib
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from zooaudit.contract.catalogue import CatalogueEntry
 
-SEARCHED_ZOOS: tuple[str, ...] = ("timm", "torchvision")
+SEARCHED_ZOOS: tuple[str, ...] = ("timm", "torchvision", "own")
 """The zoos to search for a bare name, in this order; it means the model of the first zoo that has it."""
 
 

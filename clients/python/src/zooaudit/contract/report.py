@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, Unit, omit_none
-from zooaudit.contract.catalogue import Layout, Source
+from zooaudit.contract.catalogue import Code, Layout, Source
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationScore
 
@@ -133,6 +133,9 @@ class Model(Contract):
     imagenet_top1: Annotated[
         float | None, Field(description="Per cent, as the zoo states it for these weights; null where it states none.")
     ]
+    code: Annotated[
+        Code | None, Field(description="Of the operator's own architectures: the code that was measured.")
+    ] = Field(default=None, exclude_if=omit_none)
 
 
 class Images(Contract):

@@ -50,7 +50,8 @@ class AuditRequest(Contract):
         Field(
             max_length=128,
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
-            description="timm/NAME[.TAG] or torchvision/NAME; a bare NAME means timm if timm has it, else torchvision.",
+            description="timm/NAME[.TAG], torchvision/NAME, or own/NAME, which the operator has registered; a bare "
+            "NAME means timm if timm has it, else torchvision, else one of the operator's own.",
         ),
     ]
     weights: Annotated[

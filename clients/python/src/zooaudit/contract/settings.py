@@ -16,7 +16,7 @@ from pydantic import AfterValidator, SecretStr, ValidationError
 
 PREFIX = "ZOOAUDIT_"
 SETTINGS = (
-    *("redis_url", "store", "api_keys", "host", "port", "datasets", "checkpoints", "device", "memory_gib"),
+    *("redis_url", "store", "api_keys", "host", "port", "datasets", "checkpoints", "models", "device", "memory_gib"),
     *("keys_guard_reads", "max_queued_per_key"),
     *("decode_processes", "cache_gib", "job_timeout_s", "worker_ttl_s", "stop_grace_s"),
 )

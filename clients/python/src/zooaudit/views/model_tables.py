@@ -35,6 +35,8 @@ def model_tables(model: ModelDetail) -> list[Table]:
         ("ImageNet top-1", "–" if model.imagenet_top1 is None else f"{model.imagenet_top1:g} %"),
         ("Pretrained", printable(pretrained)),
     ]
+    if model.code:
+        facts.append(("Made by", printable(model.code.function)))
     if not model.supported:
         facts.append(("Not supported", printable(model.reason or "the service gives no reason")))
     notes = []
