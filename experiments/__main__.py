@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zooaudit import ZooauditError
 
-from experiments import augmentation, handcrafted, similarity, symmetry, width
+from experiments import augmentation, handcrafted, similarity, symmetry, trained, width, zoo
 from experiments.data import DataError
 from experiments.lab import Findings, Lab
 from experiments.page import write_page
@@ -24,8 +24,10 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], Findings]] = {
     "symmetry": symmetry.run,
     "augmentation": augmentation.run,
     "width": width.run,
+    "trained": trained.run,
+    "zoo": zoo.run,
 }
-NEEDS_NO_DATA = ("handcrafted",)
+NEEDS_NO_DATA = ("handcrafted", "trained", "zoo")
 PAGE = "page"
 
 

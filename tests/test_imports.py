@@ -121,7 +121,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "experiments": [
         "__main__",
-        {"augmentation", "handcrafted", "similarity", "symmetry", "width"},
+        {"augmentation", "handcrafted", "similarity", "symmetry", "trained", "width", "zoo"},
         *("page", "results", "lab", {"claims", "figures"}, {"estimates", "parallel", "training"}),
         *({"progress", "networks", "validation"}, {"data", "models", "files"}),
     ],

@@ -1,8 +1,10 @@
 """The claims on made-up scores: each holds where the scores say so, and does not where they deny it."""
 
 import pytest
+from zooaudit import contract
+from zooaudit.contract import PARTS, Block
 
-from experiments import augmentation, handcrafted, similarity, symmetry, width
+from experiments import augmentation, handcrafted, similarity, symmetry, trained, width
 from experiments.claims import POSITIVE, SIMILAR, Verdict, claim, decide
 from experiments.estimates import Estimate
 from experiments.results import Result, markdown
@@ -109,8 +111,6 @@ def test_handcrafted():
 
 def with_blocks(scores):
     report = made_up({})
-    from zooaudit.contract import Block
-
     part = report.parts["Early"]
     blocks = tuple(
         Block(
@@ -138,6 +138,29 @@ def test_similarity():
     assert as_told[0].measured[0].estimate.value == pytest.approx(1.0)
     swapped = similarity.claims({"cosine": unrelated, "correlation": following}, magnitudes)
     assert swapped[1].verdict is DOES_NOT
+
+
+def with_baseline(report, difference):
+    """Add a baseline to the report, from which every score differs by ``difference``, within 0.02."""
+    known = contract.Estimate(value=0.5, interval=(0.49, 0.51))
+    learned = contract.Learned(
+        pretrained=known,
+        untrained=known,
+        difference=contract.Estimate(value=difference, interval=(difference - 0.02, difference + 0.02)),
+        by_seed=(0.5,),
+    )
+    both = contract.LearnedScore(channel=learned, layer=learned)
+    part = contract.LearnedPart(translation=both, rotation=both)
+    return report.model_copy(update={"baseline": contract.Baseline(seeds=(0,), parts=dict.fromkeys(PARTS, part))})
+
+
+def test_trained():
+    # The made-up scores are the same under translation, where layer exceeds channel in Early, too.
+    as_told = trained.claims(with_baseline(made_up({"Early": 0.4}, {"Early": 0.6}), 0.1))
+    assert verdicts(as_told) == [HOLDS, HOLDS, DOES_NOT, HOLDS]
+    denied = trained.claims(with_baseline(made_up({"Late": 0.4}, {"Late": 0.6}), -0.1))
+    assert verdicts(denied) == [UNDECIDED, DOES_NOT, DOES_NOT, DOES_NOT]
+    assert verdicts(trained.claims(with_baseline(made_up({}), 0.01)))[2:] == [HOLDS, UNDECIDED]
 
 
 def test_a_result_reads_as_it_was_written():

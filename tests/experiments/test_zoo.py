@@ -1,0 +1,60 @@
+"""The experiment on pretrained models: through real services, with real small networks and with made-up scores."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+from zooaudit import Report
+
+from experiments import __main__ as command
+from experiments import lab, zoo
+from experiments.claims import Verdict
+from experiments.results import Result
+from service.stack import running
+from tests.client.samples import comparison
+from tests.experiments.reports import made_up
+
+pytestmark = pytest.mark.usefixtures("kaleido")
+
+
+def test_small_networks_are_audited_by_a_service_as_own_architectures(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lab, "SMALL", (64, 40))
+    monkeypatch.setattr(zoo, "SMALL_RECIPE", replace(zoo.SMALL_RECIPE, epochs=1, drops=()))
+    assert command.main(["zoo", "--scale", "small", "--out", str(tmp_path)]) == 0
+    folder = tmp_path / "small" / "zoo"
+    reports = [Report.model_validate_json(file.read_bytes()) for file in (folder / "reports").iterdir()]
+    assert {report.model.name for report in reports} == {f"own/{name}" for name in zoo.SMALL_NETWORKS}
+    assert {report.model.weights.kind for report in reports} == {"checkpoint"}
+    result = Result.model_validate_json((folder / "claims.json").read_bytes())
+    assert [kind.kind for kind in result.networks] == list(zoo.SMALL_NETWORKS)
+    assert all((folder / f"figure-{number}.png").exists() for number in (11, 12, 13))
+    assert "own/small_vit" not in capsys.readouterr().err  # no errors
+
+
+def test_the_full_scale_asks_a_running_service(tmp_path, capsys):
+    worker = (sys.executable, "-m", "tests.experiments.zoo_worker")
+    with running(tmp_path / "stack", env={"ZOOAUDIT_API_KEYS": ""}, worker_command=worker) as stack:
+        assert command.main(["zoo", "--url", stack.url, "--out", str(tmp_path / "out")]) == 0
+    folder = tmp_path / "out" / "full" / "zoo"
+    result = Result.model_validate_json((folder / "claims.json").read_bytes())
+    assert len(list((folder / "reports").iterdir())) == len(zoo.MODELS)
+    correlation = next(claim for claim in result.claims if "Invariance at Final" in claim.sentence)
+    assert [case.estimate.value for case in correlation.measured] == [1.0, 1.0]
+    assert "| timm/resnet18.tv_in1k | 85.11 | 69.75 |" in capsys.readouterr().out
+
+
+def the_zoo(convolutional: dict, of_patches: dict) -> zoo.Zoo:
+    reports = {f"own/cnn{number}": made_up(convolutional) for number in range(3)}
+    reports |= {f"own/{name}": made_up(of_patches) for name in ("small_vit", "small_mixer")}
+    return zoo.Zoo(reports, comparison())
+
+
+def test_claims_on_made_up_scores():
+    low = {"Early": 0.2, "Middle": 0.2, "Late": 0.2, "Final": 0.9}
+    high = {"Early": 0.8, "Middle": 0.8, "Late": 0.8, "Final": 0.9}
+    as_told = {claim.sentence: claim.verdict for claim in zoo.claims(the_zoo(high, low))}
+    assert list(as_told.values())[:4] == [Verdict.HOLDS] * 4
+    denied = {claim.sentence: claim.verdict for claim in zoo.claims(the_zoo(low, {**high, "Final": 0.5}))}
+    assert list(denied.values())[:2] == [Verdict.DOES_NOT] * 2
+    unrelated = list(as_told.values())[-2:]
+    assert unrelated == [Verdict.UNDECIDED, Verdict.UNDECIDED]  # -0.5 within -0.9 and 0.2
