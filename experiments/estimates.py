@@ -32,12 +32,12 @@ Value = tuple[float | None, float | None]
 
 def score(reports: Sequence[Report], part: PartName, transform: TransformName, name: ScoreName) -> Estimate:
     """Estimate the score of one part from the reports of networks that differ by their seeds only."""
-    return _as_score(_over_seeds(_part(report, part, transform, name) for report in reports))
+    return as_score(_over_seeds(_part(report, part, transform, name) for report in reports))
 
 
 def block_score(reports: Sequence[Report], block: int, transform: TransformName, name: ScoreName) -> Estimate:
     """Estimate the score of one block."""
-    return _as_score(_over_seeds(_value(getattr(report.blocks[block], transform), name) for report in reports))
+    return as_score(_over_seeds(_value(getattr(report.blocks[block], transform), name) for report in reports))
 
 
 def layer_minus_channel(reports: Sequence[Report], part: PartName, transform: TransformName) -> Estimate:
@@ -113,7 +113,7 @@ def _over_seeds(values: Iterable[Value]) -> Estimate:
     return over_seeds([value for value, _ in of_seeds], [half for _, half in of_seeds])
 
 
-def _as_score(estimate: Estimate) -> Estimate:
+def as_score(estimate: Estimate) -> Estimate:
     """Cut off what of the interval no score can be."""
     if estimate.interval is None:
         return estimate

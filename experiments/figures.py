@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zooaudit.contract import PARTS, SCORES, PartName, Report, TransformName
-from zooaudit.views.figures.panels import Panels, Pen, Point
+from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS
 
-from experiments.estimates import Estimate, over_seeds, score
+from experiments.estimates import Estimate, as_score, over_seeds, score
 
-FigureDict = dict[str, Any]
 SPREAD = 0.5
 """Over how much of the room of a part the points of several kinds of networks are spread."""
 
@@ -44,7 +43,11 @@ def by_shift(title: str, kinds: Mapping[str, Sequence[Report]], parts: Sequence[
         for part, colour, symbol, dash in zip(parts, COLOURS, SYMBOLS, DASHES, strict=False):
             rows = [report.parts[part].translation.by_transform for report in reports]
             points = [
-                _point(same[0].shift_px, over_seeds([row.channel for row in same]), f"{part}, {same[0].shift_px} px")
+                _point(
+                    same[0].shift_px,
+                    as_score(over_seeds([row.channel for row in same])),
+                    f"{part}, {same[0].shift_px} px",
+                )
                 for same in zip(*rows, strict=True)
             ]
             panels.add_points(Pen(part, colour, symbol, dash), points, line=2, band=True, small=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, Progress, Report, audit_id
+from zooaudit.views.figures.panels import FigureDict
 
 from experiments import data as images
 from experiments.claims import Claim
@@ -22,7 +23,6 @@ from experiments.validation import validation_folder
 from worker.audit import run
 from worker.zoo.own import from_module
 
-FigureDict = dict[str, Any]
 Scale = Literal["full", "small"]
 Kind = TypeVar("Kind")
 SEEDS = (0, 1, 2)
@@ -106,20 +106,15 @@ class Lab:
         ``request`` has fields of the audit's request. The images are the validation images of ``on``, by default those
         of the data on which the network is trained.
         """
-        audits = [
-            (kind, _Audit(self, network, on or network.data, request))
+        audits = {
+            kind: [_Audit(self, network, on or network.data, request) for network in of_kind]
             for kind, of_kind in networks.items()
-            for network in of_kind
-        ]
-        new = [audit.measure for _, audit in audits if audit.kept() is None]
+        }
+        new = [audit for of_kind in audits.values() for audit in of_kind if not audit.is_done()]
         if new:
-            with steps(self.name, sum(audit.work() for _, audit in audits)) as shown:
-                run_all(new, shown, self.device)
-        reports: dict[Kind, list[Report]] = {kind: [] for kind in networks}
-        for kind, audit in audits:
-            if report := audit.kept():
-                reports[kind].append(report)
-        return reports
+            with steps(self.name, sum(audit.work() for audit in new)) as shown:
+                run_all([audit.measure for audit in new], shown, self.device)
+        return {kind: [audit.read() for audit in of_kind] for kind, of_kind in audits.items()}
 
     def train_all(self, networks: Sequence[Network]) -> None:
         """Train the networks."""
@@ -130,8 +125,8 @@ class Lab:
         """Write a report."""
         write_text(self.folder / "reports" / f"{name}.json", report.model_dump_json(indent=1))
 
-    def train(self, network: Network, shown: Steps) -> Trained:
-        """Return the trained network, and count the work of each epoch that is trained now."""
+    def train(self, network: Network, shown: Steps) -> None:
+        """Train the network unless it is there, and count the work of each epoch."""
         work = self.training_work(network)
         epochs = network.recipe.epochs - epochs_done(network, self.networks)
 
@@ -139,7 +134,7 @@ class Lab:
             shown.add(work / epochs)
             shown.begin(f"{network.name}, epoch {epoch + 1} of {network.recipe.epochs}")
 
-        return trained(network, self.networks, self.device, on_epoch)
+        trained(network, self.networks, self.device, on_epoch)
 
     def network(self, network: Network) -> Trained:
         """Return a network that has been trained."""
@@ -175,16 +170,19 @@ class _Audit:
         name = f"{self.network.name}-{self.data.sha256[:6]}-{audit_id(self.request)[:6]}"
         return self.lab.folder / "reports" / f"{name}.json"
 
-    def kept(self) -> Report | None:
+    def read(self) -> Report:
+        return Report.model_validate_json(self.file.read_bytes())
+
+    def is_done(self) -> bool:
+        """Say whether there is a report, of the present form."""
         try:
-            return Report.model_validate_json(self.file.read_bytes())
-        except (FileNotFoundError, ValidationError):  # of another version
-            return None
+            self.read()
+        except (FileNotFoundError, ValidationError):
+            return False
+        return True
 
     def work(self) -> float:
-        """Count the floating-point operations that are still to be done."""
-        if self.kept():
-            return 0.0
+        """Count the floating-point operations of the training that is still to be done, and of the audit."""
         return self.lab.training_work(self.network) + self._views() * self.network.flops
 
     def _views(self) -> int:
@@ -192,7 +190,7 @@ class _Audit:
 
     def measure(self, shown: Steps) -> None:
         """Train the network unless it is there, audit it, and keep the report. Raises AuditError, and Diverged."""
-        network = self.lab.train(self.network, shown)
+        self.lab.train(self.network, shown)
         shown.begin(f"{self.network.name}, audit")
         room = max(self.request.translations_px, default=0)
         done = 0.0
@@ -203,9 +201,8 @@ class _Audit:
             shown.add(max(0.0, now - done))
             done = max(done, now)
 
-        model = from_module(
-            network.module, self.network.name, self.data.side, mean=self.network.data.mean, std=self.network.data.std
-        )
+        module, trained_on = self.lab.network(self.network).module, self.network.data
+        model = from_module(module, self.network.name, self.data.side, mean=trained_on.mean, std=trained_on.std)
         report = run(
             self.request,
             model=model,

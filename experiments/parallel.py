@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from queue import Empty
@@ -69,6 +70,7 @@ def _show(message: tuple[str, float], shown: Steps) -> None:
 def _begin(messages: "multiprocessing.Queue[tuple[str, float]]", threads: int) -> None:
     global _messages
     _messages = messages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C ends the first process, which ends this one
     torch.set_num_threads(threads)
 
 

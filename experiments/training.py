@@ -69,7 +69,8 @@ def epochs_done(network: Network, folder: Path) -> int:
 
 def _train(network: Network, state_file: Path, device: torch.device, on_epoch: OnEpoch) -> nn.Module:
     recipe = network.recipe
-    module = network.build().to(memory_format=torch.channels_last).to(device)
+    # Not channels_last: with less than 8 channels, torch 2.11's backward pass on a CPU writes beyond its memory.
+    module = network.build().to(device)
     optimizer = _optimizer(module, recipe)
     schedule = MultiStepLR(optimizer, list(recipe.drops), gamma=0.1)
     parts: dict[str, Any] = {"module": module, "optimizer": optimizer, "schedule": schedule}
@@ -164,7 +165,7 @@ def _collate(augmentation: Augmentation, classes: Sequence[int]) -> Callable[[li
 def normalised(pixels: Tensor, data: Data) -> Tensor:
     """Bring pixels (N, 3, side, side) uint8 to the mean 0 and the standard deviation 1 of the training images."""
     mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (data.mean, data.std))
-    return ((pixels / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    return (pixels / 255 - mean) / std
 
 
 def _loss(logits: Tensor, targets: Tensor, classes: Sequence[int]) -> Tensor:

@@ -13,10 +13,11 @@ from typing import Any
 from zooaudit import AuditClient
 from zooaudit.contract import PARTS, SCORES, TRANSFORMS, PartName, Report, ScoreName, TransformName
 from zooaudit.results import Comparison
+from zooaudit.views.figures.panels import FigureDict
 
 from experiments.claims import MARGIN, POSITIVE, SIMILAR, Claim, claim
 from experiments.estimates import Estimate, layer_minus_channel, mean_of, means_difference
-from experiments.figures import FigureDict, by_part, correlations
+from experiments.figures import by_part, correlations
 from experiments.lab import SHIFTS, TURNS, VALIDATION_IMAGES, Findings, Lab
 from experiments.networks import Network, Recipe
 from experiments.progress import steps
