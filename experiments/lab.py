@@ -141,9 +141,9 @@ class Lab:
         return trained(network, self.networks, self.device)
 
     def training_work(self, network: Network) -> float:
-        """Count the floating-point operations that the training of the network still takes."""
+        """Say how long the training of the network still takes, in the unit of :attr:`Network.work`."""
         epochs = network.recipe.epochs - epochs_done(network, self.networks)
-        return float(epochs * len(network.data.training) * TRAINING_PASSES * network.flops)
+        return float(epochs * len(network.data.training) * TRAINING_PASSES * network.work)
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ class _Audit:
         return True
 
     def work(self) -> float:
-        """Count the floating-point operations of the training that is still to be done, and of the audit."""
-        return self.lab.training_work(self.network) + self._views() * self.network.flops
+        """Say how long the rest of the training, and the audit, take, in the unit of :attr:`Network.work`."""
+        return self.lab.training_work(self.network) + self._views() * self.network.work
 
     def _views(self) -> int:
         return self.request.num_images * (1 + len(self.request.translations_px) + len(self.request.rotations_deg))
@@ -197,7 +197,7 @@ class _Audit:
 
         def on_progress(progress: Progress) -> None:
             nonlocal done
-            now = self._views() * self.network.flops * progress.done / (progress.total or 1)
+            now = self._views() * self.network.work * progress.done / (progress.total or 1)
             shown.add(max(0.0, now - done))
             done = max(done, now)
 

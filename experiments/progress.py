@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from zooaudit.views.terminal import has_rich
 
+LEAST_SHARE = 0.02
+"""Until so much is done, the time that is left is not told: the first steps wait for what is loaded only once."""
+
 
 class Steps(Protocol):
     """Shows what is being done, and counts what has been done."""
@@ -58,7 +61,7 @@ class _Lines:
 
     def begin(self, text: str) -> None:
         left = ""
-        if self.done:
+        if self.done > LEAST_SHARE * self.work:
             seconds = (time.monotonic() - self.started) / self.done * (self.work - self.done)
             left = f", about {timedelta(seconds=round(seconds))} left"
         print(f"{self.title} {self.done / self.work:4.0%}{left}: {text}", file=self.out, flush=True)

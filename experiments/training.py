@@ -69,7 +69,7 @@ def epochs_done(network: Network, folder: Path) -> int:
 
 def _train(network: Network, state_file: Path, device: torch.device, on_epoch: OnEpoch) -> nn.Module:
     recipe = network.recipe
-    # Not channels_last: with less than 8 channels, torch 2.11's backward pass on a CPU writes beyond its memory.
+    # Not channels_last: with less than 8 channels, torch 2.15's backward pass on a CPU writes beyond its memory.
     module = network.build().to(device)
     optimizer = _optimizer(module, recipe)
     schedule = MultiStepLR(optimizer, list(recipe.drops), gamma=0.1)
