@@ -76,10 +76,13 @@ def means_difference(
     scores = [[score for score, _ in group if score is not None] for group in values]
     if any(len(group) < 2 for group in scores):
         return Estimate(value=None, interval=None, reason="two models of each kind are needed")
-    welch = ttest_ind(*scores, equal_var=False).confidence_interval(CONFIDENCE)
-    images = [fmean(half for _, half in group if half is not None) for group in values]
+    welch = ttest_ind(*scores, equal_var=False).confidence_interval(CONFIDENCE) if any(map(stdev, scores)) else None
+    of_models = (welch.high - welch.low) / 2 if welch else 0.0
+    images = [[half for _, half in group if half is not None] for group in values]
     middle = fmean(scores[0]) - fmean(scores[1])
-    half = math.hypot((welch.high - welch.low) / 2, *images)
+    if not all(images):
+        return Estimate(value=middle, interval=None, reason="too few images give no interval")
+    half = math.hypot(of_models, *map(fmean, images))
     return Estimate(value=middle, interval=(middle - half, middle + half))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from zooaudit import AuditClient
 from zooaudit.contract import PARTS, SCORES, TRANSFORMS, PartName, Report, ScoreName, TransformName
 from zooaudit.results import Comparison
-from zooaudit.views.figures.panels import FigureDict
+from zooaudit.views.figures import FigureDict, accuracy
 
 from experiments.claims import MARGIN, POSITIVE, SIMILAR, Claim, claim
 from experiments.estimates import Estimate, layer_minus_channel, mean_of, means_difference
@@ -84,7 +84,8 @@ def _run_full(lab: Lab) -> Findings:
     requests = {model: {"model": model, "dataset": IMAGENET, "num_images": VALIDATION_IMAGES} for model in MODELS}
     with _client(lab, settings) as client:
         zoo = _audit(lab, client, requests, MODELS)
-    return Findings(figures=figures(zoo), claims=claims(zoo), notes=consistency(zoo))
+    against_accuracy = {"figure-13-models": accuracy(zoo.comparison)}
+    return Findings(figures=figures(zoo) | against_accuracy, claims=claims(zoo), notes=consistency(zoo))
 
 
 def _run_small(lab: Lab) -> Findings:

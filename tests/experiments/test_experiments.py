@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from zooaudit import Report
@@ -98,9 +99,13 @@ def test_a_killed_experiment_goes_on(tmp_path):
     assert process.stderr is not None
     while "epoch 2 of" not in process.stderr.readline():
         assert process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
     process.wait()
     process.stderr.close()
+    assert len(children) >= 2
+    psutil.wait_procs(children, timeout=30)
+    assert not any(child.is_running() for child in children)  # or they would train on, beside those that follow
     unfinished = list((tmp_path / "networks").glob("*.unfinished"))
     assert unfinished
     again = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)

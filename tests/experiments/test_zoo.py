@@ -40,6 +40,7 @@ def test_the_full_scale_asks_a_running_service(tmp_path, capsys):
     assert len(list((folder / "reports").iterdir())) == len(zoo.MODELS)
     correlation = next(claim for claim in result.claims if "Invariance at Final" in claim.sentence)
     assert [case.estimate.value for case in correlation.measured] == [1.0, 1.0]
+    assert (folder / "figure-13-models.png").exists()
     assert "| timm/resnet18.tv_in1k | 85.11 | 69.75 |" in capsys.readouterr().out
 
 
