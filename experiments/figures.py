@@ -9,6 +9,8 @@ from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS
 
 from experiments.estimates import Estimate, as_score, over_seeds, score
 
+MINUS_PX = 12
+"""How much room a minus takes before a number at the left."""
 SPREAD = 0.5
 """Over how much of the room of a part the points of several kinds of networks are spread."""
 
@@ -95,6 +97,7 @@ def correlations(title: str, panels_of: Mapping[str, Mapping[str, Mapping[PartNa
     for name, axis in figure["layout"].items():
         if name.startswith("yaxis"):
             axis |= {"range": [-1.05, 1.05], "tick0": -1, "dtick": 0.5, "zeroline": True}
+    figure["layout"]["margin"]["l"] += MINUS_PX
     return figure
 
 

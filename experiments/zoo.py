@@ -158,8 +158,8 @@ def figures(zoo: Zoo) -> dict[str, FigureDict]:
         for transform in TRANSFORMS
     }
     return {
-        "figure-11": by_part("Translation equivariance of pretrained models", kinds, "translation"),
-        "figure-12": by_part("Rotation equivariance of pretrained models", kinds, "rotation"),
+        "figure-11": by_part("Translation equivariance by model", kinds, "translation"),
+        "figure-12": by_part("Rotation equivariance by model", kinds, "rotation"),
         "figure-13": correlations("Rank correlation of equivariance and accuracy", panels),
     }
 
