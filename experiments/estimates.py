@@ -76,10 +76,12 @@ def means_difference(
     scores = [[score for score, _ in group if score is not None] for group in values]
     if any(len(group) < 2 for group in scores):
         return Estimate(value=None, interval=None, reason="two models of each kind are needed")
-    welch = ttest_ind(*scores, equal_var=False).confidence_interval(CONFIDENCE)
-    images = [fmean(half for _, half in group if half is not None) for group in values]
     middle = fmean(scores[0]) - fmean(scores[1])
-    half = math.hypot((welch.high - welch.low) / 2, *images)
+    halves = [[half for _, half in group if half is not None] for group in values]
+    if not all(halves):
+        return Estimate(value=middle, interval=None, reason="too few images give no interval")
+    welch = ttest_ind(*scores, equal_var=False).confidence_interval(CONFIDENCE)
+    half = math.hypot((welch.high - welch.low) / 2, *map(fmean, halves))
     return Estimate(value=middle, interval=(middle - half, middle + half))
 
 

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import pickle
-import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from queue import Empty
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from experiments.progress import Steps
+from worker.processes import start_as_child
 
 Result = TypeVar("Result")
 Job = Callable[[Steps], Result]
@@ -31,7 +31,7 @@ def run_all(jobs: Sequence[Job[Result]], shown: Steps, device: torch.device) -> 
     processes = max(1, min(cores, len(jobs))) if device.type == "cpu" else 1
     context = multiprocessing.get_context("spawn")
     messages: multiprocessing.Queue[tuple[str, float]] = context.Queue()
-    pool = ProcessPoolExecutor(processes, context, _begin, (messages, max(1, cores // processes)))
+    pool = ProcessPoolExecutor(processes, context, _begin, (messages, max(1, cores // processes), os.getpid()))
     try:
         futures = [pool.submit(_run, pickle.dumps(job)) for job in jobs]
         _follow(futures, messages, shown)
@@ -67,10 +67,10 @@ def _show(message: tuple[str, float], shown: Steps) -> None:
         shown.add(work)
 
 
-def _begin(messages: "multiprocessing.Queue[tuple[str, float]]", threads: int) -> None:
+def _begin(messages: "multiprocessing.Queue[tuple[str, float]]", threads: int, parent: int) -> None:
     global _messages
     _messages = messages
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C ends the first process, which ends this one
+    start_as_child(parent)
     torch.set_num_threads(threads)
 
 
