@@ -5,6 +5,13 @@ import signal
 import subprocess
 import sys
 
+import pytest
+import torch
+
+from experiments.parallel import run_all
+from experiments.progress import steps
+from worker.errors import AuditError, ProcessDied
+
 STUCK = """
 import time
 import torch
@@ -36,3 +43,21 @@ def test_no_job_outlives_the_process_that_started_it(tmp_path):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
+
+
+def refuse(_shown):
+    raise AuditError("unsupported-model", "It has no layers.")
+
+
+def die(_shown):
+    raise ProcessDied("It was killed.")
+
+
+@pytest.mark.parametrize(
+    ("job", "kind", "slug"), [(refuse, AuditError, "unsupported-model"), (die, ProcessDied, "worker-died")]
+)
+def test_what_a_job_raises_is_raised(job, kind, slug):
+    with steps("jobs", 1) as shown, pytest.raises(kind) as raised:
+        run_all([job], shown, torch.device("cpu"))
+    assert raised.value.problem.type.endswith(slug)
+    assert str(raised.value) == raised.value.problem.detail
