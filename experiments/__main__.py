@@ -51,6 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
     except AuditError as error:
         print(f"{error.problem.title}: {error.problem.detail}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            f"A file cannot be read or written: {error}. Free the place, or choose another by --out.", file=sys.stderr
+        )
+        return 1
     except KeyboardInterrupt:
         print("Stopped. The same command goes on after the last finished epoch.", file=sys.stderr)
         return 130

@@ -10,11 +10,13 @@ from zooaudit.contract.base import Contract
 
 from experiments.estimates import Estimate
 
-POSITIVE = (math.nextafter(0.0, 1.0), 1.0)
-NEGATIVE = (-1.0, math.nextafter(0.0, -1.0))
+Region = tuple[float | None, float | None]
+"""The lowest and the highest number of a region, null where it has no end."""
+POSITIVE: Region = (math.nextafter(0.0, 1.0), None)
+NEGATIVE: Region = (None, math.nextafter(0.0, -1.0))
 MARGIN = 0.05
 """By how much two scores may differ that the thesis calls similar, or without a visible difference."""
-SIMILAR = (-MARGIN, MARGIN)
+SIMILAR: Region = (-MARGIN, MARGIN)
 
 
 class Verdict(StrEnum):
@@ -36,14 +38,12 @@ class Claim(Contract):
     source: Annotated[str, Field(description="The section or figure of the thesis.")]
     sentence: Annotated[str, Field(description="What the thesis says, in our words.")]
     statistic: str
-    region: tuple[float, float]
+    region: Region
     measured: tuple[Measured, ...]
     verdict: Verdict
 
 
-def claim(
-    source: str, sentence: str, statistic: str, region: tuple[float, float], measured: Mapping[str, Estimate]
-) -> Claim:
+def claim(source: str, sentence: str, statistic: str, region: Region, measured: Mapping[str, Estimate]) -> Claim:
     """Make a claim of the statistic in each case, and decide it.
 
     It holds if it holds in every case, and does not if it does not in one; else the cases do not decide it.
@@ -63,7 +63,7 @@ def claim(
     )
 
 
-def decide(estimate: Estimate, region: tuple[float, float]) -> Verdict:
+def decide(estimate: Estimate, region: Region) -> Verdict:
     """Decide whether a statistic lies in the region.
 
     It does if its whole interval lies there, and does not if its whole interval lies elsewhere. An interval across a
@@ -76,7 +76,8 @@ def decide(estimate: Estimate, region: tuple[float, float]) -> Verdict:
     """
     if estimate.interval is None:
         return Verdict.UNDECIDED
-    (low, high), (lowest, highest) = estimate.interval, region
+    low, high = estimate.interval
+    lowest, highest = (-math.inf if region[0] is None else region[0]), (math.inf if region[1] is None else region[1])
     if lowest <= low and high <= highest:
         return Verdict.HOLDS
     return Verdict.DOES_NOT if high < lowest or highest < low else Verdict.UNDECIDED

@@ -91,6 +91,8 @@ def digits(side: int) -> Data:
 def mnist(folder: Path, download: bool = False) -> Data:
     """Read MNIST from the IDX files in ``folder``/MNIST/raw, where torchvision keeps them. Raises DataError."""
     sets = [_read(datasets.MNIST, "MNIST", folder, train, download) for train in (True, False)]
+    for read in sets:
+        _refuse_unlike_mnist(read.data, read.targets, folder)
     training, validation = (_images(read.data, read.targets) for read in sets)
     return Data("mnist", training, validation, (10,))
 
@@ -106,7 +108,7 @@ def cifar10(folder: Path, download: bool = False) -> Data:
 
 
 def mnist6(data: Data) -> Data:
-    """Keep the digits that no rotation makes another digit or the same one."""
+    """Keep the digits that no rotation makes another digit or the same one. Raises DataError if there are none."""
     return replace(
         data, name=f"{data.name}6", training=_six(data.training), validation=_six(data.validation), classes=(6,)
     )
@@ -129,6 +131,17 @@ def _read(kind: type, name: str, folder: Path, train: bool, download: bool) -> d
         raise DataError(f"{name} cannot be read from {folder}: {error}.{advice}") from error
 
 
+def _refuse_unlike_mnist(pixels: Tensor, labels: Tensor, folder: Path) -> None:
+    """Raise DataError unless each image has 28 x 28 pixels and a digit; torchvision does not check that."""
+    if pixels.shape != (len(labels), 28, 28) or not len(labels):
+        found = f"images of the shape {tuple(pixels.shape)} with {len(labels)} labels"
+    elif int(labels.max()) > 9:
+        found = f"the label {int(labels.max())}"
+    else:
+        return
+    raise DataError(f"MNIST in {folder} has {found}; each image needs 28 x 28 pixels and a label from 0 to 9.")
+
+
 def _images(pixels: Tensor, labels: Tensor | Sequence[int]) -> Images:
     """Bring pixels (N, side, side) or (N, side, side, 3) and their labels (N,) into one form."""
     colour = pixels.permute(0, 3, 1, 2) if pixels.ndim == 4 else pixels[:, None].expand(-1, 3, -1, -1)
@@ -137,6 +150,10 @@ def _images(pixels: Tensor, labels: Tensor | Sequence[int]) -> Images:
 
 def _six(images: Images) -> Images:
     kept = images[torch.isin(images.labels[:, 0], torch.tensor(ROTATION_FREE))]
+    if not len(kept):
+        raise DataError(
+            f"None of the {len(images)} images shows a digit of MNIST6: {', '.join(map(str, ROTATION_FREE))}."
+        )
     return Images(kept.pixels, torch.searchsorted(torch.tensor(ROTATION_FREE), kept.labels))
 
 

@@ -74,15 +74,16 @@ def means_difference(
     """
     values = [[_part(report, part, transform, name) for report in group] for group in (first, second)]
     scores = [[score for score, _ in group if score is not None] for group in values]
+    if any(len(known) < len(group) for known, group in zip(scores, values, strict=True)):
+        return Estimate(value=None, interval=None, reason="a model has no such score")
     if any(len(group) < 2 for group in scores):
         return Estimate(value=None, interval=None, reason="two models of each kind are needed")
-    welch = ttest_ind(*scores, equal_var=False).confidence_interval(CONFIDENCE) if any(map(stdev, scores)) else None
-    of_models = (welch.high - welch.low) / 2 if welch else 0.0
-    images = [[half for _, half in group if half is not None] for group in values]
     middle = fmean(scores[0]) - fmean(scores[1])
-    if not all(images):
+    halves = [[half for _, half in group if half is not None] for group in values]
+    if not all(halves):
         return Estimate(value=middle, interval=None, reason="too few images give no interval")
-    half = math.hypot(of_models, *map(fmean, images))
+    welch = ttest_ind(*scores, equal_var=False).confidence_interval(CONFIDENCE) if any(map(stdev, scores)) else None
+    half = math.hypot((welch.high - welch.low) / 2 if welch else 0.0, *map(fmean, halves))
     return Estimate(value=middle, interval=(middle - half, middle + half))
 
 

@@ -15,7 +15,6 @@ from experiments import models
 from experiments.data import Data
 
 Augmentation = Literal["none", "crops", "flips", "cutmix", "randaugment"]
-AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "crops", "flips", "cutmix", "randaugment")
 
 
 @dataclass(frozen=True)

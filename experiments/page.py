@@ -14,6 +14,7 @@ TITLES = {
     "augmentation": "Data augmentation",
     "width": "Width",
     "zoo": "Large pretrained models",
+    "trained": "A network that was trained on ImageNet",
 }
 SCALES = {
     "small": "Here each experiment runs in minutes on two cores: small networks, trained for a few epochs on "

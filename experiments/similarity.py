@@ -95,7 +95,7 @@ def claims(by_similarity: Mapping[Similarity, Sequence[Report]], magnitudes: Seq
             "4.1.1, Fig. 5",
             "Scores by correlation follow it less. (In the thesis: 0.11.)",
             f"{pearson}: for cosine similarity minus for correlation",
-            (POSITIVE[0], 2.0),
+            POSITIVE,
             {"90 degrees": over_seeds(differences)},
         ),
     ]

@@ -1,5 +1,6 @@
 """The errors that end an audit when somebody can do something about it."""
 
+import copyreg
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ class AuditError(Exception):
     def __init__(self, slug: str, detail: str, **extensions: Any) -> None:
         super().__init__(detail)
         self.problem = problem(slug, detail, **extensions)
+
+    def __reduce__(self) -> Any:
+        # Exception's own way calls __init__ with the message alone, so that no other process could receive the error.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ProcessDied(AuditError):

@@ -5,7 +5,7 @@ from zooaudit import contract
 from zooaudit.contract import PARTS, Block
 
 from experiments import augmentation, handcrafted, similarity, symmetry, trained, width
-from experiments.claims import POSITIVE, SIMILAR, Verdict, claim, decide
+from experiments.claims import NEGATIVE, POSITIVE, SIMILAR, Verdict, claim, decide
 from experiments.estimates import Estimate
 from experiments.results import Result, markdown
 from tests.experiments.reports import made_up
@@ -25,6 +25,8 @@ def about(value: float, half: float = 0.01) -> Estimate:
         (about(0.005), POSITIVE, UNDECIDED),
         (about(0.0, 0.0), POSITIVE, DOES_NOT),
         (about(0.0), SIMILAR, HOLDS),
+        (about(0.9, 0.2), POSITIVE, HOLDS),  # the interval of a difference may end beyond 1
+        (about(-0.9, 0.2), NEGATIVE, HOLDS),
         (about(0.2), SIMILAR, DOES_NOT),
         (about(0.05), SIMILAR, UNDECIDED),
         (Estimate(value=0.5, interval=None), POSITIVE, UNDECIDED),

@@ -68,6 +68,27 @@ def test_half_a_file_is_no_data(tmp_path, grey):
         mnist(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("labels", "side", "message"),
+    [
+        ([0] * 7, 28, "with 7 labels"),
+        ([0] * 9 + [10], 28, "the label 10"),
+        ([0] * 10, 14, "14, 14"),
+    ],
+)
+def test_files_that_are_not_mnist_are_no_data(tmp_path, grey, labels, side, message):
+    pixels = np.ascontiguousarray(grey[:, :side, :side])
+    write_mnist(tmp_path, (pixels, labels), (grey, [0] * 10))
+    with pytest.raises(DataError, match=message):
+        mnist(tmp_path)
+
+
+def test_mnist6_needs_its_digits(tmp_path, grey):
+    write_mnist(tmp_path, (grey, [1] * 10), (grey, [2] * 10))
+    with pytest.raises(DataError, match="None of the 10 images"):
+        mnist6(mnist(tmp_path))
+
+
 def test_the_digits_are_those_of_scikit_learn():
     data = digits(28)
     assert (len(data.training), len(data.validation)) == (1438, 359)

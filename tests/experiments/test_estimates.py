@@ -77,3 +77,15 @@ def test_the_difference_of_two_groups_is_welchs_widened_by_the_images():
     assert found.interval == pytest.approx((0.45 - half, 0.45 + half))
     alone = estimates.means_difference(first, second[:1], "Early", "rotation", "channel")
     assert (alone.value, alone.reason) == (None, "two models of each kind are needed")
+
+
+def test_models_without_intervals_over_images_have_no_interval_together():
+    def without_interval(report):
+        early = report.parts["Early"]
+        rotation = early.rotation.model_copy(update={"channel_interval": None})
+        parts = {**report.parts, "Early": early.model_copy(update={"rotation": rotation})}
+        return report.model_copy(update={"parts": parts})
+
+    first = [made_up({"Early": 0.8}), made_up({"Early": 0.9})]
+    found = estimates.means_difference(first, [*map(without_interval, first)], "Early", "rotation", "channel")
+    assert (found.value, found.interval) == (0.0, None)

@@ -81,6 +81,12 @@ def test_the_full_scale_needs_data(capsys, tmp_path):
     assert "Put its files into" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert command.main(["handcrafted", "--out", str(tmp_path / "file")]) == 1
+    assert "choose another by --out" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("short")
 def test_the_small_scale_takes_images_of_ones_own(tmp_path):
     random = np.random.default_rng(0)
