@@ -15,7 +15,7 @@ from experiments.data import DataError
 from experiments.lab import Findings, Lab
 from experiments.page import write_page
 from experiments.results import markdown, write_findings
-from experiments.training import Diverged
+from experiments.training import TrainingError
 from worker.errors import AuditError
 
 EXPERIMENTS: Mapping[str, Callable[[Lab], Findings]] = {
@@ -27,25 +27,27 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], Findings]] = {
     "trained": trained.run,
     "zoo": zoo.run,
 }
-NEEDS_NO_DATA = ("handcrafted", "trained", "zoo")
 PAGE = "page"
+NEEDS_NO_DATA = ("handcrafted", "trained", "zoo", PAGE)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run an experiment and print its claims. Returns the exit status: 0; 1 if it fails; 2 if it lacks its data."""
+    """Run an experiment and print its claims.
+
+    Returns the exit status: 0; 1 if it fails; 2 if it lacks its data; 130 if Ctrl+C stops it.
+    """
     options = _parser().parse_args(arguments)
-    if options.name == PAGE:
-        print(write_page(options.out, options.docs))
-        return 0
     if options.scale == "full" and options.data is None and options.name not in NEEDS_NO_DATA:
         print(
             f"{options.name} needs --data DIR, the folder of MNIST or CIFAR-10; or try --scale small.", file=sys.stderr
         )
         return 2
+    if options.name == PAGE:
+        return _write_page(options.out, options.docs)
     lab = Lab(options.name, options.scale, options.out, options.data, options.download, options.url)
     try:
         result = write_findings(lab, EXPERIMENTS[options.name](lab))
-    except (DataError, Diverged, RuntimeError, ZooauditError) as error:
+    except (DataError, TrainingError, RuntimeError, ZooauditError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, DataError) else 1
     except AuditError as error:
@@ -61,6 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     print("\n".join(markdown(result)))
     print(f"\nReports, figures and claims: {lab.folder}")
+    return 0
+
+
+def _write_page(out: Path, docs: Path) -> int:
+    try:
+        page = write_page(out, docs)
+    except (ValueError, OSError) as error:
+        print(f"The page cannot be written: {error}.", file=sys.stderr)
+        return 1
+    print(page)
     return 0
 
 

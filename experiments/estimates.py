@@ -42,9 +42,7 @@ def block_score(reports: Sequence[Report], block: int, transform: TransformName,
 
 def layer_minus_channel(reports: Sequence[Report], part: PartName, transform: TransformName) -> Estimate:
     """Estimate by how much layer equivariance exceeds channel equivariance."""
-    return _over_seeds(
-        _minus(*(_part(report, part, transform, name) for name in ("layer", "channel"))) for report in reports
-    )
+    return _over_seeds(_excess(report, part, transform) for report in reports)
 
 
 def between_parts(
@@ -54,6 +52,11 @@ def between_parts(
     return _over_seeds(
         _minus(*(_part(report, part, transform, name) for part in (first, second))) for report in reports
     )
+
+
+def excess_lost(reports: Sequence[Report], first: PartName, second: PartName, transform: TransformName) -> Estimate:
+    """Estimate by how much more layer exceeds channel equivariance in the part ``first`` than in ``second``."""
+    return _over_seeds(_minus(*(_excess(report, part, transform) for part in (first, second))) for report in reports)
 
 
 def difference(
@@ -127,6 +130,10 @@ def as_score(estimate: Estimate) -> Estimate:
 
 def _part(report: Report, part: PartName, transform: TransformName, name: ScoreName) -> Value:
     return _value(getattr(report.parts[part], transform), name)
+
+
+def _excess(report: Report, part: PartName, transform: TransformName) -> Value:
+    return _minus(_part(report, part, transform, "layer"), _part(report, part, transform, "channel"))
 
 
 def _value(score: Score, name: ScoreName) -> Value:

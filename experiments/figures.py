@@ -37,8 +37,10 @@ def by_part(title: str, kinds: Mapping[str, Sequence[Report]], transform: Transf
 
 
 def by_shift(title: str, kinds: Mapping[str, Sequence[Report]], parts: Sequence[PartName]) -> FigureDict:
-    """Draw channel equivariance over the shifts for each part, as the thesis's Figure 8 does, in a panel for each
-    kind."""
+    """Draw channel equivariance over the shifts for each part, as the thesis's Figure 8 does, in a panel for each kind.
+
+    The area around a curve is its interval over seeds.
+    """
     panels = Panels(title, columns=min(2, len(kinds)))
     for kind, reports in kinds.items():
         panels.begin(kind)

@@ -24,7 +24,7 @@ LAYERS = ("layer 1", "layer 2", "layer 3")
 
 
 def run(lab: Lab) -> Findings:
-    """Audit both networks under rotations. Nothing is trained, so that both scales are the same."""
+    """Audit both networks under rotations. Nothing is trained: ``--scale`` has no effect."""
     scores: dict[str, list[Estimate]] = {}
     with steps(lab.name, len(SCORE)) as shown:
         for known in NETWORKS:

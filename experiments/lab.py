@@ -54,7 +54,8 @@ class Lab:
     """The place and the scale of one experiment, ``name``.
 
     ``out``       is the folder in which all experiments keep networks, reports and figures
-    ``data``      is the folder of MNIST and CIFAR-10; None for the digits that scikit-learn brings
+    ``data``      is the folder of MNIST and CIFAR-10, or of ImageNet's validation images for ``zoo``; without one, the
+                  small scale takes the digits that scikit-learn brings
     ``download``  says whether what ``data`` lacks may be downloaded
     ``url``       is the address of a running service, for experiments that need one
     """
@@ -74,7 +75,7 @@ class Lab:
 
     @property
     def command(self) -> str:
-        """The command that does the same again."""
+        """The command of this experiment, without folders and addresses of this machine."""
         data = "" if self.data is None else " --data DIR"
         return f"python -m experiments {self.name} --scale {self.scale}{data}"
 
@@ -104,7 +105,7 @@ class Lab:
         """Train and audit the networks of each kind. What an earlier run has done is not done again.
 
         ``request`` has fields of the audit's request. The images are the validation images of ``on``, by default those
-        of the data on which the network is trained.
+        of the data on which the network is trained. Raises AuditError, and TrainingError.
         """
         audits = {
             kind: [_Audit(self, network, on or network.data, request) for network in of_kind]
@@ -117,7 +118,7 @@ class Lab:
         return {kind: [audit.read() for audit in of_kind] for kind, of_kind in audits.items()}
 
     def train_all(self, networks: Sequence[Network]) -> None:
-        """Train the networks."""
+        """Train the networks. Raises TrainingError."""
         with steps(self.name, sum(map(self.training_work, networks))) as shown:
             run_all([partial(self.train, network) for network in networks], shown, self.device)
 
@@ -189,7 +190,7 @@ class _Audit:
         return self.request.num_images * (1 + len(self.request.translations_px) + len(self.request.rotations_deg))
 
     def measure(self, shown: Steps) -> None:
-        """Train the network unless it is there, audit it, and keep the report. Raises AuditError, and Diverged."""
+        """Train the network unless it is there, audit it, and keep the report. Raises AuditError, and TrainingError."""
         self.lab.train(self.network, shown)
         shown.begin(f"{self.network.name}, audit")
         room = max(self.request.translations_px, default=0)

@@ -28,21 +28,27 @@ INTRODUCTION = """\
 T. Motyka, *Learned equivariance in Convolutional Neural Networks* (TU Delft, 2022), makes the claims below. Each is
 told in our words, with the statistic that decides it and what was measured. It **holds** if the whole 95 % interval
 lies where the claim says, in every case; it **does not hold** if the whole interval lies elsewhere in any case;
-otherwise it is **not decidable**. Intervals are over seeds and over images (`experiments/estimates.py` has the
-formula); where the scores of two networks or parts are subtracted, they are those of independent images, hence wide.
+otherwise it is **not decidable**. Intervals are over seeds and, for the scores of parts and blocks and what is
+subtracted from them, over images, too (`experiments/estimates.py` has the formula). Where two scores are subtracted,
+their intervals are taken as those of independent images, hence they are wide.
 
 This page is written by `python -m experiments page`, from what the commands below have left in `var/experiments`.
 """
 
 
 def write_page(out: Path, docs: Path) -> Path:
-    """Write thesis.md into the folder ``docs``, with its figures in thesis/, and return its path."""
+    """Write thesis.md into the folder ``docs``, with its figures in thesis/, and return its path.
+
+    Raises ValueError if no experiment has left anything in ``out``.
+    """
     results = [
         Result.model_validate_json(file.read_bytes())
         for scale in SCALES
         for name in TITLES
         if (file := out / scale / name / RESULT_FILE).exists()
     ]
+    if not results:
+        raise ValueError(f"no experiment has left its claims in {out}")
     for result in results:
         for figure in result.figures:
             kept = docs / _figure(result, figure)

@@ -17,6 +17,7 @@ from experiments.data import Data
 from experiments.estimates import Estimate, block_score, over_seeds
 from experiments.figures import by_block
 from experiments.lab import SEEDS, Findings, Lab
+from experiments.models import Residual
 from experiments.networks import TABLE_2, Network
 from experiments.training import normalised
 
@@ -35,8 +36,8 @@ def run(lab: Lab) -> Findings:
     by_similarity: dict[Similarity, list[Report]] = {}
     for similarity in SIMILARITIES:
         request = {"translations_px": (), "rotations_deg": (90,), "similarity": similarity}
-        by_similarity[similarity] = lab.audit_all(networks, request)[model]
-    blocks = [block.name for block in by_similarity["cosine"][0].blocks if block.part not in ("Pool", "Final")]
+        by_similarity[similarity] = residual_blocks(lab.audit_all(networks, request)[model], networks[model][0])
+    blocks = [block.name for block in by_similarity["cosine"][0].blocks]
     magnitudes = [mean_activations(lab.network(network).module, data, blocks) for network in networks[model]]
     curves: dict[str, list[Estimate]] = {
         similarity: [block_score(reports, index, "rotation", "channel") for index in range(len(blocks))]
@@ -45,8 +46,8 @@ def run(lab: Lab) -> Findings:
     curves["mean activation, 1 for the highest"] = [
         over_seeds([network[index] / max(network) for network in magnitudes]) for index in range(len(blocks))
     ]
-    names = [str(index) for index in range(len(blocks))]
-    title = "Channel equivariance under 90 degrees after each block"
+    names = [str(index + 1) for index in range(len(blocks))]
+    title = "Channel equivariance under 90 degrees after each residual block"
     return Findings(
         figures={"figure-5": by_block(title, {"": curves}, names)},
         claims=claims(by_similarity, magnitudes),
@@ -54,14 +55,25 @@ def run(lab: Lab) -> Findings:
     )
 
 
+def residual_blocks(reports: Sequence[Report], network: Network) -> list[Report]:
+    """Leave out of the reports what is measured after the first convolution and after the last block."""
+    modules = dict(network.build().named_modules())
+    return [
+        report.model_copy(
+            update={"blocks": tuple(block for block in report.blocks if isinstance(modules[block.name], Residual))}
+        )
+        for report in reports
+    ]
+
+
 @torch.inference_mode()
 def mean_activations(module: nn.Module, data: Data, blocks: Sequence[str]) -> list[float]:
-    """Compute the mean of the absolute activations of each block over the validation images."""
+    """Compute the mean activation of each block over the validation images."""
     totals = dict.fromkeys(blocks, 0.0)
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def add(_module: nn.Module, _input: tuple[Tensor, ...], output: Tensor) -> None:
-            totals[name] += float(output.double().abs().flatten(1).mean(1).sum())
+            totals[name] += float(output.double().flatten(1).mean(1).sum())
 
         return add
 

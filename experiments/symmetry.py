@@ -66,12 +66,15 @@ def claims(by_task: Mapping[str, Sequence[Report]]) -> list[Claim]:
         claim(
             "4.2.1",
             "Until Late, the task makes no difference to rotation equivariance.",
-            f"channel score with the symmetry minus without it, at most {MARGIN} either way",
+            f"channel and layer score of one task minus another, at most {MARGIN} either way",
             SIMILAR,
             {
-                f"{task}, {part}": difference(by_task[task], by_task[PLAIN], part, "rotation", "channel")
-                for task in turned
+                f"{first} - {second}, {part} {name}": difference(
+                    by_task[first], by_task[second], part, "rotation", name
+                )
+                for first, second in ((INVARIANT, PLAIN), (EQUIVARIANT, PLAIN), (EQUIVARIANT, INVARIANT))
                 for part in EARLIER
+                for name in SCORES
             },
         ),
         claim(

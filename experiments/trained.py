@@ -22,7 +22,7 @@ SHIFTS = (1, 2, 4, 8, 16, 32)
 
 
 def run(lab: Lab) -> Findings:
-    """Audit the network, and the same one untrained. Nothing is trained, so that both scales are the same."""
+    """Audit the network, and the same one untrained. Nothing is trained: ``--scale`` has no effect."""
     with TemporaryDirectory() as folder, steps(lab.name, 1) as shown:
         photographs = Path(folder, "photographs")
         request = AuditRequest(

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +30,8 @@ CROP_PADDING = 4
 """By how many pixels images are padded before a random crop (He et al. 2015)."""
 
 
-class Diverged(Exception):
-    """A training has led to weights that are no numbers."""
+class TrainingError(Exception):
+    """A network cannot be trained, or read where it is kept; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Trained:
 
 
 def trained(network: Network, folder: Path, device: torch.device, on_epoch: OnEpoch = lambda _epoch: None) -> Trained:
-    """Return the network from ``folder``; train it first unless the folder has it. Raises Diverged.
+    """Return the network from ``folder``; train it first unless the folder has it. Raises TrainingError.
 
     The folder keeps it as NAME.safetensors, with NAME.json beside it, so that a worker whose checkpoints are in this
     folder can audit it as ``checkpoint:NAME``.
@@ -54,9 +55,10 @@ def trained(network: Network, folder: Path, device: torch.device, on_epoch: OnEp
         _keep(network, _train(network, state_file, device, on_epoch), file)
         state_file.unlink(missing_ok=True)
     module = network.build()
-    module.load_state_dict(load_file(file))
-    with safe_open(file, "pt") as opened:
-        return Trained(module.eval(), float(opened.metadata()["accuracy"]))
+    with _naming(file):
+        module.load_state_dict(load_file(file))
+        with safe_open(file, "pt") as opened:
+            return Trained(module.eval(), float(opened.metadata()["accuracy"]))
 
 
 def epochs_done(network: Network, folder: Path) -> int:
@@ -84,7 +86,7 @@ def _train(network: Network, state_file: Path, device: torch.device, on_epoch: O
         _train_epoch(module.train(), optimizer, network, epoch, device)
         schedule.step()
         if not all(bool(weights.isfinite().all()) for weights in module.parameters()):
-            raise Diverged(
+            raise TrainingError(
                 f"The training of {network.name} has diverged in epoch {epoch + 1}: lower its learning rate."
             )
         state = {name: part.state_dict() for name, part in parts.items()}
@@ -201,5 +203,15 @@ def _keep(network: Network, module: nn.Module, file: Path) -> None:
 
 
 def _read(state_file: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(state_file, map_location="cpu", weights_only=True)
+    with _naming(state_file):
+        state: dict[str, Any] = torch.load(state_file, map_location="cpu", weights_only=True)
     return state
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Make a TrainingError of whatever reading a broken file raises."""
+    try:
+        yield
+    except Exception as error:
+        raise TrainingError(f"{file} is broken ({error}): delete it, and the network is trained anew.") from error

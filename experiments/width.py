@@ -5,7 +5,7 @@ WideResNet-40 of four widths learns CIFAR-10 without augmentation, and is audite
 
 from collections.abc import Mapping, Sequence
 
-from zooaudit.contract import PartName, Report
+from zooaudit.contract import SCORES, PartName, Report
 
 from experiments.claims import MARGIN, POSITIVE, SIMILAR, Claim, claim
 from experiments.estimates import difference
@@ -39,20 +39,24 @@ def claims(by_width: Mapping[int, Sequence[Report]]) -> list[Claim]:
     """Decide what section 4.2.3 says."""
     narrow, *_, wide = (by_width[width] for width in WIDTHS)
     before_pooling: tuple[PartName, ...] = ("Early", "Middle", "Late")
-    statistic = f"channel score of width {WIDTHS[0]} minus width {WIDTHS[-1]}"
+    statistic = f"score of width {WIDTHS[0]} minus width {WIDTHS[-1]}"
     return [
         claim(
             "4.2.3",
             "The wider the network, the lower its translation equivariance before pooling.",
             statistic,
             POSITIVE,
-            {part: difference(narrow, wide, part, "translation", "channel") for part in before_pooling},
+            {
+                f"{part} {name}": difference(narrow, wide, part, "translation", name)
+                for part in before_pooling
+                for name in SCORES
+            },
         ),
         claim(
             "4.2.3",
             "The invariance at the end is similar for all widths.",
             f"{statistic}, at most {MARGIN} either way",
             SIMILAR,
-            {"Final": difference(narrow, wide, "Final", "translation", "channel")},
+            {f"Final {name}": difference(narrow, wide, "Final", "translation", name) for name in SCORES},
         ),
     ]

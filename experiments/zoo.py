@@ -10,18 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from zooaudit import AuditClient
 from zooaudit.contract import PARTS, SCORES, TRANSFORMS, PartName, Report, ScoreName, TransformName
 from zooaudit.results import Comparison
 from zooaudit.views.figures import FigureDict, accuracy
 
-from experiments.claims import MARGIN, POSITIVE, SIMILAR, Claim, claim
-from experiments.estimates import Estimate, layer_minus_channel, mean_of, means_difference
+from experiments.claims import MARGIN, NEGATIVE, POSITIVE, SIMILAR, Claim, claim
+from experiments.estimates import Estimate, excess_lost, layer_minus_channel, mean_of, means_difference
 from experiments.figures import by_part, correlations
 from experiments.lab import SHIFTS, TURNS, VALIDATION_IMAGES, Findings, Lab
 from experiments.networks import Network, Recipe
 from experiments.progress import steps
 from experiments.validation import validation_folder
+from service.accuracy_statistics import spearman, spearman_interval
 from service.stack import running
 
 IMAGENET = "imagenet-val"
@@ -54,6 +56,8 @@ SMALL_NETWORKS = ("small_plain_cnn", "small_resnet", "small_wide_resnet", "small
 OF_PATCHES = ("vit", "mixer")
 """The names of models contain one of these if only their patches are convolved."""
 NO_RELATION = 0.3
+LEAST_MODELS = 4
+"""An interval of a rank correlation needs as many."""
 OWN_SERVICE = dict.fromkeys(("ZOOAUDIT_REDIS_URL", "ZOOAUDIT_STORE", "ZOOAUDIT_API_KEYS", "ZOOAUDIT_HOST"), "")
 """Variables that are unset for a service that the experiment starts, so that it touches no other queue and store."""
 BEFORE_POOLING: tuple[PartName, ...] = ("Early", "Middle", "Late")
@@ -71,6 +75,7 @@ class Zoo:
         return [report for name, report in self.reports.items() if any(kind in name for kind in OF_PATCHES)]
 
     def convolutional(self) -> list[Report]:
+        """All other models."""
         return [report for report in self.reports.values() if report not in self.of_patches()]
 
 
@@ -202,6 +207,21 @@ def claims(zoo: Zoo) -> list[Claim]:
                 for part in parts
             },
         ),
+        *_claims_on_efficientnets(zoo),
+        claim(
+            "4.3.1",
+            "Models that are more translation equivariant before pooling are more invariant at Final.",
+            "Spearman's rank correlation, over the models, of the mean channel score before pooling and that at Final",
+            POSITIVE,
+            {"translation": before_and_after(zoo, "translation")},
+        ),
+        claim(
+            "4.3.2",
+            "With rotation it is the other way round.",
+            "Spearman's rank correlation, over the models, of the mean channel score before pooling and that at Final",
+            NEGATIVE,
+            {"rotation": before_and_after(zoo, "rotation")},
+        ),
         claim(
             "4.3.2",
             "ViT and MLP-Mixer are less rotation equivariant before pooling.",
@@ -214,14 +234,21 @@ def claims(zoo: Zoo) -> list[Claim]:
             "Under rotation, layer exceeds channel equivariance in Early.",
             "layer minus channel",
             POSITIVE,
-            {f"{name}": layer_minus_channel([report], "Early", "rotation") for name, report in zoo.reports.items()},
+            {name: layer_minus_channel([report], "Early", "rotation") for name, report in zoo.reports.items()},
+        ),
+        claim(
+            "4.3.2",
+            "The difference diminishes with depth.",
+            "layer minus channel in Early, less that in Late",
+            POSITIVE,
+            {name: excess_lost([report], "Early", "Late", "rotation") for name, report in zoo.reports.items()},
         ),
         claim(
             "4.3.2",
             "The difference is almost gone in Late.",
             f"layer minus channel, at most {MARGIN}",
             SIMILAR,
-            {f"{name}": layer_minus_channel([report], "Late", "rotation") for name, report in zoo.reports.items()},
+            {name: layer_minus_channel([report], "Late", "rotation") for name, report in zoo.reports.items()},
         ),
         claim(
             "4.3.3, Fig. 13",
@@ -229,6 +256,13 @@ def claims(zoo: Zoo) -> list[Claim]:
             "Spearman's rank correlation of channel score and accuracy",
             POSITIVE,
             {transform: relation(zoo, "Final", transform, "channel") for transform in TRANSFORMS},
+        ),
+        claim(
+            "4.3.3, Fig. 13",
+            "Translation equivariance goes with accuracy before pooling, too.",
+            "Spearman's rank correlation of channel score and accuracy",
+            POSITIVE,
+            {part: relation(zoo, part, "translation", "channel") for part in BEFORE_POOLING},
         ),
         claim(
             "4.3.3, Fig. 13",
@@ -240,12 +274,46 @@ def claims(zoo: Zoo) -> list[Claim]:
     ]
 
 
+def _claims_on_efficientnets(zoo: Zoo) -> list[Claim]:
+    """Decide what is said of EfficientNets, if the zoo has some."""
+    efficient = [report for name, report in zoo.reports.items() if "efficientnet" in name]
+    others = [report for report in zoo.convolutional() if report not in efficient]
+    if not efficient:
+        return []
+    return [
+        claim(
+            "4.3.1",
+            "EfficientNets are the most translation equivariant of all, throughout their depth.",
+            "channel score, mean over EfficientNets minus mean over the other convolutional networks",
+            POSITIVE,
+            {part: means_difference(efficient, others, part, "translation", "channel") for part in BEFORE_POOLING},
+        )
+    ]
+
+
+def before_and_after(zoo: Zoo, transform: TransformName) -> Estimate:
+    """Relate, over the models, the mean channel score before pooling with that at Final, by Spearman's rho."""
+    pairs = []
+    for report in zoo.reports.values():
+        before = mean_of(getattr(report.parts[part], transform).channel for part in BEFORE_POOLING)
+        after = getattr(report.parts["Final"], transform).channel
+        if before is not None and after is not None:
+            pairs.append((before, after))
+    if len(pairs) < LEAST_MODELS:
+        return Estimate(value=None, interval=None, reason=f"fewer than {LEAST_MODELS} models")
+    before_all, after_all = np.array(pairs).T
+    if np.ptp(before_all) == 0 or np.ptp(after_all) == 0:
+        return Estimate(value=None, interval=None, reason="all models score the same")
+    rho, _ = spearman(before_all, after_all)
+    return Estimate(value=rho, interval=spearman_interval(rho, len(pairs)))
+
+
 def _convolution_minus_patches(zoo: Zoo, part: PartName, transform: TransformName) -> Estimate:
     return means_difference(zoo.convolutional(), zoo.of_patches(), part, transform, "channel")
 
 
 def consistency(zoo: Zoo) -> list[str]:
-    """Yield a table of the published shift consistencies beside the agreement that was measured here."""
+    """Make a table of the published shift consistencies beside the agreement that was measured here."""
     lines = [
         "| Model | Published consistency under random shifts, % | Measured top-1 agreement under diagonal shifts, % |",
         "|---|---|---|",

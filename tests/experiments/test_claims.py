@@ -172,6 +172,6 @@ def test_a_result_reads_as_it_was_written():
     )
     assert Result.model_validate_json(result.model_dump_json()) == result
     lines = list(markdown(result))
-    assert "Early: 0.000 [-0.014, 0.014]" in lines[2]
+    assert "Early channel: 0.000 [-0.014, 0.014]" in lines[2]
     assert "**not decidable**" in lines[2]
     assert "**holds**" in lines[3]

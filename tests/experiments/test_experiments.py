@@ -74,6 +74,13 @@ def test_the_page_shows_what_was_measured(tmp_path):
     assert "(thesis/small-figure-6.png)" in page
 
 
+def test_no_page_is_written_of_nothing(tmp_path, capsys):
+    (tmp_path / "thesis.md").write_text("claims")
+    assert command.main(["page", "--out", str(tmp_path / "elsewhere"), "--docs", str(tmp_path)]) == 1
+    assert "no experiment has left its claims in" in capsys.readouterr().err
+    assert (tmp_path / "thesis.md").read_text() == "claims"
+
+
 def test_the_full_scale_needs_data(capsys, tmp_path):
     assert command.main(["symmetry", "--out", str(tmp_path)]) == 2
     assert "symmetry needs --data DIR" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from experiments.data import digits, mnist6, rotated
 from experiments.networks import TABLE_1, TABLE_2, Network
 from experiments.training import (
-    Diverged,
+    TrainingError,
     _Augmented,
     _collate,
     _loss,
@@ -90,7 +90,7 @@ def test_a_training_that_was_interrupted_leads_to_the_same_network(tmp_path, dat
 
 def test_a_training_without_end_is_told(tmp_path, data):
     recipe = dataclasses.replace(TABLE_2.shortened(1, 32), learning_rate=1e30)
-    with pytest.raises(Diverged, match="lower its learning rate"):
+    with pytest.raises(TrainingError, match="lower its learning rate"):
         trained(Network("resnet", data, recipe, 0, {"depth": 8, "base_width": 4}), tmp_path, CPU)
 
 
@@ -195,3 +195,11 @@ def test_a_kept_network_is_a_checkpoint_of_a_worker(tmp_path, data):
     assert checkpoint.options.input_size == 28
     assert checkpoint.options.mean == data.mean
     assert load_file(Path(tmp_path, f"{network.name}.safetensors")).keys() == module.state_dict().keys()
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "unfinished"])
+def test_a_broken_file_is_named(tmp_path, data, kind):
+    network = Network("z2cnn", data, ONE_EPOCH, 0)
+    (tmp_path / f"{network.name}.{kind}").write_bytes(b"")
+    with pytest.raises(TrainingError, match=rf"{network.name}.{kind} is broken .*: delete it"):
+        trained(network, tmp_path, CPU)

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from scipy import stats
 from zooaudit import Report
 
 from experiments import __main__ as command
@@ -54,8 +55,24 @@ def test_claims_on_made_up_scores():
     low = {"Early": 0.2, "Middle": 0.2, "Late": 0.2, "Final": 0.9}
     high = {"Early": 0.8, "Middle": 0.8, "Late": 0.8, "Final": 0.9}
     as_told = {claim.sentence: claim.verdict for claim in zoo.claims(the_zoo(high, low))}
-    assert list(as_told.values())[:4] == [Verdict.HOLDS] * 4
+    assert list(as_told.values())[:3] == [Verdict.HOLDS] * 3
+    assert as_told["ViT and MLP-Mixer are less rotation equivariant before pooling."] is Verdict.HOLDS
     denied = {claim.sentence: claim.verdict for claim in zoo.claims(the_zoo(low, {**high, "Final": 0.5}))}
     assert list(denied.values())[:2] == [Verdict.DOES_NOT] * 2
-    unrelated = list(as_told.values())[-2:]
-    assert unrelated == [Verdict.UNDECIDED, Verdict.UNDECIDED]  # -0.5 within -0.9 and 0.2
+    unrelated = list(as_told.values())[-3:]
+    assert unrelated == [Verdict.UNDECIDED] * 3  # -0.5 within -0.9 and 0.2
+
+
+def test_what_comes_before_pooling_is_related_to_what_comes_after():
+    def report(before: float, final: float) -> Report:
+        return made_up({"Early": before, "Middle": before, "Late": before, "Final": final})
+
+    pairs = [(0.1, 0.9), (0.2, 0.8), (0.3, 0.6), (0.4, 0.7), (0.5, 0.2), (0.6, 0.3), (0.7, 0.1)]
+    models = zoo.Zoo({f"model{index}": report(*pair) for index, pair in enumerate(pairs)}, comparison())
+    found = zoo.before_and_after(models, "rotation")
+    assert found.value == pytest.approx(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
+    assert found.interval[1] < 0
+    few = zoo.Zoo({"a": report(0.1, 0.2), "b": report(0.2, 0.1)}, comparison())
+    assert zoo.before_and_after(few, "rotation").reason == "fewer than 4 models"
+    same = zoo.Zoo({str(index): report(0.5, 0.2 + 0.1 * index) for index in range(5)}, comparison())
+    assert zoo.before_and_after(same, "rotation").reason == "all models score the same"
