@@ -23,7 +23,7 @@ LABELS: Mapping[Augmentation, str] = {
 }
 CELLS_PX: Mapping[PartName, int] = {"Middle": 2, "Late": 4}
 """The side of a cell of the maps in a part of a ResNet for CIFAR-10, in pixels of the image."""
-SMALL_DEPTH, SMALL_WIDTH, SMALL_EPOCHS = 20, 8, 10
+SMALL_DEPTH, SMALL_WIDTH, SMALL_EPOCHS = 20, 8, 7
 
 ByAugmentation = Mapping[Augmentation, Sequence[Report]]
 
