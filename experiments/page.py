@@ -19,7 +19,8 @@ TITLES = {
 SCALES = {
     "small": "Here each experiment runs in minutes on two cores: small networks, trained for a few epochs on "
     "scikit-learn's 1,797 handwritten digits, resized to the networks' inputs. The training is real, but neither the "
-    "data nor the networks are the thesis's, so a claim that fails here may well hold there.",
+    "data nor the networks are the thesis's, so a claim that fails here may well hold there. Only the last network "
+    "was trained on ImageNet, by Google; it is audited on photographs.",
     "full": "Here the networks, the data and the recipes are the thesis's.",
 }
 INTRODUCTION = """\
