@@ -31,9 +31,8 @@ ByAugmentation = Mapping[Augmentation, Sequence[Report]]
 def run(lab: Lab) -> Findings:
     """Train 3 networks with each augmentation, and audit them under shifts."""
     data, recipe = lab.cifar10(), lab.recipe(TABLE_2, SMALL_EPOCHS)
-    model, arguments = "resnet44", dict[str, int]()
-    if lab.scale == "small":
-        model, arguments = "resnet", {"depth": SMALL_DEPTH, "base_width": SMALL_WIDTH}
+    small = {"depth": SMALL_DEPTH, "base_width": SMALL_WIDTH}
+    model, arguments = lab.at_scale(full=("resnet44", {}), small=("resnet", small))
     networks = {
         augmentation: [
             Network(model, data, replace(recipe, augmentation=augmentation), seed, arguments) for seed in SEEDS

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import ValidationError
-from zooaudit.contract import AuditRequest, Progress, Report, audit_id
+from zooaudit.contract import AuditRequest, Report, audit_id
 from zooaudit.views.figures.panels import FigureDict
 
 from experiments import data as images
@@ -17,7 +17,7 @@ from experiments.data import Data
 from experiments.files import write_text
 from experiments.networks import Network, Recipe
 from experiments.parallel import run_all
-from experiments.progress import Steps, steps
+from experiments.progress import Steps, audit_progress, steps
 from experiments.training import Trained, epochs_done, trained
 from experiments.validation import validation_folder
 from worker.audit import run
@@ -25,6 +25,7 @@ from worker.zoo.own import from_module
 
 Scale = Literal["full", "small"]
 Kind = TypeVar("Kind")
+Choice = TypeVar("Choice")
 SEEDS = (0, 1, 2)
 SHIFTS: Mapping[str, Any] = {"translations_px": tuple(range(1, 17)), "rotations_deg": (), "border": "zero"}
 """The request for diagonal shifts of images of 32 px, whose borders no real pixels can fill."""
@@ -95,9 +96,13 @@ class Lab:
     def _limited(self, read: Data) -> Data:
         return read if self.scale == "full" else read.limited(*SMALL)
 
+    def at_scale(self, *, full: Choice, small: Choice) -> Choice:
+        """Return what belongs to the scale."""
+        return full if self.scale == "full" else small
+
     def recipe(self, full: Recipe, epochs: int) -> Recipe:
         """Return the thesis's recipe; at the small scale one of so many epochs, with smaller batches."""
-        return full if self.scale == "full" else full.shortened(epochs, batch_size=32)
+        return self.at_scale(full=full, small=full.shortened(epochs, batch_size=32))
 
     def audit_all(
         self, networks: Mapping[Kind, Sequence[Network]], request: Mapping[str, Any], on: Data | None = None
@@ -194,14 +199,6 @@ class _Audit:
         self.lab.train(self.network, shown)
         shown.begin(f"{self.network.name}, audit")
         room = max(self.request.translations_px, default=0)
-        done = 0.0
-
-        def on_progress(progress: Progress) -> None:
-            nonlocal done
-            now = self._views() * self.network.work * progress.done / (progress.total or 1)
-            shown.add(max(0.0, now - done))
-            done = max(done, now)
-
         module, trained_on = self.lab.network(self.network).module, self.network.data
         model = from_module(module, self.network.name, self.data.side, mean=trained_on.mean, std=trained_on.std)
         report = run(
@@ -210,6 +207,6 @@ class _Audit:
             datasets={self.data.name: validation_folder(self.data, room, self.lab.out / "images")},
             device=str(self.lab.device),
             decode_processes=0,
-            on_progress=on_progress,
+            on_progress=audit_progress(shown, self._views() * self.network.work),
         )
         self.lab.keep(report, self.file.stem)

@@ -2,13 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Protocol, TextIO
 
+import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from zooaudit.contract import Progress
 from zooaudit.views.terminal import has_rich
 
 LEAST_SHARE = 0.02
@@ -38,12 +40,25 @@ def steps(title: str, work: float, out: TextIO | None = None) -> Iterator[Steps]
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=Console(file=out)) as bars:
+    with rich.progress.Progress(*columns, console=Console(file=out)) as bars:
         yield _Bar(bars, title, work)
 
 
+def audit_progress(shown: Steps, work: float) -> Callable[[Progress], None]:
+    """Return a function that counts the progress of an audit, which is ``work`` in all."""
+    done = 0.0
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal done
+        now = work * progress.done / (progress.total or 1)
+        shown.add(max(0.0, now - done))
+        done = max(done, now)
+
+    return on_progress
+
+
 class _Bar:
-    def __init__(self, bars: Progress, title: str, work: float) -> None:
+    def __init__(self, bars: rich.progress.Progress, title: str, work: float) -> None:
         self.bars, self.title = bars, title
         self.task = bars.add_task(title, total=work or 1)
 

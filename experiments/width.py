@@ -20,9 +20,8 @@ SMALL_DEPTH, SMALL_BASE_WIDTH, SMALL_EPOCHS = 10, 4, 10
 def run(lab: Lab) -> Findings:
     """Train 3 networks of each width, and audit them under shifts. (The thesis trains one of each.)"""
     data, recipe = lab.cifar10(), lab.recipe(TABLE_2, SMALL_EPOCHS)
-    model, arguments = "wide_resnet40", dict[str, int]()
-    if lab.scale == "small":
-        model, arguments = "wide_resnet", {"depth": SMALL_DEPTH, "base_width": SMALL_BASE_WIDTH}
+    small = {"depth": SMALL_DEPTH, "base_width": SMALL_BASE_WIDTH}
+    model, arguments = lab.at_scale(full=("wide_resnet40", {}), small=("wide_resnet", small))
     networks = {
         width: [Network(model, data, recipe, seed, {**arguments, "width": width}) for seed in SEEDS] for width in WIDTHS
     }
