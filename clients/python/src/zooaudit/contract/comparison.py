@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_none
-from zooaudit.contract.report import Border
+from zooaudit.contract.report import Border, Estimate
 from zooaudit.contract.scores import PartName, Score
 
 
@@ -71,9 +71,52 @@ class RelatedPart(Contract):
     rotation: RelatedScores
 
 
+class Difference(Estimate):
+    """A score of one audit less that of another on the same images, with its paired 95 % interval over images.
+
+    ``p_value`` is that of Student's t test of no difference, ``p_adjusted`` the same by Holm (1979) over all audits
+    that are set against the reference. ``differs`` tells whether p_adjusted is below 0.05; where it is not, the two
+    are a tie. ``reason`` says why a value is null.
+    """
+
+    p_value: Annotated[float, Field(ge=0, le=1)] | None
+    p_adjusted: Annotated[float, Field(ge=0, le=1)] | None
+    differs: bool | None
+
+
+class DifferentScores(Contract):
+    """The differences of one part under one transform. Only Final has ``top1_agreement``."""
+
+    channel: Difference
+    layer: Difference
+    layer_held_out: Difference
+    top1_agreement: Difference | None = Field(default=None, exclude_if=omit_none)
+
+
+class DifferentPart(Contract):
+    translation: DifferentScores
+    rotation: DifferentScores
+
+
+class DifferentAudit(Contract):
+    """The scores of the audit ``id`` less those of the reference, for the parts that both have."""
+
+    id: str
+    parts: dict[PartName, DifferentPart]
+
+
+class Differences(Contract):
+    """The difference of each other audit from the one with the id ``reference``."""
+
+    reference: str
+    audits: tuple[DifferentAudit, ...]
+
+
 class Comparison(Contract):
-    """Audits of one method on the same images, in the requested order, and how their scores relate to accuracy."""
+    """Audits of one method on the same images, in the requested order, how their scores relate to accuracy, and how
+    they differ from those of one audit, the reference."""
 
     method: SharedMethod
     audits: tuple[ComparedAudit, ...]
     accuracy: dict[PartName, RelatedPart]
+    differences: Differences | None = Field(default=None, exclude_if=omit_none)

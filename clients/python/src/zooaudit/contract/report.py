@@ -90,6 +90,34 @@ class Baseline(Contract):
     parts: dict[PartName, LearnedPart]
 
 
+DeviationsByGroup = Annotated[
+    tuple[Signed | None, ...] | None,
+    Field(description="By group of images: the score without the group, less the score; null where it has none."),
+]
+
+
+class ScoreDeviations(Contract):
+    """By how much each score would differ without each group of images. Only Final has ``top1_agreement``."""
+
+    channel: DeviationsByGroup
+    layer: DeviationsByGroup
+    layer_held_out: DeviationsByGroup
+    top1_agreement: DeviationsByGroup = Field(default=None, exclude_if=omit_none)
+
+
+class PartDeviations(Contract):
+    translation: ScoreDeviations
+    rotation: ScoreDeviations
+
+
+class Deviations(Contract):
+    """What the intervals are made from, and those of differences between audits of the same images: ``images`` counts
+    the images of each group, ``parts`` has the deviations of each part's scores."""
+
+    images: tuple[int, ...]
+    parts: dict[PartName, PartDeviations]
+
+
 class Weights(Contract):
     """The weights that were loaded; "own" are those of a user's own module. ``sha256`` is the hash of their file, or of
     the tensors in memory where there is no file. ``version`` identifies the content of an operator's checkpoint,
@@ -227,6 +255,7 @@ class Report(Contract):
     ``parts`` and ``blocks`` are by correlation where the request asks for both similarities, and under border "crop"
     where it asks for all borders. ``borders`` has the parts under each border, ``cosine`` the parts by cosine
     similarity, and ``baseline`` the parts of the untrained architecture; each is absent unless requested.
+    ``deviations`` are absent in reports from before they were kept.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -241,6 +270,7 @@ class Report(Contract):
     borders: dict[Border, dict[PartName, Part]] | None = Field(default=None, exclude_if=omit_none)
     cosine: Cosine | None = Field(default=None, exclude_if=omit_none)
     baseline: Baseline | None = Field(default=None, exclude_if=omit_none)
+    deviations: Deviations | None = Field(default=None, exclude_if=omit_none)
     environment: Environment
     timing: Timing
 

@@ -1,6 +1,6 @@
 """The scores of one transform, of one block, and of one part of the depth."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,14 +14,27 @@ ScoreName = Literal["channel", "layer"]
 SCORES: tuple[ScoreName, ...] = ("channel", "layer")
 
 
+HeldOut = Annotated[
+    Unit | None,
+    Field(
+        description="As layer, but each channel's partner is chosen on other images than those it is compared on, so "
+        "that chance raises nothing; absent where the images are too few, and in reports from before it was measured."
+    ),
+]
+
+
 class Score(Contract):
     """Channel and layer equivariance, each with its 95 % confidence interval over images; an interval is null where
-    the images are too few for one."""
+    the images are too few for one. Only Final has ``top1_agreement``, the mean over the transforms."""
 
     channel: Unit | None
     channel_interval: tuple[Unit, Unit] | None = None
     layer: Unit | None
     layer_interval: tuple[Unit, Unit] | None = None
+    layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
+    layer_held_out_interval: tuple[Unit, Unit] | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement_interval: tuple[Unit, Unit] | None = Field(default=None, exclude_if=omit_none)
     reason: str | None = Field(default=None, exclude_if=omit_none)
 
 
@@ -31,6 +44,7 @@ class ShiftRow(Contract):
     shift_px: int
     channel: Unit | None
     layer: Unit | None
+    layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
     reason: str | None = Field(default=None, exclude_if=omit_none)
     top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
 
@@ -41,6 +55,7 @@ class AngleRow(Contract):
     angle_deg: int
     channel: Unit | None
     layer: Unit | None
+    layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
     reason: str | None = Field(default=None, exclude_if=omit_none)
     top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
 
