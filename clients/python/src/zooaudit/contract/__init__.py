@@ -47,6 +47,7 @@ from zooaudit.contract.comparison import (
 )
 from zooaudit.contract.cost import Certainty, Cost, CostBasis, forward_images_of, transforms_in
 from zooaudit.contract.figure import Figure, Figures
+from zooaudit.contract.jackknife import CONFIDENCE, MIN_GROUPS, only_known, standard_error
 from zooaudit.contract.keys import (
     ATTEMPTS,
     CATALOGUE_KEY,
@@ -126,6 +127,7 @@ __all__ = [
     "CATALOGUE_KEY",
     "CHECKPOINT_QUESTIONS_KEY",
     "CHECKPOINT_WORK_KEY",
+    "CONFIDENCE",
     "DEPTHS_KEY",
     "DEVICE_FIELD",
     "FORMER_JOBS",
@@ -137,6 +139,7 @@ __all__ = [
     "JOB",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
+    "MIN_GROUPS",
     "MOVE_TO_PLACE",
     "OPEN_KEY",
     "PARTS",
@@ -242,6 +245,7 @@ __all__ = [
     "full_names",
     "kept_report_key",
     "members_key",
+    "only_known",
     "place_of",
     "problem",
     "published_relatives",
@@ -249,6 +253,7 @@ __all__ = [
     "report_key",
     "request_of",
     "shards_prefix",
+    "standard_error",
     "state_key",
     "store_trouble",
     "transforms_in",
