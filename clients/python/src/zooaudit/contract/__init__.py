@@ -44,6 +44,8 @@ from zooaudit.contract.comparison import (
     RelatedPart,
     RelatedScores,
     SharedMethod,
+    compared_audit,
+    shared_method,
 )
 from zooaudit.contract.cost import Certainty, Cost, CostBasis, forward_images_of, transforms_in
 from zooaudit.contract.figure import Figure, Figures
@@ -73,6 +75,16 @@ from zooaudit.contract.keys import (
     shards_prefix,
     state_key,
     unfit_key,
+)
+from zooaudit.contract.leaderboard import (
+    Leaderboard,
+    LeaderboardMethod,
+    LeaderboardRow,
+    MeasuredMethod,
+    ReportSummary,
+    leaderboard_row,
+    newest_rows,
+    summary_of,
 )
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
@@ -193,10 +205,14 @@ __all__ = [
     "Health",
     "Images",
     "Layout",
+    "Leaderboard",
+    "LeaderboardMethod",
+    "LeaderboardRow",
     "Learned",
     "LearnedPart",
     "LearnedScore",
     "Links",
+    "MeasuredMethod",
     "MemberRecord",
     "Method",
     "Model",
@@ -218,6 +234,7 @@ __all__ = [
     "RelatedPart",
     "RelatedScores",
     "Report",
+    "ReportSummary",
     "RotationScore",
     "Score",
     "ScoreDeviations",
@@ -240,12 +257,15 @@ __all__ = [
     "audit_id",
     "board_key",
     "close_names",
+    "compared_audit",
     "find_entry",
     "forward_images_of",
     "full_names",
     "kept_report_key",
+    "leaderboard_row",
     "members_key",
     "only_known",
+    "newest_rows",
     "place_of",
     "problem",
     "published_relatives",
@@ -254,8 +274,10 @@ __all__ = [
     "request_of",
     "shards_prefix",
     "standard_error",
+    "shared_method",
     "state_key",
     "store_trouble",
+    "summary_of",
     "transforms_in",
     "unfit_key",
 ]
