@@ -9,7 +9,8 @@ const REPORT_COLUMNS = [
 ];
 const COMPARISON_COLUMNS = [
   "audit", "model", "weights", "parameters", "imagenet_top1", "images", "part", "transform",
-  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "reason",
+  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "reason", "reference",
+  ...["channel", "layer"].flatMap((score) => ["difference", "difference_low", "difference_high", "p_adjusted"].map((column) => `${score}_${column}`)),
 ];
 
 /**
@@ -36,11 +37,13 @@ function reportRows(shared, scores) {
   });
 }
 
-/** A row for each audit, part and transform. */
-export function comparisonCsv({ audits }) {
+/** A row for each audit, part and transform, with the differences from the reference. */
+export function comparisonCsv({ audits, differences }) {
+  const different = new Map(differences.audits.map((audit) => [audit.id, audit.parts]));
   const rows = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => TRANSFORMS.map((transform) => {
     const { id, model, weights, parameters, imagenet_top1, images } = audit;
-    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(audit.parts[part][transform]) };
+    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(audit.parts[part][transform]),
+      reference: differences.reference, ...differenceColumns(different.get(id)?.[part]?.[transform]) };
   })));
   return toCsv(COMPARISON_COLUMNS, rows);
 }
@@ -49,6 +52,14 @@ const scoreColumns = ({ channel, channel_interval, layer, layer_interval, reason
   channel, channel_low: channel_interval?.[0], channel_high: channel_interval?.[1],
   layer, layer_low: layer_interval?.[0], layer_high: layer_interval?.[1], reason,
 });
+
+const differenceColumns = (scores) => Object.assign({}, ...["channel", "layer"].map((name) => {
+  const { value, interval, p_adjusted } = scores?.[name] ?? {};
+  return {
+    [`${name}_difference`]: value, [`${name}_difference_low`]: interval?.[0], [`${name}_difference_high`]: interval?.[1],
+    [`${name}_p_adjusted`]: p_adjusted,
+  };
+}));
 
 /** RFC 4180, with a header line. */
 function toCsv(columns, rows) {

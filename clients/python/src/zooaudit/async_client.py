@@ -115,9 +115,14 @@ class AsyncAuditClient:
             for audit in await self._run(pages.next_page()):
                 yield audit
 
-    async def compare(self, audits: Iterable[str | HasId], top1: Mapping[str, float] | None = None) -> Comparison:
-        """Compare audits side by side, and relate their scores to ImageNet accuracy."""
-        return await self._run(flows.compare(self._service, audits, top1))
+    async def compare(
+        self,
+        audits: Iterable[str | HasId],
+        top1: Mapping[str, float] | None = None,
+        reference: str | HasId | None = None,
+    ) -> Comparison:
+        """Compare audits with one another, and their scores with ImageNet accuracy."""
+        return await self._run(flows.compare(self._service, audits, top1, reference))
 
     async def models(
         self,

@@ -142,18 +142,25 @@ class AuditClient:
         while not pages.done:
             yield from self._run(pages.next_page())
 
-    def compare(self, audits: Iterable[str | HasId], top1: Mapping[str, float] | None = None) -> Comparison:
-        """Compare audits side by side, and relate their scores to ImageNet accuracy.
+    def compare(
+        self,
+        audits: Iterable[str | HasId],
+        top1: Mapping[str, float] | None = None,
+        reference: str | HasId | None = None,
+    ) -> Comparison:
+        """Compare audits with one another, and their scores with ImageNet accuracy.
 
         ``audits``  ids, or objects with an id: :class:`Audit`, :class:`Report`, :class:`AuditHandle`
         ``top1``    accuracies in per cent that the zoo does not state. Keys are a model's full name, the name after
                     "timm/", as in timm's results-imagenet.csv, or an audit's id. A name stands for the model's
                     pretrained weights; for other weights use the audit's id. A warning says if an accuracy cannot
                     be taken.
+        ``reference``  the audit that the others are set against, by default the first: ``differences`` has how far each
+                    is from it, with a paired interval
 
         Audits of different methods or images cannot be compared: :class:`InvalidRequest` says what differs.
         """
-        return self._run(flows.compare(self._service, audits, top1))
+        return self._run(flows.compare(self._service, audits, top1, reference))
 
     def models(
         self,

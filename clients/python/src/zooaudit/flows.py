@@ -162,7 +162,12 @@ class AuditPages:
         return audits
 
 
-def compare(service: Exchange, audits: Iterable[str | HasId], top1: Mapping[str, float] | None) -> Flow[Comparison]:
+def compare(
+    service: Exchange,
+    audits: Iterable[str | HasId],
+    top1: Mapping[str, float] | None,
+    reference: str | HasId | None,
+) -> Flow[Comparison]:
     if isinstance(audits, str):
         raise TypeError("compare takes several audits, such as a list of their ids")
     identifiers = []
@@ -172,6 +177,9 @@ def compare(service: Exchange, audits: Iterable[str | HasId], top1: Mapping[str,
     if top1 is not None:
         accuracies = yield from _accuracies(service, identifiers, top1)
         query["top1"] = ",".join("" if accuracy is None else f"{accuracy:.6f}" for accuracy in accuracies)
+    if reference is not None:
+        named = reference if isinstance(reference, str) else reference.id
+        query["reference"] = yield from full_id(service, named)
     return parse(Comparison, (yield from service.send("GET", "/comparison", params=query)))
 
 

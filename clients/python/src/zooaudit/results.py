@@ -7,7 +7,7 @@ from zooaudit.views import figures
 from zooaudit.views.audit_tables import audit_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.cost_text import cost_lines
-from zooaudit.views.frames import accuracy_frame, comparison_frame, report_frame
+from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, report_frame
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.shard_table import shard_table
 from zooaudit.views.tables import html, plain
@@ -107,13 +107,19 @@ class Comparison(EqualByContent, contract.Comparison):
         """
         return comparison_frame(self)
 
+    def differences_dataframe(self) -> "pandas.DataFrame":
+        """Return how each audit differs from the reference: a row for each audit, ``part``, ``kind`` and ``score``
+        ("channel", "layer", "layer_held_out" or "top1_agreement") with the ``difference``, its paired interval
+        ``low`` to ``high``, ``p_value``, ``p_adjusted`` and ``differs``, which is false for a tie. Needs pandas."""
+        return differences_frame(self)
+
     def accuracy_dataframe(self) -> "pandas.DataFrame":
         """Return how each score relates to accuracy: a row for each ``part``, ``kind`` and ``score`` ("channel" or
         "layer") with ``spearman``, its interval ``low`` to ``high``, and the line. Needs pandas."""
         return accuracy_frame(self)
 
     def __repr__(self) -> str:
-        return plain(comparison_tables(self)[:3])
+        return plain(comparison_tables(self)[:5])
 
     __str__ = __repr__
 

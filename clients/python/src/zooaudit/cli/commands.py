@@ -247,10 +247,17 @@ def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
 def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
     _require_plotly(args)
     top1 = read_top1(args.top1) if args.top1 else None
-    identifiers = select(client, args.audits, args.weights, args.dataset, args.num_images, args.seed)
+    restrictions = args.weights, args.dataset, args.num_images, args.seed
+    identifiers = select(client, args.audits, *restrictions)
+    reference = None
+    if args.reference:
+        reference, *others = select(client, [args.reference], *restrictions)
+        if others:
+            raise Mistake(f"--reference names {1 + len(others)} audits; name one.")
+        identifiers = list(dict.fromkeys([*identifiers, reference]))
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
-        comparison = client.compare(identifiers, top1)
+        comparison = client.compare(identifiers, top1, reference)
     for notice in notices:
         print(printable(str(notice.message)), file=sys.stderr)
     if args.json:

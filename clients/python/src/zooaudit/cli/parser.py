@@ -147,7 +147,7 @@ def _model(subparsers: "Subparsers") -> None:
 
 
 def _compare(subparsers: "Subparsers") -> None:
-    text = "compare audits by part, and their scores with ImageNet accuracy"
+    text = "compare audits by part, with one of them as the reference, and their scores with ImageNet accuracy"
     parser = _command(subparsers, "compare", commands.compare, text, _plotting())
     audits = parser.add_argument(
         "audits",
@@ -168,6 +168,8 @@ def _compare(subparsers: "Subparsers") -> None:
         "--seed", type=_whole_number, metavar="N", help="with names of models: only reports with this seed"
     )
     parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
+    reference_text = "the audit that the others are set against, named like the others (default: the first)"
+    _complete(parser.add_argument("--reference", metavar="AUDIT", help=reference_text), completion.audits_and_files)
     top1_text = (
         "accuracies in per cent: columns model and top1, as in timm's lists. A model's name stands for its pretrained "
         "weights; for others put the audit's id into the column model"
