@@ -11,9 +11,11 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
+from zooaudit.contract import ROLES, Role
 
 from service import errors
 from service.accepted import AcceptedAudits
+from service.api_keys import parse_keys
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.health_check import HealthCheck
@@ -53,6 +55,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings = settings
+    app.state.keys = parse_keys(key.get_secret_value() for key in settings.api_keys)
     redis_url = settings.redis_url.get_secret_value()
     redis = connect(redis_url)
     app.state.queue = AuditQueue(redis)
@@ -113,17 +116,24 @@ def _plotly_script() -> Path:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Build FastAPI's own document, but give problems their media type and API keys a security scheme."""
+    """Build FastAPI's own document, but give problems their media type, and endpoints the role that they need."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in schema["paths"].values():
-            for method, operation in path.items():
-                if "401" in operation["responses"]:
+            for operation in path.values():
+                if role := _role_of(operation):
+                    operation["x-role"] = role
                     # Reading needs a key only where the operator says so.
-                    operation["security"] = [{"bearer": []}, {}] if method == "get" else [{"bearer": []}]
+                    operation["security"] = [{"bearer": []}, {}] if role == "read" else [{"bearer": []}]
                 for status, response in operation["responses"].items():
                     if int(status) >= 400:
                         response["content"] = {errors.MEDIA_TYPE: response["content"]["application/json"]}
         schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _role_of(operation: dict[str, Any]) -> Role | None:
+    """Return the highest of the roles that the endpoint's dependencies require (see RequireRole)."""
+    named = {scheme for schemes in operation.get("security", ()) for scheme in schemes}
+    return next((role for role in reversed(ROLES) if role in named), None)

@@ -118,6 +118,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions", "speeds"},
         *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", {"errors", "fresh"}),
         {"settings", "processes", "stack_folder"},
+        "api_keys",
     ],
     "experiments": [
         "__main__",

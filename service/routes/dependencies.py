@@ -17,7 +17,7 @@ from service.queue import AuditQueue, WaitingLine, Workers
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore
-from service.security import json_body, require_key, require_key_to_read
+from service.security import Caller, RequireRole, json_body, require_known
 from service.speeds import Speeds
 
 
@@ -88,6 +88,16 @@ async def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditReq
 
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 AuditRequestDep = Annotated[AuditRequest, Depends(_audit_request)]
-KeyDep = Annotated[str | None, Depends(require_key)]
-NEEDS_KEY = Depends(require_key)
-MAY_NEED_KEY = Depends(require_key_to_read)
+# Each endpoint has one of these among its dependencies.
+MAY_NEED_KEY = Depends(RequireRole("read"))
+NEEDS_KEY = Depends(RequireRole("submit"))
+NEEDS_ADMIN = Depends(RequireRole("admin"))
+SubmitterDep = Annotated[Caller, NEEDS_KEY]
+CallerDep = Annotated[Caller, Depends(require_known)]
+
+
+async def _key(caller: SubmitterDep) -> str | None:
+    return caller.key
+
+
+KeyDep = Annotated[str | None, Depends(_key)]

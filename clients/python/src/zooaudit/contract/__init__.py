@@ -4,6 +4,7 @@ Scores are similarities from 0 to 1; higher is more equivariant. A score that ca
 reason. Every record is frozen and refuses unknown fields, NaN and infinity. Nothing here imports the rest of zooaudit.
 """
 
+from zooaudit.contract.access import ROLES, Access, Allowance, Role
 from zooaudit.contract.audit import (
     Audit,
     AuditList,
@@ -144,16 +145,19 @@ __all__ = [
     "PROTOCOL",
     "QUEUE",
     "RANKS",
+    "ROLES",
     "SCHEMA_VERSION",
     "SCORES",
     "SEARCHED_ZOOS",
     "TRANSFORMS",
     "TROUBLES_KEY",
     "WANTED_DEPTHS_KEY",
+    "Access",
     "AccuracyRelation",
     "Activation",
     "ActivationCheck",
     "Aligned",
+    "Allowance",
     "AngleRow",
     "Audit",
     "AuditList",
@@ -215,6 +219,7 @@ __all__ = [
     "RelatedPart",
     "RelatedScores",
     "Report",
+    "Role",
     "RotationScore",
     "Score",
     "ScoreDeviations",

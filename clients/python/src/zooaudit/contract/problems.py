@@ -43,6 +43,8 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "malformed-json": ProblemType("Malformed JSON", 400),
     "unauthorized": ProblemType("API key needed", 401),
     "foreign-host": ProblemType("Foreign host", 403),
+    "submit-key-needed": ProblemType("Key of the role submit needed", 403),
+    "admin-key-needed": ProblemType("Key of the role admin needed", 403),
     "not-found": ProblemType("Not Found", 404),
     "method-not-allowed": ProblemType("Method Not Allowed", 405),
     "request-timeout": ProblemType("Request took too long", 408),
