@@ -15,15 +15,19 @@ from zooaudit.contract import ROLES, Role
 
 from service import errors
 from service.accepted import AcceptedAudits
+from service.annotations import AnnotationStore
 from service.api_keys import parse_keys
+from service.audit_log import AuditLog
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
+from service.deletion import Deletions
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore, open_store
+from service.retention import Retention
 from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
@@ -40,8 +44,11 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         recovery: Recovery = app.state.recovery
+        retention: Retention = app.state.retention
         recovery.start()
+        retention.start()
         yield
+        retention.stop()
         recovery.stop()
 
     app = FastAPI(
@@ -69,7 +76,20 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.speeds = Speeds(app.state.store)
     app.state.accepted = AcceptedAudits(store)
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)
-    app.state.quota = Quota(redis, settings.max_queued_per_key)
+    app.state.quota = Quota(redis, settings.max_queued_per_key, settings.max_images_per_key_day)
+    app.state.annotations = AnnotationStore(store, redis)
+    app.state.audit_log = AuditLog(store)
+    app.state.deletions = Deletions(store, app.state.queue, app.state.store, app.state.accepted, app.state.annotations)
+    app.state.retention = Retention(
+        redis,
+        app.state.queue,
+        app.state.rows,
+        app.state.annotations,
+        app.state.deletions,
+        app.state.audit_log,
+        settings.keep_days,
+        settings.keep_audits,
+    )
     app.state.health_check = HealthCheck(redis_url)
     app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)
     app.include_router(router)

@@ -42,6 +42,16 @@ class ServiceSettings(BaseSettings):
     max_queued_per_key: Annotated[
         int, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
     ] = 10_000
+    max_images_per_key_day: Annotated[
+        int | None,
+        Field(ge=1, description="How many forward images one key, or all without keys, may ask for in 24 hours."),
+    ] = None
+    keep_days: Annotated[
+        int | None, Field(ge=1, description="After how many days an ended audit is removed, unless labelled keep.")
+    ] = None
+    keep_audits: Annotated[
+        int | None, Field(ge=1, description="How many ended audits are kept, the newest, besides those labelled keep.")
+    ] = None
     host: Annotated[
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"

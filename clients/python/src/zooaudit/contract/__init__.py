@@ -5,6 +5,7 @@ reason. Every record is frozen and refuses unknown fields, NaN and infinity. Not
 """
 
 from zooaudit.contract.access import ROLES, Access, Allowance, Role
+from zooaudit.contract.annotations import KEEP, Annotations, AnnotationsChange, Label
 from zooaudit.contract.audit import (
     Audit,
     AuditList,
@@ -17,6 +18,7 @@ from zooaudit.contract.audit import (
     Sort,
     Status,
 )
+from zooaudit.contract.audit_log import Action, LogEntry, LogPage, Result
 from zooaudit.contract.base import Contract, Signed, Unit
 from zooaudit.contract.board import Board, MemberRecord, PlanRecord, ShardRecord
 from zooaudit.contract.catalogue import (
@@ -136,6 +138,7 @@ __all__ = [
     "INDEX_KEY",
     "INSERT",
     "JOB",
+    "KEEP",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
     "MOVE_TO_PLACE",
@@ -154,11 +157,14 @@ __all__ = [
     "WANTED_DEPTHS_KEY",
     "Access",
     "AccuracyRelation",
+    "Action",
     "Activation",
     "ActivationCheck",
     "Aligned",
     "Allowance",
     "AngleRow",
+    "Annotations",
+    "AnnotationsChange",
     "Audit",
     "AuditList",
     "AuditRequest",
@@ -193,11 +199,14 @@ __all__ = [
     "Figures",
     "Health",
     "Images",
+    "Label",
     "Layout",
     "Learned",
     "LearnedPart",
     "LearnedScore",
     "Links",
+    "LogEntry",
+    "LogPage",
     "MemberRecord",
     "Method",
     "Model",
@@ -219,6 +228,7 @@ __all__ = [
     "RelatedPart",
     "RelatedScores",
     "Report",
+    "Result",
     "Role",
     "RotationScore",
     "Score",
