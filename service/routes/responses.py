@@ -14,7 +14,7 @@ STATUS_DESCRIPTIONS = {
     202: "Accepted; poll the audit",
     400: "The body is not JSON",
     401: "An API key is needed; for reading, only where the operator says so",
-    403: "Without API keys the service only answers requests to loopback addresses",
+    403: "The key may not do this; or there are no API keys, and the request is not to a loopback address",
     404: "There is no such thing",
     408: "The request took too long to arrive",
     409: "Not possible in the audit's present status",

@@ -4,6 +4,8 @@ Scores are similarities from 0 to 1; higher is more equivariant. A score that ca
 reason. Every record is frozen and refuses unknown fields, NaN and infinity. Nothing here imports the rest of zooaudit.
 """
 
+from zooaudit.contract.access import ROLES, Access, Allowance, Role
+from zooaudit.contract.annotations import KEEP, Annotations, AnnotationsChange, Label
 from zooaudit.contract.audit import (
     Audit,
     AuditList,
@@ -16,6 +18,7 @@ from zooaudit.contract.audit import (
     Sort,
     Status,
 )
+from zooaudit.contract.audit_log import Action, LogEntry, LogPage, Result
 from zooaudit.contract.base import Contract, Signed, Unit
 from zooaudit.contract.board import Board, MemberRecord, PlanRecord, ShardRecord
 from zooaudit.contract.catalogue import (
@@ -149,6 +152,7 @@ __all__ = [
     "INDEX_KEY",
     "INSERT",
     "JOB",
+    "KEEP",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
     "MIN_GROUPS",
@@ -159,17 +163,23 @@ __all__ = [
     "PROTOCOL",
     "QUEUE",
     "RANKS",
+    "ROLES",
     "SCHEMA_VERSION",
     "SCORES",
     "SEARCHED_ZOOS",
     "TRANSFORMS",
     "TROUBLES_KEY",
     "WANTED_DEPTHS_KEY",
+    "Access",
     "AccuracyRelation",
+    "Action",
     "Activation",
     "ActivationCheck",
     "Aligned",
+    "Allowance",
     "AngleRow",
+    "Annotations",
+    "AnnotationsChange",
     "Audit",
     "AuditList",
     "AuditRequest",
@@ -204,6 +214,7 @@ __all__ = [
     "Figures",
     "Health",
     "Images",
+    "Label",
     "Layout",
     "Leaderboard",
     "LeaderboardMethod",
@@ -213,6 +224,8 @@ __all__ = [
     "LearnedScore",
     "Links",
     "MeasuredMethod",
+    "LogEntry",
+    "LogPage",
     "MemberRecord",
     "Method",
     "Model",
@@ -235,6 +248,8 @@ __all__ = [
     "RelatedScores",
     "Report",
     "ReportSummary",
+    "Result",
+    "Role",
     "RotationScore",
     "Score",
     "ScoreDeviations",

@@ -43,6 +43,8 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "malformed-json": ProblemType("Malformed JSON", 400),
     "unauthorized": ProblemType("API key needed", 401),
     "foreign-host": ProblemType("Foreign host", 403),
+    "submit-key-needed": ProblemType("Key of the role submit needed", 403),
+    "admin-key-needed": ProblemType("Key of the role admin needed", 403),
     "not-found": ProblemType("Not Found", 404),
     "method-not-allowed": ProblemType("Method Not Allowed", 405),
     "request-timeout": ProblemType("Request took too long", 408),
@@ -50,11 +52,13 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "unsupported-media-type": ProblemType("Unsupported media type", 415),
     "invalid-request": ProblemType("Invalid request", 422),
     "too-many-audits": ProblemType("Too many audits queued", 429),
+    "too-many-images": ProblemType("Too many images in 24 hours", 429),
     # Audits and their reports
     "unknown-audit": ProblemType("Unknown audit", 404),
     "report-lost": ProblemType("Report lost", 404),
     "not-ready": ProblemType("No report yet", 409),
     "not-cancelable": ProblemType("Too late to cancel", 409),
+    "not-deletable": ProblemType("Too early to delete", 409),
     "methods-differ": ProblemType("Audits of different methods", 422),
     # The model
     "unknown-model": ProblemType("Unknown model", 422),
