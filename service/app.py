@@ -32,6 +32,7 @@ from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.speeds import Speeds
+from service.summaries import Summaries
 from service.turns import LISTS, OTHERS, Turns
 
 DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
@@ -47,6 +48,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         retention: Retention = app.state.retention
         recovery.start()
         retention.start()
+        app.state.summaries.start()
         yield
         retention.stop()
         recovery.stop()
@@ -74,6 +76,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     store = open_store(settings.store)
     app.state.store = ReportStore(store)
     app.state.speeds = Speeds(app.state.store)
+    app.state.summaries = Summaries(app.state.store, redis)
     app.state.accepted = AcceptedAudits(store)
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)
     app.state.quota = Quota(redis, settings.max_queued_per_key, settings.max_images_per_key_day)
@@ -116,6 +119,8 @@ def _serve_dashboard(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(DASHBOARD / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.get("/zoo", include_in_schema=False)(index)  # the page reads its address
 
     @app.get("/static/plotly.min.js", include_in_schema=False)
     async def plotly_script() -> FileResponse:

@@ -12,13 +12,14 @@ from typing import TypeVar
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 from pydantic import ValidationError
-from zooaudit.contract import Block, Report, report_key, store_trouble
+from zooaudit.contract import Block, Report, ReportHead, report_key, store_trouble
 
 from service.errors import StoreUnavailable
 
 log = logging.getLogger("zooaudit.service")
 
 T = TypeVar("T")
+R = TypeVar("R", Report, ReportHead)
 BRIEF_REPORTS_KEPT = 256
 """How many reports stay in memory: those of the largest comparison, and some more."""
 
@@ -49,11 +50,18 @@ class ReportStore:
 
     def load(self, identifier: str) -> Report | None:
         """Read the report as an object; None when there is none, or the file is no report of this audit."""
+        return self._load(identifier, Report)
+
+    def head(self, identifier: str) -> ReportHead | None:
+        """Read what tells the report's model, method and scores by part; None as with :meth:`load`."""
+        return self._load(identifier, ReportHead)
+
+    def _load(self, identifier: str, kind: type[R]) -> R | None:
         content = self._content(identifier)
         if content is None:
             return None
         try:
-            report = Report.model_validate_json(content)
+            report = kind.model_validate_json(content)
         except ValidationError as error:
             log.warning("report %s in the store cannot be read: %s", identifier, error.errors()[0]["msg"])
             return None

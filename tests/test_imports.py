@@ -114,10 +114,10 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "service": [
         *({"__main__", "stack"}, "app", "routes", {"cursors", "retention"}),
-        {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost"},
+        {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "leaderboard"},
         "deletion",
         {"annotations", "audit_rows", "recovery", "comparison"},
-        {"catalogue", "model_depths", "checkpoint_versions", "speeds"},
+        {"catalogue", "model_depths", "checkpoint_versions", "speeds", "summaries"},
         {"queue", "reports", "redis_server", "accuracy_statistics", "differences"},
         *({"accepted", "audit_log"}, "objects", {"errors", "fresh"}),
         {"settings", "processes", "stack_folder"},

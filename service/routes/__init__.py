@@ -7,5 +7,10 @@ from service.routes.dependencies import MAY_NEED_KEY
 
 router = APIRouter()
 for module in (audits, annotations, reports, models, access, audit_log):
+from service.routes import audits, health, leaderboard, models, reports
+from service.routes.dependencies import MAY_NEED_KEY
+
+router = APIRouter()
+for module in (audits, reports, models, leaderboard):
     router.include_router(module.router, dependencies=[MAY_NEED_KEY])
 router.include_router(health.router)

@@ -22,6 +22,7 @@ from service.recovery import Recovery
 from service.reports import ReportStore
 from service.security import Caller, RequireRole, json_body, require_known
 from service.speeds import Speeds
+from service.summaries import Summaries
 
 Record = TypeVar("Record", bound=Contract)
 
@@ -65,6 +66,8 @@ WorkersDep = Annotated[Workers, _part_in_turn("workers", TURN)]
 StoreDep = Annotated[ReportStore, _part("store")]
 AcceptedDep = Annotated[AcceptedAudits, _part("accepted")]
 RowsDep = Annotated[AuditRows, _part("rows")]
+ListRowsDep = Annotated[AuditRows, _part_in_turn("rows", LIST_TURN)]
+SummariesDep = Annotated[Summaries, _part("summaries")]
 DepthsDep = Annotated[ModelDepths, _part("depths")]
 VersionsDep = Annotated[CheckpointVersions, _part("versions")]
 RecoveryDep = Annotated[Recovery, _part("recovery")]

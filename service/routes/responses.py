@@ -42,14 +42,18 @@ def json_response(body: Contract, status: int = 200, headers: dict[str, str] | N
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 
-def etag_response(request: Request, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    """Answer with the JSON ``body`` and its ETag, or with 304 when the client already has this body."""
+def etag_response(
+    request: Request, body: bytes, headers: dict[str, str] | None = None, encoding: str | None = None
+) -> Response:
+    """Answer with the JSON ``body`` and its ETag, or with 304 when the client already has this body. ``encoding`` is
+    how the body is encoded, if it is."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**(headers or {}), "ETag": tag, "Cache-Control": "no-cache"}
     known = request.headers.get("if-none-match", "")
     if known.strip() == "*" or tag in (item.strip().removeprefix("W/") for item in known.split(",")):
         return Response(status_code=304, headers=headers)
-    return Response(body, 200, headers, "application/json")
+    encoded = {"Content-Encoding": encoding} if encoding else {}
+    return Response(body, 200, headers | encoded, "application/json")
 
 
 def placed(audit: Audit, request: Request) -> Audit:
