@@ -89,7 +89,7 @@ def submit(
     enqueued = False
     added = quota.take(key, audit_id(pinned), rows.by_id)
     try:
-        audit, enqueued = queue.submit(pinned, store.load, accepted, estimate_s)
+        audit, enqueued = queue.submit(pinned, store.load, accepted, estimate_s, store.load_import)
     finally:
         if added and not enqueued:  # it failed, or the audit exists, which costs nothing
             quota.give_back(key, audit_id(pinned))

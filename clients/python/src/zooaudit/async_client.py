@@ -97,6 +97,10 @@ class AsyncAuditClient:
         """Fetch the report of an audit."""
         return await self._run(flows.report(self._service, audit_id))
 
+    async def import_report(self, content: str) -> Audit:
+        """Let a report that was measured elsewhere join the service's store."""
+        return await self._run(flows.import_report(self._service, content))
+
     async def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""
         return await self._run(flows.cancel(self._service, audit_id))

@@ -120,6 +120,15 @@ class AuditClient:
         """
         return self._run(flows.report(self._service, audit_id))
 
+    def import_report(self, content: str) -> Audit:
+        """Let a report that was measured elsewhere join the service's store: ``content`` is the report as JSON, as
+        ``python -m worker.cli`` prints it or a report's ``model_dump_json()`` gives it.
+
+        The service checks it by its seal, and marks the audit as imported. Raises :class:`InvalidRequest` if the report
+        was changed, :class:`Conflict` if the store has another report of the audit.
+        """
+        return self._run(flows.import_report(self._service, content))
+
     def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""
         return self._run(flows.cancel(self._service, audit_id))

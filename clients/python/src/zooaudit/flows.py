@@ -137,6 +137,10 @@ def report(service: Exchange, identifier: str) -> Flow[Report]:
         raise
 
 
+def import_report(service: Exchange, content: str) -> Flow[Audit]:
+    return parse(Audit, (yield from service.send("POST", "/reports", content=content)))
+
+
 def cancel(service: Exchange, identifier: str) -> Flow[Audit]:
     path = _path((yield from full_id(service, identifier)))
     return parse(Audit, (yield from service.send("DELETE", path)))

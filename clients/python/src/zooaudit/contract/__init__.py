@@ -8,6 +8,7 @@ from zooaudit.contract.audit import (
     Audit,
     AuditList,
     Health,
+    Import,
     Links,
     Progress,
     Provisional,
@@ -66,6 +67,7 @@ from zooaudit.contract.keys import (
     WANTED_DEPTHS_KEY,
     answer_key,
     board_key,
+    import_key,
     kept_report_key,
     members_key,
     report_key,
@@ -118,6 +120,7 @@ from zooaudit.contract.scores import (
     TransformName,
     TranslationScore,
 )
+from zooaudit.contract.seal import seal_of, sealed
 from zooaudit.contract.shards import Shard, Sharing
 
 __all__ = [
@@ -189,6 +192,7 @@ __all__ = [
     "Figures",
     "Health",
     "Images",
+    "Import",
     "Layout",
     "Learned",
     "LearnedPart",
@@ -240,6 +244,7 @@ __all__ = [
     "find_entry",
     "forward_images_of",
     "full_names",
+    "import_key",
     "kept_report_key",
     "members_key",
     "place_of",
@@ -248,6 +253,8 @@ __all__ = [
     "refusal",
     "report_key",
     "request_of",
+    "seal_of",
+    "sealed",
     "shards_prefix",
     "state_key",
     "store_trouble",
