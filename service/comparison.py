@@ -7,14 +7,14 @@ from zooaudit.contract import (
     PARTS,
     AccuracyRelation,
     ComparedAudit,
-    ComparedPart,
     Comparison,
     FieldError,
     RelatedPart,
     RelatedScores,
     Report,
     Score,
-    SharedMethod,
+    compared_audit,
+    shared_method,
 )
 from zooaudit.views.text import ranges
 
@@ -61,7 +61,7 @@ def compare(reports: Sequence[Report], top1: Sequence[float | None] | None = Non
     """
     _require_same_method(reports)
     audits = tuple(
-        _compared_audit(report, stated) for report, stated in zip(reports, top1 or [None] * len(reports), strict=True)
+        compared_audit(report, stated) for report, stated in zip(reports, top1 or [None] * len(reports), strict=True)
     )
     accuracy = {
         part: RelatedPart(
@@ -71,12 +71,12 @@ def compare(reports: Sequence[Report], top1: Sequence[float | None] | None = Non
         for part in PARTS
         if all(part in audit.parts for audit in audits)
     }
-    return Comparison(method=_shared_method(reports[0]), audits=audits, accuracy=accuracy)
+    return Comparison(method=shared_method(reports[0]), audits=audits, accuracy=accuracy)
 
 
 def _require_same_method(reports: Sequence[Report]) -> None:
     """Refuse with 422 reports whose methods or images differ, and name the differences and the audits."""
-    methods = [_shared_method(report).model_dump() for report in reports]
+    methods = [shared_method(report).model_dump() for report in reports]
     errors = [
         FieldError(field=field, message=_groups_by_value(reports, values))
         for field in methods[0]
@@ -94,27 +94,6 @@ def _require_same_method(reports: Sequence[Report]) -> None:
             f"Scores compare only between audits of one method on the same images: {detail}.",
             errors=tuple(errors),
         )
-
-
-def _shared_method(report: Report) -> SharedMethod:
-    """Return the part of the method that all compared reports must share.
-
-    When a report has both similarities or all borders, its main parts are by the correlation and under border "crop".
-    Canvas and resize are left out: they belong to each model's preprocessing.
-    """
-    method, images = report.method, report.images
-    return SharedMethod(
-        protocol=report.protocol,
-        similarity="correlation" if method.similarity == "both" else method.similarity,
-        border="crop" if method.border == "all" else method.border,
-        translations_px=method.translations_px,
-        rotations_deg=method.rotations_deg,
-        precision=method.precision,
-        tolerance=method.tolerance,
-        dataset=images.dataset,
-        num_images=images.requested or images.count + len(images.skipped),
-        seed=images.seed,
-    )
 
 
 def _groups_by_value(reports: Sequence[Report], values: Sequence[str]) -> str:
@@ -137,29 +116,6 @@ def _audit_names(reports: Sequence[Report]) -> str:
 
 def _value_text(value: object) -> str:
     return ranges(value) if isinstance(value, tuple) else str(value)
-
-
-def _compared_audit(report: Report, top1: float | None) -> ComparedAudit:
-    model = report.model
-    return ComparedAudit(
-        id=report.id,
-        model=model.name,
-        family=model.family,
-        weights=model.weights.label,
-        parameters=model.parameters,
-        input_size=model.input_size,
-        imagenet_top1=model.imagenet_top1 if top1 is None else top1,
-        images=report.images.count,
-        parts={
-            name: ComparedPart(translation=_bare_score(part.translation), rotation=_bare_score(part.rotation))
-            for name, part in report.parts.items()
-        },
-    )
-
-
-def _bare_score(score: Score) -> Score:
-    """Copy the score without its rows by transform."""
-    return Score(**{field: getattr(score, field) for field in Score.model_fields})
 
 
 def _relate_scores(audits: Sequence[ComparedAudit], scores: Sequence[Score]) -> RelatedScores:

@@ -123,7 +123,7 @@ def measure(request: AuditRequest, on_progress: Callable[[Progress], None], shar
                 on_progress(Progress(phase="measuring", done=done, total=done))
         scores = ModelScores(
             results={transform: _result(request, shard.model, transform) for transform in left},
-            agreements=dict.fromkeys(left, 1.0),
+            same_class=dict.fromkeys(left, (request.num_images,)),
             reference_spreads=[],
             groups=[request.num_images],
             skipped=(),

@@ -1,17 +1,14 @@
-"""How sure a score is: the delete-a-group jackknife over groups of images.
+"""How sure a score is: the delete-a-group jackknife over groups of images (:mod:`zooaudit.contract.jackknife`).
 
 For each group (:mod:`worker.measure.groups`) the sums keep what it added to the pairs of channels that make the scores,
 (k, k) and (k, k's best partner): O(K) numbers instead of (K, K). In the end each group is taken out again; how far the
-score moves without it tells how far it would move with other images. With deviations d_g = score without group g
-- score, group sizes m_g of n images and h_g = n / m_g, the pseudo-values p_g = -(h_g - 1) d_g have the variance of the
-score, times h_g (Busing, Meijer and van der Leeden 1999)::
-
-    variance = sum over g of (p_g - mean p)^2 / h_g / (G - 1)        interval = score +- t(0.975, G - 1) sqrt(variance)
+score moves without it tells how far it would move with other images.
 
 The deviations of a mean of scores are the means of their deviations. Blocks and parts therefore get theirs by
 averaging, and the correlation between transforms and between blocks, which share their images, is accounted for.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,14 +17,15 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import t as student  # type: ignore[import-untyped]
 from torch import Tensor
+from zooaudit.contract import CONFIDENCE, only_known, standard_error
 
+from worker.measure.held_out import held_out
 from worker.measure.moments import Moments, Spread
 from worker.measure.similarity import Equivariance, Similarity, alive, paired, scores
 from worker.measure.sums import Sums
 
-MIN_GROUPS = 5
-"""With fewer groups the variance is too uncertain, and there is no interval."""
-CONFIDENCE = 0.95
+DEVIATIONS = ("channel", "layer", "layer_held_out")
+"""Which score each row of the deviations belongs to."""
 
 
 def scored(sums: Sums, similarities: Sequence[Similarity]) -> list[dict[Similarity, Equivariance]]:
@@ -38,27 +36,28 @@ def scored(sums: Sums, similarities: Sequence[Similarity]) -> list[dict[Similari
     moments = sums.moments()
     found: list[dict[Similarity, Equivariance]] = [{} for _ in sums.cells]
     for slot, similarity in enumerate(similarities):
-        every = zip(found, scores(moments, similarity), deviations(sums, moments, similarity, slot), strict=True)
-        for row, score, moved in every:
-            row[similarity] = score if score.channel is None else replace(score, deviations=moved)
+        unbiased, of_unbiased = held_out(sums, moments, similarity, slot)
+        moved = np.concatenate([deviations(sums, moments, similarity, slot), of_unbiased[:, None]], 1)
+        present = moved[:, :, np.asarray(sums.images) > 0]
+        every = zip(found, scores(moments, similarity), unbiased.tolist(), present, strict=True)
+        for row, score, value, of_score in every:
+            if score.channel is not None:
+                score = replace(score, layer_held_out=None if math.isnan(value) else value, deviations=of_score)
+            row[similarity] = score
     return found
 
 
 def deviations(sums: Sums, moments: Moments, similarity: Similarity, slot: int) -> NDArray[np.float64]:
     """Compute by how much the channel and the layer scores would differ without each group, (T, 2, G) float64.
 
-    Groups without images are left out. ``slot`` is the place of ``similarity`` among those whose partners the sums
-    keep. The layer's deviation is NaN for groups in the first quarter of the images, whose partners were chosen from
-    too few images.
+    ``slot`` is the place of ``similarity`` among those whose partners the sums keep. The layer's deviation is NaN for
+    groups in the first quarter of the images, whose partners were chosen from too few images.
     """
-    images = np.asarray(sums.images)
-    late = torch.from_numpy(4 * (images.cumsum() - images) >= images.sum()).to(sums.partners.device)
+    late = sums.late(slot).to(sums.partners.device)
     own = torch.arange(sums.products.shape[1], device=late.device).expand(sums.pairs.shape[1:])
     channel = _mean_without(sums, moments, own, sums.pairs[0], similarity)
-    partners = sums.partners[slot]
-    layer = _mean_without(sums, moments, partners.clamp(min=0), sums.pairs[1 + slot], similarity)
-    layer = torch.where(late & (partners >= 0).all(2), layer, torch.nan)
-    return torch.stack([channel, layer], 1).cpu().numpy()[:, :, images > 0]
+    layer = _mean_without(sums, moments, sums.partners[slot].clamp(min=0), sums.pairs[1 + slot], similarity)
+    return torch.stack([channel, torch.where(late, layer, torch.nan)], 1).cpu().numpy()
 
 
 def _mean_without(sums: Sums, moments: Moments, partners: Tensor, pairs: Tensor, similarity: Similarity) -> Tensor:
@@ -70,8 +69,8 @@ def _mean_without(sums: Sums, moments: Moments, partners: Tensor, pairs: Tensor,
     whole_a, whole_b = _beside_groups(moments.a), _beside_groups(moments.b)
     group_a, group_b = sums.groups()
     of_pairs = moments.products.transpose(1, 2).gather(1, partners)
-    rest = paired(whole_a - group_a, _pick(whole_b - group_b, partners), of_pairs - pairs, similarity)
-    whole = paired(whole_a, _pick(whole_b, partners), of_pairs, similarity)
+    rest = paired(whole_a - group_a, (whole_b - group_b).pick(partners), of_pairs - pairs, similarity)
+    whole = paired(whole_a, whole_b.pick(partners), of_pairs, similarity)
     return torch.where(measurable, rest - whole, 0.0).sum(2) / measurable.sum(2)
 
 
@@ -81,45 +80,38 @@ def _beside_groups(whole: Spread) -> Spread:
     return replace(whole, count=count, total=whole.total[:, None], square=whole.square[:, None])
 
 
-def _pick(spread: Spread, channels: Tensor) -> Spread:
-    """Return the spread of the given ``channels`` (T, G, K), row by row."""
-    pivot, total, square = (
-        values.expand(channels.shape).gather(2, channels) for values in (spread.pivot, spread.total, spread.square)
-    )
-    return replace(spread, pivot=pivot, total=total, square=square)
-
-
-def half_width(deviations: NDArray[np.float64], images: Sequence[int]) -> float | None:
+def half_width(deviations: NDArray[np.float64], images: Sequence[int], held_out: bool = False) -> float | None:
     """Compute half of the 95 % confidence interval of a score; None with fewer than MIN_GROUPS known deviations.
 
-    ``deviations`` (G,) are NaN for groups that have none; ``images`` is the number of images in each group.
+    ``deviations`` (G,) are NaN for groups that have none; ``images`` is the number of images in each group. A
+    ``held_out`` score is measured only on the groups that have one.
     """
-    shares = sum(images) / np.asarray(images, dtype=np.float64)
-    known = np.isfinite(deviations)
-    if known.sum() < MIN_GROUPS:
+    known: Sequence[float | None] = [None if math.isnan(each) else each for each in deviations.tolist()]
+    known, images = only_known(known, images) if held_out else (known, images)
+    found = standard_error(known, images)
+    if found is None:
         return None
-    values = (-(shares - 1) * deviations)[known]
-    centre = np.average(values, weights=1 / shares[known])
-    freedom = int(known.sum()) - 1
-    variance = np.sum((values - centre) ** 2 / shares[known]) / freedom
-    return float(student.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
+    error, freedom = found
+    return float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
 
 
 Interval = tuple[float, float]
 
 
-def intervals(score: Equivariance, groups: Sequence[int]) -> tuple[Interval | None, Interval | None]:
-    """Compute the 95 % confidence intervals of a channel and a layer score over ``groups`` of images, in [0, 1]."""
-    if score.deviations is None or score.channel is None or score.layer is None:
-        return None, None
-    channel, layer = (
-        interval(value, deviations, groups, 0.0)
-        for value, deviations in zip((score.channel, score.layer), score.deviations, strict=True)
-    )
-    return channel, layer
+def intervals(score: Equivariance, groups: Sequence[int]) -> dict[str, Interval | None]:
+    """Compute the 95 % confidence intervals of the scores over ``groups`` of images, in [0, 1], by name."""
+    if score.deviations is None:
+        return dict.fromkeys(DEVIATIONS)
+    values = (score.channel, score.layer, score.layer_held_out)
+    return {
+        name: None if value is None else interval(value, deviations, groups, held_out=name == "layer_held_out")
+        for name, value, deviations in zip(DEVIATIONS, values, score.deviations, strict=True)
+    }
 
 
-def interval(value: float, deviations: NDArray[np.float64], groups: Sequence[int], lowest: float) -> Interval | None:
+def interval(
+    value: float, deviations: NDArray[np.float64], groups: Sequence[int], lowest: float = 0.0, held_out: bool = False
+) -> Interval | None:
     """Compute the 95 % confidence interval of ``value``, cut to [lowest, 1]; None if there are too few groups."""
-    half = half_width(deviations, groups)
+    half = half_width(deviations, groups, held_out)
     return None if half is None else (max(lowest, value - half), min(1.0, value + half))

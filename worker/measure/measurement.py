@@ -65,7 +65,9 @@ class Measurement:
                 dtype: torch.zeros(terms, GROUPS, end, dtype=torch.float64, device=device)
                 for dtype, end in ends.items()
             }
-        self._agreements = {transform: torch.zeros((), dtype=torch.int64, device=device) for transform in transforms}
+        self._same_class = {
+            transform: torch.zeros(GROUPS, dtype=torch.float64, device=device) for transform in transforms
+        }
         self._images_of_group: Counter[int] = Counter()
         self._members = self._classes = torch.empty(0)
         self._given_away: set[Transform] = set()
@@ -85,9 +87,13 @@ class Measurement:
         """Return the spread of each representation of the reference view."""
         return [sums.reference_spread(self.images) for sums in self._representations]
 
-    def agreements(self) -> dict[Transform, float]:
-        """Return the share of the images on which the model's top-1 class stayed the same, by transform."""
-        return {transform: int(self._agreements[transform]) / self.images for transform in self._own()}
+    def same_class(self) -> dict[Transform, list[int]]:
+        """Return on how many images of each group the model's top-1 class stayed the same, by transform."""
+        present = list(self._images_of_group)
+        return {
+            transform: [int(count) for count in self._same_class[transform][present].tolist()]
+            for transform in self._own()
+        }
 
     def give_away(self, transforms: Collection[Transform]) -> bool:
         """Measure nothing more under these transforms, which get no scores. Return whether any others are left."""
@@ -156,7 +162,7 @@ class Measurement:
         with full_precision():
             for dtype, total in totals.items():
                 total.add_(self._members.to(dtype) @ of_images[dtype])
-        self._agreements[transform] += (output.argmax(1) == self._classes).sum()
+            self._same_class[transform].add_(self._members @ (output.argmax(1) == self._classes).float())
 
     def steps(self, canvas: Tensor, views: Views) -> dict[Transform | None, Callable[[], None]]:
         """Return the steps in which the images of a ``canvas`` are measured: a forward pass of each view, by transform,

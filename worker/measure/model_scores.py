@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.errors import AuditError
+from worker.measure.agreement import Agreement, agreement
 from worker.measure.moments import Spread
 from worker.measure.scores import Results
 from worker.measure.transforms import Rotation, Transform
@@ -15,7 +16,7 @@ class ModelScores:
     """The scores of one model, and what a report says about how they were measured.
 
     ``results``            the scores by transform and representation
-    ``agreements``         the share of the images on which the top-1 class stayed the same, by transform
+    ``same_class``         on how many images of each group the top-1 class stayed the same, by transform
     ``reference_spreads``  the spread of each representation of the reference view
     ``groups``             how many images each group has
     ``skipped``            the images that could not be decoded
@@ -28,7 +29,7 @@ class ModelScores:
     """
 
     results: Results
-    agreements: Mapping[Transform, float]
+    same_class: Mapping[Transform, Sequence[int]]
     reference_spreads: Sequence[Spread]
     groups: Sequence[int]
     skipped: tuple[str, ...]
@@ -43,6 +44,10 @@ class ModelScores:
     def images(self) -> int:
         """How many images were measured."""
         return sum(self.groups)
+
+    def agreement(self, transform: Transform) -> Agreement:
+        """Compute the top-1 agreement under ``transform``."""
+        return agreement(self.same_class[transform], self.groups)
 
 
 def added_up(parts: Iterable[tuple[Sequence[Transform], ModelScores]]) -> ModelScores:
@@ -61,7 +66,7 @@ def added_up(parts: Iterable[tuple[Sequence[Transform], ModelScores]]) -> ModelS
     return replace(
         first,
         results={transform: scores.results[transform] for transform, scores in ordered.items()},
-        agreements={transform: scores.agreements[transform] for transform, scores in ordered.items()},
+        same_class={transform: scores.same_class[transform] for transform, scores in ordered.items()},
         used_graphs=None if None in used else all(used),
         devices=tuple(sorted({device for scores in distinct for device in scores.devices})),
         forward_images=sum(scores.forward_images for scores in distinct),

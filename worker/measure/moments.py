@@ -83,6 +83,19 @@ class Spread:
         count, total, square = self.count - part.count, self.total - part.total, self.square - part.square
         return replace(self, count=count, total=total, square=square)
 
+    def pick(self, channels: Tensor) -> "Spread":
+        """Return the spread of the given ``channels`` (..., G, K), row by row."""
+        pivot, total, square = (
+            values.expand(channels.shape).gather(-1, channels) for values in (self.pivot, self.total, self.square)
+        )
+        return replace(self, pivot=pivot, total=total, square=square)
+
+    def summed(self) -> "Spread":
+        """Add up the spreads (..., G, K) of disjoint groups of observations: (..., 1, K)."""
+        count = torch.as_tensor(self.count).sum(-2, keepdim=True)
+        total, square = (values.sum(-2, keepdim=True) for values in (self.total, self.square))
+        return replace(self, count=count, total=total, square=square)
+
 
 @dataclass(frozen=True)
 class Moments:

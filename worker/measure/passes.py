@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 import torch
+from zooaudit.contract import MIN_GROUPS
 
 from worker.errors import AuditError
 from worker.measure.device_name import describe
 from worker.measure.experiment import Experiment
 from worker.measure.forward import Subject
 from worker.measure.groups import choosing_groups, first_place
-from worker.measure.jackknife import MIN_GROUPS, intervals
+from worker.measure.jackknife import intervals
 from worker.measure.measurement import Measurement, measure
 from worker.measure.model_scores import ModelScores
 from worker.measure.scores import Results
@@ -104,7 +105,8 @@ def _is_narrow(experiment: Experiment, results: Results, groups: Sequence[int], 
     return all(
         interval is not None and interval[1] - interval[0] <= tolerance
         for score in means
-        for interval in intervals(score, groups)
+        for name, interval in intervals(score, groups).items()
+        if name != "layer_held_out"  # it has fewer images, and checks the layer score rather than being one
     )
 
 
@@ -148,7 +150,7 @@ def _one_pass(
     measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough, given_away)
     return ModelScores(
         results=measured.scores(),
-        agreements=measured.agreements(),
+        same_class=measured.same_class(),
         reference_spreads=measured.reference_spreads(),
         groups=measured.groups(),
         skipped=experiment.stream.skipped,

@@ -108,11 +108,13 @@ def mean(scores: Iterable[Equivariance], absent: str) -> Equivariance:
     scores = list(scores)
     channel = [score.channel for score in scores if score.channel is not None]
     layer = [score.layer for score in scores if score.layer is not None]
+    held_out = [score.layer_held_out for score in scores if score.layer_held_out is not None]
     if not channel:
         return Equivariance(None, None, next((score.reason for score in scores if score.reason), absent))
     return Equivariance(
         fmean(channel),
         fmean(layer),
+        layer_held_out=fmean(held_out) if len(held_out) == len(layer) else None,
         own=_mean([score.own for score in scores]),
         deviations=_mean([score.deviations for score in scores]),
     )

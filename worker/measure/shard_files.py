@@ -28,6 +28,7 @@ class _Score(Contract):
     channel: float | None
     layer: float | None
     reason: str | None
+    layer_held_out: float | None
     own: bool
     deviations: bool
 
@@ -38,7 +39,7 @@ class _Row(Contract):
     shift_px: int | None
     border: Border | None
     angle_deg: int | None
-    agreement: float
+    same_class: tuple[int, ...]
     scores: tuple[dict[Similarity, _Score], ...]
 
 
@@ -73,7 +74,7 @@ def to_bytes(tasks: tuple[Task, ...], scores: ModelScores) -> bytes:
                 shift_px=transform.shift_px if isinstance(transform, Shift) else None,
                 border=transform.border if isinstance(transform, Shift) else None,
                 angle_deg=transform.angle_deg if isinstance(transform, Rotation) else None,
-                agreement=scores.agreements[transform],
+                same_class=tuple(scores.same_class[transform]),
                 scores=tuple(cells),
             )
         )
@@ -120,7 +121,7 @@ def from_bytes(content: bytes) -> tuple[tuple[Task, ...], ModelScores]:
         raise DamagedShard(type(error).__name__) from error
     return header.tasks, ModelScores(
         results=results,
-        agreements={_transform(row): row.agreement for row in header.rows},
+        same_class={_transform(row): row.same_class for row in header.rows},
         reference_spreads=spreads,
         groups=list(header.groups),
         skipped=header.skipped,
@@ -138,6 +139,7 @@ def _score(score: Equivariance) -> _Score:
         channel=score.channel,
         layer=score.layer,
         reason=score.reason,
+        layer_held_out=score.layer_held_out,
         own=score.own is not None,
         deviations=score.deviations is not None,
     )
@@ -148,6 +150,7 @@ def _equivariance(score: _Score, tensors: Mapping[str, Tensor], key: str) -> Equ
         score.channel,
         score.layer,
         score.reason,
+        layer_held_out=score.layer_held_out,
         own=tensors[f"{key}/own"].numpy() if score.own else None,
         deviations=tensors[f"{key}/deviations"].numpy() if score.deviations else None,
     )

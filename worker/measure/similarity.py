@@ -33,13 +33,15 @@ AT_ONCE = {"cpu": 2**17, "cuda": 2**26}
 class Equivariance:
     """Channel and layer equivariance, in [0, 1], or None with the ``reason`` why they cannot be measured.
 
-    ``own`` (K,) is the similarity of each channel with itself, NaN where it has none. ``deviations`` (2, G) are those
+    ``layer_held_out`` is the layer equivariance of :mod:`worker.measure.held_out`, None where there are too few images.
+    ``own`` (K,) is the similarity of each channel with itself, NaN where it has none. ``deviations`` (3, G) are those
     of :func:`worker.measure.jackknife.deviations`, if they were computed.
     """
 
     channel: float | None
     layer: float | None
     reason: str | None = None
+    layer_held_out: float | None = None
     own: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
     deviations: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
@@ -83,7 +85,7 @@ def alive(spread: Spread, similarity: Similarity) -> Tensor:
     """Tell which channels (..., K) have a similarity with others."""
     if similarity == "correlation":
         return ~constant(spread)
-    return _norm2(spread, similarity) > spread.resolution * (spread.square + spread.count * spread.pivot.square())
+    return norm2(spread, similarity) > spread.resolution * (spread.square + spread.count * spread.pivot.square())
 
 
 def constant(spread: Spread) -> Tensor:
@@ -101,14 +103,14 @@ def paired(a: Spread, b: Spread, products: Tensor, similarity: Similarity) -> Te
     cross = products - a.total * b.offset
     if similarity == "cosine":
         cross = cross + a.count * a.mean * b.mean
-    norms = (_norm2(a, similarity) * _norm2(b, similarity)).sqrt()
+    norms = (norm2(a, similarity) * norm2(b, similarity)).sqrt()
     return torch.where(alive(a, similarity) & alive(b, similarity), cross / norms, 0.0).clamp(0.0, 1.0)
 
 
 def strongest(moments: Moments, similarity: Similarity) -> Tensor:
     """Find each channel of a's largest similarity with any channel of b, (..., K) in [0, 1]."""
     best = torch.cat([block.amax(-1) for block in _weighted(moments, similarity)], -1)
-    norm_a = _norm2(moments.a, similarity).sqrt()
+    norm_a = norm2(moments.a, similarity).sqrt()
     return torch.where(alive(moments.a, similarity), best / norm_a, 0.0).clamp(0.0, 1.0)
 
 
@@ -128,7 +130,7 @@ def _weighted(moments: Moments, similarity: Similarity) -> Iterator[Tensor]:
     """Yield, for some channels of a after the other, (..., rows, K): their similarities with all channels of b times
     their own norms, which are divided by after the maximum; 0 stands for "no similarity"."""
     a, b = moments.a, moments.b
-    weight_b = torch.where(alive(b, similarity), _norm2(b, similarity).rsqrt(), 0.0)
+    weight_b = torch.where(alive(b, similarity), norm2(b, similarity).rsqrt(), 0.0)
     mean_b = a.count * b.mean * weight_b
     at_once = max(1, AT_ONCE[weight_b.device.type] // weight_b.numel())
     for first in range(0, weight_b.shape[-1], at_once):
@@ -139,5 +141,6 @@ def _weighted(moments: Moments, similarity: Similarity) -> Iterator[Tensor]:
         yield weighted
 
 
-def _norm2(spread: Spread, similarity: Similarity) -> Tensor:
+def norm2(spread: Spread, similarity: Similarity) -> Tensor:
+    """Return the squared norms (..., K) of the channels: about their means, or for the cosine about 0."""
     return spread.variation + spread.count * spread.mean.square() if similarity == "cosine" else spread.variation

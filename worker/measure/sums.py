@@ -1,8 +1,9 @@
 """What a pass has summed of one representation: over all images, and over each group of them, under each transform."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +35,21 @@ class Sums:
     pairs: Tensor
     partners: Tensor
     products: Tensor
+
+    def late(self, slot: int) -> Tensor:
+        """Tell which groups (G,) come after the first quarter of the images and know their partners.
+
+        Partners that were chosen from fewer images are no good. ``slot`` is the place of a similarity in ``partners``.
+        """
+        images = np.asarray(self.images)
+        late = torch.from_numpy((4 * (images.cumsum() - images) >= images.sum()) & (images > 0))
+        return late & (self.partners[slot] >= 0).all(2).all(0).cpu()
+
+    def only(self, groups: Tensor) -> "Sums":
+        """Return the sums of the given ``groups``, (G,) bool; the products stay those of all groups."""
+        a, b, pairs, partners = (values[:, :, groups] for values in (self.a, self.b, self.pairs, self.partners))
+        images = np.asarray(self.images)[groups.numpy()].tolist()
+        return replace(self, images=images, a=a, b=b, pairs=pairs, partners=partners)
 
     def groups(self) -> tuple[Spread, Spread]:
         """Return the spreads of a and of b in each group, (T, G, K)."""

@@ -31,9 +31,10 @@ from zooaudit.contract import (
     audit_id,
 )
 
+from worker.measure.agreement import decides, mean_agreement
 from worker.measure.device_name import device_name
 from worker.measure.experiment import Experiment
-from worker.measure.jackknife import intervals
+from worker.measure.jackknife import interval, intervals
 from worker.measure.model_scores import ModelScores
 from worker.measure.products import tensor_cores_are_exact
 from worker.measure.scores import Curve, ScoreTable
@@ -41,6 +42,7 @@ from worker.measure.similarity import Equivariance, constant
 from worker.measure.transforms import Rotation, Shift, Transform
 from worker.report.activation import over_channels, over_depth
 from worker.report.baseline import baseline
+from worker.report.deviations import deviations_of
 from worker.zoo import LoadedModel
 
 
@@ -74,6 +76,7 @@ def build(
         images=_images(request, experiment, scores),
         method=_method(request, model, experiment),
         parts=_parts(experiment, main, scores),
+        deviations=deviations_of(main, scores),
         blocks=_blocks(experiment, main, cosine, scores),
         borders={
             border: _parts(experiment, experiment.table(scores.results, border=border), scores)
@@ -151,6 +154,7 @@ def _blocks(
 def _translation(curve: Curve, scores: ModelScores, is_final: bool) -> TranslationScore:
     return TranslationScore(
         **score_fields(curve.mean, scores.groups),
+        **(_agreement_fields(curve, scores) if is_final else {}),
         aligned=Aligned(**_values(curve.aligned), shifts=curve.whole_shifts),
         by_transform=tuple(
             ShiftRow(shift_px=shift.shift_px, **_row(shift, score, scores, is_final))
@@ -163,6 +167,7 @@ def _translation(curve: Curve, scores: ModelScores, is_final: bool) -> Translati
 def _rotation(curve: Curve, scores: ModelScores, is_final: bool) -> RotationScore:
     return RotationScore(
         **score_fields(curve.mean, scores.groups),
+        **(_agreement_fields(curve, scores) if is_final else {}),
         by_transform=tuple(
             AngleRow(angle_deg=rotation.angle_deg, **_row(rotation, score, scores, is_final))
             for rotation, score in curve.rows.items()
@@ -172,15 +177,24 @@ def _rotation(curve: Curve, scores: ModelScores, is_final: bool) -> RotationScor
 
 
 def _row(transform: Transform, score: Equivariance, scores: ModelScores, is_final: bool) -> dict[str, Any]:
-    # Logits that never vary give every image the same class, so their agreement would mean nothing.
-    decides = is_final and score.channel is not None
-    return {**_values(score), "top1_agreement": scores.agreements[transform] if decides else None}
+    share = scores.agreement(transform).share if is_final and decides(score) else None
+    return {**_values(score), "layer_held_out": score.layer_held_out, "top1_agreement": share}
+
+
+def _agreement_fields(curve: Curve, scores: ModelScores) -> dict[str, Any]:
+    found = mean_agreement([scores.agreement(transform) for transform, score in curve.rows.items() if decides(score)])
+    if found is None:
+        return {}
+    return {
+        "top1_agreement": found.share,
+        "top1_agreement_interval": interval(found.share, found.deviations, scores.groups),
+    }
 
 
 def score_fields(score: Equivariance, groups: Sequence[int]) -> dict[str, Any]:
     """Return the fields of a contract's score: channel and layer with their intervals over ``groups`` of images."""
-    channel, layer = intervals(score, groups)
-    return {**_values(score), "channel_interval": channel, "layer_interval": layer}
+    of_scores = {f"{name}_interval": interval for name, interval in intervals(score, groups).items()}
+    return {**_values(score), **of_scores, "layer_held_out": score.layer_held_out}
 
 
 def _values(score: Equivariance) -> dict[str, Any]:

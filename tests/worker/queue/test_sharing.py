@@ -56,7 +56,7 @@ TTL_S = 30
 def scores(shard: Shard, images: int = 10) -> ModelScores:
     return ModelScores(
         results={t: [{"correlation": Equivariance(t.shift_px / 10, 0.9)}] for t in shard.transforms},  # type: ignore[union-attr]
-        agreements=dict.fromkeys(shard.transforms, 1.0),
+        same_class=dict.fromkeys(shard.transforms, (images,)),
         reference_spreads=[],
         groups=[images],
         skipped=(),

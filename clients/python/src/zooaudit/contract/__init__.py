@@ -45,9 +45,12 @@ from zooaudit.contract.comparison import (
     RelatedPart,
     RelatedScores,
     SharedMethod,
+    compared_audit,
+    shared_method,
 )
 from zooaudit.contract.cost import Certainty, Cost, CostBasis, forward_images_of, transforms_in
 from zooaudit.contract.figure import Figure, Figures
+from zooaudit.contract.jackknife import CONFIDENCE, MIN_GROUPS, only_known, standard_error
 from zooaudit.contract.keys import (
     ATTEMPTS,
     CATALOGUE_KEY,
@@ -74,6 +77,16 @@ from zooaudit.contract.keys import (
     shards_prefix,
     state_key,
     unfit_key,
+)
+from zooaudit.contract.leaderboard import (
+    Leaderboard,
+    LeaderboardMethod,
+    LeaderboardRow,
+    MeasuredMethod,
+    ReportSummary,
+    leaderboard_row,
+    newest_rows,
+    summary_of,
 )
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
@@ -129,6 +142,7 @@ __all__ = [
     "CATALOGUE_KEY",
     "CHECKPOINT_QUESTIONS_KEY",
     "CHECKPOINT_WORK_KEY",
+    "CONFIDENCE",
     "DEPTHS_KEY",
     "DEVICE_FIELD",
     "FORMER_JOBS",
@@ -140,6 +154,7 @@ __all__ = [
     "JOB",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
+    "MIN_GROUPS",
     "MOVE_TO_PLACE",
     "OPEN_KEY",
     "PARTS",
@@ -194,10 +209,14 @@ __all__ = [
     "Images",
     "Import",
     "Layout",
+    "Leaderboard",
+    "LeaderboardMethod",
+    "LeaderboardRow",
     "Learned",
     "LearnedPart",
     "LearnedScore",
     "Links",
+    "MeasuredMethod",
     "MemberRecord",
     "Method",
     "Model",
@@ -219,6 +238,7 @@ __all__ = [
     "RelatedPart",
     "RelatedScores",
     "Report",
+    "ReportSummary",
     "RotationScore",
     "Score",
     "ScoreDeviations",
@@ -241,12 +261,16 @@ __all__ = [
     "audit_id",
     "board_key",
     "close_names",
+    "compared_audit",
     "find_entry",
     "forward_images_of",
     "full_names",
     "import_key",
     "kept_report_key",
+    "leaderboard_row",
     "members_key",
+    "newest_rows",
+    "only_known",
     "place_of",
     "problem",
     "published_relatives",
@@ -256,8 +280,11 @@ __all__ = [
     "seal_of",
     "sealed",
     "shards_prefix",
+    "shared_method",
+    "standard_error",
     "state_key",
     "store_trouble",
+    "summary_of",
     "transforms_in",
     "unfit_key",
 ]

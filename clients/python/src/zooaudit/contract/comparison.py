@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_none
-from zooaudit.contract.report import Border, Estimate
+from zooaudit.contract.report import Border, Estimate, Report
 from zooaudit.contract.scores import PartName, Score
 
 
@@ -41,6 +41,51 @@ class ComparedAudit(Contract):
     imagenet_top1: float | None
     images: int
     parts: dict[PartName, ComparedPart]
+
+
+def shared_method(report: Report) -> SharedMethod:
+    """Return the part of the method that all compared reports must share.
+
+    When a report has both similarities or all borders, its main parts are by the correlation and under border "crop".
+    Canvas and resize are left out: they belong to each model's preprocessing.
+    """
+    method, images = report.method, report.images
+    return SharedMethod(
+        protocol=report.protocol,
+        similarity="correlation" if method.similarity == "both" else method.similarity,
+        border="crop" if method.border == "all" else method.border,
+        translations_px=method.translations_px,
+        rotations_deg=method.rotations_deg,
+        precision=method.precision,
+        tolerance=method.tolerance,
+        dataset=images.dataset,
+        num_images=images.requested or images.count + len(images.skipped),
+        seed=images.seed,
+    )
+
+
+def compared_audit(report: Report, top1: float | None = None) -> ComparedAudit:
+    """Return what a comparison shows of ``report``. ``top1``, in per cent, replaces the zoo's figure."""
+    model = report.model
+    return ComparedAudit(
+        id=report.id,
+        model=model.name,
+        family=model.family,
+        weights=model.weights.label,
+        parameters=model.parameters,
+        input_size=model.input_size,
+        imagenet_top1=model.imagenet_top1 if top1 is None else top1,
+        images=report.images.count,
+        parts={
+            name: ComparedPart(translation=_bare_score(part.translation), rotation=_bare_score(part.rotation))
+            for name, part in report.parts.items()
+        },
+    )
+
+
+def _bare_score(score: Score) -> Score:
+    """Copy the score without its rows by transform."""
+    return Score(**{field: getattr(score, field) for field in Score.model_fields})
 
 
 class AccuracyRelation(Contract):
