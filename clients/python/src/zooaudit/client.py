@@ -120,6 +120,10 @@ class AuditClient:
         """
         return self._run(flows.report(self._service, audit_id))
 
+    def report_json(self, audit_id: str, unless_sha256: str | None = None) -> bytes | None:
+        """Fetch the report of an audit byte for byte as it is stored; None if its SHA-256 is ``unless_sha256``."""
+        return self._run(flows.report_json(self._service, audit_id, unless_sha256))
+
     def import_report(self, content: str) -> Audit:
         """Let a report that was measured elsewhere join the service's store: ``content`` is the report as JSON, as
         ``python -m worker.cli`` prints it or a report's ``model_dump_json()`` gives it.
