@@ -45,7 +45,7 @@ class Recovery:
         Returns None when the store does not know it either.
         """
         if report := self._store.load(identifier):
-            return self._queue.restore(report)
+            return self._queue.restore(report, self._store.load_import(report))
         accepted = self._accepted.load(identifier)
         return self._queue.waiting(accepted) if accepted else None
 
@@ -121,7 +121,7 @@ class Recovery:
 
     def _take_up(self, identifier: str) -> None:
         if report := self._store.load(identifier):
-            self._queue.restore(report)
+            self._queue.restore(report, self._store.load_import(report))
         elif (accepted := self._accepted.load(identifier)) and self._queue.take_up(accepted):
             log.warning("%s: Redis had lost this audit; it is in the queue again", identifier)
 

@@ -1,4 +1,4 @@
-"""The report store, which is the record of all finished audits. The service only reads it."""
+"""The report store, which is the record of all finished audits. The service writes only reports that it imports."""
 
 import json
 import logging
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import obstore
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 from pydantic import ValidationError
-from zooaudit.contract import Block, Report, ReportHead, report_key, store_trouble
+from zooaudit.contract import Block, Import, Report, ReportHead, import_key, report_key, store_trouble
 
 from service.errors import StoreUnavailable
 
@@ -69,6 +70,39 @@ class ReportStore:
             log.warning("report %s in the store is damaged; it counts as absent", identifier)
             return None
         return report
+
+    def load_import(self, report: Report) -> Import | None:
+        """Read how a stored report was imported; None if it was measured here."""
+        seal = report.environment.report_sha256
+        if seal is None:
+            return None
+        key = import_key(report.id, seal)
+        content = _none_if_missing(lambda: bytes(obstore.get(self._store, key).bytes()))
+        try:
+            return None if content is None else Import.model_validate_json(content)
+        except ValidationError as error:
+            log.warning("the note on the import of %s cannot be read: %s", report.id, error.errors()[0]["msg"])
+            return None
+
+    def add_import(self, report: Report, content: bytes, imported: Import) -> None:
+        """Store a sealed report byte for byte as it came, and how it came. A report of this audit that is there already
+        stays as it is, unless it is damaged."""
+        seal = report.environment.report_sha256
+        assert seal is not None
+        key = report_key(report.id)
+        try:
+            # The note first: a report without it would count as measured here. It is of this report alone, so it means
+            # nothing if another one is stored before this.
+            obstore.put(self._store, import_key(report.id, seal), imported.model_dump_json().encode())
+            try:
+                obstore.put(self._store, key, content, mode="create")
+            except AlreadyExistsError:
+                if self.load(report.id) is None:
+                    obstore.put(self._store, key, content)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(store_trouble(error)) from error
 
     def _brief(self, identifier: str) -> Report:
         report = self.load(identifier)

@@ -19,6 +19,8 @@ from service.errors import Refused, problem_response, refused
 from service.settings import is_loopback
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_REPORT_BYTES = 8 * 1024 * 1024
+"""How large a report may be that is imported: several times as large as that of the deepest model."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -103,23 +105,31 @@ def _address(request: Request) -> str | None:
 
 async def json_body(request: Request) -> bytes:
     """Read the body of a request. Refuses with 415 unless its type is JSON, and with 413 beyond MAX_BODY_BYTES."""
+    return await _json_body(request, "the audit", "A request", MAX_BODY_BYTES)
+
+
+async def report_body(request: Request) -> bytes:
+    """Read a report. Refuses with 415 unless its type is JSON, and with 413 beyond MAX_REPORT_BYTES."""
+    return await _json_body(request, "the report", "A report", MAX_REPORT_BYTES)
+
+
+async def _json_body(request: Request, what: str, noun: str, limit: int) -> bytes:
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
     # This also keeps out forms of other sites: a browser asks the service before it sends JSON from another site.
     if header.get_content_type() != "application/json":
-        detail = "Send the audit as JSON, with 'Content-Type: application/json'."
+        detail = f"Send {what} as JSON, with 'Content-Type: application/json'."
         raise refused("unsupported-media-type", detail)
     body = bytearray()
-    too_large = int(request.headers.get("content-length", "0") or 0) > MAX_BODY_BYTES
+    too_large = int(request.headers.get("content-length", "0") or 0) > limit
     if not too_large:
         async for chunk in request.stream():
             body += chunk
-            too_large = len(body) > MAX_BODY_BYTES
+            too_large = len(body) > limit
             if too_large:
                 break
     if too_large:
-        detail = f"A request has at most {MAX_BODY_BYTES} bytes."
-        raise refused("body-too-large", detail)
+        raise refused("body-too-large", f"{noun} has at most {limit} bytes.")
     return bytes(body)
 
 

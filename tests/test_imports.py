@@ -131,7 +131,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "zooaudit": [
         *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),
-        *({"connection", "options"}, "errors", "results", "views", "contract", "version"),
+        *({"connection", "options"}, "errors", "results", "site", "exports", "views", "contract", "version"),
     ],
 }
 

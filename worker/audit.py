@@ -14,7 +14,7 @@ import torch
 import torchvision
 import zooaudit
 from torch import nn
-from zooaudit.contract import PROTOCOL, AuditRequest, Progress, Report, Timing
+from zooaudit.contract import PROTOCOL, AuditRequest, Progress, Report, Timing, sealed
 
 from worker import report, zoo
 from worker.depth import Representation
@@ -86,8 +86,9 @@ def run(request: AuditRequest, *, shards: Shards | None = None, **options: Unpac
         workers=shards.workers,
         repeated_images=shards.repeated,
     )
-    return report.build(
-        prepared.request, prepared.loaded, prepared.experiment, scores, untrained, prepared.subject.device, timing
+    device = prepared.subject.device
+    return sealed(
+        report.build(prepared.request, prepared.loaded, prepared.experiment, scores, untrained, device, timing)
     )
 
 

@@ -24,6 +24,7 @@ from zooaudit.contract import (
     RANKS,
     Audit,
     AuditRequest,
+    Import,
     Progress,
     Report,
     Status,
@@ -70,12 +71,14 @@ class AuditQueue:
         load_report: Callable[[str], Report | None],
         accepted: AcceptedAudits,
         estimate_s: Callable[[AuditRequest], float | None] = lambda _: None,
+        load_import: Callable[[Report], Import | None] = lambda _: None,
     ) -> tuple[Audit, bool]:
         """Return the audit of ``request`` and whether this call enqueued it.
 
         ``load_report`` reads a report from the report store, by id: a finished audit whose report is still stored does
         not run again. What is enqueued is written down in ``accepted`` first. ``estimate_s`` tells how long an audit
-        takes, None if that is not known; its place in the queue depends on it. An audit that waits already gets the
+        takes, None if that is not known; its place in the queue depends on it. ``load_import`` tells whether a stored
+        report was imported. An audit that waits already gets the
         priority of ``request`` if that is higher.
         """
         identifier = audit_id(request)
@@ -95,7 +98,7 @@ class AuditQueue:
                 if audit is None or audit.status is Status.SUCCEEDED:
                     report = load_report(identifier)
                     if report is not None:
-                        return audit or self.restore(report), False
+                        return audit or self.restore(report, load_import(report)), False
                 estimated_s = estimate_s(request)
                 self._forget(identifier, pipe)
                 job = self._new_job(identifier, request, JobStatus.QUEUED)
@@ -241,26 +244,53 @@ class AuditQueue:
                     audits[identifier] = read_audit(job, state, readable(board, members))
         return audits
 
-    def restore(self, report: Report) -> Audit:
+    def restore(self, report: Report, imported: Import | None = None) -> Audit:
         """Put a finished audit that Redis has lost back into Redis, as its report describes it."""
-        timing = report.timing
-        job = self._new_job(report.id, request_of(report), JobStatus.FINISHED)
-        job.created_at = job.started_at = timing.started_at.astimezone(UTC)
-        job.ended_at = timing.finished_at.astimezone(UTC)
-        done = Progress(phase="done", done=timing.forward_images, total=timing.forward_images).model_dump_json()
+        job, state = self._finished_job(report, imported)
         with self._redis.pipeline() as pipe:
             pipe.watch(job.key)
             if pipe.exists(job.key):
                 pipe.unwatch()
             else:
                 pipe.multi()
-                job.save(pipeline=pipe)
-                pipe.hset(state_key(report.id), "progress", done)
-                pipe.zadd(INDEX_KEY, {report.id: job.created_at.timestamp()})
+                self._save_finished(job, state, pipe)
                 # If another process restores the same audit or submits it anew, its job is as good as this one.
                 with suppress(WatchError):
                     pipe.execute()
-        return self.get(report.id) or read_audit(job, {b"progress": done.encode()})
+        return self.get(report.id) or read_audit(job, {key.encode(): value.encode() for key, value in state.items()})
+
+    def finish(self, report: Report, imported: Import | None) -> Audit:
+        """Let an audit have succeeded that Redis does not know, or knows as failed or canceled: its report is in the
+        store. An audit in any other state stays as it is; a worker that takes it finds the report."""
+        job, state = self._finished_job(report, imported)
+        while True:
+            with self._redis.pipeline() as pipe:
+                pipe.watch(job.key, state_key(report.id))
+                audit = self.get(report.id)
+                if audit is not None and audit.status not in (Status.FAILED, Status.CANCELED):
+                    return audit
+                self._forget(report.id, pipe)
+                self._save_finished(job, state, pipe)
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue
+            return self.get(report.id) or audit or self.restore(report, imported)
+
+    def _finished_job(self, report: Report, imported: Import | None) -> tuple[Job, dict[str, str]]:
+        """Make the job of an audit that its report says has succeeded, and what stands in the hash beside it."""
+        job = self._new_job(report.id, request_of(report), JobStatus.FINISHED)
+        job.created_at = job.started_at = report.timing.started_at.astimezone(UTC)
+        job.ended_at = report.timing.finished_at.astimezone(UTC)
+        images = report.timing.forward_images
+        state = {"progress": Progress(phase="done", done=images, total=images).model_dump_json()}
+        return job, state | ({"imported": imported.model_dump_json()} if imported else {})
+
+    def _save_finished(self, job: Job, state: dict[str, str], pipe: Any) -> None:
+        """Add to a transaction that the audit of ``job`` has succeeded."""
+        job.save(pipeline=pipe)
+        pipe.hset(state_key(job.id), mapping=state)
+        pipe.zadd(INDEX_KEY, {job.id: job.created_at.timestamp()})
 
     def missing(self, identifiers: list[str]) -> list[str]:
         """Return those of the ``identifiers`` that have no job in Redis."""

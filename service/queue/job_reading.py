@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job, JobStatus
-from zooaudit.contract import Audit, AuditRequest, Board, Links, Problem, Progress, Status, problem
+from zooaudit.contract import Audit, AuditRequest, Board, Import, Links, Problem, Progress, Status, problem
 
 log = logging.getLogger("zooaudit.service")
 
@@ -56,6 +56,7 @@ def read_audit(job: Job, state: dict[bytes, bytes], board: Board | None = None) 
     status, started_at, finished_at = _status_and_times(job, state)
     written = state.get(b"progress") if status is not Status.QUEUED else None
     progress = Progress.model_validate_json(written) if written else Progress()
+    imported = state.get(b"imported") if status is Status.SUCCEEDED else None
     shared = board if status is Status.RUNNING and progress.phase in ("measuring", "storing") else None
     return Audit(
         id=job.id,
@@ -68,6 +69,7 @@ def read_audit(job: Job, state: dict[bytes, bytes], board: Board | None = None) 
         error=_error(state) if status is Status.FAILED else None,
         links=Links(self=f"/audit/{job.id}", report=f"/audit/{job.id}/report"),
         sharing=shared.sharing(time.time()) if shared else None,
+        imported=Import.model_validate_json(imported) if imported else None,
     )
 
 

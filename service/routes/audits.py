@@ -94,7 +94,7 @@ def submit(
     enqueued = False
     claim = quota.take(caller.key, pinned, rows.by_id)
     try:
-        audit, enqueued = queue.submit(pinned, store.load, accepted, estimate_s)
+        audit, enqueued = queue.submit(pinned, store.load, accepted, estimate_s, store.load_import)
     finally:
         if not enqueued:  # it failed, or the audit exists, which costs nothing
             quota.give_back(caller.key, claim)

@@ -11,6 +11,7 @@ POLL_AFTER_S = 1
 
 STATUS_DESCRIPTIONS = {
     200: "What was asked for",
+    201: "The report is in the store",
     202: "Accepted; poll the audit",
     400: "The body is not JSON",
     401: "An API key is needed; for reading, only where the operator says so",

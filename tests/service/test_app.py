@@ -183,9 +183,11 @@ async def test_keys_guard_reads_where_the_operator_says_so(redis_server, publish
     async with httpx.AsyncClient(transport=transport, base_url="http://audits.example") as client:
         document = (await client.get("/openapi.json")).json()
         open_paths = {"/health"}
-        for path in document["paths"]:
+        readable = [path for path, item in document["paths"].items() if "get" in item]
+        assert len(readable) >= 9
+        for path in readable:
             url = path.replace("{identifier}", report.id).replace("{name}", "resnet18")
-            for method in {"get", "head"} & {"head", *document["paths"][path]}:
+            for method in ("get", "head"):
                 refused = await client.request(method, url)
                 if path in open_paths:
                     assert refused.status_code == 200

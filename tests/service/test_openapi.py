@@ -28,6 +28,7 @@ async def test_the_document_is_valid_and_complete(http):
         ("/audit/{identifier}", "patch"),
         ("/audit/{identifier}/report", "get"),
         ("/audit/{identifier}/figures", "get"),
+        ("/reports", "post"),
         ("/comparison", "get"),
         ("/comparison/figures", "get"),
         ("/leaderboard", "get"),

@@ -97,6 +97,14 @@ class AsyncAuditClient:
         """Fetch the report of an audit."""
         return await self._run(flows.report(self._service, audit_id))
 
+    async def report_json(self, audit_id: str, unless_sha256: str | None = None) -> bytes | None:
+        """Fetch the report of an audit byte for byte as it is stored."""
+        return await self._run(flows.report_json(self._service, audit_id, unless_sha256))
+
+    async def import_report(self, content: str) -> Audit:
+        """Let a report that was measured elsewhere join the service's store."""
+        return await self._run(flows.import_report(self._service, content))
+
     async def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""
         return await self._run(flows.cancel(self._service, audit_id))

@@ -120,6 +120,19 @@ class AuditClient:
         """
         return self._run(flows.report(self._service, audit_id))
 
+    def report_json(self, audit_id: str, unless_sha256: str | None = None) -> bytes | None:
+        """Fetch the report of an audit byte for byte as it is stored; None if its SHA-256 is ``unless_sha256``."""
+        return self._run(flows.report_json(self._service, audit_id, unless_sha256))
+
+    def import_report(self, content: str) -> Audit:
+        """Let a report that was measured elsewhere join the service's store: ``content`` is the report as JSON, as
+        ``python -m worker.cli`` prints it or a report's ``model_dump_json()`` gives it.
+
+        The service checks it by its seal, and marks the audit as imported. Raises :class:`InvalidRequest` if the report
+        was changed, :class:`Conflict` if the store has another report of the audit.
+        """
+        return self._run(flows.import_report(self._service, content))
+
     def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""
         return self._run(flows.cancel(self._service, audit_id))

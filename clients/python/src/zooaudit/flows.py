@@ -137,6 +137,21 @@ def report(service: Exchange, identifier: str) -> Flow[Report]:
         raise
 
 
+def report_json(service: Exchange, identifier: str, unless_sha256: str | None) -> Flow[bytes | None]:
+    path = _path((yield from full_id(service, identifier))) + "/report"
+    # The service's tag of a report is the start of its hash.
+    headers = {"If-None-Match": f'"{unless_sha256[:32]}"'} if unless_sha256 else {}
+    response = yield from service.send("GET", path, headers=headers)
+    if response.status_code == HTTPStatus.NOT_MODIFIED:
+        return None
+    parse(Report, response)
+    return response.content
+
+
+def import_report(service: Exchange, content: str) -> Flow[Audit]:
+    return parse(Audit, (yield from service.send("POST", "/reports", content=content)))
+
+
 def cancel(service: Exchange, identifier: str) -> Flow[Audit]:
     path = _path((yield from full_id(service, identifier)))
     return parse(Audit, (yield from service.send("DELETE", path)))

@@ -218,6 +218,9 @@ def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
         print(f"{printable(audit.request.model)} ({audit.request.weights}): {printable(state(audit))}")
         if audit.error:
             print(printable(sentence(audit.error)))
+        if audit.imported:
+            by = f" with the key {audit.imported.key}" if audit.imported.key else ""
+            print(f"Its report was imported on {audit.imported.at:%Y-%m-%d}{printable(by)}; it was measured elsewhere.")
         if audit.sharing:
             print_tables([shard_table(audit.sharing)], sys.stdout)
     return _exit_of_audit(audit)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion
+from zooaudit.cli import commands, completion, exporting, importing, publishing
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
@@ -68,6 +68,8 @@ def make_parser() -> Parser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
         add(subparsers)
+    for module in (importing, exporting, publishing):
+        module.add(subparsers, _command)
     _completion(subparsers)
     return parser
 

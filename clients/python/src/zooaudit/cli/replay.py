@@ -56,8 +56,12 @@ def compare(before: Report, after: Report) -> Verdict:
         identical=not differences,
         equal=not beyond,
         first=next(iter(beyond or differences), None),
-        circumstances=tuple(_differences("environment", dict(before.environment), dict(after.environment))),
+        circumstances=tuple(_differences("environment", _environment(before), _environment(after))),
     )
+
+
+def _environment(report: Report) -> dict[str, Any]:
+    return report.environment.model_dump(exclude={"report_sha256"})
 
 
 def _differences(where: str, before: Any, after: Any) -> Iterator[Difference]:

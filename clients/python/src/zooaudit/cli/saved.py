@@ -27,10 +27,17 @@ def is_file(argument: str) -> bool:
 def read_report(path: Path) -> Report:
     """Read a report from its JSON file. Raises Mistake if the file is no report."""
     try:
-        return Report.model_validate_json(path.read_text("utf-8-sig"))
+        return Report.model_validate_json(read_text(path))
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False)[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+    raise Mistake(f"{path} is not a report: {why}.")
+
+
+def read_text(path: Path) -> str:
+    """Read the file of a report. Raises Mistake if there is no text in it."""
+    try:
+        return path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         why = "it is not text in UTF-8"
     except OSError as error:

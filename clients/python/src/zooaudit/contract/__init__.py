@@ -10,6 +10,7 @@ from zooaudit.contract.audit import (
     Audit,
     AuditList,
     Health,
+    Import,
     Links,
     Progress,
     Provisional,
@@ -72,6 +73,7 @@ from zooaudit.contract.keys import (
     WANTED_DEPTHS_KEY,
     answer_key,
     board_key,
+    import_key,
     kept_report_key,
     members_key,
     report_key,
@@ -138,6 +140,7 @@ from zooaudit.contract.scores import (
     TransformName,
     TranslationScore,
 )
+from zooaudit.contract.seal import seal_of, sealed
 from zooaudit.contract.shards import Shard, Sharing
 
 __all__ = [
@@ -220,6 +223,7 @@ __all__ = [
     "Figures",
     "Health",
     "Images",
+    "Import",
     "Label",
     "Layout",
     "Leaderboard",
@@ -284,6 +288,7 @@ __all__ = [
     "find_entry",
     "forward_images_of",
     "full_names",
+    "import_key",
     "kept_report_key",
     "leaderboard_row",
     "members_key",
@@ -295,6 +300,8 @@ __all__ = [
     "refusal",
     "report_key",
     "request_of",
+    "seal_of",
+    "sealed",
     "shards_prefix",
     "shared_method",
     "standard_error",

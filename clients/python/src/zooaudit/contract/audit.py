@@ -64,6 +64,14 @@ class QueuePosition(Contract):
     starts_in_s: Annotated[float, Field(ge=0.0)] | None
 
 
+class Import(Contract):
+    """How a report that this service's workers have not measured came into its store: ``at`` is UTC, and ``key`` the
+    start of the SHA-256 of the API key with which it came, null where the service has no keys."""
+
+    at: datetime
+    key: str | None
+
+
 class Links(Contract):
     self: str
     report: str
@@ -71,7 +79,8 @@ class Links(Contract):
 
 class Audit(Contract):
     """An accepted request, its state and its progress. Times are UTC. ``sharing`` is there while workers measure it,
-    ``queue`` while it waits for one; ``labels``, ``note`` and ``archived`` if somebody has written them."""
+    ``queue`` while it waits for one; ``labels``, ``note`` and ``archived`` if somebody has written them; ``imported``
+    if its report was measured elsewhere."""
 
     id: str
     status: Status
@@ -87,6 +96,7 @@ class Audit(Contract):
     labels: Labels = Field(default=(), exclude_if=omit_empty)
     note: Note = Field(default="", exclude_if=omit_empty)
     archived: bool = Field(default=False, exclude_if=omit_empty)
+    imported: Import | None = Field(default=None, exclude_if=omit_none)
 
 
 Sort = Literal["created", "-created", "model", "-model", "status", "-status", "duration", "-duration"]

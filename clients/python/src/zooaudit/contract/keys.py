@@ -6,6 +6,12 @@ def report_key(identifier: str) -> str:
     return f"reports/{identifier}.json"
 
 
+def import_key(identifier: str, seal: str) -> str:
+    """Return the key in the report store of the note that an audit's report, the one with this seal, was imported: an
+    ``Import``."""
+    return f"imports/{identifier}/{seal}.json"
+
+
 def shards_prefix(identifier: str, fingerprint: str = "") -> str:
     """Return the prefix of the keys in the report store under which the shards of an audit are, until it has succeeded:
     of one plan, or of all."""
@@ -86,6 +92,8 @@ def state_key(identifier: str) -> str:
 
     ``place`` is where the audit waits in the queue (see ``contract.places``), ``priority`` that of its request, and
     ``estimated_s`` the seconds that a worker takes, by what was known when it was accepted; absent if that was nothing.
+
+    ``imported`` is an Import as JSON, if the audit's report was measured elsewhere.
 
     ``attempt`` is the token of the only attempt that may write about the audit; it is empty while there is none, and
     absent if Redis has been emptied since the audit was accepted.

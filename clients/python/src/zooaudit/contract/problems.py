@@ -59,6 +59,9 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "not-ready": ProblemType("No report yet", 409),
     "not-cancelable": ProblemType("Too late to cancel", 409),
     "not-deletable": ProblemType("Too early to delete", 409),
+    "report-unsealed": ProblemType("Report cannot be checked", 422),
+    "report-altered": ProblemType("Report was changed", 422),
+    "report-not-wanted": ProblemType("Report cannot join the store", 409),
     "methods-differ": ProblemType("Audits of different methods", 422),
     # The model
     "unknown-model": ProblemType("Unknown model", 422),

@@ -222,6 +222,13 @@ class Environment(Contract):
         bool | None,
         Field(description="Whether float32 products were made by three TF32 products; absent on a CPU."),
     ] = Field(default=None, exclude_if=omit_none)
+    report_sha256: Annotated[
+        str | None,
+        Field(
+            description="The report's seal: SHA-256 of its JSON without this field, with sorted keys and without "
+            "spaces; absent in reports from before there were seals."
+        ),
+    ] = Field(default=None, exclude_if=omit_none)
 
 
 class Timing(Contract):

@@ -1,0 +1,1 @@
+"""Reports for other tools: a model card on the Hugging Face hub, MLflow, Weights & Biases."""

@@ -1,0 +1,95 @@
+"""The page of one report: its tables, its figures, where its numbers come from, and the report itself."""
+
+from typing import Any
+
+from zooaudit.contract import TRANSFORMS, Import, Report
+from zooaudit.exports.numbers import parameters
+from zooaudit.site.rendering import asset, compact, in_script, plotly_script, render
+from zooaudit.version import __version__
+from zooaudit.views import figures
+from zooaudit.views.figures.labels import model_name
+from zooaudit.views.report_tables import report_tables
+from zooaudit.views.tables import Table
+from zooaudit.views.text import duration, printable, three_decimals
+
+FIGURES = {
+    "parts": "Scores by part of the depth",
+    "shifts": "Scores over the shift of the image",
+    "depth": "Scores over the depth, block by block",
+}
+
+
+def self_contained(report: Report) -> str:
+    """Make a page of the report that needs no other file and no network. Raises ImportError, which says what to
+    install, without jinja2 or plotly."""
+    return _page(
+        report,
+        site=None,
+        imported=None,
+        styles=asset("site.css"),
+        scripts=[plotly_script().read_text("utf-8"), asset("report.js")],
+        report_json=in_script(report.model_dump_json()),
+    )
+
+
+def page_in_site(report: Report, site: str, imported: Import | None) -> str:
+    """Make the report's page in a site of that title, which has the shared files and the report beside it."""
+    return _page(report, site=site, imported=imported, styles="", scripts=[], report_json="")
+
+
+def _page(report: Report, **values: Any) -> str:
+    parts_table, *other_tables = report_tables(report)
+    return render(
+        "report.html",
+        report=report,
+        name=model_name(report),
+        opening=_opening(report, parts_table),
+        parts_table=parts_table,
+        tables=other_tables,
+        blocks=_block_table(report),
+        facts=_facts(report),
+        captions=FIGURES,
+        figures_json=compact({name: figures.of(name, [report]) for name in FIGURES}),
+        version=__version__,
+        **values,
+    )
+
+
+def _opening(report: Report, parts_table: Table) -> list[str]:
+    """Say in sentences, at the top of the page, what was measured and what to bear in mind."""
+    lines = list(parts_table.notes)
+    if report.model.weights.kind == "untrained":
+        lines.append("The weights are untrained: these scores are the architecture's own equivariance.")
+    return lines
+
+
+def _block_table(report: Report) -> Table:
+    """Show the scores of each block."""
+    scores = [(f"{name} {field}".capitalize(), name, field) for name in TRANSFORMS for field in ("channel", "layer")]
+    rows = [
+        [
+            printable(block.name),
+            block.part,
+            str(block.channels),
+            f"{block.height} × {block.width}",
+            str(block.dead_channels),
+            *(three_decimals(getattr(getattr(block, name), field)) for _, name, field in scores),
+        ]
+        for block in report.blocks
+    ]
+    columns = ("Block", "Part", "Channels", "Map", "Dead", *(title for title, *_ in scores))
+    return Table(columns, rows, numbers_from=2)
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    """List what is needed to measure the report again, by name."""
+    environment, timing = report.environment, report.timing
+    facts = {name.replace("_", " "): str(value) for name, value in parameters(report).items()}
+    facts["weights from"] = report.model.weights.origin
+    versions = (f"{name} {getattr(environment, name)}" for name in ("zooaudit", "torch", "timm", "torchvision"))
+    facts["measured with"] = f"{', '.join(versions)}, Python {environment.python}"
+    facts["measured on"] = ", ".join(environment.devices) or environment.device
+    facts["finished"] = f"{timing.finished_at:%Y-%m-%d %H:%M} UTC, after {duration(timing.seconds)}"
+    if environment.report_sha256:
+        facts["seal of the report"] = environment.report_sha256
+    return [(name, printable(value)) for name, value in facts.items()]
