@@ -16,6 +16,7 @@ from service import errors
 from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
+from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
@@ -63,6 +64,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.versions = CheckpointVersions(redis, app.state.workers)
     store = open_store(settings.store)
     app.state.store = ReportStore(store)
+    app.state.explanations = Explanations(redis, app.state.store, app.state.workers)
     app.state.speeds = Speeds(app.state.store)
     app.state.accepted = AcceptedAudits(store)
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)

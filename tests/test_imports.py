@@ -89,7 +89,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *(
             "__main__",
             "supervisor",
-            {"cli", "calibrate", "devices"},
+            {"cli", "calibrate", "devices", "explain"},
             "audit",
             {"queue", "report", "known"},
             "measure",
@@ -115,7 +115,16 @@ LAYERS: dict[str, list[str | set[str]]] = {
     "service": [
         *({"__main__", "stack"}, "app", "routes", "cursors"),
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost"},
-        {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions", "speeds"},
+        {
+            "audit_rows",
+            "recovery",
+            "comparison",
+            "catalogue",
+            "model_depths",
+            "checkpoint_versions",
+            "explanations",
+            "speeds",
+        },
         *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", {"errors", "fresh"}),
         {"settings", "processes", "stack_folder"},
     ],

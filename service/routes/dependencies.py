@@ -11,6 +11,7 @@ from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.errors import invalid, refused, unavailable
+from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers
@@ -62,6 +63,7 @@ AcceptedDep = Annotated[AcceptedAudits, _part("accepted")]
 RowsDep = Annotated[AuditRows, _part("rows")]
 DepthsDep = Annotated[ModelDepths, _part("depths")]
 VersionsDep = Annotated[CheckpointVersions, _part("versions")]
+ExplanationsDep = Annotated[Explanations, _part("explanations")]
 RecoveryDep = Annotated[Recovery, _part("recovery")]
 SpeedsDep = Annotated[Speeds, _part("speeds")]
 LineDep = Annotated[WaitingLine, _part("line")]

@@ -27,6 +27,10 @@ async def test_the_document_is_valid_and_complete(http):
         ("/audit/{identifier}", "delete"),
         ("/audit/{identifier}/report", "get"),
         ("/audit/{identifier}/figures", "get"),
+        ("/audit/{identifier}/explanation", "post"),
+        ("/audit/{identifier}/explanation", "get"),
+        ("/audit/{identifier}/least-equivariant", "post"),
+        ("/audit/{identifier}/least-equivariant", "get"),
         ("/comparison", "get"),
         ("/comparison/figures", "get"),
         ("/models", "get"),
@@ -68,4 +72,4 @@ def test_a_fuzzer_finds_nothing_undocumented(redis_server, tmp_path, store_repor
             check=False,
         )
     assert fuzzed.returncode == 0, fuzzed.stdout
-    assert "Operations:       11 selected / 11 total" in fuzzed.stdout
+    assert "Operations:       15 selected / 15 total" in fuzzed.stdout
