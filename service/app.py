@@ -21,6 +21,7 @@ from service.audit_log import AuditLog
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.deletion import Deletions
+from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
@@ -75,6 +76,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.versions = CheckpointVersions(redis, app.state.workers)
     store = open_store(settings.store)
     app.state.store = ReportStore(store)
+    app.state.explanations = Explanations(redis, app.state.store, app.state.workers)
     app.state.speeds = Speeds(app.state.store)
     app.state.summaries = Summaries(app.state.store, redis)
     app.state.accepted = AcceptedAudits(store)

@@ -104,6 +104,10 @@ class ReportStore:
         except Exception as error:
             raise StoreUnavailable(store_trouble(error)) from error
 
+    def read_object(self, key: str) -> bytes | None:
+        """Read what is no report, byte for byte; None when there is nothing."""
+        return _none_if_missing(lambda: bytes(obstore.get(self._store, key).bytes()))
+
     def _brief(self, identifier: str) -> Report:
         report = self.load(identifier)
         if report is None:
@@ -111,7 +115,7 @@ class ReportStore:
         return report.model_copy(update={"blocks": tuple(map(_without_transforms, report.blocks))})
 
     def _content(self, identifier: str) -> bytes | None:
-        return _none_if_missing(lambda: bytes(obstore.get(self._store, report_key(identifier)).bytes()))
+        return self.read_object(report_key(identifier))
 
     def identifiers(self) -> Iterator[str]:
         """Yield the ids of all reports in the store."""

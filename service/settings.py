@@ -39,6 +39,13 @@ class ServiceSettings(BaseSettings):
         bool,
         Field(description="Whether GET needs a key, too, except for /health, /openapi.json and the dashboard's files."),
     ] = False
+    show_images: Annotated[
+        bool | None,
+        Field(
+            description="Whether explanations show images of the operator's data sets, and maps, which let one "
+            "recognise them; by default only where no stranger can read: without keys, or where keys guard reads."
+        ),
+    ] = None
     max_queued_per_key: Annotated[
         int, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
     ] = 10_000
@@ -87,6 +94,11 @@ class ServiceSettings(BaseSettings):
         if guard and not info.data.get("api_keys", True):
             raise ValueError("there is no key that could guard anything; set ZOOAUDIT_API_KEYS, too")
         return guard
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether explanations show images of the operator's data sets."""
+        return self.show_images if self.show_images is not None else not self.api_keys or self.keys_guard_reads
 
 
 def is_loopback(host: str) -> bool:

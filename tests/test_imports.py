@@ -89,7 +89,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *(
             "__main__",
             "supervisor",
-            {"cli", "calibrate", "devices"},
+            {"cli", "calibrate", "devices", "explain"},
             "audit",
             {"queue", "report", "known"},
             "measure",
@@ -117,7 +117,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "leaderboard"},
         "deletion",
         {"annotations", "audit_rows", "recovery", "comparison"},
-        {"catalogue", "model_depths", "checkpoint_versions", "speeds", "summaries"},
+        {"catalogue", "model_depths", "checkpoint_versions", "speeds", "summaries", "explanations"},
         {"queue", "reports", "redis_server", "accuracy_statistics", "differences"},
         *({"accepted", "audit_log"}, "objects", {"errors", "fresh"}),
         {"settings", "processes", "stack_folder"},

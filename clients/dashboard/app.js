@@ -8,13 +8,14 @@ import { poll } from "./lib/poll.js";
 import { href, onNavigate, params } from "./lib/url.js";
 import { auditsPage, showListMissing } from "./pages/audits.js";
 import { comparisonPage } from "./pages/comparison.js";
+import { explanationPage } from "./pages/explanation.js";
 import { modelPage } from "./pages/model.js";
 import { reportPage } from "./pages/report.js";
 import { showDatasets } from "./widgets/audit-form.js";
 import { forgetFigures } from "./widgets/figures.js";
 
 const HEALTH_MS = 15_000;
-const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, model: modelPage }; // by the address's parameter
+const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, explain: explanationPage, model: modelPage }; // by the address's parameter
 
 /*
  * A page is { title(), heading(), show(), refresh(signal), setRefreshNow(refresh)? }. `show` draws what the address names

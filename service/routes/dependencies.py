@@ -14,6 +14,7 @@ from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.deletion import Deletions
 from service.errors import invalid, refused, unavailable
+from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers
@@ -70,6 +71,7 @@ ListRowsDep = Annotated[AuditRows, _part_in_turn("rows", LIST_TURN)]
 SummariesDep = Annotated[Summaries, _part("summaries")]
 DepthsDep = Annotated[ModelDepths, _part("depths")]
 VersionsDep = Annotated[CheckpointVersions, _part("versions")]
+ExplanationsDep = Annotated[Explanations, _part("explanations")]
 RecoveryDep = Annotated[Recovery, _part("recovery")]
 SpeedsDep = Annotated[Speeds, _part("speeds")]
 LineDep = Annotated[WaitingLine, _part("line")]

@@ -49,7 +49,7 @@ def _compared(
 ) -> tuple[list[Report], Comparison]:
     """Read the reports that the query names, and compare them."""
     identifiers, accuracies, chosen = parse_query(audits, top1, reference)
-    reports = [_brief(identifier, queue, store, recovery) for identifier in identifiers]
+    reports = [brief_report(identifier, queue, store, recovery) for identifier in identifiers]
     return reports, compare(reports, accuracies, chosen)
 
 
@@ -78,7 +78,7 @@ def audit_figures(
     identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep
 ) -> Response:
     """The audit's scores by part, by shift and over the depth, as figures for Plotly."""
-    return etag_response(request, _figures([_brief(identifier, queue, store, recovery)]))
+    return etag_response(request, _figures([brief_report(identifier, queue, store, recovery)]))
 
 
 @router.get(
@@ -116,7 +116,7 @@ def _no_report(identifier: str, queue: AuditQueue, recovery: Recovery) -> Refuse
     return refused("report-lost", "The store has lost this report; ask for the audit again.")
 
 
-def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
+def brief_report(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
     """Read the report without its blocks' rows by transform. When there is none, the refusal names the audit."""
     try:
         if is_audit_id(identifier):

@@ -12,18 +12,20 @@ POLL_AFTER_S = 1
 STATUS_DESCRIPTIONS = {
     200: "What was asked for",
     201: "The report is in the store",
-    202: "Accepted; poll the audit",
+    202: "Accepted; poll it",
     400: "The body is not JSON",
     401: "An API key is needed; for reading, only where the operator says so",
-    403: "The key may not do this; or there are no API keys, and the request is not to a loopback address",
+    403: "The key may not do this, the operator hides images, or without keys the request is not to a loopback address",
     404: "There is no such thing",
     408: "The request took too long to arrive",
     409: "Not possible in the audit's present status",
     413: "The body is too large",
     415: "The content type of the body is not JSON",
     422: "The request is not valid; errors and suggestions say what would be",
-    429: "The key has as many unfinished audits as it may have; Retry-After says when to try again",
+    429: "Too many are unfinished already; Retry-After says when to try again",
+    500: "It could not be made: the service or a worker failed",
     503: "Redis, the report store or a worker does not answer; Retry-After says when to try again",
+    507: "It takes more memory than a worker has for it",
 }
 NOT_MODIFIED = {"description": "Nothing has changed since the ETag in If-None-Match"}
 

@@ -14,7 +14,17 @@ def test_the_public_names():
     assert sorted(zooaudit.__all__) == sorted(
         [
             *("AuditClient", "AsyncAuditClient", "AuditHandle", "AsyncAuditHandle", "Options", "__version__"),
-            *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Comparison", "Cost", "Health"),
+            *(
+                "PARTS",
+                "Audit",
+                "AuditRequest",
+                "CatalogueEntry",
+                "Comparison",
+                "Cost",
+                "Explanation",
+                "Health",
+                "LeastEquivariant",
+            ),
             *("ModelDetail", "ModelList", "Part"),
             *("Problem", "Progress", "Report", "Shard", "Sharing", "Status"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),

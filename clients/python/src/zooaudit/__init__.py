@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
-    from zooaudit.results import Audit, Comparison, Cost, Report
+    from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
 
 __all__ = [
     "PARTS",
@@ -64,8 +64,10 @@ __all__ = [
     "Conflict",
     "ConnectionFailed",
     "Cost",
+    "Explanation",
     "Health",
     "InvalidRequest",
+    "LeastEquivariant",
     "ModelDetail",
     "ModelList",
     "NotFound",

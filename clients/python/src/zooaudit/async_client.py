@@ -18,7 +18,7 @@ from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
 from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Cost, Report
+from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
 
 T = TypeVar("T")
 
@@ -104,6 +104,30 @@ class AsyncAuditClient:
     async def import_report(self, content: str) -> Audit:
         """Let a report that was measured elsewhere join the service's store."""
         return await self._run(flows.import_report(self._service, content))
+
+    async def explain(
+        self,
+        audit_id: str,
+        *,
+        block: str,
+        image: int | str = 0,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Fetch the maps of the strongest channels of ``block`` for one ``image``."""
+        return await self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, timeout))
+
+    async def least_equivariant(
+        self,
+        audit_id: str,
+        *,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> LeastEquivariant:
+        """Fetch the images on which the model is least equivariant under a shift or a rotation."""
+        return await self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, timeout))
 
     async def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""

@@ -17,7 +17,7 @@ from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Cost, Report
+from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
 
 T = TypeVar("T")
 
@@ -132,6 +132,38 @@ class AuditClient:
         was changed, :class:`Conflict` if the store has another report of the audit.
         """
         return self._run(flows.import_report(self._service, content))
+
+    def explain(
+        self,
+        audit_id: str,
+        *,
+        block: str,
+        image: int | str = 0,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Fetch the maps of the strongest channels of ``block`` for one ``image``, under a shift or a rotation that the
+        audit has measured. A worker makes them unless that has been done.
+
+        ``block``                  the name of a block with maps, as in the report
+        ``image``                  its place in the order of measuring, from 0, or its relative path
+        ``shift_px``, ``angle_deg``  one of the two
+        ``timeout``                seconds to wait; a worker goes on after that. None sets no limit.
+        """
+        return self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, timeout))
+
+    def least_equivariant(
+        self,
+        audit_id: str,
+        *,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> LeastEquivariant:
+        """Fetch the images on which the model is least equivariant under a shift or a rotation, by what enters its
+        classifier and what leaves it. A worker looks for them, among 256 at most, unless that has been done."""
+        return self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, timeout))
 
     def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""

@@ -1,5 +1,6 @@
 """What each method of the clients does, written once for both, as flows (see :mod:`zooaudit.exchange`)."""
 
+import json
 import math
 import re
 import time
@@ -35,13 +36,15 @@ from zooaudit.errors import (
 )
 from zooaudit.exchange import Exchange, Flow, parse, retry_after_s
 from zooaudit.options import Options, request_from
-from zooaudit.results import Audit, AuditList, Comparison, Cost, Report
+from zooaudit.results import Audit, AuditList, Comparison, Cost, Explanation, LeastEquivariant, Report
 from zooaudit.views.text import short_state, subject
 
 POLL_S = 1.0
 """Seconds between two polls unless the service asks for another pause."""
 SOONEST_S = 0.05
 """The shortest pause between two polls, whatever the service asks for."""
+ASKED_AT_MOST = 3
+"""How often an explanation is asked for whose workers die."""
 OUTAGE_S = 60.0
 """Seconds for which a wait goes on while the service does not answer."""
 LAST_LOOK_S = 1.0
@@ -155,6 +158,50 @@ def import_report(service: Exchange, content: str) -> Flow[Audit]:
 def cancel(service: Exchange, identifier: str) -> Flow[Audit]:
     path = _path((yield from full_id(service, identifier)))
     return parse(Audit, (yield from service.send("DELETE", path)))
+
+
+def explain(
+    service: Exchange,
+    identifier: str,
+    block: str,
+    image: int | str,
+    shift_px: int | None,
+    angle_deg: int | None,
+    timeout: float | None,
+) -> Flow[Explanation]:
+    asked = {"block": block, "image": image} | _query(shift_px=shift_px, angle_deg=angle_deg)
+    return parse(Explanation, (yield from _made(service, identifier, "explanation", asked, timeout)))
+
+
+def least_equivariant(
+    service: Exchange, identifier: str, shift_px: int | None, angle_deg: int | None, timeout: float | None
+) -> Flow[LeastEquivariant]:
+    asked = _query(shift_px=shift_px, angle_deg=angle_deg)
+    return parse(LeastEquivariant, (yield from _made(service, identifier, "least-equivariant", asked, timeout)))
+
+
+def _made(
+    service: Exchange, identifier: str, what: str, asked: dict[str, str | int], timeout: float | None
+) -> Flow[httpx.Response]:
+    """Ask for an explanation and wait for it. One whose worker has died is asked for again, a few times."""
+    path = f"{_path((yield from full_id(service, identifier)))}/{what}"
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    for _ in range(ASKED_AT_MOST):
+        response = yield from service.send("POST", path, content=json.dumps(asked))
+        try:
+            while response.status_code == HTTPStatus.ACCEPTED:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    detail = f"It is not there after {timeout:g} s; a worker goes on with it. Ask again"
+                    raise Unavailable(problem("unavailable", detail))
+                yield min(left, _pause_s(response, None))
+                response = yield from service.send("GET", path, params=asked, retry_s=min(OUTAGE_S, max(0.0, left)))
+            return response
+        except NotFound as error:
+            if error.problem.type != problem("unknown-explanation", "").type:
+                raise
+            lost = error
+    raise lost
 
 
 class AuditPages:

@@ -7,6 +7,7 @@ from zooaudit.views import figures
 from zooaudit.views.audit_tables import audit_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.cost_text import cost_lines
+from zooaudit.views.explanation_tables import channels_table, least_table
 from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, report_frame
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.shard_table import shard_table
@@ -94,6 +95,34 @@ class Cost(EqualByContent, contract.Cost):
         return "\n".join(cost_lines(self))
 
     __str__ = __repr__
+
+
+class Explanation(EqualByContent, contract.Explanation):
+    """The maps of one block for one image. It prints as a table, and gives a figure."""
+
+    def __repr__(self) -> str:
+        return plain([channels_table(self)])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return html([channels_table(self)])
+
+    def plot(self) -> "plotly.graph_objects.Figure":
+        """Draw the maps of x and of T(x), and their difference, channel by channel. Needs ``zooaudit[plot]``."""
+        return figures.draw(figures.maps(self))
+
+
+class LeastEquivariant(EqualByContent, contract.LeastEquivariant):
+    """The images on which a model is least equivariant. It prints as a table."""
+
+    def __repr__(self) -> str:
+        return plain([least_table(self)])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return html([least_table(self)])
 
 
 class Comparison(EqualByContent, contract.Comparison):

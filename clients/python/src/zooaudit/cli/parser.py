@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion, exporting, importing, publishing
+from zooaudit.cli import commands, completion, explain, exporting, importing, publishing
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
@@ -66,7 +66,20 @@ def make_parser() -> Parser:
     parser.set_defaults(url=None, json=False)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
+    for add in (
+        _audit,
+        _sweep,
+        _status,
+        _report,
+        _explain,
+        _replay,
+        _cancel,
+        _list,
+        _models,
+        _model,
+        _compare,
+        _health,
+    ):
         add(subparsers)
     for module in (importing, exporting, publishing):
         module.add(subparsers, _command)
@@ -99,6 +112,12 @@ def _report(subparsers: "Subparsers") -> None:
     _report_of(parser)
     choices = ["parts", "shifts", "depth"]
     parser.add_argument("--figure", choices=choices, default="parts", help="the figure to write (default parts)")
+
+
+def _explain(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "explain", explain.explain, explain.TEXT, _plotting())
+    _audit_id(parser)
+    explain.add_options(parser)
 
 
 def _replay(subparsers: "Subparsers") -> None:

@@ -63,6 +63,12 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "report-altered": ProblemType("Report was changed", 422),
     "report-not-wanted": ProblemType("Report cannot join the store", 409),
     "methods-differ": ProblemType("Audits of different methods", 422),
+    # Explanations
+    "unknown-explanation": ProblemType("Not asked for", 404),
+    "not-explainable": ProblemType("Nothing to see", 422),
+    "model-changed": ProblemType("The model changed", 409),
+    "images-hidden": ProblemType("Images are not shown", 403),
+    "too-many-explanations": ProblemType("Too many explanations waiting", 429),
     # The model
     "unknown-model": ProblemType("Unknown model", 422),
     "unsupported-model": ProblemType("Unsupported model", 422),
