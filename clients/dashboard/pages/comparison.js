@@ -1,10 +1,10 @@
 // The page of a comparison: several audits side by side, and how their scores relate to accuracy.
 
 import { fresh } from "../lib/api.js";
-import { requestSummary } from "../lib/audit.js";
+import { methodSummary, requestSummary } from "../lib/audit.js";
 import { comparisonCsv } from "../lib/csv.js";
 import { element, scrollable, setText } from "../lib/dom.js";
-import { plural, ranges } from "../lib/format.js";
+import { plural } from "../lib/format.js";
 import { fieldLabel } from "../lib/problems.js";
 import { SCORE_NAMES } from "../lib/scores.js";
 import { changed, go, href, params } from "../lib/url.js";
@@ -153,9 +153,3 @@ export function comparisonPage(root, idList, { showBanner }) {
       element("h2", {}, "The audits"), element("ul", { class: "plain" }, audits)));
   }
 }
-
-const methodSummary = (method) => [
-  method.dataset, `${plural(method.num_images, "image")}, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
-  `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
-  method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,
-].filter(Boolean).join(" · ");
