@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from zooaudit.client import AuditClient
     from zooaudit.contract import (
         PARTS,
+        Access,
         AuditRequest,
         CatalogueEntry,
         Health,
+        LogEntry,
         ModelDetail,
         ModelList,
         Part,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARTS",
+    "Access",
     "ApiError",
     "AsyncAuditClient",
     "AsyncAuditHandle",
@@ -66,6 +69,7 @@ __all__ = [
     "Cost",
     "Health",
     "InvalidRequest",
+    "LogEntry",
     "ModelDetail",
     "ModelList",
     "NotFound",

@@ -218,6 +218,10 @@ def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
         print(f"{printable(audit.request.model)} ({audit.request.weights}): {printable(state(audit))}")
         if audit.error:
             print(printable(sentence(audit.error)))
+        if audit.labels or audit.archived:
+            print(f"Labels: {printable(', '.join((*audit.labels, *(['(archived)'] if audit.archived else []))))}")
+        for line in audit.note.splitlines():
+            print(f"> {printable(line)}")
         if audit.sharing:
             print_tables([shard_table(audit.sharing)], sys.stdout)
     return _exit_of_audit(audit)
@@ -234,7 +238,8 @@ def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    listed = list(client.audits(status=args.status, model=args.model, sort=args.sort, limit=args.limit))
+    filters = {"status": args.status, "model": args.model, "label": args.label, "archived": args.archived}
+    listed = list(client.audits(**filters, sort=args.sort, limit=args.limit))
     if args.json:
         _print_json(listed)
     elif listed:

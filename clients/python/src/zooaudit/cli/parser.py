@@ -3,10 +3,11 @@
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion
+from zooaudit.cli import commands, completion, keeping
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
@@ -68,6 +69,7 @@ def make_parser() -> Parser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
         add(subparsers)
+    keeping.add_commands(partial(_command, subparsers))
     _completion(subparsers)
     return parser
 
@@ -115,6 +117,8 @@ def _list(subparsers: "Subparsers") -> None:
     parser.add_argument("--status", choices=list(map(str, Status)))
     text = "only audits of models with this in their name"
     _complete(parser.add_argument("--model", metavar="NAME", help=text), completion.models)
+    parser.add_argument("--label", metavar="LABEL", help="only audits with this label")
+    parser.add_argument("--archived", choices=["true", "any"], help="list archived audits only, or too")
     orders = get_args(Sort)
     parser.add_argument(
         "--sort",
