@@ -6,13 +6,13 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 from obstore.store import ObjectStore
 from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import WatchError
-from zooaudit.contract import Annotations, AnnotationsChange, Audit
+from zooaudit.contract import Annotations, AnnotationsChange, Archived, Audit
 
 from service import objects
 from service.fresh import Fresh
@@ -56,7 +56,7 @@ class AnnotationStore:
         """Return what is written on all audits that have anything, by id; changes of others show within MAX_AGE_S."""
         return self._fresh.get()
 
-    def filter(self, label: str | None, archived: Literal["false", "true", "any"]) -> Callable[[AuditRow], bool]:
+    def filter(self, label: str | None, archived: Archived) -> Callable[[AuditRow], bool]:
         """Return what tells of a row whether its audit has the label, if one is given, and is archived or not."""
         written = self.all()
 

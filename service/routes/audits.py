@@ -2,10 +2,10 @@
 
 import re
 import time
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from zooaudit.contract import Audit, AuditList, AuditRequest, Cost, Sort, Status, audit_id, place_of
+from zooaudit.contract import Archived, Audit, AuditList, AuditRequest, Cost, Sort, Status, audit_id, place_of
 
 from service import cost, cursors
 from service.catalogue import complete
@@ -130,7 +130,7 @@ def listing(
         str | None, Query(max_length=40, description="Only audits with this label; upper and lower case differ.")
     ] = None,
     archived: Annotated[
-        Literal["false", "true", "any"] | None,
+        Archived | None,
         Query(description="Whether to list archived audits. By default only an `id` finds them."),
     ] = None,
     sort: Annotated[Sort, Query(description="What to sort by; with a minus, in descending order.")] = "-created",

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from zooaudit.client import AuditClient
     from zooaudit.contract import (
         PARTS,
+        Access,
         AuditRequest,
         CatalogueEntry,
         Health,
+        LogEntry,
         ModelDetail,
         ModelList,
         Part,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARTS",
+    "Access",
     "ApiError",
     "AsyncAuditClient",
     "AsyncAuditHandle",
@@ -68,6 +71,7 @@ __all__ = [
     "Health",
     "InvalidRequest",
     "LeastEquivariant",
+    "LogEntry",
     "ModelDetail",
     "ModelList",
     "NotFound",

@@ -8,12 +8,24 @@ async with AsyncAuditClient("http://127.0.0.1:8000") as client:
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
 from typing import TypeVar, Unpack
 
 import httpx
 
 from zooaudit import contract, flows
-from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort, Status
+from zooaudit.contract import (
+    Access,
+    Action,
+    Archived,
+    AuditRequest,
+    Health,
+    LogEntry,
+    ModelDetail,
+    ModelList,
+    Sort,
+    Status,
+)
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
@@ -133,6 +145,40 @@ class AsyncAuditClient:
         """Cancel a queued or running audit."""
         return await self._run(flows.cancel(self._service, audit_id))
 
+    async def annotate(
+        self,
+        audit_id: str,
+        *,
+        labels: Iterable[str] | None = None,
+        note: str | None = None,
+        archived: bool | None = None,
+    ) -> Audit:
+        """Write on an audit what is no part of its request or report, and return the audit."""
+        change = {"labels": None if labels is None else tuple(labels), "note": note, "archived": archived}
+        return await self._run(flows.annotate(self._service, audit_id, change))
+
+    async def delete(self, audit_id: str) -> Audit:
+        """Delete an audit with its report, its labels and its note, and return it as it was."""
+        return await self._run(flows.delete(self._service, audit_id))
+
+    async def access(self) -> Access:
+        """Fetch the name and the role of the key that is sent, and what it has used of its quotas."""
+        return await self._run(flows.access(self._service))
+
+    async def log(
+        self,
+        *,
+        since: datetime | None = None,
+        action: Action | None = None,
+        audit: str | HasId | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[LogEntry]:
+        """Iterate over the audit log, newest first: ``async for entry in client.log()``."""
+        pages = flows.LogPages(self._service, since, action, audit, limit)
+        while not pages.done:
+            for entry in await self._run(pages.next_page()):
+                yield entry
+
     async def audits(
         self,
         *,
@@ -140,9 +186,11 @@ class AsyncAuditClient:
         model: str | None = None,
         sort: Sort | None = None,
         limit: int | None = None,
+        label: str | None = None,
+        archived: Archived | None = None,
     ) -> AsyncIterator[Audit]:
         """Iterate over audits, fetched page by page: ``async for audit in client.audits()``."""
-        pages = flows.AuditPages(self._service, status, model, sort, limit)
+        pages = flows.AuditPages(self._service, status, model, sort, limit, label, archived)
         while not pages.done:
             for audit in await self._run(pages.next_page()):
                 yield audit

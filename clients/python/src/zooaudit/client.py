@@ -7,12 +7,24 @@ with AuditClient("http://127.0.0.1:8000") as client:
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import TypeVar, Unpack
 
 import httpx
 
 from zooaudit import contract, flows
-from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort, Status
+from zooaudit.contract import (
+    Access,
+    Action,
+    Archived,
+    AuditRequest,
+    Health,
+    LogEntry,
+    ModelDetail,
+    ModelList,
+    Sort,
+    Status,
+)
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
@@ -169,6 +181,54 @@ class AuditClient:
         """Cancel a queued or running audit."""
         return self._run(flows.cancel(self._service, audit_id))
 
+    def annotate(
+        self,
+        audit_id: str,
+        *,
+        labels: Iterable[str] | None = None,
+        note: str | None = None,
+        archived: bool | None = None,
+    ) -> Audit:
+        """Write on an audit what is no part of its request or report, and return the audit.
+
+        ``labels``    all labels that it is to have, such as ``["paper", "keep"]``; an empty list removes them
+        ``note``      plain text; an empty text removes the note
+        ``archived``  whether lists leave the audit out; needs a key of the role admin
+
+        What is None stays as it is.
+        """
+        change = {"labels": None if labels is None else tuple(labels), "note": note, "archived": archived}
+        return self._run(flows.annotate(self._service, audit_id, change))
+
+    def delete(self, audit_id: str) -> Audit:
+        """Delete an audit with its report, its labels and its note, and return it as it was.
+
+        One that has not ended is canceled first, and deleted once its worker has stopped. Needs a key of the role
+        admin.
+        """
+        return self._run(flows.delete(self._service, audit_id))
+
+    def access(self) -> Access:
+        """Fetch the name and the role of the key that is sent, and what it has used of its quotas."""
+        return self._run(flows.access(self._service))
+
+    def log(
+        self,
+        *,
+        since: datetime | None = None,
+        action: Action | None = None,
+        audit: str | HasId | None = None,
+        limit: int | None = None,
+    ) -> Iterator[LogEntry]:
+        """Iterate over the audit log, newest first: who submitted, canceled, labelled, archived and deleted what.
+
+        ``since`` is the time of the oldest entry, ``audit`` the id of the only audit; of a deleted one, the whole id.
+        Needs a key of the role admin.
+        """
+        pages = flows.LogPages(self._service, since, action, audit, limit)
+        while not pages.done:
+            yield from self._run(pages.next_page())
+
     def audits(
         self,
         *,
@@ -176,14 +236,17 @@ class AuditClient:
         model: str | None = None,
         sort: Sort | None = None,
         limit: int | None = None,
+        label: str | None = None,
+        archived: Archived | None = None,
     ) -> Iterator[Audit]:
         """Iterate over audits, fetched page by page: at most ``limit`` of them, newest first unless ``sort`` says
         otherwise.
 
         ``status`` is one status, or several separated by commas. ``model`` is a part of the full name, in upper or
-        lower case.
+        lower case. ``label`` is one that the audits have. Archived audits are left out unless ``archived`` is "true",
+        for these only, or "any".
         """
-        pages = flows.AuditPages(self._service, status, model, sort, limit)
+        pages = flows.AuditPages(self._service, status, model, sort, limit, label, archived)
         while not pages.done:
             yield from self._run(pages.next_page())
 

@@ -6,16 +6,24 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote
 
 import httpx
+from pydantic import ValidationError
 
 from zooaudit import contract
 from zooaudit.contract import (
+    Access,
+    Action,
+    AnnotationsChange,
+    Archived,
     AuditRequest,
     Health,
+    LogEntry,
+    LogPage,
     ModelDetail,
     ModelList,
     Sort,
@@ -50,7 +58,8 @@ OUTAGE_S = 60.0
 LAST_LOOK_S = 1.0
 """Seconds that the last request of a wait may take when its time is up."""
 
-
+STOPPED_WITHIN_S = 30.0
+"""Seconds in which the worker of an audit that is to be deleted has to stop."""
 MAX_NAMED = 5
 """How many audits an error names whose ids start alike."""
 
@@ -204,15 +213,82 @@ def _made(
     raise lost
 
 
+def annotate(service: Exchange, identifier: str, change: Mapping[str, object]) -> Flow[Audit]:
+    try:
+        checked = AnnotationsChange.model_validate(change)
+    except ValidationError as invalid:
+        raise InvalidRequest(problem("invalid-request", _first_mistake(invalid))) from None
+    path = _path((yield from full_id(service, identifier)))
+    return parse(Audit, (yield from service.send("PATCH", path, content=checked.model_dump_json())))
+
+
+def _first_mistake(invalid: ValidationError) -> str:
+    error = invalid.errors(include_url=False)[0]
+    given = f" ({error['input']})" if isinstance(error["input"], str) and len(error["input"]) <= 80 else ""
+    return f"{error['loc'][0]}{given}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def delete(service: Exchange, identifier: str) -> Flow[Audit]:
+    path = _path((yield from full_id(service, identifier)))
+    deadline = time.monotonic() + STOPPED_WITHIN_S
+    while True:
+        try:
+            return parse(Audit, (yield from service.send("DELETE", path, params={"purge": "true"})))
+        except Conflict:  # it is being stopped
+            if time.monotonic() > deadline:
+                raise
+        yield POLL_S
+
+
+def access(service: Exchange) -> Flow[Access]:
+    return parse(Access, (yield from service.send("GET", "/key")))
+
+
+class LogPages:
+    """The pages of the audit log, fetched one by one. ``limit`` is the most entries on all pages together."""
+
+    def __init__(
+        self,
+        service: Exchange,
+        since: datetime | None,
+        action: Action | None,
+        audit: str | HasId | None,
+        limit: int | None,
+    ) -> None:
+        self._service, self._left = service, math.inf if limit is None else limit
+        self._audit = audit if isinstance(audit, str | None) else audit.id
+        self._query = _query(since=since.isoformat() if since else None, action=action, limit=100)
+        self.done = self._left <= 0
+
+    def next_page(self) -> Flow[list[LogEntry]]:
+        if self._audit is not None:
+            self._query = self._query | {"audit": (yield from full_id(self._service, self._audit))}
+            self._audit = None
+        page = parse(LogPage, (yield from self._service.send("GET", "/log", params=self._query)))
+        entries = [entry for place, entry in enumerate(page.entries) if place < self._left]
+        self._left -= len(entries)
+        self.done = page.next_cursor is None or self._left <= 0
+        self._query = self._query | {"cursor": page.next_cursor or ""}
+        return entries
+
+
 class AuditPages:
     """The pages of a list of audits, fetched one by one. ``limit`` is the most audits on all pages together."""
 
     def __init__(
-        self, service: Exchange, state: Status | str | None, model: str | None, sort: Sort | None, limit: int | None
+        self,
+        service: Exchange,
+        state: Status | str | None,
+        model: str | None,
+        sort: Sort | None,
+        limit: int | None,
+        label: str | None = None,
+        archived: Archived | None = None,
     ) -> None:
         self._service, self._left = service, math.inf if limit is None else limit
         page_limit = None if limit is None else min(limit, 100)
-        self._query = _query(status=None if state is None else str(state), model=model, sort=sort, limit=page_limit)
+        filters = _query(status=None if state is None else str(state), model=model, label=label, archived=archived)
+        self._query = filters | _query(sort=sort, limit=page_limit)
         self.done = self._left <= 0
 
     def next_page(self) -> Flow[list[Audit]]:

@@ -221,6 +221,10 @@ def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
         if audit.imported:
             by = f" with the key {audit.imported.key}" if audit.imported.key else ""
             print(f"Its report was imported on {audit.imported.at:%Y-%m-%d}{printable(by)}; it was measured elsewhere.")
+        if audit.labels or audit.archived:
+            print(f"Labels: {printable(', '.join((*audit.labels, *(['(archived)'] if audit.archived else []))))}")
+        for line in audit.note.splitlines():
+            print(f"> {printable(line)}")
         if audit.sharing:
             print_tables([shard_table(audit.sharing)], sys.stdout)
     return _exit_of_audit(audit)
@@ -237,7 +241,8 @@ def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    listed = list(client.audits(status=args.status, model=args.model, sort=args.sort, limit=args.limit))
+    filters = {"status": args.status, "model": args.model, "label": args.label, "archived": args.archived}
+    listed = list(client.audits(**filters, sort=args.sort, limit=args.limit))
     if args.json:
         _print_json(listed)
     elif listed:

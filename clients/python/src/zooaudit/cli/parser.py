@@ -3,10 +3,11 @@
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion, explain, exporting, importing, publishing
+from zooaudit.cli import commands, completion, explain, exporting, importing, keeping, publishing
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
@@ -83,6 +84,7 @@ def make_parser() -> Parser:
         add(subparsers)
     for module in (importing, exporting, publishing):
         module.add(subparsers, _command)
+    keeping.add_commands(partial(_command, subparsers))
     _completion(subparsers)
     return parser
 
@@ -136,6 +138,8 @@ def _list(subparsers: "Subparsers") -> None:
     parser.add_argument("--status", choices=list(map(str, Status)))
     text = "only audits of models with this in their name"
     _complete(parser.add_argument("--model", metavar="NAME", help=text), completion.models)
+    parser.add_argument("--label", metavar="LABEL", help="only audits with this label")
+    parser.add_argument("--archived", choices=["true", "any"], help="list archived audits only, or too")
     orders = get_args(Sort)
     parser.add_argument(
         "--sort",

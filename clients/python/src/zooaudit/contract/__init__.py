@@ -5,7 +5,7 @@ reason. Every record is frozen and refuses unknown fields, NaN and infinity. Not
 """
 
 from zooaudit.contract.access import ROLES, Access, Allowance, Role
-from zooaudit.contract.annotations import KEEP, Annotations, AnnotationsChange, Label
+from zooaudit.contract.annotations import KEEP, Annotations, AnnotationsChange, Archived, Label
 from zooaudit.contract.audit import (
     Audit,
     AuditList,
@@ -211,6 +211,7 @@ __all__ = [
     "AngleRow",
     "Annotations",
     "AnnotationsChange",
+    "Archived",
     "Audit",
     "AuditList",
     "AuditRequest",

@@ -1,6 +1,6 @@
 """What people write on an audit: labels, a note, and whether it is archived. No part of the request or the report."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -29,6 +29,9 @@ Label = Annotated[
 Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS), AfterValidator(_distinct)]
 Note = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_plain_text)]
 """Plain text of some lines."""
+
+Archived = Literal["false", "true", "any"]
+"""Which audits a list has: those that are not archived, those that are, or all."""
 
 
 class Annotations(Contract):
