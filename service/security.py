@@ -19,6 +19,8 @@ from service.errors import Refused, problem_response, refused
 from service.settings import is_loopback
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
+"""How large a batch may be: some 2 kB for each request."""
 MAX_REPORT_BYTES = 8 * 1024 * 1024
 """How large a report may be that is imported: several times as large as that of the deepest model."""
 
@@ -113,6 +115,11 @@ async def report_body(request: Request) -> bytes:
     return await _json_body(request, "the report", "A report", MAX_REPORT_BYTES)
 
 
+async def batch_body(request: Request) -> bytes:
+    """Read a batch of requests. Refuses with 415 unless its type is JSON, and with 413 beyond MAX_BATCH_BYTES."""
+    return await _json_body(request, "the audits", "A batch", MAX_BATCH_BYTES)
+
+
 async def _json_body(request: Request, what: str, noun: str, limit: int) -> bytes:
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
@@ -159,7 +166,7 @@ class Guard:
             return
         head = scope["method"] == "HEAD"
         # A copy, because the server frames its answer by the method in its own scope.
-        scope = below_prefix({**scope, "method": "GET"} if head else scope)
+        scope = of_version(below_prefix({**scope, "method": "GET"} if head else scope))
         if self._loopback_only and not is_loopback(_host(Headers(scope=scope).get("host", ""))):
             detail = "Without API keys this service answers to loopback addresses and 'localhost' only."
             await problem_response(problem("foreign-host", detail))(scope, receive, send_with_headers)
@@ -178,6 +185,13 @@ def below_prefix(scope: Scope) -> Scope:
         return scope
     changes = {"root_path": prefix, "path": prefix + scope["path"], "raw_path": prefix.encode() + scope["raw_path"]}
     return {**scope, **changes}
+
+
+def of_version(scope: Scope) -> Scope:
+    """Let a path below /v1 mean what it means without: addresses in the answer are below /v1, too."""
+    prefix: str = scope.get("root_path", "")
+    is_versioned = scope["path"].removeprefix(prefix).startswith("/v1/")
+    return {**scope, "root_path": f"{prefix}/v1"} if is_versioned else scope
 
 
 def _host(header: str) -> str:

@@ -7,6 +7,7 @@ from service.routes import (
     annotations,
     audit_log,
     audits,
+    batches,
     explanations,
     health,
     imports,
@@ -17,6 +18,6 @@ from service.routes import (
 from service.routes.dependencies import MAY_NEED_KEY
 
 router = APIRouter()
-for module in (audits, annotations, reports, explanations, imports, models, leaderboard, access, audit_log):
+for module in (audits, batches, annotations, reports, explanations, imports, models, leaderboard, access, audit_log):
     router.include_router(module.router, dependencies=[MAY_NEED_KEY])
 router.include_router(health.router)

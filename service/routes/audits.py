@@ -1,39 +1,30 @@
 """Audits: ask for, list, follow and cancel them."""
 
 import re
-import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
-from zooaudit.contract import Archived, Audit, AuditList, AuditRequest, Cost, Sort, Status, audit_id, place_of
+from fastapi import APIRouter, Depends, Query, Request, Response
+from zooaudit.contract import Archived, Audit, AuditList, Cost, Sort, Status
 
-from service import cost, cursors
-from service.catalogue import complete
+from service import cursors
 from service.errors import refused
 from service.queue import AuditQueue
 from service.recovery import Recovery
 from service.routes.dependencies import (
     NEEDS_KEY,
-    AcceptedDep,
     AnnotationsDep,
     AuditRequestDep,
-    CatalogueDep,
     DeletionsDep,
-    DepthsDep,
     LineDep,
     ListQueueDep,
     LogDep,
     QueueDep,
-    QuotaDep,
     RecoveryDep,
     RowsDep,
-    SpeedsDep,
-    StoreDep,
     SubmitterDep,
-    VersionsDep,
-    WorkersDep,
 )
 from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response, placed, retry_after
+from service.routes.submission import Submission
 
 router = APIRouter()
 
@@ -54,22 +45,8 @@ AUDIT_REQUEST_BODY = {
     openapi_extra={"requestBody": AUDIT_REQUEST_BODY},
 )
 def submit(
-    http: Request,
-    caller: SubmitterDep,
     request: AuditRequestDep,
-    catalogue: CatalogueDep,
-    queue: QueueDep,
-    store: StoreDep,
-    accepted: AcceptedDep,
-    rows: RowsDep,
-    line: LineDep,
-    versions: VersionsDep,
-    quota: QuotaDep,
-    speeds: SpeedsDep,
-    depths: DepthsDep,
-    workers: WorkersDep,
-    annotations: AnnotationsDep,
-    log: LogDep,
+    submission: Annotated[Submission, Depends()],
     dry_run: Annotated[
         bool, Query(description="Only tell what the audit would cost, or why it would be refused; accept nothing.")
     ] = False,
@@ -77,32 +54,9 @@ def submit(
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again.
     One that waits gets the priority of the request if that is higher.
     With `dry_run`, 200 and the audit's cost: a request that would be refused is refused in the same way."""
-    pinned = versions.pin(complete(request, catalogue), queue, store.load)
     if dry_run:
-        quota.check(caller.key, pinned, rows.by_id)
-        status = queue.status_of_existing(audit_id(pinned), store.load)
-        measured, depth = rows.by_id().values(), depths.get(pinned.model)
-        costs = cost.estimate(pinned, status, speeds, measured, catalogue, depth, workers.load())
-        if status is None:
-            place = place_of(pinned, time.time(), costs.seconds)
-            costs = costs.model_copy(update={"queue": line.position_at(place)})
-        return json_response(costs)
-
-    def estimate_s(asked: AuditRequest) -> float | None:
-        return cost.estimated_seconds(asked, speeds, rows.recent().values(), catalogue, depths.get(asked.model))
-
-    enqueued = False
-    claim = quota.take(caller.key, pinned, rows.by_id)
-    try:
-        audit, enqueued = queue.submit(pinned, store.load, accepted, estimate_s, store.load_import)
-    finally:
-        if not enqueued:  # it failed, or the audit exists, which costs nothing
-            quota.give_back(caller.key, claim)
-    if enqueued:
-        log.note(caller.name, caller.address, "submit", audit.id, pinned.model, "queued")
-    rows.expire()
-    line.expire()
-    audit = annotations.show(line.show(placed(audit, http)))
+        return json_response(submission.cost_of(request))
+    audit, enqueued = submission.submit(request)
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 
 

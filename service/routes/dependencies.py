@@ -90,17 +90,22 @@ def _catalogue(workers: WorkersDep) -> Catalogue:
     return catalogue
 
 
+def read_as(record: type[Record], body: bytes) -> Record:
+    """Read a body as a record of this type. Refuses with 400 what is no JSON, and with 422 what is no such record."""
+    try:
+        return record.model_validate_json(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        if errors[0]["type"] == "json_invalid":
+            raise refused("malformed-json", errors[0]["msg"]) from None
+        raise invalid(errors, "request") from None
+
+
 def checked_body(record: type[Record]) -> Callable[[bytes], Awaitable[Record]]:
     """Make the dependency that reads the JSON body of a request as a record of this type."""
 
     async def read(body: Annotated[bytes, Depends(json_body)]) -> Record:
-        try:
-            return record.model_validate_json(body)
-        except ValidationError as error:
-            errors = error.errors(include_url=False, include_context=False, include_input=False)
-            if errors[0]["type"] == "json_invalid":
-                raise refused("malformed-json", errors[0]["msg"]) from None
-            raise invalid(errors, "request") from None
+        return read_as(record, body)
 
     return read
 

@@ -21,6 +21,7 @@ from zooaudit.contract.audit import (
 )
 from zooaudit.contract.audit_log import Action, LogEntry, LogPage, Result
 from zooaudit.contract.base import Contract, Signed, Unit
+from zooaudit.contract.batch import MAX_BATCH, Batch, BatchAnswer, BatchAnswers
 from zooaudit.contract.board import Board, MemberRecord, PlanRecord, ShardRecord
 from zooaudit.contract.catalogue import (
     Catalogue,
@@ -182,6 +183,7 @@ __all__ = [
     "KEEP",
     "LEADERBOARD_COLUMNS",
     "LEADERBOARD_SCORES",
+    "MAX_BATCH",
     "MAX_IMAGES",
     "MAX_SHIFT_PX",
     "MAX_WAITING",
@@ -216,6 +218,9 @@ __all__ = [
     "AuditList",
     "AuditRequest",
     "Baseline",
+    "Batch",
+    "BatchAnswer",
+    "BatchAnswers",
     "Block",
     "Board",
     "Border",
