@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NO_GPU := make gpu needs an NVIDIA GPU, and torch finds none on this machine.
 
-.PHONY: demo test gpu up lint lock clean
+.PHONY: demo test gpu up lint openapi lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
@@ -26,6 +26,11 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m service.openapi_changes
+
+# Makes the present API that of the last release, against which make lint holds every change.
+openapi: .venv/installed
+	$(BIN)/python -m service.openapi_changes --write
 
 # The exact versions, with hashes, that the image installs; host names stay out of it.
 lock: .venv/installed

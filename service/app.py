@@ -59,7 +59,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         version=__version__,
         description="How equivariant is a pretrained image model, and where in its depth?",
         lifespan=lifespan,
-        docs_url=None,  # both pages load scripts from other hosts, which the content security policy forbids
+        docs_url=None,  # FastAPI's pages load scripts from other hosts; /docs below is served from our own files
         redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat whatever Host the client named
         separate_input_output_schemas=False,
@@ -115,7 +115,11 @@ class DashboardFiles(StaticFiles):
 
 
 def _serve_dashboard(app: FastAPI) -> None:
-    plotly = _plotly_script()
+    libraries = {
+        "plotly.min.js": _file_of("plotly", "package_data/plotly.min.js"),
+        "swagger-ui.js": _file_of("fastapi_offline", "static/swagger-ui-bundle.js"),
+        "swagger-ui.css": _file_of("fastapi_offline", "static/swagger-ui.css"),
+    }
     files = DashboardFiles(directory=DASHBOARD, check_dir=False)
 
     @app.get("/", include_in_schema=False)
@@ -124,22 +128,25 @@ def _serve_dashboard(app: FastAPI) -> None:
 
     app.get("/zoo", include_in_schema=False)(index)  # the page reads its address
 
-    @app.get("/static/plotly.min.js", include_in_schema=False)
-    async def plotly_script() -> FileResponse:
-        return FileResponse(plotly, headers={"Cache-Control": "max-age=86400"})
+    @app.get("/docs", include_in_schema=False)
+    async def api_page() -> FileResponse:
+        return FileResponse(DASHBOARD / "api.html", headers={"Cache-Control": "no-cache"})
 
     # A route, not a mount, which would count as taking every method.
     @app.get("/static/{path:path}", include_in_schema=False)
     async def dashboard_file(path: str, request: Request) -> Response:
+        if path in libraries:
+            return FileResponse(libraries[path], headers={"Cache-Control": "max-age=86400"})
         return await files.get_response(path, request.scope)
 
 
-def _plotly_script() -> Path:
+def _file_of(package: str, path: str) -> Path:
+    """Find a file that an installed package brings."""
     # Not imported, because importing plotly takes longer than starting the service.
-    spec = importlib.util.find_spec("plotly")
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise RuntimeError("the plotly package is not installed; the dashboard uses its script")
-    return Path(spec.origin).parent / "package_data" / "plotly.min.js"
+        raise RuntimeError(f"the package {package} is not installed; the pages use {path} of it")
+    return Path(spec.origin).parent / path
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

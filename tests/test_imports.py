@@ -113,7 +113,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"fold", "transforms", "device_name"},
     ],
     "service": [
-        *({"__main__", "stack"}, "app", "routes", {"cursors", "retention"}),
+        *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention"}),
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "leaderboard"},
         "deletion",
         {"annotations", "audit_rows", "recovery", "comparison"},

@@ -16,7 +16,7 @@ from service.routes.dependencies import (
     SubmitterDep,
     checked_body,
 )
-from service.routes.responses import documented, json_response, placed
+from service.routes.responses import documented, json_response, placed, takes
 
 router = APIRouter()
 
@@ -28,12 +28,7 @@ ChangeDep = Annotated[AnnotationsChange, Depends(checked_body(AnnotationsChange)
     summary="Label an audit, write a note on it, or archive it",
     dependencies=[NEEDS_KEY],
     responses=documented(400, 404, 413, 415, 422, s200=Audit),
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": AnnotationsChange.model_json_schema()}},
-            "required": True,
-        }
-    },
+    openapi_extra=takes(AnnotationsChange),
 )
 def annotate(
     identifier: str,

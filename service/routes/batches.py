@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import TypeAdapter, ValidationError
-from zooaudit.contract import MAX_BATCH, AuditRequest, BatchAnswer, BatchAnswers
+from zooaudit.contract import MAX_BATCH, AuditRequest, Batch, BatchAnswer, BatchAnswers
 
 from service.errors import Refused, invalid, refused
 from service.routes.dependencies import NEEDS_KEY, read_as
-from service.routes.responses import documented, json_response
+from service.routes.responses import documented, json_response, takes
 from service.routes.submission import Submission
 from service.security import batch_body
 
@@ -41,12 +41,7 @@ async def _requests(body: Annotated[bytes, Depends(batch_body)]) -> list[bytes]:
     summary="Ask for many audits",
     dependencies=[NEEDS_KEY],
     responses=documented(400, 413, 415, 422, s200=BatchAnswers),
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}},
-            "required": True,
-        }
-    },
+    openapi_extra=takes(Batch),
 )
 def submit_batch(
     requests: Annotated[list[bytes], Depends(_requests)],

@@ -17,7 +17,7 @@ from zooaudit.contract import (
 from service.errors import invalid, refused
 from service.routes.dependencies import NEEDS_KEY, ExplanationsDep, QueueDep, RecoveryDep, StoreDep
 from service.routes.reports import brief_report
-from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response
+from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response, takes
 from service.security import json_body
 
 router = APIRouter()
@@ -80,18 +80,13 @@ def _report(identifier: str, queue: QueueDep, store: StoreDep, recovery: Recover
 ReportDep = Annotated[Report, Depends(_report)]
 
 
-def _body_of(name: str) -> dict[str, object]:
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}
-
-
 @router.post(
     "/audit/{identifier}/explanation",
     status_code=202,
     summary="Ask for the maps of one block for one image",
     dependencies=[NEEDS_KEY],
     responses=documented(400, 413, 415, *PROBLEMS, s200=Explanation, s202=PendingExplanation),
-    openapi_extra=_body_of("ExplanationRequest"),
+    openapi_extra=takes(ExplanationRequest),
 )
 def ask_maps(request: Request, report: ReportDep, asked: MapsBody, explanations: ExplanationsDep) -> Response:
     """200 when it is there already, else 202: poll the address with GET until it is."""
@@ -114,7 +109,7 @@ def look_at_maps(request: Request, report: ReportDep, asked: MapsQuery, explanat
     summary="Ask for the images on which the model is least equivariant",
     dependencies=[NEEDS_KEY],
     responses=documented(400, 413, 415, *PROBLEMS, s200=LeastEquivariant, s202=PendingExplanation),
-    openapi_extra=_body_of("LeastEquivariantRequest"),
+    openapi_extra=takes(LeastEquivariantRequest),
 )
 def ask_least(request: Request, report: ReportDep, asked: LeastBody, explanations: ExplanationsDep) -> Response:
     """200 when it is there already, else 202: poll the address with GET until it is."""

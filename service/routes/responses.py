@@ -41,6 +41,16 @@ def documented(*problem_statuses: int, **models: type[Contract] | UnionType) -> 
     return responses
 
 
+def takes(record: type[Contract]) -> dict[str, Any]:
+    """Build FastAPI's ``openapi_extra`` of an endpoint that reads its body itself, as a ``record``.
+
+    Records within it are those that the document has anyway.
+    """
+    schema = record.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}
+
+
 def json_response(body: Contract, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(body.model_dump_json(), status, headers, "application/json")
 

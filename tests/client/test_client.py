@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 import zooaudit
-from zooaudit.contract import AuditList, AuditRequest, problem
+from zooaudit.contract import MAX_BATCH, AuditList, AuditRequest, Batch, BatchAnswer, BatchAnswers, problem
 
 from tests.client.samples import (
     CLIENTS,
@@ -49,6 +49,27 @@ async def test_submit_takes_a_ready_request(make):
     request = AuditRequest(model="torchvision/vit_b_16", num_images=7)
     await got(http.submit(request))
     assert json.loads(sent.requests[0].content) == request.model_dump(mode="json")
+
+
+async def test_many_audits_are_asked_for_in_batches(make):
+    requests = [AuditRequest(model="timm/resnet18", seed=seed) for seed in range(MAX_BATCH + 1)]
+    refused = problem("unknown-model", "There is no such model.")
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/audits"
+        asked = Batch.model_validate_json(request.content).audits
+        answers = [
+            BatchAnswer(status=422, problem=refused) if one.seed == 1 else BatchAnswer(status=202, audit=audit())
+            for one in asked
+        ]
+        return answer(BatchAnswers(answers=tuple(answers)))
+
+    http, sent = make(serve)
+    found = await got(http.submit_all(requests))
+    assert len(sent.requests) == 2
+    assert len(found) == MAX_BATCH + 1
+    assert found[1] == refused
+    assert repr(found[0]).startswith("<Audit")
 
 
 async def test_the_cost_of_an_audit_is_asked_for_with_the_same_request(make):

@@ -1,5 +1,7 @@
 """The dashboard for everybody: every width, both schemes, contrast, names for a screen reader, paper."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -160,3 +162,16 @@ def test_on_paper_there_are_the_numbers_and_no_buttons(page, addresses):
     expect(page.get_by_role("button", name="CSV")).to_be_hidden()
     expect(page.locator(".crumbs")).to_be_hidden()
     assert page.locator("div:has(> table.blocks)").evaluate("(node) => getComputedStyle(node).overflowY") == "visible"
+
+
+def test_the_api_describes_itself_from_our_own_files(page, client):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    messages = []
+    page.on("console", lambda message: messages.append(message.text) if message.type == "error" else None)
+    page.goto("/docs")
+    expect(page.locator("#api")).to_contain_text("Ask for an audit")
+    page.get_by_text("Ask for many audits").click()
+    expect(page.locator("#api")).to_contain_text("Try it out")
+    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {urlsplit(client.base_url).netloc}
+    assert messages == []

@@ -22,6 +22,7 @@ async def test_the_document_is_valid_and_complete(http):
     validate(document)
     assert {(path, method) for path, item in document["paths"].items() for method in item} == {
         ("/audit", "post"),
+        ("/audits", "post"),
         ("/audit", "get"),
         ("/audit/{identifier}", "get"),
         ("/audit/{identifier}", "delete"),

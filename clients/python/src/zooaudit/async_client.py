@@ -23,6 +23,7 @@ from zooaudit.contract import (
     LogEntry,
     ModelDetail,
     ModelList,
+    Problem,
     Sort,
     Status,
 )
@@ -81,6 +82,10 @@ class AsyncAuditClient:
     async def submit(self, model: str | AuditRequest, **options: Unpack[Options]) -> Audit:
         """Ask for an audit."""
         return await self._run(flows.submit(self._service, model, options))
+
+    async def submit_all(self, requests: Iterable[AuditRequest]) -> list[Audit | Problem]:
+        """Ask for many audits at once. Return, in order, each audit, or the problem for which it was refused."""
+        return await self._run(flows.submit_all(self._service, requests))
 
     async def cost(self, model: str | AuditRequest, **options: Unpack[Options]) -> Cost:
         """Ask what an audit would cost, and ask for nothing."""

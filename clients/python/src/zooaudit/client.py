@@ -22,6 +22,7 @@ from zooaudit.contract import (
     LogEntry,
     ModelDetail,
     ModelList,
+    Problem,
     Sort,
     Status,
 )
@@ -90,6 +91,13 @@ class AuditClient:
         The same request returns the audit that exists already; one that failed or was canceled runs again.
         """
         return self._run(flows.submit(self._service, model, options))
+
+    def submit_all(self, requests: Iterable[AuditRequest]) -> list[Audit | Problem]:
+        """Ask for many audits at once. Return, in order, each audit, or the problem for which it was refused.
+
+        The same requests again return the audits that exist already.
+        """
+        return self._run(flows.submit_all(self._service, requests))
 
     def cost(self, model: str | AuditRequest, **options: Unpack[Options]) -> Cost:
         """Ask what an audit would cost, and ask for nothing: its forward images, and about how long they take.

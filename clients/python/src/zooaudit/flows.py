@@ -16,16 +16,20 @@ from pydantic import ValidationError
 
 from zooaudit import contract
 from zooaudit.contract import (
+    MAX_BATCH,
     Access,
     Action,
     AnnotationsChange,
     Archived,
     AuditRequest,
+    Batch,
+    BatchAnswers,
     Health,
     LogEntry,
     LogPage,
     ModelDetail,
     ModelList,
+    Problem,
     Sort,
     Status,
     audit_id,
@@ -74,6 +78,19 @@ class HasId(Protocol):
 def submit(service: Exchange, model: str | AuditRequest, options: Options) -> Flow[Audit]:
     request = model if isinstance(model, AuditRequest) else request_from(model, options)
     return parse(Audit, (yield from service.send("POST", "/audit", content=request.model_dump_json())))
+
+
+def submit_all(service: Exchange, requests: Iterable[AuditRequest]) -> Flow[list[Audit | Problem]]:
+    asked, found = list(requests), list[Audit | Problem]()
+    for first in range(0, len(asked), MAX_BATCH):
+        batch = Batch(audits=tuple(asked[first : first + MAX_BATCH]))
+        response = yield from service.send("POST", "/audits", content=batch.model_dump_json())
+        for answer in parse(BatchAnswers, response).answers:
+            if answer.problem is not None:
+                found.append(answer.problem)
+            elif answer.audit is not None:
+                found.append(Audit.model_validate(answer.audit.model_dump()))
+    return found
 
 
 def cost(service: Exchange, model: str | AuditRequest, options: Options) -> Flow[Cost]:
