@@ -107,7 +107,7 @@ async def json_body(request: Request) -> bytes:
     header["content-type"] = request.headers.get("content-type", "")
     # This also keeps out forms of other sites: a browser asks the service before it sends JSON from another site.
     if header.get_content_type() != "application/json":
-        detail = "Send the audit as JSON, with 'Content-Type: application/json'."
+        detail = "Send JSON, with 'Content-Type: application/json'."
         raise refused("unsupported-media-type", detail)
     body = bytearray()
     too_large = int(request.headers.get("content-length", "0") or 0) > MAX_BODY_BYTES
