@@ -1,5 +1,6 @@
 // The dashboard: the address says which page is open, the page draws itself, and one poll at a time keeps it up to date.
 
+import { keyInWords, mayTry, refreshAccess } from "./lib/access.js";
 import { request } from "./lib/api.js";
 import { byId, element, setText } from "./lib/dom.js";
 import { duration, plural } from "./lib/format.js";
@@ -16,6 +17,7 @@ import { showDatasets } from "./widgets/audit-form.js";
 import { forgetFigures } from "./widgets/figures.js";
 
 const HEALTH_MS = 15_000;
+const WHO_MS = 2000; // costs nothing while the key stays the same
 const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, explain: explanationPage, model: modelPage }; // by the address's parameter
 
 /*
@@ -106,6 +108,21 @@ async function refreshHealth(signal) {
   return HEALTH_MS;
 }
 
+/** Shows whose key is used, and takes the form of a new audit away from a key that may not ask for one. */
+async function refreshWho(signal) {
+  await refreshAccess(signal);
+  const words = keyInWords();
+  setText(byId("who"), words ?? "");
+  byId("who").hidden = words === null;
+  byId("submit").inert = !mayTry("submit");
+  byId("read-only").hidden = mayTry("submit");
+  return WHO_MS;
+}
+
+byId("who").addEventListener("click", async () => {
+  if (await askForKey({ why: "Another key may do other things." })) for (const poller of [whoPoller, current.poller]) poller.now();
+});
+
 onNavigate(navigate);
 navigate({ first: true });
 const healthPoller = poll(refreshHealth, {
@@ -114,3 +131,4 @@ const healthPoller = poll(refreshHealth, {
     setText(byId("health"), problem?.status === 401 ? "Needs an API key" : "No answer");
   },
 });
+const whoPoller = poll(refreshWho);

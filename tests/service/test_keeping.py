@@ -11,7 +11,7 @@ import pytest
 from rq.job import JobStatus
 from zooaudit.contract import CATALOGUE_KEY, AnnotationsChange, AuditRequest, audit_id, kept_report_key
 
-from service import deletion
+from service import deletion, retention
 from service.app import create_app
 from service.errors import StoreUnavailable
 from service.retention import Retention
@@ -63,10 +63,16 @@ async def test_labels_and_notes_are_written_read_and_found(http, stored):
     first, second = stored(0), stored(1)
     before = (await http.get(f"/audit/{first}")).json()
     assert not {"labels", "note", "archived"} & before.keys()
-    change = {"labels": ["paper", "für-mich", "paper"], "note": "  run with\nthe new images "}
+    change = {
+        "labels": ["paper", "für-mich", "paper"],
+        "note": "  run with\r\nthe new images\u00a0\U0001f469\u200d\U0001f52c ",
+    }
     answer = await http.patch(f"/audit/{first}", json=change)
     assert answer.status_code == 200
-    expected = before | {"labels": ["paper", "für-mich"], "note": "run with\nthe new images"}
+    expected = before | {
+        "labels": ["paper", "für-mich"],
+        "note": "run with\nthe new images\u00a0\U0001f469\u200d\U0001f52c",
+    }
     assert answer.json() == expected
     assert (await http.get(f"/audit/{first}")).json() == expected
     assert (await http.post("/audit", json=ASK)).json() == expected
@@ -443,6 +449,20 @@ async def test_audits_to_keep_are_known_after_redis_was_emptied(app_of, redis, s
         assert set(await listed(http)) == {kept_one, other}  # nothing is removed before all is known
         kept(app).remove_expired()
         assert await listed(http) == [kept_one]
+
+
+async def test_a_running_service_removes_by_itself(app_of, redis, stored, monkeypatch):
+    monkeypatch.setattr(retention, "CHECK_EVERY_S", 0.05)
+    newest, older = stored(0, 1), stored(1, 2)
+    redis.set("zooaudit:annotations:version", "from before a process died")
+    app = app_of(keep_audits=1)
+    async with client_of(app) as http:
+        assert set(await listed(http)) == {newest, older}
+        async with app.router.lifespan_context(app):
+            while redis.exists(f"rq:job:{older}"):
+                await asyncio.sleep(0.05)
+        assert await listed(http) == [newest]
+        assert redis.get("zooaudit:annotations:version") != b"from before a process died"
 
 
 async def test_several_processes_remove_each_audit_once(app_of, stored):

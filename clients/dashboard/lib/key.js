@@ -13,12 +13,12 @@ export const key = () => sessionStorage.getItem(STORAGE_NAME);
 /**
  * Asks the user for a key; resolves to whether there is a new one. Callers who ask at once share the dialog.
  * `wasRefused` says that the service does not accept the present key; `unlessDeclined` does not ask a user who has
- * closed the dialog without a key.
+ * closed the dialog without a key. `why` is what the dialog says instead of why it is there.
  */
-export function askForKey({ wasRefused = false, unlessDeclined = false } = {}) {
+export function askForKey({ wasRefused = false, unlessDeclined = false, why } = {}) {
   if (unlessDeclined && declined) return Promise.resolve(false);
   answer ??= new Promise((resolve) => {
-    setText(byId("key-why"), wasRefused ? "This needs an API key, and the service does not accept the one that you gave."
+    setText(byId("key-why"), why ? why : wasRefused ? "This needs an API key, and the service does not accept the one that you gave."
       : "This needs an API key. Whoever runs this service can give you one.");
     dialog.returnValue = "";
     dialog.showModal();

@@ -5,7 +5,7 @@ import { isFinal } from "../lib/audit.js";
 import { announceChanges, arrange, byId, element, setText } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
 import { changed, go, href, params } from "../lib/url.js";
-import { showFilters, statusesOf } from "../widgets/audit-filters.js";
+import { archivedOf, isFiltered, showFilters, statusesOf } from "../widgets/audit-filters.js";
 import { prefillModel, setUpForm } from "../widgets/audit-form.js";
 import { auditRow } from "../widgets/audit-row.js";
 import { PAGE_SIZE, pageCount, pageNumber, showPager } from "../widgets/pager.js";
@@ -81,7 +81,7 @@ export function auditsPage({ showBanner }) {
 /** The path of the service for the list that the address's parameters ask for. */
 function listPath(query) {
   const search = new URLSearchParams({ limit: PAGE_SIZE });
-  for (const [name, value] of [["status", statusesOf(query).join()], ["model", query.get("q")], ["sort", query.get("sort")]]) if (value) search.set(name, value);
+  for (const [name, value] of [["status", statusesOf(query).join()], ["model", query.get("q")], ["label", query.get("label")], ["archived", archivedOf(query)], ["sort", query.get("sort")]]) if (value) search.set(name, value);
   if (pageNumber(query) > 1) search.set("offset", (pageNumber(query) - 1) * PAGE_SIZE);
   return `audit?${search}`;
 }
@@ -110,7 +110,7 @@ function showHeaders(query) {
 /** Shows how many audits the list has, or why it has none. */
 function showTotal(query) {
   const note = byId("audits-note");
-  const filtered = statusesOf(query).length || query.get("q");
+  const filtered = isFiltered(query);
   if (list) setText(note, filtered ? "No audit matches these filters." : "No audits yet. Name a model above to make the first.");
   note.hidden = list !== null && list.total > 0;
   setText(byId("audits-total"), !list ? "" : filtered ? plural(list.total, "match", "matches") : plural(list.total, "audit"));

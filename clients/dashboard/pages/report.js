@@ -8,6 +8,7 @@ import { count, duration, fixed, millions, plural } from "../lib/format.js";
 import { sentence } from "../lib/problems.js";
 import { transformLabel, TRANSFORMS } from "../lib/scores.js";
 import { go, href, params } from "../lib/url.js";
+import { annotationsCard } from "../widgets/annotations.js";
 import { blockTable } from "../widgets/block-table.js";
 import { figurePanels } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
@@ -31,6 +32,7 @@ export function reportPage(root, id, { showBanner }) {
   const { heading, note, actions, body } = pageLayout(root, "Report", "Audit");
   let model = "Audit", shownStatus = null; // what the heading and the body show
   let progress, shards, provisional, blocks, refreshNow;
+  const written = annotationsCard(id, { onChange: () => refreshNow(), onDeleted: () => go(href({})), showBanner });
 
   return {
     title: () => `${model} · zooaudit`,
@@ -48,6 +50,7 @@ export function reportPage(root, id, { showBanner }) {
       }
       announceChanges([audit]);
       showRequest(audit.request);
+      written.update(audit);
       if (audit.status !== shownStatus) await showStatus(audit, signal);
       shownStatus = audit.status;
       progress?.update(audit);
@@ -74,7 +77,7 @@ export function reportPage(root, id, { showBanner }) {
     provisional = element("div");
     actions.replaceChildren(actionButton("Cancel", "", () => change(path, { method: "DELETE" })));
     body.replaceChildren(element("section", { class: "card wide" }, progress.node, shards.node, provisional,
-      element("p", { class: "note" }, "The report appears here when the audit has ended.")));
+      element("p", { class: "note" }, "The report appears here when the audit has ended.")), written.node);
   }
 
   /** Shows why an audit ended without a report, and offers to run it again. */
@@ -84,11 +87,11 @@ export function reportPage(root, id, { showBanner }) {
       const again = await change("audit", { method: "POST", body: { ...audit.request, checkpoint_version: undefined } });
       go(href({ audit: again.id }));
     }));
-    body.replaceChildren(element("section", { class: "card wide" }, notice));
+    body.replaceChildren(element("section", { class: "card wide" }, notice), written.node);
   }
 
   function actionButton(label, className, action) {
-    const button = element("button", { type: "button", class: className }, label);
+    const button = element("button", { type: "button", class: className, "data-needs": "submit" }, label);
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
@@ -139,6 +142,7 @@ export function reportPage(root, id, { showBanner }) {
         scrollable("Scores by cosine", partsTable(report.cosine.parts, "The same by cosine similarity")), activationNote(report.cosine.activation)),
       wideCard("Blocks", blocks.node),
       wideCard("Provenance", provenance(report)),
+      written.node,
     ].filter(Boolean));
     figures.load(`${path}/figures`, signal);
   }

