@@ -68,7 +68,7 @@ def cells(encoded: str, like: Explanation) -> NDArray[np.uint8]:
 def values(one: ChannelMaps, like: Explanation) -> tuple[NDArray[np.float64], ...]:
     """The maps of x and of T(x), and the difference, as numbers."""
     step = (one.high - one.low) / 255
-    difference = (cells(one.difference, like).astype(float) - 128) * one.largest_difference / 127
+    difference = (cells(one.difference, like).astype(float) - 128) * (one.high - one.low) / 127
     return one.low + step * cells(one.reference, like), one.low + step * cells(one.transformed, like), difference
 
 
@@ -85,11 +85,12 @@ def test_isotropic_kernels_turn_with_the_image(noise: Path, angle: int) -> None:
     asked = ExplanationRequest(block="1", image=2, angle_deg=angle)
     shown = show_maps(prepared, report, asked, Rotation(angle), pictures=True)
     assert shown.audit_channel == pytest.approx(1.0, abs=1e-5)
-    assert len(shown.channels) == 8
+    assert 1 <= len(shown.channels) <= 8
     for one in shown.channels:
         assert one.correlation == pytest.approx(1.0, abs=1e-6)
         assert one.largest_difference < 1e-5 * (one.high - one.low)
         assert one.reference == one.transformed
+        assert {*cells(one.difference, shown).ravel()} == {128}  # rounding is not blown up
     assert [one.strength for one in shown.channels] == sorted((one.strength for one in shown.channels), reverse=True)
     least = find_least(prepared, report, LeastEquivariantRequest(angle_deg=angle), Rotation(angle), pictures=False)
     assert (least.images, least.changed) == (6, 0)
@@ -106,7 +107,7 @@ def test_features_that_ignore_the_place_do_not_move(noise: Path) -> None:
 
 
 def test_maps_are_what_numpy_computes_and_lays_upon_each_other(noise: Path) -> None:
-    """A convolution of stride 2 whose maps have 64 cells a side: a shift of 5 px is 2 cells, rounded down."""
+    """A convolution of stride 2 whose maps have 32 cells a side: a shift of 5 px is 2 cells, rounded down."""
     torch.manual_seed(3)
     convolution = nn.Conv2d(3, 12, 3, padding=1, stride=2)
     weight, bias = (each.detach().double().numpy() for each in (convolution.weight, convolution.bias))
@@ -143,16 +144,14 @@ def test_maps_are_what_numpy_computes_and_lays_upon_each_other(noise: Path) -> N
             seen_x, seen_tx, difference = values(one, shown)
             assert np.abs(seen_x - of_x).max() < half_step
             assert np.abs(seen_tx - of_tx).max() < half_step
-            assert np.abs(difference - (of_tx - of_x)).max() < 0.51 * one.largest_difference / 127
+            assert np.abs(difference - (of_tx - of_x)).max() < 2.1 * half_step
+            assert one.largest_difference == pytest.approx(np.abs(of_tx - of_x).max(), rel=1e-4)
 
 
 def prepared_canvas(path: Path) -> NDArray[np.float64]:
     """The canvas of an image of 96 px for a model of 64 px and shifts of 5 px, from 0 to 1."""
-    image = Image.open(path).convert("RGB")
-    side = max(SIZE * 256 // 224, SIZE + 5)
-    image = image.resize((side, side), Image.Resampling.BILINEAR)
-    start = round((side - SIZE - 5) / 2)
-    return np.asarray(image, np.float64)[start : start + SIZE + 5, start : start + SIZE + 5] / 255
+    image = Image.open(path).convert("RGB").resize((SIZE + 5, SIZE + 5), Image.Resampling.BICUBIC)
+    return np.asarray(image, np.float64) / 255
 
 
 def test_large_maps_are_shown_by_their_means() -> None:
@@ -228,7 +227,7 @@ def test_an_audit_of_a_checkpoint_is_explained_from_its_report_alone(own: dict[s
     report = own_report(own)
     shown = explain(maps_question(report), report, **own)
     assert isinstance(shown, Explanation)
-    assert (shown.block, shown.part, shown.precision, shown.channels_of_block) == ("block1.2", "Early", "float32", 8)
+    assert (shown.block, shown.part, shown.precision, shown.channels_of_block) == ("block1.2", "Middle", "float32", 8)
     assert shown.prediction is not None
     assert (shown.prediction.before.name, shown.prediction.before.index < 6) == (None, True)
     assert shown.views is not None
