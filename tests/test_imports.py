@@ -12,6 +12,7 @@ CASES = {
     "service.app": ["torch", "torchvision", "timm", "worker", "plotly", "scipy", "numpy", "zooaudit.client"],
     "service.stack": ["torch", "torchvision", "timm", "worker"],
     "worker.audit": ["fastapi", "starlette", "rq", "redis", "httpx", "obstore", "pydantic_settings", "service"],
+    "worker.explain": ["fastapi", "starlette", "rq", "redis", "httpx", "obstore", "pydantic_settings", "service"],
     "worker.cli": ["fastapi", "starlette", "rq", "redis", "httpx", "obstore", "service"],
     "worker.queue.worker": ["fastapi", "starlette", "httpx", "service", "torch"],
     "worker.__main__": ["torch", "torchvision", "timm", "rq", "redis", "service"],

@@ -93,7 +93,7 @@ def _channel(channel: int, strength: float, a: Tensor, b: Tensor) -> ChannelMaps
         largest_difference=short(largest),
         reference=as_bytes(shown_a, low, high),
         transformed=as_bytes(shown_b, low, high),
-        difference=as_signed_bytes(difference, largest),
+        difference=as_signed_bytes(difference, high - low),
     )
 
 

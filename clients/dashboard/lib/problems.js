@@ -49,7 +49,7 @@ export function sentence(problem, retryAfterS = null) {
   if (problem.status === 401) return "This needs an API key. Ask whoever runs this service for one.";
   if (problem.status === 413) return "The request is too long. Shorten what you have put into its fields.";
   if (typeOf(problem) === "too-many-images") return retryAfterS ? `${detail.replace(/ Ask again when .*/, "")}${again}` : detail;
-  if (problem.status === 429) return `${detail} Wait until some of your audits have ended, or cancel some.`;
+  if (problem.status === 429 && typeOf(problem) !== "too-many-explanations") return `${detail} Wait until some of your audits have ended, or cancel some.`;
   if (problem.status === 503) return again && !/try again/i.test(detail) ? detail + again : detail;
   if (typeOf(problem) === "unknown-model") {
     const name = detail.match(/^No zoo has '(.*?)'\./)?.[1];

@@ -11,7 +11,7 @@ export function leastImages(least, shown) {
     element("th", { scope: "row" }, element("a", { href: changed({ image: one.place }), "aria-current": one.place === shown && "true" },
       breakable(one.image)), element("span", { class: "sub" }, one.prediction && predicted(one.prediction))),
     element("td", { class: "number" }, fixed(one.pool)), element("td", { class: "number" }, fixed(one.final))));
-  const classes = least.changed == null ? "" : ` ${least.changed} of them get another class.`;
+  const classes = least.changed == null ? "" : ` ${least.changed} of them ${least.changed === 1 ? "gets" : "get"} another class.`;
   const caption = `The lowest similarities among ${plural(least.images, "image")}; the mean is ${fixed(least.mean_pool)} at Pool, ${fixed(least.mean_final)} at Final.${classes}`;
   const head = element("tr", {}, element("td"), element("th", { scope: "col" }, "Image"),
     element("th", { scope: "col", class: "number" }, "Pool"), element("th", { scope: "col", class: "number" }, "Final"));

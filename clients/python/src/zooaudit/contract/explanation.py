@@ -100,7 +100,8 @@ class ChannelMaps(Contract):
 
     A map is one byte a cell, row by row, in base64. In ``reference``, the map of x, and ``transformed``, that of T(x)
     moved back, 0 stands for ``low`` and 255 for ``high``. In ``difference``, the second less the first, 128 stands for
-    0, 1 for ``-largest_difference`` and 255 for ``largest_difference``.
+    0, 1 for ``low - high`` and 255 for ``high - low``: a difference that is small beside the maps looks small.
+    ``largest_difference`` is its largest magnitude.
     """
 
     channel: int

@@ -15,7 +15,7 @@ def channels_table(explanation: Explanation) -> Table:
     ]
     transform = transform_of(explanation)
     notes = [
-        f"Over {explanation.height} x {explanation.width} cells of this image. Over all images of the audit, the "
+        f"Over {explanation.height} x {explanation.width} cells of this image. Over all images, the "
         f"block's channel score at {transform} is {_number(explanation.audit_channel)}."
     ]
     if not rows:
@@ -43,7 +43,7 @@ def least_table(least: LeastEquivariant) -> Table:
     means = f"Pool {_number(least.mean_pool)}, Final {_number(least.mean_final)}"
     notes = [f"Mean similarity over {counted(least.images, 'image')}: {means}."]
     if least.changed is not None:
-        notes.append(f"{least.changed} of them get another class.")
+        notes.append(f"{least.changed} of them {'gets' if least.changed == 1 else 'get'} another class.")
     title = f"Least similar to themselves at {transform_of(least)}"
     columns = ("Place", "Image", "Predicted class", "Pool", "Final")
     return Table(columns, rows, title=title, numbers_from=3, notes=notes, flexible=1)

@@ -71,17 +71,17 @@ def _traces(channel: ChannelMaps, explanation: Explanation) -> list[Trace]:
 
     step = (channel.high - channel.low) / 255
     shared = {"colorscale": "Viridis", "zmin": channel.low, "zmax": max(channel.high, channel.low + 1e-12)}
-    largest = channel.largest_difference
+    span = max(channel.high - channel.low, 1e-12)
     return [
         heatmap(channel.reference, channel.low, step, **shared),
         heatmap(channel.transformed, channel.low, step, **shared),
         heatmap(
             channel.difference,
-            -128 * largest / 127,
-            largest / 127,
+            -128 * span / 127,
+            span / 127,
             colorscale=DIVERGING,
-            zmin=-max(largest, 1e-12),
-            zmax=max(largest, 1e-12),
+            zmin=-span,
+            zmax=span,
         ),
     ]
 
