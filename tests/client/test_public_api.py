@@ -15,7 +15,7 @@ def test_the_public_names():
         [
             *("AuditClient", "AsyncAuditClient", "AuditHandle", "AsyncAuditHandle", "Options", "__version__"),
             *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Comparison", "Cost", "Health"),
-            *("ModelDetail", "ModelList", "Part"),
+            *("Leaderboard", "ModelDetail", "ModelList", "Part"),
             *("Problem", "Progress", "Report", "Shard", "Sharing", "Status"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),
             *("ApiError", "InvalidRequest", "Unauthorized", "NotFound", "Conflict", "Unavailable"),

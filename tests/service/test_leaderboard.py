@@ -152,7 +152,7 @@ async def test_only_audits_of_one_method_on_the_same_images_are_compared(http, s
 async def test_a_wrong_query_is_refused_and_says_why(http, small_zoo):
     assert small_zoo
     for query, words in (
-        ({"sort": "accuracy"}, "'accuracy' is no column to sort by; there are model, family"),
+        ({"sort": "accuracy"}, "'accuracy' is no column; there are model, family"),
         ({"limit": 0}, "limit"),
         ({"fam": "vit"}, "fam: Extra inputs are not permitted"),
         ({"translations_px": "many"}, "translations_px"),

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
-    from zooaudit.results import Audit, Comparison, Cost, Report
+    from zooaudit.results import Audit, Comparison, Cost, Leaderboard, Report
 
 __all__ = [
     "PARTS",
@@ -66,6 +66,7 @@ __all__ = [
     "Cost",
     "Health",
     "InvalidRequest",
+    "Leaderboard",
     "ModelDetail",
     "ModelList",
     "NotFound",

@@ -17,8 +17,8 @@ from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
-from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Cost, Report
+from zooaudit.options import LeaderboardOptions, Options
+from zooaudit.results import Audit, Comparison, Cost, Leaderboard, Report
 
 T = TypeVar("T")
 
@@ -134,6 +134,10 @@ class AsyncAuditClient:
     async def model(self, name: str, wait_s: float = 30.0) -> ModelDetail:
         """Fetch one model with its depth: the ``blocks`` that an audit measures."""
         return await self._run(flows.model(self._service, name, wait_s))
+
+    async def leaderboard(self, *, wait_s: float = 30.0, **options: Unpack[LeaderboardOptions]) -> Leaderboard:
+        """Fetch the models that one method has measured, the newest audit of each."""
+        return await self._run(flows.leaderboard(self._service, options, wait_s))
 
     async def health(self) -> Health:
         """Fetch the state of the service."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion
+from zooaudit.cli import commands, completion, leaderboard
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
@@ -66,7 +66,20 @@ def make_parser() -> Parser:
     parser.set_defaults(url=None, json=False)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
+    for add in (
+        _audit,
+        _sweep,
+        _status,
+        _report,
+        _replay,
+        _cancel,
+        _list,
+        _models,
+        _model,
+        _compare,
+        _leaderboard,
+        _health,
+    ):
         add(subparsers)
     _completion(subparsers)
     return parser
@@ -179,6 +192,11 @@ def _compare(subparsers: "Subparsers") -> None:
         default="parts",
         help="the figure to write (default parts)",
     )
+
+
+def _leaderboard(subparsers: "Subparsers") -> None:
+    text = "show the newest audit of each model by one method, the highest scores first"
+    leaderboard.add_options(_command(subparsers, "leaderboard", leaderboard.run, text))
 
 
 def _health(subparsers: "Subparsers") -> None:
