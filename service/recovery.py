@@ -67,6 +67,14 @@ class Recovery:
             self._begin_pass()
             self._idle.wait(wait_s)
 
+    def unrestored(self) -> int:
+        """Count the finished audits that Redis does not know yet; 0 once a pass has restored them all."""
+        if self._queue.is_restored():
+            return 0
+        identifiers = list(self._store.identifiers())
+        starts = range(0, len(identifiers), IDS_PER_BATCH)
+        return sum(len(self._queue.missing(identifiers[start : start + IDS_PER_BATCH])) for start in starts)
+
     def start(self) -> None:
         """Begin to restore, in the background, whatever Redis loses until :meth:`stop`. Never raises."""
         self._begin_pass()

@@ -1,5 +1,6 @@
 """The leaderboard: all models that were measured by one method, the newest audit of each."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -33,6 +34,7 @@ def leaderboard(
     recovery.ensure_all_restored(RECOVERY_WAIT_S)
     succeeded = [row.id for row in rows.by_id().values() if row.status is Status.SUCCEEDED]
     known = summaries.of(succeeded)
+    known = replace(known, pending=known.pending + recovery.unrestored())
     made = answer(query, known)
     headers = {"Vary": "Accept-Encoding"} | ({"Retry-After": str(PENDING_AFTER_S)} if known.pending else {})
     if "gzip" in request.headers.get("accept-encoding", ""):

@@ -193,6 +193,15 @@ async def test_reports_that_are_not_read_yet_are_counted(app, small_zoo, monkeyp
     assert (known.summaries, known.pending, known.unreadable) == ((), 5, 0)
 
 
+async def test_audits_that_redis_has_lost_and_that_are_not_restored_yet_are_counted(http, app, small_zoo, monkeypatch):
+    with monkeypatch.context() as slow:
+        slow.setattr(app.state.recovery, "ensure_all_restored", lambda _: None)
+        answer = await http.get("/leaderboard")
+    assert (answer.json()["rows"], answer.json()["pending"]) == ([], len(small_zoo))
+    assert answer.headers["Retry-After"] == "2"
+    assert ((await board(http)).total, (await board(http)).pending) == (len(small_zoo), 0)
+
+
 async def test_a_store_that_does_not_answer_is_no_empty_leaderboard(http, small_zoo, monkeypatch):
     assert (await http.get("/audit")).json()["total"] == len(small_zoo)
 
