@@ -31,7 +31,8 @@ def leaderboard(
     """One row for each model and weights; a checkpoint has the row of its newest version. Only audits of one method on
     the same images are in it: without settings, those of the method with the most models. While `pending` is above 0,
     Retry-After says when to ask again."""
-    recovery.ensure_all_restored(RECOVERY_WAIT_S)
+    if recovery.ensure_all_restored(RECOVERY_WAIT_S):
+        rows.expire()
     succeeded = [row.id for row in rows.by_id().values() if row.status is Status.SUCCEEDED]
     known = summaries.of(succeeded)
     known = replace(known, pending=known.pending + recovery.unrestored())
