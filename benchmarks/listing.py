@@ -1,9 +1,9 @@
 """What a list of audits, and a dry run, costs: ``python -m benchmarks.listing [--audits N]``
 
-Fills an embedded Redis with N audits that have ended, 20 that run and 200 that wait, and times ``GET /audit``:
-the first list of a new service, then the median of 20 requests for each query, both while the rows are fresh and while
-every request looks for changes first. Then it times ``POST /audit?dry_run=true``, whose first request reads a few
-reports; the newest audits have one.
+Fills an embedded Redis with N audits that have ended, 20 that run and 200 that wait, and times ``GET /audit`` and
+``GET /leaderboard``: the first list of a new service, then the median of 20 requests for each query, both while the
+rows are fresh and while every request looks for changes first. Then it times ``POST /audit?dry_run=true``, whose first
+request reads a few reports. Only the newest audits have a report, so the leaderboard has some 300 rows.
 """
 
 import argparse
@@ -41,6 +41,8 @@ QUERIES = {
     "sorted by model": "/audit?limit=50&sort=model",
     "longest first": "/audit?limit=50&sort=-duration",
     "failed resnets": "/audit?limit=50&status=failed&model=resnet",
+    "leaderboard": "/leaderboard?limit=10000",
+    "leaderboard, 20 rows": "/leaderboard?limit=20&family=resnet",
 }
 
 

@@ -61,11 +61,24 @@ class Recovery:
         except StoreUnavailable as error:
             log.warning("%s: could not forget this canceled audit yet: %s", identifier, error)
 
-    def ensure_all_restored(self, wait_s: float) -> None:
-        """If Redis was emptied since the last pass, begin another and wait for it, but no longer than ``wait_s``."""
-        if not self._queue.is_restored():
-            self._begin_pass()
-            self._idle.wait(wait_s)
+    def ensure_all_restored(self, wait_s: float) -> bool:
+        """If Redis was emptied since the last pass, begin another and wait for it, but no longer than ``wait_s``.
+
+        Returns whether there was anything to wait for: rows that were read before may lack audits.
+        """
+        if self._queue.is_restored():
+            return False
+        self._begin_pass()
+        self._idle.wait(wait_s)
+        return True
+
+    def unrestored(self) -> int:
+        """Count the finished audits that Redis does not know yet; 0 once a pass has restored them all."""
+        if self._queue.is_restored():
+            return 0
+        identifiers = list(self._store.identifiers())
+        starts = range(0, len(identifiers), IDS_PER_BATCH)
+        return sum(len(self._queue.missing(identifiers[start : start + IDS_PER_BATCH])) for start in starts)
 
     def start(self) -> None:
         """Begin to restore, in the background, whatever Redis loses until :meth:`stop`. Never raises."""

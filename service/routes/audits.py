@@ -98,7 +98,8 @@ def listing(
 ) -> Response:
     """A cursor stays valid while audits are added and removed; an offset leads to any page at once."""
     after = cursors.decode(cursor, sort) if cursor is not None else None
-    recovery.ensure_all_restored(RECOVERY_WAIT_S)
+    if recovery.ensure_all_restored(RECOVERY_WAIT_S):
+        rows.expire()
     statuses = {Status(word) for word in status.split(",")} if status else set(Status)
     wanted = annotations.filter(label or None, archived or ("any" if id else "false"))
     page = rows.page(sort, statuses, model or "", limit, offset, after, id, wanted)

@@ -1,5 +1,6 @@
 """The leaderboard: all models that were measured by one method, the newest audit of each."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -30,9 +31,11 @@ def leaderboard(
     """One row for each model and weights; a checkpoint has the row of its newest version. Only audits of one method on
     the same images are in it: without settings, those of the method with the most models. While `pending` is above 0,
     Retry-After says when to ask again."""
-    recovery.ensure_all_restored(RECOVERY_WAIT_S)
+    if recovery.ensure_all_restored(RECOVERY_WAIT_S):
+        rows.expire()
     succeeded = [row.id for row in rows.by_id().values() if row.status is Status.SUCCEEDED]
     known = summaries.of(succeeded)
+    known = replace(known, pending=known.pending + recovery.unrestored())
     made = answer(query, known)
     headers = {"Vary": "Accept-Encoding"} | ({"Retry-After": str(PENDING_AFTER_S)} if known.pending else {})
     if "gzip" in request.headers.get("accept-encoding", ""):

@@ -25,7 +25,7 @@ def test_the_public_names():
                 "Health",
                 "LeastEquivariant",
             ),
-            *("ModelDetail", "ModelList", "Part", "Access", "LogEntry"),
+            *("ModelDetail", "ModelList", "Part", "Access", "Leaderboard", "LogEntry"),
             *("Problem", "Progress", "Report", "Shard", "Sharing", "Status"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),
             *("ApiError", "InvalidRequest", "Unauthorized", "NotFound", "Conflict", "Unavailable"),

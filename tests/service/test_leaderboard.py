@@ -152,7 +152,7 @@ async def test_only_audits_of_one_method_on_the_same_images_are_compared(http, s
 async def test_a_wrong_query_is_refused_and_says_why(http, small_zoo):
     assert small_zoo
     for query, words in (
-        ({"sort": "accuracy"}, "'accuracy' is no column to sort by; there are model, family"),
+        ({"sort": "accuracy"}, "'accuracy' is no column; there are model, family"),
         ({"limit": 0}, "limit"),
         ({"fam": "vit"}, "fam: Extra inputs are not permitted"),
         ({"translations_px": "many"}, "translations_px"),
@@ -191,6 +191,15 @@ async def test_reports_that_are_not_read_yet_are_counted(app, small_zoo, monkeyp
     monkeypatch.setattr(summaries, "_want", lambda _: None)
     known = summaries.of([report.id for report in small_zoo])
     assert (known.summaries, known.pending, known.unreadable) == ((), 5, 0)
+
+
+async def test_audits_that_redis_has_lost_and_that_are_not_restored_yet_are_counted(http, app, small_zoo, monkeypatch):
+    with monkeypatch.context() as slow:
+        slow.setattr(app.state.recovery, "ensure_all_restored", lambda _: None)
+        answer = await http.get("/leaderboard")
+    assert (answer.json()["rows"], answer.json()["pending"]) == ([], len(small_zoo))
+    assert answer.headers["Retry-After"] == "2"
+    assert ((await board(http)).total, (await board(http)).pending) == (len(small_zoo), 0)
 
 
 async def test_a_store_that_does_not_answer_is_no_empty_leaderboard(http, small_zoo, monkeypatch):

@@ -9,7 +9,8 @@ export const params = () => new URLSearchParams(location.search);
 /** Whether the present address is that of the page of the whole zoo, the only page with a path of its own. */
 export const isZoo = () => location.pathname.endsWith("/zoo");
 
-export const ZOO = "zoo";
+const ZOO = "zoo";
+export { ZOO };
 
 /** The address with these parameters, in readable form: href({ audit: id }); href({}) is that of all audits. */
 export const href = (values) => `./${queryOf(values)}`;

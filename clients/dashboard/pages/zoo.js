@@ -20,9 +20,9 @@ const VIEWS = { table: "Table", scatter: "Scatter plot" };
 export function zooPage(root, _, { showBanner }) {
   const { heading, note, actions, body } = pageLayout(root, "Zoo", "The zoo");
   const total = element("span", { class: "note", role: "status" });
-  const scoreSelect = element("select", { onchange: () => go(changed({ score: scoreSelect.value === "channel" ? null : scoreSelect.value })) });
-  const sortSelect = element("select", { onchange: () => go(changed({ sort: sortSelect.value === DEFAULT_SORT ? null : sortSelect.value })) });
-  const methodSelect = element("select", { onchange: () => go(changed(methodParams(methodSelect.value === "0" ? null : board.methods[methodSelect.value].method))) });
+  const scoreSelect = element("select", { "aria-label": "Score", onchange: () => go(changed({ score: scoreSelect.value === "channel" ? null : scoreSelect.value })) });
+  const sortSelect = element("select", { "aria-label": "Sort the models by", onchange: () => go(changed({ sort: sortSelect.value === DEFAULT_SORT ? null : sortSelect.value })) });
+  const methodSelect = element("select", { "aria-label": "Method", onchange: () => go(changed(methodParams(methodSelect.value === "0" ? null : board.methods[methodSelect.value].method))) });
   const methodLabel = element("label", { class: "inline method", hidden: true }, "Method", methodSelect);
   const scoreLabel = element("label", { class: "inline" }, "Score", scoreSelect);
   const sortLabel = element("label", { class: "inline only-narrow" }, "Sort by", sortSelect);

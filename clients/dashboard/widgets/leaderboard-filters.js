@@ -12,9 +12,9 @@ const RANGES = [["size", "Parameters, M"], ["top1", "Top-1, %"]];
 export function leaderboardFilters() {
   const inputs = new Map(); // name of the parameter -> its field
   let typing = null; // the timer that runs while the user types
-  const search = textField("q", { type: "search", placeholder: "Words of the name", maxlength: 128 });
+  const search = textField("q", { type: "search", "aria-label": "Words of the model’s name", placeholder: "Words of the name", maxlength: 128 });
   const selects = SELECTS.map(([name, label]) => {
-    const select = element("select", { onchange: () => go(changed({ [name]: select.value || null })) });
+    const select = element("select", { "aria-label": label, onchange: () => go(changed({ [name]: select.value || null })) });
     inputs.set(name, select);
     return element("label", {}, label, select);
   });

@@ -1,7 +1,7 @@
 // A scatter plot of any two columns of the leaderboard. A point is a model; a click on it opens its report.
 
 import { element, setText } from "../lib/dom.js";
-import { count, fixed, millions } from "../lib/format.js";
+import { count, fixed, millions, plural } from "../lib/format.js";
 import { SCORES, SCORE_COLUMNS, valueOf } from "../lib/leaderboard.js";
 import { transformLabel } from "../lib/scores.js";
 import { changed, go, href } from "../lib/url.js";
@@ -30,7 +30,7 @@ export function leaderboardScatter() {
   const plot = element("div", { class: "plot", role: "img" });
   const note = element("p", { class: "note", role: "status" });
   const axes = Object.fromEntries(["x", "y"].map((axis) => {
-    const select = element("select", { onchange: () => go(changed({ [axis]: select.value })) });
+    const select = element("select", { "aria-label": axis === "x" ? "Across" : "Up", onchange: () => go(changed({ [axis]: select.value })) });
     return [axis, select];
   }));
   const node = element("div", { class: "zoo-scatter" },
@@ -42,7 +42,7 @@ export function leaderboardScatter() {
       const chosen = { x: columnOf(query.get("x"), defaultX(allRows)), y: columnOf(query.get("y"), "rotation.Late.channel") };
       showAxes(axes, chosen, allRows);
       const points = rows.map((row) => ({ row, x: valueOf(row, chosen.x), y: valueOf(row, chosen.y) })).filter(({ x, y }) => x != null && y != null);
-      setText(note, points.length === rows.length ? `${count(points.length)} models; a click opens the report` : `${count(points.length)} of ${count(rows.length)} models have both; a click opens the report`);
+      setText(note, points.length === rows.length ? `${plural(points.length, "model")}; a click opens the report` : `${count(points.length)} of ${count(rows.length)} models have both; a click opens the report`);
       plot.setAttribute("aria-label", `${label(chosen.y)} against ${label(chosen.x)} for ${points.length} models; the table has the same numbers`);
       const state = JSON.stringify([chosen, points.map(({ row }) => row.id)]);
       if (drawn === state && plot.isConnected) return;

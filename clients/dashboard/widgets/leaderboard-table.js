@@ -11,7 +11,8 @@ import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 import { MOST_COMPARED } from "./ticked-audits.js";
 import { weightsBadge } from "./weights-badge.js";
 
-export const DEFAULT_SORT = "-rotation.Late";
+const DEFAULT_SORT = "-rotation.Late";
+export { DEFAULT_SORT };
 const FACTS = ["model", "family", "parameters", "imagenet_top1"];
 const FACT_CELLS = 1 + FACTS.length; // the cells of a row before its scores
 const AT_FIRST = 40; // so many rows fill the tallest screen

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     )
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
-    from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
+    from zooaudit.results import Audit, Comparison, Cost, Explanation, Leaderboard, LeastEquivariant, Report
 
 __all__ = [
     "PARTS",
@@ -70,6 +70,7 @@ __all__ = [
     "Explanation",
     "Health",
     "InvalidRequest",
+    "Leaderboard",
     "LeastEquivariant",
     "LogEntry",
     "ModelDetail",

@@ -30,8 +30,8 @@ from zooaudit.contract import (
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
-from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
+from zooaudit.options import LeaderboardOptions, Options
+from zooaudit.results import Audit, Comparison, Cost, Explanation, Leaderboard, LeastEquivariant, Report
 
 T = TypeVar("T")
 
@@ -224,6 +224,10 @@ class AsyncAuditClient:
     async def model(self, name: str, wait_s: float = 30.0) -> ModelDetail:
         """Fetch one model with its depth: the ``blocks`` that an audit measures."""
         return await self._run(flows.model(self._service, name, wait_s))
+
+    async def leaderboard(self, *, wait_s: float = 30.0, **options: Unpack[LeaderboardOptions]) -> Leaderboard:
+        """Fetch the models that one method has measured, the newest audit of each."""
+        return await self._run(flows.leaderboard(self._service, options, wait_s))
 
     async def health(self) -> Health:
         """Fetch the state of the service."""

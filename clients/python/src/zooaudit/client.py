@@ -29,8 +29,8 @@ from zooaudit.contract import (
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
-from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
+from zooaudit.options import LeaderboardOptions, Options
+from zooaudit.results import Audit, Comparison, Cost, Explanation, Leaderboard, LeastEquivariant, Report
 
 T = TypeVar("T")
 
@@ -297,6 +297,20 @@ class AuditClient:
         enough, ``blocks`` is None and ``blocks_reason`` says why.
         """
         return self._run(flows.model(self._service, name, wait_s))
+
+    def leaderboard(self, *, wait_s: float = 30.0, **options: Unpack[LeaderboardOptions]) -> Leaderboard:
+        """Fetch the models that one method has measured, the newest audit of each: at most ``limit`` of them, 100
+        unless given, after the first ``offset``.
+
+        ``sort``     a column such as "rotation.Late.channel", "imagenet_top1" or "model"; with a minus, descending
+        ``q``, ``family``, ``source``, ``weights``, ``min_parameters``, ``max_parameters``, ``min_top1``, ``max_top1``
+                     leave out the models that do not match
+        ``dataset``, ``num_images``, ``translations_px`` and the other settings
+                     choose the method; without them it is the one with the most models
+        ``wait_s``   seconds to wait for a service that has just started to read its reports; if that is not enough,
+                     ``pending`` says how many are missing
+        """
+        return self._run(flows.leaderboard(self._service, options, wait_s))
 
     def health(self) -> Health:
         """Fetch the state of the service; ``status`` is "degraded" if Redis or every worker is missing."""

@@ -47,8 +47,8 @@ from zooaudit.errors import (
     raise_unless_succeeded,
 )
 from zooaudit.exchange import Exchange, Flow, parse, retry_after_s
-from zooaudit.options import Options, request_from
-from zooaudit.results import Audit, AuditList, Comparison, Cost, Explanation, LeastEquivariant, Report
+from zooaudit.options import LeaderboardOptions, Options, leaderboard_query, request_from
+from zooaudit.results import Audit, AuditList, Comparison, Cost, Explanation, Leaderboard, LeastEquivariant, Report
 from zooaudit.views.text import short_state, subject
 
 POLL_S = 1.0
@@ -386,6 +386,18 @@ def model(service: Exchange, name: str, wait_s: float) -> Flow[ModelDetail]:
         left = deadline - time.monotonic()
         if detail.blocks is not None or retry_after is None or left <= 0:
             return detail
+        yield min(left, max(retry_after, SOONEST_S))
+
+
+def leaderboard(service: Exchange, options: LeaderboardOptions, wait_s: float) -> Flow[Leaderboard]:
+    query = leaderboard_query(options)
+    deadline = time.monotonic() + wait_s
+    while True:
+        response = yield from service.send("GET", "/leaderboard", params=query)
+        board, retry_after = parse(Leaderboard, response), retry_after_s(response)
+        left = deadline - time.monotonic()
+        if not board.pending or retry_after is None or left <= 0:
+            return board
         yield min(left, max(retry_after, SOONEST_S))
 
 

@@ -48,3 +48,41 @@ def request_from(model: str, options: Options) -> AuditRequest:
 
 def _field_error(path: tuple[int | str, ...], message: str) -> FieldError:
     return FieldError(field=".".join(map(str, path)) or "body", message=message.removeprefix("Value error, "))
+
+
+class LeaderboardOptions(TypedDict, total=False):
+    """The options of a leaderboard: settings that choose the method, filters, the order and the page."""
+
+    dataset: str
+    num_images: int
+    seed: int
+    translations_px: Iterable[int] | str
+    rotations_deg: Iterable[int] | str
+    similarity: str
+    border: str
+    precision: str
+    tolerance: float | str
+    protocol: str
+    images_sha256: str
+    q: str
+    family: str
+    source: str
+    weights: str
+    min_parameters: int
+    max_parameters: int
+    min_top1: float
+    max_top1: float
+    sort: str
+    limit: int
+    offset: int
+
+
+def leaderboard_query(options: LeaderboardOptions) -> dict[str, str | int]:
+    """Write the options as the service takes them; lists of numbers as "1,2,8" or "none"."""
+
+    def text(value: object) -> str | int:
+        if isinstance(value, str | int):
+            return value
+        return (",".join(map(str, value)) or "none") if isinstance(value, Iterable) else str(value)
+
+    return {name: text(value) for name, value in options.items() if value is not None}

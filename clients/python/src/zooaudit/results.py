@@ -8,7 +8,8 @@ from zooaudit.views.audit_tables import audit_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.cost_text import cost_lines
 from zooaudit.views.explanation_tables import channels_table, least_table
-from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, report_frame
+from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, leaderboard_frame, report_frame
+from zooaudit.views.leaderboard_table import leaderboard_table
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.shard_table import shard_table
 from zooaudit.views.tables import html, plain
@@ -160,3 +161,20 @@ class Comparison(EqualByContent, contract.Comparison):
         if kind not in ("accuracy", "parts"):
             raise ValueError(f"there is no figure {kind!r} of a comparison: accuracy, or parts")
         return figures.draw(figures.accuracy(self) if kind == "accuracy" else figures.parts(self.audits))
+
+
+class Leaderboard(EqualByContent, contract.Leaderboard):
+    """The newest audit of each model by one method. It prints as a table, and gives a data frame."""
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return a row for each ``id``, ``part`` and ``kind`` ("translation" or "rotation"), with the facts of the
+        model, both scores and their intervals, as :meth:`Comparison.to_dataframe` does. Needs pandas."""
+        return leaderboard_frame(self)
+
+    def __repr__(self) -> str:
+        return plain([leaderboard_table(self)])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return html([leaderboard_table(self)])

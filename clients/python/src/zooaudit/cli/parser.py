@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion, explain, exporting, importing, keeping, publishing
+from zooaudit.cli import commands, completion, explain, exporting, importing, keeping, leaderboard, publishing
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
@@ -79,6 +79,7 @@ def make_parser() -> Parser:
         _models,
         _model,
         _compare,
+        _leaderboard,
         _health,
     ):
         add(subparsers)
@@ -206,6 +207,11 @@ def _compare(subparsers: "Subparsers") -> None:
         default="parts",
         help="the figure to write (default parts)",
     )
+
+
+def _leaderboard(subparsers: "Subparsers") -> None:
+    text = "show the newest audit of each model by one method, the highest scores first"
+    leaderboard.add_options(_command(subparsers, "leaderboard", leaderboard.run, text))
 
 
 def _health(subparsers: "Subparsers") -> None:

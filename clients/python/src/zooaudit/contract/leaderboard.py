@@ -80,7 +80,8 @@ class Leaderboard(Contract):
 
 def _a_column(sort: str) -> str:
     if sort.removeprefix("-") not in LEADERBOARD_COLUMNS:
-        raise ValueError(f"{sort[:64]!r} is no column to sort by; there are {', '.join(LEADERBOARD_COLUMNS)}")
+        facts = ", ".join(column for column in LEADERBOARD_COLUMNS if "." not in column)
+        raise ValueError(f"{sort[:64]!r} is no column; there are {facts}, and scores such as rotation.Late.channel")
     return sort
 
 

@@ -8,6 +8,7 @@ from zooaudit.contract import (
     TRANSFORMS,
     Baseline,
     Comparison,
+    Leaderboard,
     LearnedScore,
     Part,
     PartName,
@@ -48,6 +49,17 @@ DIFFERENCES_TYPES = {
     **dict.fromkeys(("id", "reference", "part", "kind", "score"), STR),
     **dict.fromkeys(("difference", "low", "high", "p_value", "p_adjusted"), FLOAT),
     "differs": "boolean",
+    "reason": STR,
+}
+LEADERBOARD_TYPES = {
+    **dict.fromkeys(("id", "model", "family", "source", "weights"), STR),
+    **dict.fromkeys(("parameters", "input_size"), INT),
+    "imagenet_top1": FLOAT,
+    "images": INT,
+    "finished_at": "datetime64[ns, UTC]",
+    **dict.fromkeys(("part", "kind"), STR),
+    **dict.fromkeys(SCORE_COLUMNS, FLOAT),
+    **dict.fromkeys(("layer_held_out", "layer_held_out_low", "layer_held_out_high", "top1_agreement"), FLOAT),
     "reason": STR,
 }
 ACCURACY_TYPES = {
@@ -95,6 +107,24 @@ def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
                 scores = _score_cells(getattr(part, transform))
                 rows.append({**shared, "part": part_name, "kind": transform, **scores, **residuals})
     return _frame(rows, COMPARISON_TYPES)
+
+
+def leaderboard_frame(board: Leaderboard) -> "pandas.DataFrame":
+    """Make the data frame of :meth:`zooaudit.Leaderboard.to_dataframe`."""
+    rows = []
+    for row in board.rows:
+        shared = row.model_dump(exclude={"parts"})
+        for part_name, part in in_depth_order(row.parts):
+            for transform in TRANSFORMS:
+                score = getattr(part, transform)
+                held_out = {
+                    "layer_held_out": score.layer_held_out,
+                    "layer_held_out_low": (score.layer_held_out_interval or (None, None))[0],
+                    "layer_held_out_high": (score.layer_held_out_interval or (None, None))[1],
+                    "top1_agreement": score.top1_agreement,
+                }
+                rows.append({**shared, "part": part_name, "kind": transform, **held_out, **_score_cells(score)})
+    return _frame(rows, LEADERBOARD_TYPES)
 
 
 def accuracy_frame(comparison: Comparison) -> "pandas.DataFrame":

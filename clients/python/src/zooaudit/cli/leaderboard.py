@@ -1,0 +1,82 @@
+"""``zooaudit leaderboard``: the newest audit of each model by one method."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from zooaudit.cli import completion
+from zooaudit.cli.exit_codes import Exit, Mistake
+from zooaudit.contract import LEADERBOARD_COLUMNS, LEADERBOARD_SCORES, SEARCHED_ZOOS
+from zooaudit.options import LeaderboardOptions
+from zooaudit.views.leaderboard_table import leaderboard_table
+from zooaudit.views.terminal import print_tables
+
+if TYPE_CHECKING:
+    from zooaudit.client import AuditClient
+
+WORDS = ("model", "family", "source", "weights")
+"""The columns that are sorted from A to Z unless --reverse is given; all others from the highest number down."""
+GIVEN = ("dataset", "num_images", "seed", "translations_px", "rotations_deg", "similarity", "border", "precision")
+FILTERS = ("family", "source", "weights", "min_parameters", "max_parameters", "min_top1", "max_top1")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command: the order, the filters, and the settings that choose the method."""
+    parser.add_argument("query", nargs="?", metavar="QUERY", help="words of the model's name")
+    sort = parser.add_argument(
+        "--sort",
+        default="rotation.Late.channel",
+        metavar="COLUMN",
+        help="a score such as rotation.Late.channel or translation.Final.layer, highest first (default "
+        "rotation.Late.channel); or imagenet_top1, parameters, model, family, finished_at",
+    )
+    sort.completer = lambda **_: LEADERBOARD_COLUMNS  # type: ignore[attr-defined]  # where argcomplete looks for it
+    parser.add_argument("--reverse", action="store_true", help="lowest first; names from Z to A")
+    parser.add_argument("--score", choices=LEADERBOARD_SCORES, help="the score to show (default: the one sorted by)")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most this many (default 20)")
+    parser.add_argument("--family")
+    parser.add_argument("--source", choices=[*SEARCHED_ZOOS, "own"])
+    weights = parser.add_argument(
+        "--weights", metavar="KIND", help="pretrained, untrained, checkpoint or checkpoint:NAME"
+    )
+    weights.completer = completion.weights  # type: ignore[attr-defined]
+    for bound, word in (("min", "at least"), ("max", "at most")):
+        parser.add_argument(f"--{bound}-parameters", type=float, metavar="N", help=f"{word} so many, such as 25e6")
+        parser.add_argument(f"--{bound}-top1", type=float, metavar="PERCENT", help=f"{word} this ImageNet accuracy")
+    method = parser.add_argument_group("the method, by default that of the most models")
+    dataset = method.add_argument("--dataset", metavar="NAME")
+    dataset.completer = completion.datasets  # type: ignore[attr-defined]
+    method.add_argument("--num-images", type=int, metavar="N")
+    method.add_argument("--seed", type=int, metavar="N")
+    method.add_argument("--translations-px", metavar="LIST", help="1,2,8 or 1-32 or none")
+    method.add_argument("--rotations-deg", metavar="LIST")
+    method.add_argument("--similarity", choices=["correlation", "cosine"])
+    method.add_argument("--border", choices=["crop", "zero", "circular"])
+    method.add_argument("--precision", choices=["float32", "tf32", "bfloat16"])
+
+
+def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
+    if args.sort not in LEADERBOARD_COLUMNS:
+        facts = ", ".join(column for column in LEADERBOARD_COLUMNS if "." not in column)
+        raise Mistake(
+            f"There is no column {args.sort!r} to sort by: there are {facts}, and scores such as rotation.Late.channel."
+        )
+    descending = (args.sort not in WORDS) is not args.reverse
+    options: LeaderboardOptions = {"sort": f"-{args.sort}" if descending else args.sort, "limit": args.limit}
+    given = {name: getattr(args, name) for name in (*GIVEN, *FILTERS) if getattr(args, name) is not None}
+    for name in ("min_parameters", "max_parameters"):
+        if name in given:
+            given[name] = int(given[name])
+    if args.query:
+        given["q"] = args.query
+    board = client.leaderboard(**options, **given)
+    if args.json:
+        print(board.model_dump_json(indent=2))
+        return Exit.OK
+    transform, _, score = args.sort.partition(".")
+    score_name = args.score or (score.split(".")[1] if "." in score else "channel")
+    score_name = score_name if score_name in LEADERBOARD_SCORES else "channel"
+    print_tables(
+        [leaderboard_table(board, score_name, "translation" if transform == "translation" else "rotation")], sys.stdout
+    )
+    return Exit.OK

@@ -1,0 +1,61 @@
+"""The table of a leaderboard."""
+
+from zooaudit.contract import PARTS, TRANSFORMS, Leaderboard, LeaderboardRow, TransformName
+from zooaudit.views.report_tables import method_line
+from zooaudit.views.tables import Table
+from zooaudit.views.text import counted, printable, three_decimals
+
+
+def leaderboard_table(
+    board: Leaderboard, score_name: str = "channel", narrow_transform: TransformName = "rotation"
+) -> Table:
+    """Show one score of each model by part. A narrow terminal shows it for one of the transforms only."""
+    if board.method is None:
+        return Table((), (), notes=["No audit by such a method has succeeded.", *_missing(board)])
+    method = board.method
+    images = f"{counted(method.num_images, 'image')} of {printable(method.dataset)}, seed {method.seed}"
+    shown = "" if len(board.rows) == board.total else f"; {len(board.rows)} of {board.total} rows are shown"
+    others = len(board.methods) - 1
+    notes = [
+        f"{images}; {method_line(method)}{shown}",
+        *(
+            [f"There are audits by {counted(others, 'other method')}, which cannot be compared with these."]
+            * (others > 0)
+        ),
+        *_missing(board),
+    ]
+
+    def table(transforms: tuple[TransformName, ...], narrower: tuple[Table, ...] = ()) -> Table:
+        scores = [(transform, part_name) for transform in transforms for part_name in PARTS]
+        short = (
+            {"translation": "Transl. ", "rotation": "Rot. "} if len(transforms) > 1 else dict.fromkeys(TRANSFORMS, "")
+        )
+        columns = ("Model", "Params", "Top-1 %", *(f"{short[transform]}{part_name}" for transform, part_name in scores))
+        rows = [[*_facts(row), *(_score(row, *pair, score_name) for pair in scores)] for row in board.rows]
+        name = score_name.replace("_", " ").replace("layer held out", "layer (held out)")
+        title = f"{' and '.join(transforms).capitalize()}: {name} equivariance"
+        return Table(columns, rows, title, numbers_from=1, notes=notes, flexible=0, narrower=narrower)
+
+    return table(TRANSFORMS, narrower=(table((narrow_transform,)),))
+
+
+def _facts(row: LeaderboardRow) -> list[str]:
+    weights = "" if row.weights == "pretrained" else f" ({printable(row.weights)})"
+    top1 = "–" if row.imagenet_top1 is None else f"{row.imagenet_top1:.2f}"
+    return [printable(row.model) + weights, f"{row.parameters / 1e6:.1f}M", top1]
+
+
+def _score(row: LeaderboardRow, transform: TransformName, part_name: str, score_name: str) -> str:
+    part = row.parts.get(part_name)  # type: ignore[call-overload]
+    return "–" if part is None else three_decimals(getattr(getattr(part, transform), score_name))
+
+
+def _missing(board: Leaderboard) -> list[str]:
+    notes = []
+    if board.pending:
+        notes.append(f"The service has yet to read {counted(board.pending, 'report')}; until then, rows are missing.")
+    if board.unreadable:
+        notes.append(
+            f"{counted(board.unreadable, 'report')} cannot be read: the store has lost them, or they are damaged."
+        )
+    return notes
