@@ -2,6 +2,7 @@
 
 from zooaudit.contract import Report
 from zooaudit.exports.numbers import by_depth, by_shift, metrics, parameters
+from zooaudit.views.text import full_stop
 
 AUDIT_TAG = "zooaudit.audit"
 BATCH = 500
@@ -43,7 +44,8 @@ def log_run(report: Report, experiment: str = "zooaudit", tracking_uri: str | No
         client.log_text(run_id, report.model_dump_json(), "report.json")
         client.set_terminated(run_id, end_time=at_ms)
     except MlflowException as error:
-        raise RuntimeError(f"MLflow refuses: {error}") from None
+        hint = "Its server is where --tracking-uri or MLFLOW_TRACKING_URI says; a database takes the whole mlflow package"
+        raise RuntimeError(f"MLflow refuses: {full_stop(str(error).strip())} {hint}.") from None
     except ImportError as error:  # the light mlflow-skinny comes without what a store in a database needs
         raise ImportError(f"MLflow needs another package for this tracking URI: {error}") from None
     return run_id
