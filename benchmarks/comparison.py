@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zooaudit.contract import AuditRequest, Report, report_key
+from zooaudit.contract import PARTS, TRANSFORMS, AuditRequest, Report, report_key
 from zooaudit.views import figures
 
 from service.comparison import compare
@@ -36,7 +36,14 @@ def made_up(index: int, blocks: int) -> Report:
             return {key: fill(item) for key, item in value.items()} | scored
         return [fill(item) for item in value] if isinstance(value, list) else value
 
-    return Report.model_validate_json(json.dumps(body | {key: fill(body[key]) for key in ("parts", "blocks")}))
+    made = body | {key: fill(body[key]) for key in ("parts", "blocks")}
+    return Report.model_validate_json(json.dumps(made | {"deviations": _deviations(rng)}))
+
+
+def _deviations(rng: random.Random) -> dict[str, Any]:
+    by_group = [rng.gauss(0, 1e-4) for _ in range(32)]
+    scores = dict.fromkeys(("channel", "layer", "layer_held_out"), by_group)
+    return {"images": [62, 63] * 16, "parts": dict.fromkeys(PARTS, dict.fromkeys(TRANSFORMS, scores))}
 
 
 def timed(what: str, work: Callable[[], object]) -> None:

@@ -8,6 +8,7 @@ import uvicorn
 from pydantic import ValidationError
 from zooaudit.contract.settings import faults_of, unknown_settings
 
+from service.api_keys import entries_with_misspelt_roles
 from service.app import create_app
 from service.connections import BACKLOG, BoundedProtocol, make_room
 from service.log_limits import LogLimit
@@ -31,6 +32,8 @@ def main() -> int:
         return 2
     for unknown in unknown_settings(os.environ):
         log.warning(unknown)
+    for number in entries_with_misspelt_roles(key.get_secret_value() for key in settings.api_keys):
+        log.warning("ZOOAUDIT_API_KEYS: entry %d names no role (read, submit, admin), so all of it is one key", number)
 
     class Protocol(BoundedProtocol):
         limits = make_room()
@@ -42,6 +45,7 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # else the audit log would have whatever address a client on this machine writes there
         http=Protocol,
         ws="none",
         backlog=BACKLOG,

@@ -11,21 +11,29 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
+from zooaudit.contract import ROLES, Role
 
 from service import errors
 from service.accepted import AcceptedAudits
+from service.annotations import AnnotationStore
+from service.api_keys import parse_keys
+from service.audit_log import AuditLog
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
+from service.deletion import Deletions
+from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore, open_store
+from service.retention import Retention
 from service.routes import router
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.speeds import Speeds
+from service.summaries import Summaries
 from service.turns import LISTS, OTHERS, Turns
 
 DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
@@ -38,8 +46,12 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         recovery: Recovery = app.state.recovery
+        retention: Retention = app.state.retention
         recovery.start()
+        retention.start()
+        app.state.summaries.start()
         yield
+        retention.stop()
         recovery.stop()
 
     app = FastAPI(
@@ -53,6 +65,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings = settings
+    app.state.keys = parse_keys(key.get_secret_value() for key in settings.api_keys)
     redis_url = settings.redis_url.get_secret_value()
     redis = connect(redis_url)
     app.state.queue = AuditQueue(redis)
@@ -63,10 +76,25 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.versions = CheckpointVersions(redis, app.state.workers)
     store = open_store(settings.store)
     app.state.store = ReportStore(store)
+    app.state.explanations = Explanations(redis, app.state.store, app.state.workers)
     app.state.speeds = Speeds(app.state.store)
+    app.state.summaries = Summaries(app.state.store, redis)
     app.state.accepted = AcceptedAudits(store)
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)
-    app.state.quota = Quota(redis, settings.max_queued_per_key)
+    app.state.quota = Quota(redis, settings.max_queued_per_key, settings.max_images_per_key_day)
+    app.state.annotations = AnnotationStore(store, redis)
+    app.state.audit_log = AuditLog(store)
+    app.state.deletions = Deletions(store, app.state.queue, app.state.store, app.state.accepted, app.state.annotations)
+    app.state.retention = Retention(
+        redis,
+        app.state.queue,
+        app.state.rows,
+        app.state.annotations,
+        app.state.deletions,
+        app.state.audit_log,
+        settings.keep_days,
+        settings.keep_audits,
+    )
     app.state.health_check = HealthCheck(redis_url)
     app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)
     app.include_router(router)
@@ -94,6 +122,8 @@ def _serve_dashboard(app: FastAPI) -> None:
     async def index() -> FileResponse:
         return FileResponse(DASHBOARD / "index.html", headers={"Cache-Control": "no-cache"})
 
+    app.get("/zoo", include_in_schema=False)(index)  # the page reads its address
+
     @app.get("/static/plotly.min.js", include_in_schema=False)
     async def plotly_script() -> FileResponse:
         return FileResponse(plotly, headers={"Cache-Control": "max-age=86400"})
@@ -113,17 +143,24 @@ def _plotly_script() -> Path:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Build FastAPI's own document, but give problems their media type and API keys a security scheme."""
+    """Build FastAPI's own document, but give problems their media type, and endpoints the role that they need."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in schema["paths"].values():
-            for method, operation in path.items():
-                if "401" in operation["responses"]:
+            for operation in path.values():
+                if role := _role_of(operation):
+                    operation["x-role"] = role
                     # Reading needs a key only where the operator says so.
-                    operation["security"] = [{"bearer": []}, {}] if method == "get" else [{"bearer": []}]
+                    operation["security"] = [{"bearer": []}, {}] if role == "read" else [{"bearer": []}]
                 for status, response in operation["responses"].items():
                     if int(status) >= 400:
                         response["content"] = {errors.MEDIA_TYPE: response["content"]["application/json"]}
         schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _role_of(operation: dict[str, Any]) -> Role | None:
+    """Return the highest of the roles that the endpoint's dependencies require (see RequireRole)."""
+    named = {scheme for schemes in operation.get("security", ()) for scheme in schemes}
+    return next((role for role in reversed(ROLES) if role in named), None)

@@ -82,11 +82,12 @@ class AuditRows:
         offset: int = 0,
         after: Position | None = None,
         id_start: str = "",
+        is_wanted: Callable[[AuditRow], bool] = lambda _: True,
     ) -> RowPage:
         """Return up to ``limit`` rows, leaving out the first ``offset`` after the position ``after``.
 
-        A row matches when it has one of the ``statuses`` (none given: any), its model's name contains ``model`` and its
-        id starts with ``id_start``.
+        A row matches when it has one of the ``statuses`` (none given: any), its model's name contains ``model``, its id
+        starts with ``id_start``, and ``is_wanted`` returns True for it.
         Rows of equal value are sorted newest first; rows without a value come last in either direction.
         """
         name_part = model.lower()
@@ -96,6 +97,7 @@ class AuditRows:
             if (not statuses or row.status in statuses)
             and name_part in row.model.lower()
             and row.id.startswith(id_start)
+            and is_wanted(row)
         ]
         ordered = _ordered(matching, sort)
         following = ordered if after is None else [row for row in ordered if _follows(row, after)]

@@ -1,4 +1,4 @@
-"""Several reports side by side, and how their scores relate to ImageNet top-1 accuracy."""
+"""Several reports side by side, how their scores relate to ImageNet top-1 accuracy, and how they differ."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from zooaudit.contract import (
 )
 from zooaudit.views.text import ranges
 
+from service.differences import differences
 from service.errors import invalid, refused
 
 MIN_AUDITS, MAX_AUDITS = 2, 200
@@ -27,16 +28,24 @@ MAX_NAMED = 10
 """How many audits of each group a refusal names."""
 
 
-def parse_query(audits: str, top1: str | None) -> tuple[list[str], list[float | None] | None]:
-    """Split a query into audits' ids and accuracies. Refuses a wrong query with 422."""
+def parse_query(
+    audits: str, top1: str | None, reference: str | None
+) -> tuple[list[str], list[float | None] | None, str]:
+    """Split a query into audits' ids and accuracies, and find the reference, by default the first audit.
+
+    Refuses a wrong query with 422.
+    """
     identifiers = audits.split(",")
     accuracies = None if top1 is None else top1.split(",")
-    for field, message in _query_errors(identifiers, accuracies):
+    for field, message in _query_errors(identifiers, accuracies, reference):
         raise invalid([{"loc": (field,), "msg": message}], "request")
-    return identifiers, None if accuracies is None else [float(text) if text else None for text in accuracies]
+    stated = None if accuracies is None else [float(text) if text else None for text in accuracies]
+    return identifiers, stated, reference or identifiers[0]
 
 
-def _query_errors(identifiers: Sequence[str], accuracies: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+def _query_errors(
+    identifiers: Sequence[str], accuracies: Sequence[str] | None, reference: str | None
+) -> Iterator[tuple[str, str]]:
     """Yield everything that is wrong with a query, as a field and a message."""
     count = len(identifiers)
     if not MIN_AUDITS <= count <= MAX_AUDITS:
@@ -46,6 +55,8 @@ def _query_errors(identifiers: Sequence[str], accuracies: Sequence[str] | None) 
             yield "audits", f"{identifier[:64]!r} is not an audit's id, 32 hexadecimal digits in lower case"
         if identifier in identifiers[:index]:
             yield "audits", f"{identifier} is there twice"
+    if reference is not None and reference not in identifiers:
+        yield "reference", f"{reference[:64]!r} is not one of the audits; name one of them"
     if accuracies is not None and len(accuracies) != count:
         yield "top1", f"one for each of the {count} audits, not {len(accuracies)}; an empty one where unknown"
     for identifier, text in zip(identifiers, accuracies or (), strict=False):
@@ -53,8 +64,11 @@ def _query_errors(identifiers: Sequence[str], accuracies: Sequence[str] | None) 
             yield "top1", f"{text[:64]!r}, of {identifier}, is not a number from 0 to 100"
 
 
-def compare(reports: Sequence[Report], top1: Sequence[float | None] | None = None) -> Comparison:
-    """Put the scores of the reports into one table, and relate each score to accuracy.
+def compare(
+    reports: Sequence[Report], top1: Sequence[float | None] | None = None, reference: str | None = None
+) -> Comparison:
+    """Put the scores of the reports into one table, relate each score to accuracy, and tell how far each report
+    differs from the one of the audit ``reference``, by default the first.
 
     ``top1``, in per cent, replaces the zoo's figure for a report where it is not None. Refuses with 422 reports
     that differ in method or images.
@@ -71,7 +85,12 @@ def compare(reports: Sequence[Report], top1: Sequence[float | None] | None = Non
         for part in PARTS
         if all(part in audit.parts for audit in audits)
     }
-    return Comparison(method=shared_method(reports[0]), audits=audits, accuracy=accuracy)
+    return Comparison(
+        method=shared_method(reports[0]),
+        audits=audits,
+        accuracy=accuracy,
+        differences=differences(reports, reference or reports[0].id),
+    )
 
 
 def _require_same_method(reports: Sequence[Report]) -> None:

@@ -13,13 +13,14 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 from pydantic import ValidationError
-from zooaudit.contract import Block, Import, Report, import_key, report_key, store_trouble
+from zooaudit.contract import Block, Import, Report, ReportHead, import_key, report_key, store_trouble
 
 from service.errors import StoreUnavailable
 
 log = logging.getLogger("zooaudit.service")
 
 T = TypeVar("T")
+R = TypeVar("R", Report, ReportHead)
 BRIEF_REPORTS_KEPT = 256
 """How many reports stay in memory: those of the largest comparison, and some more."""
 
@@ -50,11 +51,18 @@ class ReportStore:
 
     def load(self, identifier: str) -> Report | None:
         """Read the report as an object; None when there is none, or the file is no report of this audit."""
+        return self._load(identifier, Report)
+
+    def head(self, identifier: str) -> ReportHead | None:
+        """Read what tells the report's model, method and scores by part; None as with :meth:`load`."""
+        return self._load(identifier, ReportHead)
+
+    def _load(self, identifier: str, kind: type[R]) -> R | None:
         content = self._content(identifier)
         if content is None:
             return None
         try:
-            report = Report.model_validate_json(content)
+            report = kind.model_validate_json(content)
         except ValidationError as error:
             log.warning("report %s in the store cannot be read: %s", identifier, error.errors()[0]["msg"])
             return None
@@ -96,6 +104,10 @@ class ReportStore:
         except Exception as error:
             raise StoreUnavailable(store_trouble(error)) from error
 
+    def read_object(self, key: str) -> bytes | None:
+        """Read what is no report, byte for byte; None when there is nothing."""
+        return _none_if_missing(lambda: bytes(obstore.get(self._store, key).bytes()))
+
     def _brief(self, identifier: str) -> Report:
         report = self.load(identifier)
         if report is None:
@@ -103,7 +115,7 @@ class ReportStore:
         return report.model_copy(update={"blocks": tuple(map(_without_transforms, report.blocks))})
 
     def _content(self, identifier: str) -> bytes | None:
-        return _none_if_missing(lambda: bytes(obstore.get(self._store, report_key(identifier)).bytes()))
+        return self.read_object(report_key(identifier))
 
     def identifiers(self) -> Iterator[str]:
         """Yield the ids of all reports in the store."""

@@ -1,18 +1,20 @@
 """Protection of the service: API keys, foreign hosts, the size and type of bodies, security headers."""
 
-import hmac
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from email.message import Message
 from urllib.parse import urlsplit
 
 from fastapi import Request
-from pydantic import SecretStr
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as ServerMessage
-from zooaudit.contract import problem
+from zooaudit.contract import Role, problem
 
+from service.api_keys import NOBODY, ApiKey, find_key, may
 from service.errors import Refused, problem_response, refused
 from service.settings import is_loopback
 
@@ -33,24 +35,72 @@ SECURITY_HEADERS = {
 }
 
 
-async def require_key(request: Request) -> str | None:
-    """Return the key that the request carries; None when the service has no keys. Refuses with 401 without one."""
-    keys: Sequence[SecretStr] = request.app.state.settings.api_keys
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request: the name and the role of the key, the key itself, and the address that the request comes
+    from, which is a proxy's if there is one. Without keys everybody may do everything, and ``key`` is None."""
+
+    name: str
+    role: Role
+    key: str | None = field(repr=False)
+    address: str | None
+
+    def ensure(self, needed: Role) -> None:
+        """Refuse with 403 if the caller's key may not do what needs this role."""
+        if may(self.role, needed):
+            return
+        detail = f"This needs a key of the role {needed}; the role of {self.name} is {self.role}."
+        if needed == "admin":
+            raise refused("admin-key-needed", detail)
+        raise refused("submit-key-needed", detail)
+
+
+class RequireRole(SecurityBase):
+    """A dependency of endpoints that only a key of this role, or of a higher one, may use. It returns the caller.
+
+    Refuses with 401 without a key, and with 403 a key that may not. What needs the role "read" needs a key only if keys
+    guard reads. FastAPI notes the role in the OpenAPI document as the name of a security scheme.
+    """
+
+    model = HTTPBearer()
+
+    def __init__(self, role: Role) -> None:
+        self.role: Role = role
+        self.scheme_name = role
+
+    async def __call__(self, request: Request) -> Caller:
+        is_guarded = self.role != "read" or request.app.state.settings.keys_guard_reads
+        caller = identify(request) if is_guarded else _anybody(request)
+        caller.ensure(self.role)
+        return caller
+
+
+def identify(request: Request) -> Caller:
+    """Find whose key the request carries; anybody's, when the service has no keys. Refuses with 401 without a key."""
+    keys: Sequence[ApiKey] = request.app.state.keys
     if not keys:
-        return None
+        return Caller(NOBODY, "admin", None, _address(request))
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    # Compare every key, so that the time taken tells nothing about them.
-    matches = [hmac.compare_digest(given.strip().encode(), key.get_secret_value().encode()) for key in keys]
-    if scheme.lower() != "bearer" or not any(matches):
+    key = find_key(keys, given.strip())
+    if scheme.lower() != "bearer" or key is None:
         detail = "This needs an API key: send it as 'Authorization: Bearer KEY'."
         raise Refused(problem("unauthorized", detail), {"WWW-Authenticate": "Bearer"})
-    return given.strip()
+    return Caller(key.name, key.role, key.secret, _address(request))
 
 
-async def require_key_to_read(request: Request) -> None:
-    """If keys guard reads, refuse with 401 a request that carries none."""
-    if request.app.state.settings.keys_guard_reads:
-        await require_key(request)
+async def require_known(request: Request) -> Caller:
+    """Return the caller: whoever sends no key may read, unless keys guard reads. Refuses with 401 an unknown key."""
+    needs_key = request.app.state.settings.keys_guard_reads or "authorization" in request.headers
+    return identify(request) if needs_key or not request.app.state.keys else _anybody(request)
+
+
+def _anybody(request: Request) -> Caller:
+    return Caller(NOBODY, "read", None, _address(request))
+
+
+def _address(request: Request) -> str | None:
+    # Not what a header says: any client may write that.
+    return request.client.host if request.client else None
 
 
 async def json_body(request: Request) -> bytes:

@@ -12,6 +12,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unwritable
 
+from service.api_keys import parse_keys
+
 
 class ServiceSettings(BaseSettings):
     """Each field is read from the environment variable ``ZOOAUDIT_`` + its name in capitals. An empty one is unset."""
@@ -28,15 +30,35 @@ class ServiceSettings(BaseSettings):
     api_keys: Annotated[
         tuple[SecretStr, ...],
         NoDecode,
-        Field(description="Keys, separated by commas. If set, POST and DELETE need one: 'Authorization: Bearer KEY'."),
+        Field(
+            description="Keys, each KEY or NAME:ROLE:KEY with the role read, submit or admin, separated by commas. If "
+            "set, requests that change anything need one: 'Authorization: Bearer KEY'."
+        ),
     ] = ()
     keys_guard_reads: Annotated[
         bool,
         Field(description="Whether GET needs a key, too, except for /health, /openapi.json and the dashboard's files."),
     ] = False
+    show_images: Annotated[
+        bool | None,
+        Field(
+            description="Whether explanations show images of the operator's data sets, and maps, which let one "
+            "recognise them; by default only where no stranger can read: without keys, or where keys guard reads."
+        ),
+    ] = None
     max_queued_per_key: Annotated[
         int, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
     ] = 10_000
+    max_images_per_key_day: Annotated[
+        int | None,
+        Field(ge=1, description="How many forward images one key, or all without keys, may ask for in 24 hours."),
+    ] = None
+    keep_days: Annotated[
+        int | None, Field(ge=1, description="After how many days an ended audit is removed, unless labelled keep.")
+    ] = None
+    keep_audits: Annotated[
+        int | None, Field(ge=1, description="How many ended audits are kept, the newest, besides those labelled keep.")
+    ] = None
     host: Annotated[
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"
@@ -58,6 +80,7 @@ class ServiceSettings(BaseSettings):
         # An HTTP header cannot carry other characters, so such a key would lock everybody out.
         if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in keys):
             raise ValueError("a key may hold visible ASCII characters only")
+        parse_keys(key.get_secret_value() for key in keys)
         return keys
 
     @field_validator("host")
@@ -71,6 +94,11 @@ class ServiceSettings(BaseSettings):
         if guard and not info.data.get("api_keys", True):
             raise ValueError("there is no key that could guard anything; set ZOOAUDIT_API_KEYS, too")
         return guard
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether explanations show images of the operator's data sets."""
+        return self.show_images if self.show_images is not None else not self.api_keys or self.keys_guard_reads
 
 
 def is_loopback(host: str) -> bool:

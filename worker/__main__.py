@@ -87,9 +87,10 @@ def _run_share(share: Share) -> int:
 
 def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
     from worker import audit, zoo
+    from worker.explain import explain
     from worker.images.canvas_cache import CanvasCache
     from worker.measure.shards import Shards
-    from worker.queue import checkpoint_versions, model_depths, worker
+    from worker.queue import checkpoint_versions, explanations, model_depths, worker
     from worker.queue.side_processes import SideProcess, SideProcesses
 
     if status := _calibrate(settings.device, threads):
@@ -129,6 +130,15 @@ def _run_worker(settings: WorkerSettings, threads: int | None = None) -> int:
                     "checks checkpoints", partial(checkpoint_versions.answer_service, redis_url, settings.checkpoints)
                 )
                 for _ in range(2)
+            ),
+            SideProcess(
+                "makes explanations",
+                partial(
+                    explanations.answer_service,
+                    redis_url,
+                    settings.store,
+                    partial(explain, datasets=settings.datasets, checkpoints=settings.checkpoints, cache=cache),
+                ),
             ),
         ]
     )

@@ -70,7 +70,7 @@ def run(request: AuditRequest, *, shards: Shards | None = None, **options: Unpac
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     shards = shards or OwnShards()
-    prepared = _prepare_audit(request, **options)
+    prepared = prepare_audit(request, **options)
     preparing_s = time.perf_counter() - clock
     measured = _measure(prepared, shards)
     scores, *untrained = (added_up(parts) for parts in measured)
@@ -94,12 +94,12 @@ def run(request: AuditRequest, *, shards: Shards | None = None, **options: Unpac
 
 def help_with(request: AuditRequest, shards: Shards, **options: Unpack[Options]) -> None:
     """Measure some shards of an audit that another worker runs. Raises AuditError."""
-    _measure(_prepare_audit(request, **options), shards)
+    _measure(prepare_audit(request, **options), shards)
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """All that is needed to measure a shard of an audit."""
+class Prepared:
+    """All that is needed to measure a shard of an audit, or to explain it."""
 
     request: AuditRequest
     loaded: zoo.LoadedModel
@@ -107,7 +107,7 @@ class _Prepared:
     experiment: Experiment
 
 
-def _prepare_audit(
+def prepare_audit(
     request: AuditRequest,
     *,
     model: zoo.LoadedModel | None = None,
@@ -119,7 +119,7 @@ def _prepare_audit(
     batch_size: int | None = None,
     cache: CanvasCache | None = None,
     on_progress: OnProgress | None = None,
-) -> _Prepared:
+) -> Prepared:
     """Load the model and the list of images, and refuse what cannot be measured."""
     target = choose_device(device, request.precision)
     if target.index is not None:
@@ -144,10 +144,10 @@ def _prepare_audit(
     pinned = target.type == "cuda"
     stream = Stream(sample, loaded.preprocessing, side, decode_processes, cache=cache, pinned=pinned)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
-    return _Prepared(request, loaded, subject, experiment)
+    return Prepared(request, loaded, subject, experiment)
 
 
-def _measure(prepared: _Prepared, shards: Shards) -> list[Measured]:
+def _measure(prepared: Prepared, shards: Shards) -> list[Measured]:
     """Measure whatever shards there are to take. Return all that is measured then, by whomever, for each model."""
     request, experiment = prepared.request, prepared.experiment
     plan = plan_of(request, prepared.loaded, experiment)
@@ -179,7 +179,7 @@ def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experime
     )
 
 
-def _subjects(prepared: _Prepared) -> Callable[[int], Subject]:
+def _subjects(prepared: Prepared) -> Callable[[int], Subject]:
     """Return a function that gives the model of a number, as a plan numbers them, and keeps one untrained one."""
 
     @lru_cache(maxsize=1)

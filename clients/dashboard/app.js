@@ -5,16 +5,18 @@ import { byId, element, setText } from "./lib/dom.js";
 import { duration, plural } from "./lib/format.js";
 import { askForKey } from "./lib/key.js";
 import { poll } from "./lib/poll.js";
-import { href, onNavigate, params } from "./lib/url.js";
+import { href, isZoo, onNavigate, params, ZOO } from "./lib/url.js";
 import { auditsPage, showListMissing } from "./pages/audits.js";
 import { comparisonPage } from "./pages/comparison.js";
+import { explanationPage } from "./pages/explanation.js";
 import { modelPage } from "./pages/model.js";
 import { reportPage } from "./pages/report.js";
+import { zooPage } from "./pages/zoo.js";
 import { showDatasets } from "./widgets/audit-form.js";
 import { forgetFigures } from "./widgets/figures.js";
 
 const HEALTH_MS = 15_000;
-const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, model: modelPage }; // by the address's parameter
+const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, explain: explanationPage, model: modelPage }; // by the address's parameter
 
 /*
  * A page is { title(), heading(), show(), refresh(signal), setRefreshNow(refresh)? }. `show` draws what the address names
@@ -22,13 +24,15 @@ const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, model: modelP
  * the milliseconds until the next refresh, or null. `setRefreshNow` gives the page a function that refreshes it at once.
  */
 let current = null; // the open page as { key, page, poller }; it stays open while its `key` stays the same
-let listAddress = href({}); // where the user left the list of audits
+let listAddress = href({}), zooAddress = ZOO; // where the user left the list of audits, and the zoo
 
 function navigate({ moved = true, first = false } = {}) {
   const query = params();
-  const param = Object.keys(DETAIL_PAGES).find((name) => query.get(name)); // undefined for the page of all audits
+  // undefined for the page of all audits
+  const param = isZoo() ? ZOO : Object.keys(DETAIL_PAGES).find((name) => query.get(name));
   const key = param ? `${param} ${query.get(param)}` : "audits";
-  if (!param) listAddress = location.search || href({});
+  if (!param) listAddress = href({}) + location.search;
+  if (isZoo()) zooAddress = ZOO + location.search;
   if (current?.key !== key) {
     openPage(key, param, query.get(param));
     if (moved && !first) {
@@ -37,6 +41,8 @@ function navigate({ moved = true, first = false } = {}) {
     }
   } else if (current.page.show()) current.poller.now();
   for (const link of document.querySelectorAll("a.home")) link.href = param ? listAddress : href({});
+  byId("zoo-link").href = isZoo() ? ZOO : zooAddress;
+  byId("zoo-link").toggleAttribute("aria-current", isZoo());
   showTitle();
 }
 
@@ -48,7 +54,7 @@ function openPage(key, param, value) {
   detail.replaceChildren();
   forgetFigures();
   showBanner("");
-  const page = param ? DETAIL_PAGES[param](detail, value, { showBanner }) : auditsPage({ showBanner });
+  const page = param ? (param === ZOO ? zooPage : DETAIL_PAGES[param])(detail, value, { showBanner }) : auditsPage({ showBanner });
   current = { key, page };
   page.show();
   current.poller = poll(async (signal) => {

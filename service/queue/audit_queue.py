@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
@@ -30,6 +30,7 @@ from zooaudit.contract import (
     Status,
     audit_id,
     board_key,
+    kept_report_key,
     members_key,
     place_of,
     refusal,
@@ -183,6 +184,24 @@ class AuditQueue:
         self._withdraw(identifier)
         self._redis.zrem(OPEN_KEY, identifier)  # or idle workers would still help with one that waits
         return self.get(identifier) or audit, True
+
+    def remove(self, identifier: str, newest: datetime) -> bool:
+        """Remove an audit that has ended from Redis. Returns False if it has not, or was accepted after ``newest``."""
+        while True:
+            with self._redis.pipeline() as pipe:
+                pipe.watch(Job.key_for(identifier), state_key(identifier))
+                audit = self.get(identifier)
+                if audit and not (audit.status.final and audit.created_at <= newest):
+                    return False
+                self._forget(identifier, pipe)
+                pipe.zrem(INDEX_KEY, identifier)
+                pipe.delete(kept_report_key(identifier))
+                pipe.expire(state_key(identifier), DAY_S)  # it tells a worker that was frozen to write nothing
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue  # it was submitted again, or put back from its report
+                return True
 
     def index(self) -> tuple[dict[str, float], set[str]]:
         """Return when each audit was accepted, in seconds, oldest first, and the ids that wait in the queue."""

@@ -2,10 +2,21 @@
 
 from fastapi import APIRouter
 
-from service.routes import audits, health, imports, models, reports
+from service.routes import (
+    access,
+    annotations,
+    audit_log,
+    audits,
+    explanations,
+    health,
+    imports,
+    leaderboard,
+    models,
+    reports,
+)
 from service.routes.dependencies import MAY_NEED_KEY
 
 router = APIRouter()
-for module in (audits, reports, imports, models):
+for module in (audits, annotations, reports, explanations, imports, models, leaderboard, access, audit_log):
     router.include_router(module.router, dependencies=[MAY_NEED_KEY])
 router.include_router(health.router)

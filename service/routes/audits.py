@@ -5,7 +5,7 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from zooaudit.contract import Audit, AuditList, AuditRequest, Cost, Sort, Status, audit_id, place_of
+from zooaudit.contract import Archived, Audit, AuditList, AuditRequest, Cost, Sort, Status, audit_id, place_of
 
 from service import cost, cursors
 from service.catalogue import complete
@@ -15,18 +15,21 @@ from service.recovery import Recovery
 from service.routes.dependencies import (
     NEEDS_KEY,
     AcceptedDep,
+    AnnotationsDep,
     AuditRequestDep,
     CatalogueDep,
+    DeletionsDep,
     DepthsDep,
-    KeyDep,
     LineDep,
     ListQueueDep,
+    LogDep,
     QueueDep,
     QuotaDep,
     RecoveryDep,
     RowsDep,
     SpeedsDep,
     StoreDep,
+    SubmitterDep,
     VersionsDep,
     WorkersDep,
 )
@@ -52,7 +55,7 @@ AUDIT_REQUEST_BODY = {
 )
 def submit(
     http: Request,
-    key: KeyDep,
+    caller: SubmitterDep,
     request: AuditRequestDep,
     catalogue: CatalogueDep,
     queue: QueueDep,
@@ -65,6 +68,8 @@ def submit(
     speeds: SpeedsDep,
     depths: DepthsDep,
     workers: WorkersDep,
+    annotations: AnnotationsDep,
+    log: LogDep,
     dry_run: Annotated[
         bool, Query(description="Only tell what the audit would cost, or why it would be refused; accept nothing.")
     ] = False,
@@ -74,7 +79,7 @@ def submit(
     With `dry_run`, 200 and the audit's cost: a request that would be refused is refused in the same way."""
     pinned = versions.pin(complete(request, catalogue), queue, store.load)
     if dry_run:
-        quota.check(key, audit_id(pinned), rows.by_id)
+        quota.check(caller.key, pinned, rows.by_id)
         status = queue.status_of_existing(audit_id(pinned), store.load)
         measured, depth = rows.by_id().values(), depths.get(pinned.model)
         costs = cost.estimate(pinned, status, speeds, measured, catalogue, depth, workers.load())
@@ -87,15 +92,17 @@ def submit(
         return cost.estimated_seconds(asked, speeds, rows.recent().values(), catalogue, depths.get(asked.model))
 
     enqueued = False
-    added = quota.take(key, audit_id(pinned), rows.by_id)
+    claim = quota.take(caller.key, pinned, rows.by_id)
     try:
         audit, enqueued = queue.submit(pinned, store.load, accepted, estimate_s, store.load_import)
     finally:
-        if added and not enqueued:  # it failed, or the audit exists, which costs nothing
-            quota.give_back(key, audit_id(pinned))
+        if not enqueued:  # it failed, or the audit exists, which costs nothing
+            quota.give_back(caller.key, claim)
+    if enqueued:
+        log.note(caller.name, caller.address, "submit", audit.id, pinned.model, "queued")
     rows.expire()
     line.expire()
-    audit = line.show(placed(audit, http))
+    audit = annotations.show(line.show(placed(audit, http)))
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 
 
@@ -110,6 +117,7 @@ def listing(
     rows: RowsDep,
     line: LineDep,
     recovery: RecoveryDep,
+    annotations: AnnotationsDep,
     status: Annotated[
         str | None,
         Query(pattern=STATUSES_PATTERN, max_length=64, description="One status, or several separated by commas."),
@@ -118,6 +126,13 @@ def listing(
         str | None, Query(max_length=128, description="A part of the model's full name; case is ignored.")
     ] = None,
     id: Annotated[str, Query(pattern="^[0-9a-f]{0,32}$", description="How the audit's id starts.")] = "",
+    label: Annotated[
+        str | None, Query(max_length=40, description="Only audits with this label; upper and lower case differ.")
+    ] = None,
+    archived: Annotated[
+        Archived | None,
+        Query(description="Whether to list archived audits. By default only an `id` finds them."),
+    ] = None,
     sort: Annotated[Sort, Query(description="What to sort by; with a minus, in descending order.")] = "-created",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[
@@ -131,9 +146,10 @@ def listing(
     after = cursors.decode(cursor, sort) if cursor is not None else None
     recovery.ensure_all_restored(RECOVERY_WAIT_S)
     statuses = {Status(word) for word in status.split(",")} if status else set(Status)
-    page = rows.page(sort, statuses, model or "", limit, offset, after, id)
+    wanted = annotations.filter(label or None, archived or ("any" if id else "false"))
+    page = rows.page(sort, statuses, model or "", limit, offset, after, id, wanted)
     audits_by_id = queue.read([row.id for row in page.rows])
-    audits = [audits_by_id[row.id] for row in page.rows if row.id in audits_by_id]
+    audits = annotations.show_all([audits_by_id[row.id] for row in page.rows if row.id in audits_by_id])
     body = AuditList(
         # Rows may be half a second old: leave out an audit that no longer has one of the statuses.
         audits=tuple(line.show(placed(audit, request)) for audit in audits if audit.status in statuses),
@@ -148,21 +164,45 @@ def listing(
     summary="One audit's status and progress",
     responses={**documented(404, s200=Audit), 304: NOT_MODIFIED},
 )
-def status(identifier: str, request: Request, queue: QueueDep, line: LineDep, recovery: RecoveryDep) -> Response:
-    audit = line.show(placed(find_audit(identifier, queue, recovery), request))
+def status(
+    identifier: str,
+    request: Request,
+    queue: QueueDep,
+    line: LineDep,
+    recovery: RecoveryDep,
+    annotations: AnnotationsDep,
+) -> Response:
+    audit = annotations.show(line.show(placed(find_audit(identifier, queue, recovery), request)))
     return etag_response(request, audit.model_dump_json().encode(), retry_after(audit))
 
 
 @router.delete(
     "/audit/{identifier}",
-    summary="Cancel an audit",
+    summary="Cancel an audit, or delete it",
     dependencies=[NEEDS_KEY],
-    responses=documented(404, 409, s200=Audit, s202=Audit),
+    responses=documented(404, 409, 422, s200=Audit, s202=Audit),
 )
 def cancel(
-    identifier: str, request: Request, queue: QueueDep, rows: RowsDep, line: LineDep, recovery: RecoveryDep
+    identifier: str,
+    request: Request,
+    caller: SubmitterDep,
+    queue: QueueDep,
+    rows: RowsDep,
+    line: LineDep,
+    recovery: RecoveryDep,
+    annotations: AnnotationsDep,
+    deletions: DeletionsDep,
+    log: LogDep,
+    purge: Annotated[
+        bool, Query(description="Delete the audit with its report and all that is written on it; needs the role admin.")
+    ] = False,
 ) -> Response:
-    """200 when the audit is canceled, 202 when its worker was told to stop, which takes a few seconds."""
+    """200 when the audit is canceled, 202 when its worker was told to stop, which takes a few seconds.
+
+    With `purge`, 200 and the audit as it was when it is deleted; one that has not ended is canceled first, and 409 says
+    that it has not ended yet."""
+    if purge:
+        caller.ensure("admin")
     known = None
     if is_audit_id(identifier):
         recovery.ensure_known(identifier)
@@ -170,11 +210,25 @@ def cancel(
     rows.expire()
     line.expire()
     audit, canceled = known or (find_audit(identifier, queue, recovery), False)
+    who = (caller.name, caller.address)
+    subject = (audit.id, audit.request.model)
+    if canceled:
+        recovery.forget(identifier)
+    if purge:
+        if not audit.status.final:
+            state = "is being stopped" if canceled else "is storing its report"
+            raise refused("not-deletable", f"The audit {state}; delete it again in some seconds.")
+        audit = annotations.show(audit)
+        log.write(*who, "delete", *subject, "deleted")  # before it is gone
+        deletions.delete(identifier)
+        rows.expire()
+        return json_response(placed(audit, request))
     if not canceled:
         state = f"has {audit.status}" if audit.status.final else "is storing its report"
         raise refused("not-cancelable", f"The audit {state}.")
-    recovery.forget(identifier)
-    return json_response(placed(audit, request), 202 if audit.status is Status.RUNNING else 200, retry_after(audit))
+    is_stopping = audit.status is Status.RUNNING
+    log.note(*who, "cancel", *subject, "stopping" if is_stopping else "canceled")
+    return json_response(placed(annotations.show(audit), request), 202 if is_stopping else 200, retry_after(audit))
 
 
 def find_audit(identifier: str, queue: AuditQueue, recovery: Recovery) -> Audit:

@@ -1,24 +1,31 @@
 """What FastAPI passes to endpoints: the parts of the application, and the checked body of a request."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import ValidationError
-from zooaudit.contract import AuditRequest, Catalogue
+from zooaudit.contract import AuditRequest, Catalogue, Contract
 
 from service.accepted import AcceptedAudits
+from service.annotations import AnnotationStore
+from service.audit_log import AuditLog
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
+from service.deletion import Deletions
 from service.errors import invalid, refused, unavailable
+from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers
 from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore
-from service.security import json_body, require_key, require_key_to_read
+from service.security import Caller, RequireRole, json_body, require_known
 from service.speeds import Speeds
+from service.summaries import Summaries
+
+Record = TypeVar("Record", bound=Contract)
 
 
 async def _turn(request: Request) -> AsyncIterator[None]:
@@ -60,12 +67,19 @@ WorkersDep = Annotated[Workers, _part_in_turn("workers", TURN)]
 StoreDep = Annotated[ReportStore, _part("store")]
 AcceptedDep = Annotated[AcceptedAudits, _part("accepted")]
 RowsDep = Annotated[AuditRows, _part("rows")]
+ListRowsDep = Annotated[AuditRows, _part_in_turn("rows", LIST_TURN)]
+SummariesDep = Annotated[Summaries, _part("summaries")]
 DepthsDep = Annotated[ModelDepths, _part("depths")]
 VersionsDep = Annotated[CheckpointVersions, _part("versions")]
+ExplanationsDep = Annotated[Explanations, _part("explanations")]
 RecoveryDep = Annotated[Recovery, _part("recovery")]
 SpeedsDep = Annotated[Speeds, _part("speeds")]
 LineDep = Annotated[WaitingLine, _part("line")]
 QuotaDep = Annotated[Quota, _part("quota")]
+AnnotationsDep = Annotated[AnnotationStore, _part("annotations")]
+DeletionsDep = Annotated[Deletions, _part("deletions")]
+LogDep = Annotated[AuditLog, _part("audit_log")]
+TurnDep = Annotated[None, TURN]
 HealthCheckDep = Annotated[HealthCheck, _part("health_check")]
 
 
@@ -76,18 +90,33 @@ def _catalogue(workers: WorkersDep) -> Catalogue:
     return catalogue
 
 
-async def _audit_request(body: Annotated[bytes, Depends(json_body)]) -> AuditRequest:
-    try:
-        return AuditRequest.model_validate_json(body)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        if errors[0]["type"] == "json_invalid":
-            raise refused("malformed-json", errors[0]["msg"]) from None
-        raise invalid(errors, "request") from None
+def checked_body(record: type[Record]) -> Callable[[bytes], Awaitable[Record]]:
+    """Make the dependency that reads the JSON body of a request as a record of this type."""
+
+    async def read(body: Annotated[bytes, Depends(json_body)]) -> Record:
+        try:
+            return record.model_validate_json(body)
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_context=False, include_input=False)
+            if errors[0]["type"] == "json_invalid":
+                raise refused("malformed-json", errors[0]["msg"]) from None
+            raise invalid(errors, "request") from None
+
+    return read
 
 
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
-AuditRequestDep = Annotated[AuditRequest, Depends(_audit_request)]
-KeyDep = Annotated[str | None, Depends(require_key)]
-NEEDS_KEY = Depends(require_key)
-MAY_NEED_KEY = Depends(require_key_to_read)
+AuditRequestDep = Annotated[AuditRequest, Depends(checked_body(AuditRequest))]
+# Each endpoint has one of these among its dependencies.
+MAY_NEED_KEY = Depends(RequireRole("read"))
+NEEDS_KEY = Depends(RequireRole("submit"))
+NEEDS_ADMIN = Depends(RequireRole("admin"))
+SubmitterDep = Annotated[Caller, NEEDS_KEY]
+CallerDep = Annotated[Caller, Depends(require_known)]
+
+
+async def _key(caller: SubmitterDep) -> str | None:
+    return caller.key
+
+
+KeyDep = Annotated[str | None, Depends(_key)]

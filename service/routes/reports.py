@@ -39,13 +39,21 @@ def _compared(
             json_schema_extra={"example": "79.3,,81"},
         ),
     ] = None,
-) -> tuple[list[Report], list[float | None] | None]:
-    """Read the reports to compare, and the accuracies that the query states for them."""
-    identifiers, accuracies = parse_query(audits, top1)
-    return [_brief(identifier, queue, store, recovery) for identifier in identifiers], accuracies
+    reference: Annotated[
+        str | None,
+        Query(
+            description="The id, one of the audits, that the others are set against; by default the first.",
+            json_schema_extra={"pattern": "^[0-9a-f]{32}$"},
+        ),
+    ] = None,
+) -> tuple[list[Report], Comparison]:
+    """Read the reports that the query names, and compare them."""
+    identifiers, accuracies, chosen = parse_query(audits, top1, reference)
+    reports = [brief_report(identifier, queue, store, recovery) for identifier in identifiers]
+    return reports, compare(reports, accuracies, chosen)
 
 
-ComparedDep = Annotated[tuple[list[Report], list[float | None] | None], Depends(_compared)]
+ComparedDep = Annotated[tuple[list[Report], Comparison], Depends(_compared)]
 
 
 @router.get(
@@ -70,17 +78,18 @@ def audit_figures(
     identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep
 ) -> Response:
     """The audit's scores by part, by shift and over the depth, as figures for Plotly."""
-    return etag_response(request, _figures([_brief(identifier, queue, store, recovery)]))
+    return etag_response(request, _figures([brief_report(identifier, queue, store, recovery)]))
 
 
 @router.get(
     "/comparison",
-    summary="Compare audits, and their scores with accuracy",
+    summary="Compare audits with one another, and their scores with accuracy",
     responses={**documented(404, 409, 422, s200=Comparison), 304: NOT_MODIFIED},
 )
 def comparison(request: Request, compared: ComparedDep) -> Response:
     """Only audits with the same method on the same images can be compared. A refusal says what differs."""
-    return etag_response(request, compare(*compared).model_dump_json().encode())
+    _, comparison = compared
+    return etag_response(request, comparison.model_dump_json().encode())
 
 
 @router.get(
@@ -94,8 +103,8 @@ def comparison_figures(
     score: Annotated[ScoreName, Query(description="The score to draw by shift and over the depth.")] = "channel",
 ) -> Response:
     """The audits' scores by part, by shift, over the depth and against accuracy."""
-    reports, top1 = compared
-    accuracy: dict[str, Any] = figures.accuracy(compare(reports, top1))
+    reports, comparison = compared
+    accuracy: dict[str, Any] = figures.accuracy(comparison)
     return etag_response(request, _figures(reports, score, accuracy=accuracy))
 
 
@@ -107,7 +116,7 @@ def _no_report(identifier: str, queue: AuditQueue, recovery: Recovery) -> Refuse
     return refused("report-lost", "The store has lost this report; ask for the audit again.")
 
 
-def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
+def brief_report(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
     """Read the report without its blocks' rows by transform. When there is none, the refusal names the audit."""
     try:
         if is_audit_id(identifier):

@@ -12,18 +12,20 @@ POLL_AFTER_S = 1
 STATUS_DESCRIPTIONS = {
     200: "What was asked for",
     201: "The report is in the store",
-    202: "Accepted; poll the audit",
+    202: "Accepted; poll it",
     400: "The body is not JSON",
     401: "An API key is needed; for reading, only where the operator says so",
-    403: "Without API keys the service only answers requests to loopback addresses",
+    403: "The key may not do this, the operator hides images, or without keys the request is not to a loopback address",
     404: "There is no such thing",
     408: "The request took too long to arrive",
     409: "Not possible in the audit's present status",
     413: "The body is too large",
     415: "The content type of the body is not JSON",
     422: "The request is not valid; errors and suggestions say what would be",
-    429: "The key has as many unfinished audits as it may have; Retry-After says when to try again",
+    429: "Too many are unfinished already; Retry-After says when to try again",
+    500: "It could not be made: the service or a worker failed",
     503: "Redis, the report store or a worker does not answer; Retry-After says when to try again",
+    507: "It takes more memory than a worker has for it",
 }
 NOT_MODIFIED = {"description": "Nothing has changed since the ETag in If-None-Match"}
 
@@ -43,14 +45,18 @@ def json_response(body: Contract, status: int = 200, headers: dict[str, str] | N
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 
-def etag_response(request: Request, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    """Answer with the JSON ``body`` and its ETag, or with 304 when the client already has this body."""
+def etag_response(
+    request: Request, body: bytes, headers: dict[str, str] | None = None, encoding: str | None = None
+) -> Response:
+    """Answer with the JSON ``body`` and its ETag, or with 304 when the client already has this body. ``encoding`` is
+    how the body is encoded, if it is."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**(headers or {}), "ETag": tag, "Cache-Control": "no-cache"}
     known = request.headers.get("if-none-match", "")
     if known.strip() == "*" or tag in (item.strip().removeprefix("W/") for item in known.split(",")):
         return Response(status_code=304, headers=headers)
-    return Response(body, 200, headers, "application/json")
+    encoded = {"Content-Encoding": encoding} if encoding else {}
+    return Response(body, 200, headers | encoded, "application/json")
 
 
 def placed(audit: Audit, request: Request) -> Audit:

@@ -18,6 +18,11 @@ from zooaudit.contract import (
     ComparedPart,
     CostBasis,
     DepthBlock,
+    Difference,
+    Differences,
+    DifferentAudit,
+    DifferentPart,
+    DifferentScores,
     Links,
     ModelDetail,
     Part,
@@ -222,7 +227,21 @@ def comparison(reason: str | None = None) -> Comparison:
         ),
         audits=audits,
         accuracy=dict.fromkeys(PARTS, RelatedPart(translation=related, rotation=related)),
+        differences=differences(first, second),
     )
+
+
+def differences(reference: str, *others: str) -> Differences:
+    """Make the differences of other audits from the reference: the channel differs, the layer is a tie, the held-out
+    layer has no interval."""
+    channel = Difference(value=-0.031, interval=(-0.036, -0.026), p_value=0.001, p_adjusted=0.002, differs=True)
+    layer = Difference(value=0.002, interval=(-0.002, 0.006), p_value=0.3, p_adjusted=0.6, differs=False)
+    unknown = Difference(
+        value=0.01, interval=None, p_value=None, p_adjusted=None, differs=None, reason="The images are too few."
+    )
+    scores = DifferentScores(channel=channel, layer=layer, layer_held_out=unknown)
+    parts = dict.fromkeys(PARTS, DifferentPart(translation=scores, rotation=scores))
+    return Differences(reference=reference, audits=tuple(DifferentAudit(id=other, parts=parts) for other in others))
 
 
 def cost(**changes: Any) -> Cost:

@@ -14,8 +14,18 @@ def test_the_public_names():
     assert sorted(zooaudit.__all__) == sorted(
         [
             *("AuditClient", "AsyncAuditClient", "AuditHandle", "AsyncAuditHandle", "Options", "__version__"),
-            *("PARTS", "Audit", "AuditRequest", "CatalogueEntry", "Comparison", "Cost", "Health"),
-            *("ModelDetail", "ModelList", "Part"),
+            *(
+                "PARTS",
+                "Audit",
+                "AuditRequest",
+                "CatalogueEntry",
+                "Comparison",
+                "Cost",
+                "Explanation",
+                "Health",
+                "LeastEquivariant",
+            ),
+            *("ModelDetail", "ModelList", "Part", "Access", "LogEntry"),
             *("Problem", "Progress", "Report", "Shard", "Sharing", "Status"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),
             *("ApiError", "InvalidRequest", "Unauthorized", "NotFound", "Conflict", "Unavailable"),

@@ -107,3 +107,26 @@ def test_audits_of_different_methods_are_refused_with_the_reason(page, client, c
     expect(page.get_by_role("listitem").filter(has_text="shifts 1 px")).to_have_count(1)
     page.get_by_role("listitem").filter(has_text="shifts 1 px").get_by_role("link", name="Leave out").click()
     expect(page.locator("#detail table").first.locator("tbody tr")).to_have_count(4)
+
+
+def test_differences_from_a_reference_with_ties(page, client):
+    audits = [finished(client, model, num_images=24) for model in MODELS[:2]]
+    again = finished(client, MODELS[0], num_images=24, repetition=1)
+    ids = [audit.id for audit in (*audits, again)]
+    asked = {"audits": ",".join(ids), "reference": ids[1]}
+    found = httpx.get(f"{client.base_url}/comparison", params=asked).raise_for_status().json()["differences"]
+    page.goto("/?compare=" + ",".join(ids))
+    table = page.get_by_role("table", name="less that of")
+    rows = table.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    same = rows.filter(has_text=again.id[:8]).locator("td")
+    expect(same).to_have_text(["0.000±0.000tie"] * 10)
+    page.get_by_label("Less the scores of").select_option(ids[1])
+    first = rows.first.locator("td").first
+    value = found["audits"][0]["parts"]["Early"]["translation"]["channel"]["value"]
+    expect(first).to_contain_text(f"{value:+.3f}".replace("-", "−"))
+    assert f"reference={ids[1]}" in page.url
+    expect(table.locator("caption")).to_contain_text(MODELS[1])
+    expect(table.locator("caption")).to_contain_text("Holm over 2 audits")
+    page.reload()
+    expect(first).to_contain_text(f"{value:+.3f}".replace("-", "−"))

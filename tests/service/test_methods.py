@@ -40,7 +40,7 @@ async def test_head_of_a_report_costs_no_transfer_and_knows_its_etag(http, store
     ("path", "allowed"),
     [
         ("/audit", "GET, HEAD, OPTIONS, POST"),
-        (f"/audit/{'0' * 32}", "DELETE, GET, HEAD, OPTIONS"),
+        (f"/audit/{'0' * 32}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         (f"/audit/{'0' * 32}/report", "GET, HEAD, OPTIONS"),
         *((path, "GET, HEAD, OPTIONS") for path in PATHS if path != "/audit"),
     ],

@@ -66,8 +66,8 @@ class Canvases:
         return iter(map(self._decoder.__getitem__, self._order) if self._ahead is None else self._ahead)
 
     def name(self, place: int) -> str:
-        """Return the name of a place in a printable form: bytes that are not UTF-8 would fit in no report."""
-        return _printable(self._decoder.names[place])
+        """Return the name of a place in a printable form."""
+        return printable(self._decoder.names[place])
 
 
 def _ahead(decoder: "_Decoder", order: "_Order", processes: int) -> Iterable[tuple[str, Canvas | str]]:
@@ -135,7 +135,8 @@ def _death(error: BaseException | None) -> re.Match[str] | None:
     return max(deaths, key=lambda death: death["signal"] is not None, default=None)
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
+    """Return a name without bytes that are not UTF-8, which would fit in no report."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -168,11 +169,11 @@ class _Decoder:
     def __getitem__(self, place: int) -> tuple[str, Canvas | str]:
         name = self.names[place]
         try:
-            return _printable(name), canvas(self.load(name), self.preprocessing, self.canvas_size)
+            return printable(name), canvas(self.load(name), self.preprocessing, self.canvas_size)
         except Exception as error:  # A decoder can raise anything; the audit counts and names what it skips.
-            _log.warning("%s cannot be decoded: %s: %s", _printable(name), type(error).__name__, error)
+            _log.warning("%s cannot be decoded: %s: %s", printable(name), type(error).__name__, error)
             reason = _reason(error)
-            return _printable(name), reason if _lies_in_the_bytes(error) else PassingFault(reason)
+            return printable(name), reason if _lies_in_the_bytes(error) else PassingFault(reason)
 
 
 def _reason(error: Exception) -> str:

@@ -32,3 +32,10 @@ export function unusualSettings(request) {
 /** "imagenet-val · 2,000 images", and the unusual settings. */
 export const requestSummary = (request) =>
   [request.dataset, plural(request.num_images, "image"), ...unusualSettings(request)].join(" · ");
+
+/** The settings that compared audits share, in words. */
+export const methodSummary = (method) => [
+  method.dataset, `${plural(method.num_images, "image")}, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
+  `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
+  method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,
+].filter(Boolean).join(" · ");

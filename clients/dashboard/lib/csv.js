@@ -1,7 +1,7 @@
 // Reports and comparisons as comma-separated values.
 
 import { weightsLabel } from "./format.js";
-import { partsOf, TRANSFORMS } from "./scores.js";
+import { PARTS, partsOf, TRANSFORMS } from "./scores.js";
 
 const REPORT_COLUMNS = [
   "audit", "model", "weights", "level", "name", "part", "channels", "height", "width", "layout", "dead_channels", "transform", "by",
@@ -9,8 +9,10 @@ const REPORT_COLUMNS = [
 ];
 const COMPARISON_COLUMNS = [
   "audit", "model", "weights", "parameters", "imagenet_top1", "images", "part", "transform",
-  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "reason",
+  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "reason", "reference",
+  ...["channel", "layer"].flatMap((score) => ["difference", "difference_low", "difference_high", "p_adjusted"].map((column) => `${score}_${column}`)),
 ];
+const BOARD_SCORES = ["channel", "layer", "layer_held_out"];
 
 /**
  * A row for each score of a part or a block (`level`), with its interval. `by` is "mean" (over the transforms),
@@ -36,19 +38,40 @@ function reportRows(shared, scores) {
   });
 }
 
-/** A row for each audit, part and transform. */
-export function comparisonCsv({ audits }) {
+/** A row for each audit, part and transform, with the differences from the reference. */
+export function comparisonCsv({ audits, differences }) {
+  const different = new Map(differences.audits.map((audit) => [audit.id, audit.parts]));
   const rows = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => TRANSFORMS.map((transform) => {
     const { id, model, weights, parameters, imagenet_top1, images } = audit;
-    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(audit.parts[part][transform]) };
+    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(audit.parts[part][transform]),
+      reference: differences.reference, ...differenceColumns(different.get(id)?.[part]?.[transform]) };
   })));
   return toCsv(COMPARISON_COLUMNS, rows);
+}
+
+/** A row for each model of the leaderboard, with a column for each score and each end of its interval. */
+export function leaderboardCsv(rows) {
+  const facts = ["audit", "model", "family", "source", "weights", "parameters", "input_size", "imagenet_top1", "images", "finished_at"];
+  const scores = TRANSFORMS.flatMap((transform) => PARTS.flatMap((part) => BOARD_SCORES.map((name) => [transform, part, name])));
+  const cells = ({ id, ...row }) => ({ ...row, audit: id, ...Object.fromEntries(scores.flatMap(([transform, part, name]) => {
+    const score = row.parts[part]?.[transform], column = [transform, part, name].join(".");
+    return [[column, score?.[name]], [`${column}_low`, score?.[`${name}_interval`]?.[0]], [`${column}_high`, score?.[`${name}_interval`]?.[1]]];
+  })) });
+  return toCsv([...facts, ...scores.flatMap((score) => ["", "_low", "_high"].map((end) => score.join(".") + end))], rows.map(cells));
 }
 
 const scoreColumns = ({ channel, channel_interval, layer, layer_interval, reason }) => ({
   channel, channel_low: channel_interval?.[0], channel_high: channel_interval?.[1],
   layer, layer_low: layer_interval?.[0], layer_high: layer_interval?.[1], reason,
 });
+
+const differenceColumns = (scores) => Object.assign({}, ...["channel", "layer"].map((name) => {
+  const { value, interval, p_adjusted } = scores?.[name] ?? {};
+  return {
+    [`${name}_difference`]: value, [`${name}_difference_low`]: interval?.[0], [`${name}_difference_high`]: interval?.[1],
+    [`${name}_p_adjusted`]: p_adjusted,
+  };
+}));
 
 /** RFC 4180, with a header line. */
 function toCsv(columns, rows) {

@@ -1,15 +1,16 @@
 // The page of a comparison: several audits side by side, and how their scores relate to accuracy.
 
 import { fresh } from "../lib/api.js";
-import { requestSummary } from "../lib/audit.js";
+import { methodSummary, requestSummary } from "../lib/audit.js";
 import { comparisonCsv } from "../lib/csv.js";
 import { element, scrollable, setText } from "../lib/dom.js";
-import { plural, ranges } from "../lib/format.js";
+import { plural } from "../lib/format.js";
 import { fieldLabel } from "../lib/problems.js";
 import { SCORE_NAMES } from "../lib/scores.js";
 import { changed, go, href, params } from "../lib/url.js";
 import { correlationTable, residualsTable } from "../widgets/accuracy-tables.js";
 import { comparisonTable } from "../widgets/comparison-table.js";
+import { differenceTable } from "../widgets/difference-table.js";
 import { figurePanels } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
 import { pageLayout, wideCard } from "../widgets/page-layout.js";
@@ -54,8 +55,11 @@ export function comparisonPage(root, idList, { showBanner }) {
   };
 
   function serviceQuery() {
-    const top1 = params().get("top1");
-    return `audits=${ids.map(encodeURIComponent).join(",")}${top1 ? `&top1=${encodeURIComponent(top1)}` : ""}`;
+    const optional = ["top1", "reference"].flatMap((name) => {
+      const value = params().get(name);
+      return value ? [`&${name}=${encodeURIComponent(value)}`] : [];
+    });
+    return `audits=${ids.map(encodeURIComponent).join(",")}${optional.join("")}`;
   }
 
   /** Shows the comparison with the score and the order that the address names; returns whether another must be fetched. */
@@ -79,6 +83,7 @@ export function comparisonPage(root, idList, { showBanner }) {
       jsonButton(`comparison?${answeredQuery}`, "comparison.json", showBanner),
       csvButton("comparison.csv", () => comparisonCsv(comparison)));
     view.scores.show(comparison, scoreName, query.get("sort"));
+    view.differences.show(comparison, scoreName, query.get("differences"));
     const correlated = view.correlations.show(comparison, scoreName);
     view.figures.panel("accuracy").hidden = view.residualsCard.hidden = !correlated;
     view.residuals.show(comparison, scoreName, query.get("residuals"));
@@ -91,15 +96,17 @@ export function comparisonPage(root, idList, { showBanner }) {
   function buildView() {
     const figures = figurePanels(FIGURES);
     const scores = comparisonTable({ onTop1: setTop1, without });
+    const differences = differenceTable({ onReference: setReference });
     const correlations = correlationTable();
     const residuals = residualsTable();
     const residualsCard = wideCard("Equivariance given accuracy", scrollable("Residuals", residuals.node));
     body.replaceChildren(
       wideCard("Scores", scrollable("Scores of all audits", scores.node), figures.note),
+      wideCard("Differences", differences.choice, scrollable("Differences from the reference", differences.node)),
       figures.panel("parts"), figures.panel("depth"), figures.panel("shifts"), figures.panel("accuracy"),
       wideCard("Equivariance and accuracy", correlations.note, scrollable("Correlation with accuracy", correlations.node)),
       residualsCard);
-    return { scores, correlations, residuals, residualsCard, figures, figuresPath: null };
+    return { scores, differences, correlations, residuals, residualsCard, figures, figuresPath: null };
   }
 
   /** [id, accuracy] pairs: the accuracies in the address are in the order of the audits; blank ones are the zoo's own. */
@@ -117,10 +124,15 @@ export function comparisonPage(root, idList, { showBanner }) {
     go(changed({ top1: top1List(top1Pairs().map(([id, value]) => [id, id === audit ? text : value])) }), { replace: true });
   }
 
+  function setReference(id) {
+    go(changed({ reference: id === ids[0] ? null : id }), { replace: true });
+  }
+
   /** The address of this comparison without one of its audits. */
   function without(audit) {
     const others = top1Pairs().filter(([id]) => id !== audit);
-    return changed({ compare: others.map(([id]) => id).join(","), top1: top1List(others) });
+    const isReference = params().get("reference") === audit;
+    return changed({ compare: others.map(([id]) => id).join(","), top1: top1List(others), ...(isReference && { reference: null }) });
   }
 
   /** Shows why these audits cannot be compared, and for each a link to leave it out. */
@@ -141,9 +153,3 @@ export function comparisonPage(root, idList, { showBanner }) {
       element("h2", {}, "The audits"), element("ul", { class: "plain" }, audits)));
   }
 }
-
-const methodSummary = (method) => [
-  method.dataset, `${plural(method.num_images, "image")}, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
-  `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
-  method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,
-].filter(Boolean).join(" · ");

@@ -122,7 +122,7 @@ export function reportPage(root, id, { showBanner }) {
       return showWithoutReport(audit, element("p", { class: "notice bad" }, error.message));
     }
     const figures = figurePanels(FIGURES, { titled: false });
-    blocks = blockTable(report.blocks);
+    blocks = blockTable(report.blocks, ({ name, part }) => (part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
     blocks.show(params().get("sort"));
     actions.replaceChildren(
       element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),

@@ -17,10 +17,13 @@ const SORT_VALUES = {
   ...Object.fromEntries(SCORE_COLUMNS.map(([transform, scoreName]) => [`${transform}.${scoreName}`, (block) => block[transform][scoreName]])),
 };
 
-/** { node, show(sort) } for the blocks of a report, or for those of a model, which have no scores; unsorted, they stand as they run. */
-export function blockTable(blocks) {
+/**
+ * { node, show(sort) } for the blocks of a report, or for those of a model, which have no scores; unsorted, they stand as
+ * they run. `seeIt(block)` is the address of a block's maps, or null.
+ */
+export function blockTable(blocks, seeIt = () => null) {
   const scored = blocks.some((block) => block.translation);
-  const rows = new Map(blocks.map((block) => [block, blockRow(block)]));
+  const rows = new Map(blocks.map((block) => [block, blockRow(block, seeIt(block))]));
   const headerRow = element("tr");
   const body = element("tbody");
   const table = element("table", { class: scored ? "blocks" : "blocks unscored" },
@@ -44,14 +47,15 @@ export function blockTable(blocks) {
 }
 
 /** A narrow screen has the details below the block's name instead of in columns of their own, which leaves room for the scores. */
-function blockRow(block) {
+function blockRow(block, address) {
   const detail = (text, isNumber = true) => element("td", { class: isNumber ? "detail number" : "detail" }, text);
+  const name = element("code", {}, breakable(block.name));
   const map = `${block.height} × ${block.width}`;
   const dead = block.dead_channels ? `${count(block.dead_channels)} dead` : null;
   const summary = [block.part, `${count(block.channels)} × ${map}`, block.layout, dead].filter(Boolean).join(" · ");
   const scores = block.translation ? SCORE_COLUMNS : [];
   return element("tr", {},
-    element("th", { scope: "row" }, element("code", {}, breakable(block.name)), element("span", { class: "sub only-narrow" }, summary)),
+    element("th", { scope: "row" }, address ? element("a", { class: "see-it", href: address }, name) : name, element("span", { class: "sub only-narrow" }, summary)),
     detail(block.part, false), detail(count(block.channels)), detail(map), detail(block.layout, false),
     block.translation && detail(count(block.dead_channels)),
     scores.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));

@@ -87,7 +87,14 @@ async function draw(plot, figure) {
   const { data, layout } = withPageColours(figure);
   // Not Plotly.react, which leaves legends where they were at another width.
   await window.Plotly.newPlot(plot, data, { ...layout, width: widthOf(plot) }, { displayModeBar: false });
+  if (figure.onClick) plot.on("plotly_click", figure.onClick);
   widths.observe(plot);
+}
+
+/** Draws one figure of the page's own; `figure.onClick` gets what Plotly tells of the point that was clicked. */
+export async function drawFigure(plot, figure) {
+  await loadPlotly();
+  await draw(plot, figure);
 }
 
 function withoutTitle({ data, layout }) {

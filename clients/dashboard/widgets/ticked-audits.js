@@ -3,7 +3,7 @@
 import { byId, setText } from "../lib/dom.js";
 import { changed, go, href, params } from "../lib/url.js";
 
-const MOST_COMPARED = 200;
+export const MOST_COMPARED = 200;
 
 /** The ticked ids, on whatever page of the list they are; `query` is the address's parameters. */
 export const tickedIds = (query) => (query.get("ticked") ?? "").split(",").filter(Boolean);

@@ -118,13 +118,29 @@ def test_what_is_printed(capsys):
     assert [table.splitlines()[0] for table in tables] == [
         "Translation: channel equivariance, pretrained weights",
         "Rotation: channel equivariance, pretrained weights",
+        "Translation: channel equivariance less that of timm/resnet18.a1_in1k",
+        "Rotation: channel equivariance less that of timm/resnet18.a1_in1k",
         "Spearman's rho of channel equivariance with ImageNet top-1, and its 95 % interval",
         "Translation given accuracy: channel equivariance above the line over top-1",
         "Rotation given accuracy: channel equivariance above the line over top-1",
     ]
     assert tables[0].splitlines()[2].split() == ["timm/resnet18.a1_in1k", "71.50", *["0.910", "±0.010"] * 5]
-    assert tables[4].splitlines()[3].split() == ["timm/resnet34.a1_in1k", *["-0.020"] * 5]
+    assert tables[2].splitlines()[2].split() == ["timm/resnet34.a1_in1k", *["-0.031", "±0.005"] * 5]
+    assert tables[6].splitlines()[3].split() == ["timm/resnet34.a1_in1k", *["-0.020"] * 5]
     assert compare(identifier(0), "--score=layer")[0] == 0
-    assert "0.950 ±0.010" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "0.950 ±0.010" in printed
+    assert "≈+0.002 ±0.004" in printed
+    assert "≈ is a tie: p is 0.05 or more." in " ".join(printed.split())
     assert compare(identifier(0), "--json")[0] == 0
     assert json.loads(capsys.readouterr().out) == comparison().model_dump(mode="json")
+
+
+def test_the_reference_is_named_like_the_audits(capsys):
+    audits = [identifier(1), identifier(2)]
+    assert compare(*audits, "--reference", identifier(2))[1]["reference"] == identifier(2)
+    code, asked = compare(*audits, "--reference", "resnet50", "--num-images=2000")
+    assert code == 0
+    assert asked == {"audits": ",".join([*audits, identifier(3)]), "reference": identifier(3)}
+    assert compare(*audits, "--reference", "resnet18")[0] == 2
+    assert capsys.readouterr().err == "--reference names 3 audits; name one.\n"

@@ -107,3 +107,15 @@ except ImportError as error: print(error)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout == "Data frames need pandas: pip install 'zooaudit[pandas]', or pip install pandas\n"
+
+
+def test_a_row_for_each_difference():
+    frame = comparison().differences_dataframe()
+    assert len(frame) == 5 * 2 * 3
+    (row,) = frame.query("part == 'Late' and kind == 'rotation' and score == 'layer'").to_dict("records")
+    assert (row["reference"], row["id"]) == tuple(audit.id for audit in comparison().audits)
+    assert (row["difference"], row["low"], row["high"], row["p_adjusted"]) == (0.002, -0.002, 0.006, 0.6)
+    assert row["differs"] is False
+    unknown = frame.query("score == 'layer_held_out'")
+    assert unknown["differs"].isna().all()
+    assert set(unknown["reason"]) == {"The images are too few."}

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from zooaudit.client import AuditClient
     from zooaudit.contract import (
         PARTS,
+        Access,
         AuditRequest,
         CatalogueEntry,
         Health,
+        LogEntry,
         ModelDetail,
         ModelList,
         Part,
@@ -46,10 +48,11 @@ if TYPE_CHECKING:
     )
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
-    from zooaudit.results import Audit, Comparison, Cost, Report
+    from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
 
 __all__ = [
     "PARTS",
+    "Access",
     "ApiError",
     "AsyncAuditClient",
     "AsyncAuditHandle",
@@ -64,8 +67,11 @@ __all__ = [
     "Conflict",
     "ConnectionFailed",
     "Cost",
+    "Explanation",
     "Health",
     "InvalidRequest",
+    "LeastEquivariant",
+    "LogEntry",
     "ModelDetail",
     "ModelList",
     "NotFound",

@@ -8,17 +8,29 @@ async with AsyncAuditClient("http://127.0.0.1:8000") as client:
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
 from typing import TypeVar, Unpack
 
 import httpx
 
 from zooaudit import contract, flows
-from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort, Status
+from zooaudit.contract import (
+    Access,
+    Action,
+    Archived,
+    AuditRequest,
+    Health,
+    LogEntry,
+    ModelDetail,
+    ModelList,
+    Sort,
+    Status,
+)
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
 from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Cost, Report
+from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
 
 T = TypeVar("T")
 
@@ -105,9 +117,67 @@ class AsyncAuditClient:
         """Let a report that was measured elsewhere join the service's store."""
         return await self._run(flows.import_report(self._service, content))
 
+    async def explain(
+        self,
+        audit_id: str,
+        *,
+        block: str,
+        image: int | str = 0,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Fetch the maps of the strongest channels of ``block`` for one ``image``."""
+        return await self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, timeout))
+
+    async def least_equivariant(
+        self,
+        audit_id: str,
+        *,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> LeastEquivariant:
+        """Fetch the images on which the model is least equivariant under a shift or a rotation."""
+        return await self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, timeout))
+
     async def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""
         return await self._run(flows.cancel(self._service, audit_id))
+
+    async def annotate(
+        self,
+        audit_id: str,
+        *,
+        labels: Iterable[str] | None = None,
+        note: str | None = None,
+        archived: bool | None = None,
+    ) -> Audit:
+        """Write on an audit what is no part of its request or report, and return the audit."""
+        change = {"labels": None if labels is None else tuple(labels), "note": note, "archived": archived}
+        return await self._run(flows.annotate(self._service, audit_id, change))
+
+    async def delete(self, audit_id: str) -> Audit:
+        """Delete an audit with its report, its labels and its note, and return it as it was."""
+        return await self._run(flows.delete(self._service, audit_id))
+
+    async def access(self) -> Access:
+        """Fetch the name and the role of the key that is sent, and what it has used of its quotas."""
+        return await self._run(flows.access(self._service))
+
+    async def log(
+        self,
+        *,
+        since: datetime | None = None,
+        action: Action | None = None,
+        audit: str | HasId | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[LogEntry]:
+        """Iterate over the audit log, newest first: ``async for entry in client.log()``."""
+        pages = flows.LogPages(self._service, since, action, audit, limit)
+        while not pages.done:
+            for entry in await self._run(pages.next_page()):
+                yield entry
 
     async def audits(
         self,
@@ -116,16 +186,23 @@ class AsyncAuditClient:
         model: str | None = None,
         sort: Sort | None = None,
         limit: int | None = None,
+        label: str | None = None,
+        archived: Archived | None = None,
     ) -> AsyncIterator[Audit]:
         """Iterate over audits, fetched page by page: ``async for audit in client.audits()``."""
-        pages = flows.AuditPages(self._service, status, model, sort, limit)
+        pages = flows.AuditPages(self._service, status, model, sort, limit, label, archived)
         while not pages.done:
             for audit in await self._run(pages.next_page()):
                 yield audit
 
-    async def compare(self, audits: Iterable[str | HasId], top1: Mapping[str, float] | None = None) -> Comparison:
-        """Compare audits side by side, and relate their scores to ImageNet accuracy."""
-        return await self._run(flows.compare(self._service, audits, top1))
+    async def compare(
+        self,
+        audits: Iterable[str | HasId],
+        top1: Mapping[str, float] | None = None,
+        reference: str | HasId | None = None,
+    ) -> Comparison:
+        """Compare audits with one another, and their scores with ImageNet accuracy."""
+        return await self._run(flows.compare(self._service, audits, top1, reference))
 
     async def models(
         self,

@@ -7,17 +7,29 @@ with AuditClient("http://127.0.0.1:8000") as client:
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import TypeVar, Unpack
 
 import httpx
 
 from zooaudit import contract, flows
-from zooaudit.contract import AuditRequest, Health, ModelDetail, ModelList, Sort, Status
+from zooaudit.contract import (
+    Access,
+    Action,
+    Archived,
+    AuditRequest,
+    Health,
+    LogEntry,
+    ModelDetail,
+    ModelList,
+    Sort,
+    Status,
+)
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
 from zooaudit.options import Options
-from zooaudit.results import Audit, Comparison, Cost, Report
+from zooaudit.results import Audit, Comparison, Cost, Explanation, LeastEquivariant, Report
 
 T = TypeVar("T")
 
@@ -133,9 +145,89 @@ class AuditClient:
         """
         return self._run(flows.import_report(self._service, content))
 
+    def explain(
+        self,
+        audit_id: str,
+        *,
+        block: str,
+        image: int | str = 0,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Fetch the maps of the strongest channels of ``block`` for one ``image``, under a shift or a rotation that the
+        audit has measured. A worker makes them unless that has been done.
+
+        ``block``                  the name of a block with maps, as in the report
+        ``image``                  its place in the order of measuring, from 0, or its relative path
+        ``shift_px``, ``angle_deg``  one of the two
+        ``timeout``                seconds to wait; a worker goes on after that. None sets no limit.
+        """
+        return self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, timeout))
+
+    def least_equivariant(
+        self,
+        audit_id: str,
+        *,
+        shift_px: int | None = None,
+        angle_deg: int | None = None,
+        timeout: float | None = None,
+    ) -> LeastEquivariant:
+        """Fetch the images on which the model is least equivariant under a shift or a rotation, by what enters its
+        classifier and what leaves it. A worker looks for them, among 256 at most, unless that has been done."""
+        return self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, timeout))
+
     def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""
         return self._run(flows.cancel(self._service, audit_id))
+
+    def annotate(
+        self,
+        audit_id: str,
+        *,
+        labels: Iterable[str] | None = None,
+        note: str | None = None,
+        archived: bool | None = None,
+    ) -> Audit:
+        """Write on an audit what is no part of its request or report, and return the audit.
+
+        ``labels``    all labels that it is to have, such as ``["paper", "keep"]``; an empty list removes them
+        ``note``      plain text; an empty text removes the note
+        ``archived``  whether lists leave the audit out; needs a key of the role admin
+
+        What is None stays as it is.
+        """
+        change = {"labels": None if labels is None else tuple(labels), "note": note, "archived": archived}
+        return self._run(flows.annotate(self._service, audit_id, change))
+
+    def delete(self, audit_id: str) -> Audit:
+        """Delete an audit with its report, its labels and its note, and return it as it was.
+
+        One that has not ended is canceled first, and deleted once its worker has stopped. Needs a key of the role
+        admin.
+        """
+        return self._run(flows.delete(self._service, audit_id))
+
+    def access(self) -> Access:
+        """Fetch the name and the role of the key that is sent, and what it has used of its quotas."""
+        return self._run(flows.access(self._service))
+
+    def log(
+        self,
+        *,
+        since: datetime | None = None,
+        action: Action | None = None,
+        audit: str | HasId | None = None,
+        limit: int | None = None,
+    ) -> Iterator[LogEntry]:
+        """Iterate over the audit log, newest first: who submitted, canceled, labelled, archived and deleted what.
+
+        ``since`` is the time of the oldest entry, ``audit`` the id of the only audit; of a deleted one, the whole id.
+        Needs a key of the role admin.
+        """
+        pages = flows.LogPages(self._service, since, action, audit, limit)
+        while not pages.done:
+            yield from self._run(pages.next_page())
 
     def audits(
         self,
@@ -144,29 +236,39 @@ class AuditClient:
         model: str | None = None,
         sort: Sort | None = None,
         limit: int | None = None,
+        label: str | None = None,
+        archived: Archived | None = None,
     ) -> Iterator[Audit]:
         """Iterate over audits, fetched page by page: at most ``limit`` of them, newest first unless ``sort`` says
         otherwise.
 
         ``status`` is one status, or several separated by commas. ``model`` is a part of the full name, in upper or
-        lower case.
+        lower case. ``label`` is one that the audits have. Archived audits are left out unless ``archived`` is "true",
+        for these only, or "any".
         """
-        pages = flows.AuditPages(self._service, status, model, sort, limit)
+        pages = flows.AuditPages(self._service, status, model, sort, limit, label, archived)
         while not pages.done:
             yield from self._run(pages.next_page())
 
-    def compare(self, audits: Iterable[str | HasId], top1: Mapping[str, float] | None = None) -> Comparison:
-        """Compare audits side by side, and relate their scores to ImageNet accuracy.
+    def compare(
+        self,
+        audits: Iterable[str | HasId],
+        top1: Mapping[str, float] | None = None,
+        reference: str | HasId | None = None,
+    ) -> Comparison:
+        """Compare audits with one another, and their scores with ImageNet accuracy.
 
         ``audits``  ids, or objects with an id: :class:`Audit`, :class:`Report`, :class:`AuditHandle`
         ``top1``    accuracies in per cent that the zoo does not state. Keys are a model's full name, the name after
                     "timm/", as in timm's results-imagenet.csv, or an audit's id. A name stands for the model's
                     pretrained weights; for other weights use the audit's id. A warning says if an accuracy cannot
                     be taken.
+        ``reference``  the audit that the others are set against, by default the first: ``differences`` has how far each
+                    is from it, with a paired interval
 
         Audits of different methods or images cannot be compared: :class:`InvalidRequest` says what differs.
         """
-        return self._run(flows.compare(self._service, audits, top1))
+        return self._run(flows.compare(self._service, audits, top1, reference))
 
     def models(
         self,

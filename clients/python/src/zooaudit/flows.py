@@ -1,20 +1,29 @@
 """What each method of the clients does, written once for both, as flows (see :mod:`zooaudit.exchange`)."""
 
+import json
 import math
 import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote
 
 import httpx
+from pydantic import ValidationError
 
 from zooaudit import contract
 from zooaudit.contract import (
+    Access,
+    Action,
+    AnnotationsChange,
+    Archived,
     AuditRequest,
     Health,
+    LogEntry,
+    LogPage,
     ModelDetail,
     ModelList,
     Sort,
@@ -35,19 +44,22 @@ from zooaudit.errors import (
 )
 from zooaudit.exchange import Exchange, Flow, parse, retry_after_s
 from zooaudit.options import Options, request_from
-from zooaudit.results import Audit, AuditList, Comparison, Cost, Report
+from zooaudit.results import Audit, AuditList, Comparison, Cost, Explanation, LeastEquivariant, Report
 from zooaudit.views.text import short_state, subject
 
 POLL_S = 1.0
 """Seconds between two polls unless the service asks for another pause."""
 SOONEST_S = 0.05
 """The shortest pause between two polls, whatever the service asks for."""
+ASKED_AT_MOST = 3
+"""How often an explanation is asked for whose workers die."""
 OUTAGE_S = 60.0
 """Seconds for which a wait goes on while the service does not answer."""
 LAST_LOOK_S = 1.0
 """Seconds that the last request of a wait may take when its time is up."""
 
-
+STOPPED_WITHIN_S = 30.0
+"""Seconds in which the worker of an audit that is to be deleted has to stop."""
 MAX_NAMED = 5
 """How many audits an error names whose ids start alike."""
 
@@ -157,15 +169,126 @@ def cancel(service: Exchange, identifier: str) -> Flow[Audit]:
     return parse(Audit, (yield from service.send("DELETE", path)))
 
 
+def explain(
+    service: Exchange,
+    identifier: str,
+    block: str,
+    image: int | str,
+    shift_px: int | None,
+    angle_deg: int | None,
+    timeout: float | None,
+) -> Flow[Explanation]:
+    asked = {"block": block, "image": image} | _query(shift_px=shift_px, angle_deg=angle_deg)
+    return parse(Explanation, (yield from _made(service, identifier, "explanation", asked, timeout)))
+
+
+def least_equivariant(
+    service: Exchange, identifier: str, shift_px: int | None, angle_deg: int | None, timeout: float | None
+) -> Flow[LeastEquivariant]:
+    asked = _query(shift_px=shift_px, angle_deg=angle_deg)
+    return parse(LeastEquivariant, (yield from _made(service, identifier, "least-equivariant", asked, timeout)))
+
+
+def _made(
+    service: Exchange, identifier: str, what: str, asked: dict[str, str | int], timeout: float | None
+) -> Flow[httpx.Response]:
+    """Ask for an explanation and wait for it. One whose worker has died is asked for again, a few times."""
+    path = f"{_path((yield from full_id(service, identifier)))}/{what}"
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    for _ in range(ASKED_AT_MOST):
+        response = yield from service.send("POST", path, content=json.dumps(asked))
+        try:
+            while response.status_code == HTTPStatus.ACCEPTED:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    detail = f"It is not there after {timeout:g} s; a worker goes on with it. Ask again"
+                    raise Unavailable(problem("unavailable", detail))
+                yield min(left, _pause_s(response, None))
+                response = yield from service.send("GET", path, params=asked, retry_s=min(OUTAGE_S, max(0.0, left)))
+            return response
+        except NotFound as error:
+            if error.problem.type != problem("unknown-explanation", "").type:
+                raise
+            lost = error
+    raise lost
+
+
+def annotate(service: Exchange, identifier: str, change: Mapping[str, object]) -> Flow[Audit]:
+    try:
+        checked = AnnotationsChange.model_validate(change)
+    except ValidationError as invalid:
+        raise InvalidRequest(problem("invalid-request", _first_mistake(invalid))) from None
+    path = _path((yield from full_id(service, identifier)))
+    return parse(Audit, (yield from service.send("PATCH", path, content=checked.model_dump_json())))
+
+
+def _first_mistake(invalid: ValidationError) -> str:
+    error = invalid.errors(include_url=False)[0]
+    given = f" ({error['input']})" if isinstance(error["input"], str) and len(error["input"]) <= 80 else ""
+    return f"{error['loc'][0]}{given}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def delete(service: Exchange, identifier: str) -> Flow[Audit]:
+    path = _path((yield from full_id(service, identifier)))
+    deadline = time.monotonic() + STOPPED_WITHIN_S
+    while True:
+        try:
+            return parse(Audit, (yield from service.send("DELETE", path, params={"purge": "true"})))
+        except Conflict:  # it is being stopped
+            if time.monotonic() > deadline:
+                raise
+        yield POLL_S
+
+
+def access(service: Exchange) -> Flow[Access]:
+    return parse(Access, (yield from service.send("GET", "/key")))
+
+
+class LogPages:
+    """The pages of the audit log, fetched one by one. ``limit`` is the most entries on all pages together."""
+
+    def __init__(
+        self,
+        service: Exchange,
+        since: datetime | None,
+        action: Action | None,
+        audit: str | HasId | None,
+        limit: int | None,
+    ) -> None:
+        self._service, self._left = service, math.inf if limit is None else limit
+        self._audit = audit if isinstance(audit, str | None) else audit.id
+        self._query = _query(since=since.isoformat() if since else None, action=action, limit=100)
+        self.done = self._left <= 0
+
+    def next_page(self) -> Flow[list[LogEntry]]:
+        if self._audit is not None:
+            self._query = self._query | {"audit": (yield from full_id(self._service, self._audit))}
+            self._audit = None
+        page = parse(LogPage, (yield from self._service.send("GET", "/log", params=self._query)))
+        entries = [entry for place, entry in enumerate(page.entries) if place < self._left]
+        self._left -= len(entries)
+        self.done = page.next_cursor is None or self._left <= 0
+        self._query = self._query | {"cursor": page.next_cursor or ""}
+        return entries
+
+
 class AuditPages:
     """The pages of a list of audits, fetched one by one. ``limit`` is the most audits on all pages together."""
 
     def __init__(
-        self, service: Exchange, state: Status | str | None, model: str | None, sort: Sort | None, limit: int | None
+        self,
+        service: Exchange,
+        state: Status | str | None,
+        model: str | None,
+        sort: Sort | None,
+        limit: int | None,
+        label: str | None = None,
+        archived: Archived | None = None,
     ) -> None:
         self._service, self._left = service, math.inf if limit is None else limit
         page_limit = None if limit is None else min(limit, 100)
-        self._query = _query(status=None if state is None else str(state), model=model, sort=sort, limit=page_limit)
+        filters = _query(status=None if state is None else str(state), model=model, label=label, archived=archived)
+        self._query = filters | _query(sort=sort, limit=page_limit)
         self.done = self._left <= 0
 
     def next_page(self) -> Flow[list[Audit]]:
@@ -177,7 +300,12 @@ class AuditPages:
         return audits
 
 
-def compare(service: Exchange, audits: Iterable[str | HasId], top1: Mapping[str, float] | None) -> Flow[Comparison]:
+def compare(
+    service: Exchange,
+    audits: Iterable[str | HasId],
+    top1: Mapping[str, float] | None,
+    reference: str | HasId | None,
+) -> Flow[Comparison]:
     if isinstance(audits, str):
         raise TypeError("compare takes several audits, such as a list of their ids")
     identifiers = []
@@ -187,6 +315,9 @@ def compare(service: Exchange, audits: Iterable[str | HasId], top1: Mapping[str,
     if top1 is not None:
         accuracies = yield from _accuracies(service, identifiers, top1)
         query["top1"] = ",".join("" if accuracy is None else f"{accuracy:.6f}" for accuracy in accuracies)
+    if reference is not None:
+        named = reference if isinstance(reference, str) else reference.id
+        query["reference"] = yield from full_id(service, named)
     return parse(Comparison, (yield from service.send("GET", "/comparison", params=query)))
 
 

@@ -4,7 +4,7 @@
 ``AuditHandle(client, client.status(audit_id))``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +28,17 @@ class BlockingClient(Protocol):
 
     def cancel(self, audit_id: str) -> Audit: ...
 
+    def annotate(
+        self,
+        audit_id: str,
+        *,
+        labels: Iterable[str] | None = None,
+        note: str | None = None,
+        archived: bool | None = None,
+    ) -> Audit: ...
+
+    def delete(self, audit_id: str) -> Audit: ...
+
 
 class AwaitedClient(Protocol):
     """What :class:`AsyncAuditHandle` needs of a client."""
@@ -41,6 +52,17 @@ class AwaitedClient(Protocol):
     async def report(self, audit_id: str) -> Report: ...
 
     async def cancel(self, audit_id: str) -> Audit: ...
+
+    async def annotate(
+        self,
+        audit_id: str,
+        *,
+        labels: Iterable[str] | None = None,
+        note: str | None = None,
+        archived: bool | None = None,
+    ) -> Audit: ...
+
+    async def delete(self, audit_id: str) -> Audit: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +105,16 @@ class AuditHandle:
         """Cancel the audit, queued or running."""
         return self._client.cancel(self.id)
 
+    def annotate(
+        self, *, labels: Iterable[str] | None = None, note: str | None = None, archived: bool | None = None
+    ) -> Audit:
+        """Write labels and a note on the audit, or archive it: see :meth:`AuditClient.annotate`."""
+        return self._client.annotate(self.id, labels=labels, note=note, archived=archived)
+
+    def delete(self) -> Audit:
+        """Delete the audit with its report, its labels and its note."""
+        return self._client.delete(self.id)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AsyncAuditHandle:
@@ -117,6 +149,16 @@ class AsyncAuditHandle:
     async def cancel(self) -> Audit:
         """Cancel the audit, queued or running."""
         return await self._client.cancel(self.id)
+
+    async def annotate(
+        self, *, labels: Iterable[str] | None = None, note: str | None = None, archived: bool | None = None
+    ) -> Audit:
+        """Write labels and a note on the audit, or archive it: see :meth:`AuditClient.annotate`."""
+        return await self._client.annotate(self.id, labels=labels, note=note, archived=archived)
+
+    async def delete(self) -> Audit:
+        """Delete the audit with its report, its labels and its note."""
+        return await self._client.delete(self.id)
 
 
 def _handle_repr(handle: AuditHandle | AsyncAuditHandle) -> str:

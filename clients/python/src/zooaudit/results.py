@@ -7,7 +7,8 @@ from zooaudit.views import figures
 from zooaudit.views.audit_tables import audit_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.cost_text import cost_lines
-from zooaudit.views.frames import accuracy_frame, comparison_frame, report_frame
+from zooaudit.views.explanation_tables import channels_table, least_table
+from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, report_frame
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.shard_table import shard_table
 from zooaudit.views.tables import html, plain
@@ -96,6 +97,34 @@ class Cost(EqualByContent, contract.Cost):
     __str__ = __repr__
 
 
+class Explanation(EqualByContent, contract.Explanation):
+    """The maps of one block for one image. It prints as a table, and gives a figure."""
+
+    def __repr__(self) -> str:
+        return plain([channels_table(self)])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return html([channels_table(self)])
+
+    def plot(self) -> "plotly.graph_objects.Figure":
+        """Draw the maps of x and of T(x), and their difference, channel by channel. Needs ``zooaudit[plot]``."""
+        return figures.draw(figures.maps(self))
+
+
+class LeastEquivariant(EqualByContent, contract.LeastEquivariant):
+    """The images on which a model is least equivariant. It prints as a table."""
+
+    def __repr__(self) -> str:
+        return plain([least_table(self)])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return html([least_table(self)])
+
+
 class Comparison(EqualByContent, contract.Comparison):
     """Audits of one method on the same images. It prints as tables, and gives data frames and figures."""
 
@@ -107,13 +136,19 @@ class Comparison(EqualByContent, contract.Comparison):
         """
         return comparison_frame(self)
 
+    def differences_dataframe(self) -> "pandas.DataFrame":
+        """Return how each audit differs from the reference: a row for each audit, ``part``, ``kind`` and ``score``
+        ("channel", "layer", "layer_held_out" or "top1_agreement") with the ``difference``, its paired interval
+        ``low`` to ``high``, ``p_value``, ``p_adjusted`` and ``differs``, which is false for a tie. Needs pandas."""
+        return differences_frame(self)
+
     def accuracy_dataframe(self) -> "pandas.DataFrame":
         """Return how each score relates to accuracy: a row for each ``part``, ``kind`` and ``score`` ("channel" or
         "layer") with ``spearman``, its interval ``low`` to ``high``, and the line. Needs pandas."""
         return accuracy_frame(self)
 
     def __repr__(self) -> str:
-        return plain(comparison_tables(self)[:3])
+        return plain(comparison_tables(self)[:5])
 
     __str__ = __repr__
 

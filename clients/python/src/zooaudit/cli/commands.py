@@ -221,6 +221,10 @@ def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
         if audit.imported:
             by = f" with the key {audit.imported.key}" if audit.imported.key else ""
             print(f"Its report was imported on {audit.imported.at:%Y-%m-%d}{printable(by)}; it was measured elsewhere.")
+        if audit.labels or audit.archived:
+            print(f"Labels: {printable(', '.join((*audit.labels, *(['(archived)'] if audit.archived else []))))}")
+        for line in audit.note.splitlines():
+            print(f"> {printable(line)}")
         if audit.sharing:
             print_tables([shard_table(audit.sharing)], sys.stdout)
     return _exit_of_audit(audit)
@@ -237,7 +241,8 @@ def cancel(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 
 def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
-    listed = list(client.audits(status=args.status, model=args.model, sort=args.sort, limit=args.limit))
+    filters = {"status": args.status, "model": args.model, "label": args.label, "archived": args.archived}
+    listed = list(client.audits(**filters, sort=args.sort, limit=args.limit))
     if args.json:
         _print_json(listed)
     elif listed:
@@ -250,10 +255,17 @@ def audits(client: "AuditClient", args: argparse.Namespace) -> Exit:
 def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
     _require_plotly(args)
     top1 = read_top1(args.top1) if args.top1 else None
-    identifiers = select(client, args.audits, args.weights, args.dataset, args.num_images, args.seed)
+    restrictions = args.weights, args.dataset, args.num_images, args.seed
+    identifiers = select(client, args.audits, *restrictions)
+    reference = None
+    if args.reference:
+        reference, *others = select(client, [args.reference], *restrictions)
+        if others:
+            raise Mistake(f"--reference names {1 + len(others)} audits; name one.")
+        identifiers = list(dict.fromkeys([*identifiers, reference]))
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
-        comparison = client.compare(identifiers, top1)
+        comparison = client.compare(identifiers, top1, reference)
     for notice in notices:
         print(printable(str(notice.message)), file=sys.stderr)
     if args.json:

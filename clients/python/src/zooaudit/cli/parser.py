@@ -3,10 +3,11 @@
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion, exporting, importing, publishing
+from zooaudit.cli import commands, completion, explain, exporting, importing, keeping, publishing
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
@@ -66,10 +67,24 @@ def make_parser() -> Parser:
     parser.set_defaults(url=None, json=False)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
+    for add in (
+        _audit,
+        _sweep,
+        _status,
+        _report,
+        _explain,
+        _replay,
+        _cancel,
+        _list,
+        _models,
+        _model,
+        _compare,
+        _health,
+    ):
         add(subparsers)
     for module in (importing, exporting, publishing):
         module.add(subparsers, _command)
+    keeping.add_commands(partial(_command, subparsers))
     _completion(subparsers)
     return parser
 
@@ -101,6 +116,12 @@ def _report(subparsers: "Subparsers") -> None:
     parser.add_argument("--figure", choices=choices, default="parts", help="the figure to write (default parts)")
 
 
+def _explain(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "explain", explain.explain, explain.TEXT, _plotting())
+    _audit_id(parser)
+    explain.add_options(parser)
+
+
 def _replay(subparsers: "Subparsers") -> None:
     text = "run the audit of a report again and compare the numbers; exit code 6 if they differ"
     parser = _command(subparsers, "replay", commands.replay, text)
@@ -117,6 +138,8 @@ def _list(subparsers: "Subparsers") -> None:
     parser.add_argument("--status", choices=list(map(str, Status)))
     text = "only audits of models with this in their name"
     _complete(parser.add_argument("--model", metavar="NAME", help=text), completion.models)
+    parser.add_argument("--label", metavar="LABEL", help="only audits with this label")
+    parser.add_argument("--archived", choices=["true", "any"], help="list archived audits only, or too")
     orders = get_args(Sort)
     parser.add_argument(
         "--sort",
@@ -149,7 +172,7 @@ def _model(subparsers: "Subparsers") -> None:
 
 
 def _compare(subparsers: "Subparsers") -> None:
-    text = "compare audits by part, and their scores with ImageNet accuracy"
+    text = "compare audits by part, with one of them as the reference, and their scores with ImageNet accuracy"
     parser = _command(subparsers, "compare", commands.compare, text, _plotting())
     audits = parser.add_argument(
         "audits",
@@ -170,6 +193,8 @@ def _compare(subparsers: "Subparsers") -> None:
         "--seed", type=_whole_number, metavar="N", help="with names of models: only reports with this seed"
     )
     parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
+    reference_text = "the audit that the others are set against, named like the others (default: the first)"
+    _complete(parser.add_argument("--reference", metavar="AUDIT", help=reference_text), completion.audits_and_files)
     top1_text = (
         "accuracies in per cent: columns model and top1, as in timm's lists. A model's name stands for its pretrained "
         "weights; for others put the audit's id into the column model"

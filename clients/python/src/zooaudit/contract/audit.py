@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.annotations import Labels, Note
+from zooaudit.contract.base import Contract, omit_empty, omit_none
 from zooaudit.contract.problems import Problem
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import PartName, Score
@@ -78,7 +79,8 @@ class Links(Contract):
 
 class Audit(Contract):
     """An accepted request, its state and its progress. Times are UTC. ``sharing`` is there while workers measure it,
-    ``queue`` while it waits for one, ``imported`` if its report was measured elsewhere."""
+    ``queue`` while it waits for one; ``labels``, ``note`` and ``archived`` if somebody has written them; ``imported``
+    if its report was measured elsewhere."""
 
     id: str
     status: Status
@@ -91,6 +93,9 @@ class Audit(Contract):
     links: Links
     sharing: Sharing | None = Field(default=None, exclude_if=omit_none)
     queue: QueuePosition | None = Field(default=None, exclude_if=omit_none)
+    labels: Labels = Field(default=(), exclude_if=omit_empty)
+    note: Note = Field(default="", exclude_if=omit_empty)
+    archived: bool = Field(default=False, exclude_if=omit_empty)
     imported: Import | None = Field(default=None, exclude_if=omit_none)
 
 

@@ -15,6 +15,11 @@ def omit_none(value: object) -> bool:
     return value is None
 
 
+def omit_empty(value: object) -> bool:
+    """Tell a field whose default is empty or False whether to stay out of the JSON (``exclude_if``)."""
+    return not value
+
+
 class Contract(BaseModel):
     """A record that cannot be changed and refuses unknown fields, NaN and infinity."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_none
-from zooaudit.contract.report import Border, Estimate, Report
+from zooaudit.contract.report import Border, Estimate, Report, ReportHead
 from zooaudit.contract.scores import PartName, Score
 
 
@@ -43,7 +43,7 @@ class ComparedAudit(Contract):
     parts: dict[PartName, ComparedPart]
 
 
-def shared_method(report: Report) -> SharedMethod:
+def shared_method(report: Report | ReportHead) -> SharedMethod:
     """Return the part of the method that all compared reports must share.
 
     When a report has both similarities or all borders, its main parts are by the correlation and under border "crop".
@@ -64,7 +64,7 @@ def shared_method(report: Report) -> SharedMethod:
     )
 
 
-def compared_audit(report: Report, top1: float | None = None) -> ComparedAudit:
+def compared_audit(report: Report | ReportHead, top1: float | None = None) -> ComparedAudit:
     """Return what a comparison shows of ``report``. ``top1``, in per cent, replaces the zoo's figure."""
     model = report.model
     return ComparedAudit(

@@ -2,14 +2,28 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from zooaudit.contract.base import Contract
 from zooaudit.contract.catalogue import Source
 from zooaudit.contract.comparison import ComparedAudit, SharedMethod, compared_audit, shared_method
-from zooaudit.contract.report import Report
+from zooaudit.contract.report import Border, Report, ReportHead
+from zooaudit.contract.scores import PARTS, TRANSFORMS
+
+LEADERBOARD_SCORES = ("channel", "layer", "layer_held_out")
+"""The scores that every part has; Final has ``top1_agreement``, too."""
+LEADERBOARD_COLUMNS = (
+    *("model", "family", "source", "weights", "parameters", "input_size", "imagenet_top1", "images", "finished_at"),
+    *(
+        f"{transform}.{part}.{score}"
+        for transform in TRANSFORMS
+        for part in PARTS
+        for score in (*LEADERBOARD_SCORES, *(["top1_agreement"] if part == "Final" else []))
+    ),
+)
+"""The columns by which a leaderboard can be sorted, such as "imagenet_top1" or "rotation.Late.channel"."""
 
 
 class LeaderboardRow(ComparedAudit):
@@ -46,11 +60,13 @@ class ReportSummary(Contract):
 
 
 class Leaderboard(Contract):
-    """The models that were measured by one ``method``, and the other ``methods`` that there are, those of the most
-    models first. ``method`` is null while no audit has succeeded, or if none matches the requested settings.
+    """The models that were measured by one ``method``, and all ``methods`` that there are, those of the most models
+    first. ``method`` is null while no audit has succeeded, or if no method has the requested settings.
 
-    ``rows`` is one page of the ``total`` rows that match. ``families`` counts the method's rows by family, whether or
-    not they match. ``pending`` counts the reports that the service has yet to read: until it is 0, rows are missing.
+    ``rows`` is one page of the ``total`` rows that match; scores in them are rounded to six decimals. ``families``
+    counts the method's rows by family, whether or not they match. ``pending`` counts the reports that the service has
+    yet to read: until it is 0, rows may be missing. ``unreadable`` counts those that the store has lost, or that are
+    damaged.
     """
 
     method: LeaderboardMethod | None
@@ -59,16 +75,73 @@ class Leaderboard(Contract):
     total: Annotated[int, Field(ge=0)]
     families: dict[str, int]
     pending: Annotated[int, Field(ge=0)]
+    unreadable: Annotated[int, Field(ge=0)]
 
 
-def leaderboard_row(report: Report) -> LeaderboardRow:
+def _a_column(sort: str) -> str:
+    if sort.removeprefix("-") not in LEADERBOARD_COLUMNS:
+        raise ValueError(f"{sort[:64]!r} is no column to sort by; there are {', '.join(LEADERBOARD_COLUMNS)}")
+    return sort
+
+
+Numbers = Annotated[
+    str,
+    Field(pattern=r"^(none|[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?){0,127})$", max_length=1024),
+]
+
+
+class LeaderboardQuery(Contract):
+    """Which models a leaderboard shows, and in which order. The settings of the method, from ``dataset`` to
+    ``images_sha256``, choose among the methods that there are: of those that have all given settings, the one with the
+    most models."""
+
+    dataset: Annotated[str | None, Field(max_length=64)] = None
+    num_images: Annotated[int | None, Field(ge=1)] = None
+    seed: Annotated[int | None, Field(ge=0)] = None
+    translations_px: Annotated[Numbers | None, Field(description="Such as 1,2,8 or 1-32 or none.")] = None
+    rotations_deg: Annotated[Numbers | None, Field(description="Such as 90,180,270 or none.")] = None
+    similarity: Literal["correlation", "cosine"] | None = None
+    border: Border | None = None
+    precision: Literal["float32", "tf32", "bfloat16"] | None = None
+    tolerance: Annotated[Literal["none"] | float | None, Field(description="A width, or none.")] = None
+    protocol: Annotated[str | None, Field(max_length=16)] = None
+    images_sha256: Annotated[
+        str | None, Field(pattern="^[0-9a-f]{1,64}$", description="How the hash of the list of images starts.")
+    ] = None
+    q: Annotated[
+        str, Field(max_length=128, description="Words that the model's full name must contain; case is ignored.")
+    ] = ""
+    family: Annotated[str | None, Field(max_length=64)] = None
+    source: Source | None = None
+    weights: Annotated[
+        str | None, Field(max_length=128, description="pretrained, untrained, checkpoint or checkpoint:NAME.")
+    ] = None
+    min_parameters: Annotated[int | None, Field(ge=0)] = None
+    max_parameters: Annotated[int | None, Field(ge=0)] = None
+    min_top1: Annotated[
+        float | None, Field(ge=0, le=100, description="Per cent; a model of unknown accuracy is left out.")
+    ] = None
+    max_top1: Annotated[float | None, Field(ge=0, le=100)] = None
+    sort: Annotated[
+        str,
+        AfterValidator(_a_column),
+        Field(
+            description="A column; with a minus, in descending order. Rows without a value come last.",
+            json_schema_extra={"enum": [sign + column for column in LEADERBOARD_COLUMNS for sign in ("", "-")]},
+        ),
+    ] = "-rotation.Late.channel"
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 100
+    offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+def leaderboard_row(report: Report | ReportHead) -> LeaderboardRow:
     """Return the row of a leaderboard that shows ``report``."""
     return LeaderboardRow(
         **dict(compared_audit(report)), source=report.model.source, finished_at=report.timing.finished_at
     )
 
 
-def summary_of(report: Report) -> ReportSummary:
+def summary_of(report: Report | ReportHead) -> ReportSummary:
     """Return what a leaderboard needs of ``report``: its row, and what it can be compared with."""
     method = LeaderboardMethod(**dict(shared_method(report)), images_sha256=report.images.sha256)
     return ReportSummary(method=method, row=leaderboard_row(report))

@@ -17,7 +17,8 @@ from pydantic import AfterValidator, SecretStr, ValidationError
 PREFIX = "ZOOAUDIT_"
 SETTINGS = (
     *("redis_url", "store", "api_keys", "host", "port", "datasets", "checkpoints", "models", "device", "memory_gib"),
-    *("keys_guard_reads", "max_queued_per_key"),
+    *("keys_guard_reads", "max_queued_per_key", "max_images_per_key_day", "keep_days", "keep_audits"),
+    "show_images",
     *("decode_processes", "cache_gib", "job_timeout_s", "worker_ttl_s", "stop_grace_s"),
 )
 """The settings of the service and of the workers."""

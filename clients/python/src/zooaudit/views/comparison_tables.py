@@ -12,6 +12,7 @@ from zooaudit.contract import (
     ScoreName,
     TransformName,
 )
+from zooaudit.views.difference_tables import difference_tables
 from zooaudit.views.report_tables import HALF_WIDTH, method_line, score_cell, with_narrower
 from zooaudit.views.tables import Table, in_depth_order
 from zooaudit.views.text import counted, printable, signed, three_decimals
@@ -20,8 +21,8 @@ Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
 
 def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel") -> list[Table]:
-    """Show one score of all audits by part, for translation and for rotation; how it relates to accuracy; and how far
-    each audit's score lies above what its accuracy predicts."""
+    """Show one score of all audits by part, for translation and for rotation; how it differs from that of the
+    reference; how it relates to accuracy; and how far each audit's score lies above what its accuracy predicts."""
     notes = _notes(comparison)
     relations: Relations = {
         part_name: {transform: getattr(getattr(part, transform), score_name) for transform in TRANSFORMS}
@@ -33,6 +34,7 @@ def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel")
             _score_table(comparison, transform, score_name, notes if transform == TRANSFORMS[-1] else ())
             for transform in TRANSFORMS
         ),
+        *difference_tables(comparison, score_name),
         _spearman_table(relations, score_name),
         *(table for table in residuals if table.rows),
     ]

@@ -44,6 +44,12 @@ COMPARISON_TYPES = {
     **dict.fromkeys((*SCORE_COLUMNS, "channel_residual", "layer_residual"), FLOAT),
     "reason": STR,
 }
+DIFFERENCES_TYPES = {
+    **dict.fromkeys(("id", "reference", "part", "kind", "score"), STR),
+    **dict.fromkeys(("difference", "low", "high", "p_value", "p_adjusted"), FLOAT),
+    "differs": "boolean",
+    "reason": STR,
+}
 ACCURACY_TYPES = {
     **dict.fromkeys(("part", "kind", "score"), STR),
     "models": INT,
@@ -103,6 +109,23 @@ def accuracy_frame(comparison: Comparison) -> "pandas.DataFrame":
                 shared = {"part": part_name, "kind": transform, "score": score_name}
                 rows.append({**shared, **numbers, "low": low, "high": high})
     return _frame(rows, ACCURACY_TYPES)
+
+
+def differences_frame(comparison: Comparison) -> "pandas.DataFrame":
+    """Make the data frame of :meth:`zooaudit.Comparison.differences_dataframe`."""
+    rows = []
+    for audit in comparison.differences.audits if comparison.differences else ():
+        for part_name, part in in_depth_order(audit.parts):
+            for transform in TRANSFORMS:
+                for score_name, found in dict(getattr(part, transform)).items():
+                    if found is None:
+                        continue
+                    low, high = found.interval or (None, None)
+                    numbers = found.model_dump(exclude={"interval", "value"})
+                    place = {"id": audit.id, "part": part_name, "kind": transform, "score": score_name}
+                    rows.append({**place, **numbers, "difference": found.value, "low": low, "high": high})
+    reference = comparison.differences.reference if comparison.differences else None
+    return _frame([{"reference": reference, **row} for row in rows], DIFFERENCES_TYPES)
 
 
 def _part_rows(parts: Mapping[PartName, Part], shared: Row) -> Iterator[Row]:

@@ -16,11 +16,12 @@ from zooaudit.views.figures.against_accuracy import accuracy
 from zooaudit.views.figures.by_depth import depth
 from zooaudit.views.figures.by_part import parts
 from zooaudit.views.figures.by_shift import shifts
+from zooaudit.views.figures.channel_maps import maps
 from zooaudit.views.figures.labels import MANY
 from zooaudit.views.figures.panels import FigureDict
 from zooaudit.views.figures.plotly_output import draw, save
 
-__all__ = ["MANY", "FigureDict", "accuracy", "depth", "draw", "of", "parts", "save", "shifts"]
+__all__ = ["MANY", "FigureDict", "accuracy", "depth", "draw", "maps", "of", "parts", "save", "shifts"]
 
 
 def of(name: str, reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict:

@@ -1,0 +1,80 @@
+// The rows of the leaderboard: their columns, what the address's filters leave, and the method that they share.
+
+import { count, plural, ranges } from "./format.js";
+import { PARTS, TRANSFORMS } from "./scores.js";
+
+export const SCORES = { channel: "channel", layer: "layer", layer_held_out: "layer, held out" };
+
+/** [transform, part] of each score column of the table, in its order. */
+export const SCORE_COLUMNS = TRANSFORMS.flatMap((transform) => PARTS.map((part) => [transform, part]));
+
+/** The columns that are no scores, as functions from a row to its value. */
+export const FACTS = {
+  model: (row) => row.model,
+  family: (row) => row.family,
+  parameters: (row) => row.parameters,
+  imagenet_top1: (row) => row.imagenet_top1,
+  input_size: (row) => row.input_size,
+};
+
+/** The value of a column such as "rotation.Late.channel" or "parameters" in a row. */
+export function valueOf(row, column) {
+  if (FACTS[column]) return FACTS[column](row);
+  const [transform, part, score] = column.split(".");
+  return row.parts[part]?.[transform]?.[score];
+}
+
+export const isScoreColumn = (column) => SCORE_COLUMNS.some((pair) => column.startsWith(`${pair.join(".")}.`));
+
+export const weightsKind = (row) => row.weights.split(":")[0];
+
+/** The score that the address's parameters name, if the rows have it. */
+export const shownScore = (query) => (SCORES[query.get("score")] ? query.get("score") : "channel");
+
+export const FILTERS = ["q", "family", "source", "weights", "min_size", "max_size", "min_top1", "max_top1"];
+
+/** The rows that the filters in the address leave; sizes are in millions of parameters. */
+export function filtered(rows, query) {
+  const words = (query.get("q") ?? "").toLowerCase().split(/[^a-z0-9]+/).filter(Boolean);
+  const bound = (name, scale, missing) => (numberIn(query, name) == null ? missing : numberIn(query, name) * scale);
+  const [least, most] = [bound("min_size", 1e6, -Infinity), bound("max_size", 1e6, Infinity)];
+  const [worst, best] = [bound("min_top1", 1, null), bound("max_top1", 1, null)];
+  const isOneOf = (name, value) => !query.get(name) || query.get(name) === value;
+  return rows.filter((row) => {
+    const name = row.model.toLowerCase();
+    return words.every((word) => name.includes(word)) && isOneOf("family", row.family) && isOneOf("source", row.source)
+      && isOneOf("weights", weightsKind(row)) && row.parameters >= least && row.parameters <= most
+      && (worst == null || (row.imagenet_top1 != null && row.imagenet_top1 >= worst)) && (best == null || (row.imagenet_top1 != null && row.imagenet_top1 <= best));
+  });
+}
+
+/** The number in a parameter of the address; null where there is none. */
+function numberIn(query, name) {
+  const text = query.get(name)?.trim().replace(",", ".");
+  return text && Number.isFinite(Number(text)) ? Number(text) : null;
+}
+
+/** For each setting of a method, its value as the address has it, and in words. */
+const SETTINGS = {
+  dataset: (method) => [method.dataset, method.dataset],
+  num_images: (method) => [method.num_images, plural(method.num_images, "image")],
+  seed: (method) => [method.seed, `seed ${method.seed}`],
+  translations_px: (method) => [ranges(method.translations_px).replaceAll("–", "-").replaceAll(" ", ""), `shifts ${ranges(method.translations_px)} px`],
+  rotations_deg: (method) => [method.rotations_deg.join(",") || "none", `rotations ${method.rotations_deg.map((angle) => `${angle}°`).join(", ") || "none"}`],
+  similarity: (method) => [method.similarity, method.similarity],
+  border: (method) => [method.border, `border ${method.border}`],
+  precision: (method) => [method.precision, method.precision],
+  tolerance: (method) => [method.tolerance ?? "none", method.tolerance == null ? "no tolerance" : `tolerance ${method.tolerance}`],
+  protocol: (method) => [method.protocol, `protocol ${method.protocol}`],
+  images_sha256: (method) => [method.images_sha256.slice(0, 12), `list of images ${method.images_sha256.slice(0, 8)}`],
+};
+export const METHOD_PARAMS = Object.keys(SETTINGS);
+
+/** The parameters of the address that choose this method; null for each leaves the choice to the service. */
+export const methodParams = (method) => Object.fromEntries(METHOD_PARAMS.map((name) => [name, method && SETTINGS[name](method)[0]]));
+
+/** A name for each method: how many models it has, and the settings in which the methods differ. */
+export function methodLabels(methods) {
+  const differing = METHOD_PARAMS.filter((name) => new Set(methods.map(({ method }) => SETTINGS[name](method)[1])).size > 1);
+  return methods.map(({ method, models }) => [`${count(models)} ${models === 1 ? "model" : "models"}`, ...differing.map((name) => SETTINGS[name](method)[1])].join(" · "));
+}

@@ -1,0 +1,157 @@
+// The table of the leaderboard: a row for each model, with a bar for each score. It may have thousands of rows: those out
+// of sight cost no layout and get their bars when they come near, but the browser's search finds the names of all.
+
+import { breakable, element, keepFocus } from "../lib/dom.js";
+import { fixed, millions } from "../lib/format.js";
+import { SCORE_COLUMNS, SCORES, valueOf } from "../lib/leaderboard.js";
+import { transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { href } from "../lib/url.js";
+import { estimateOf } from "./score-cell.js";
+import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
+import { MOST_COMPARED } from "./ticked-audits.js";
+import { weightsBadge } from "./weights-badge.js";
+
+export const DEFAULT_SORT = "-rotation.Late";
+const FACTS = ["model", "family", "parameters", "imagenet_top1"];
+const FACT_CELLS = 1 + FACTS.length; // the cells of a row before its scores
+const AT_FIRST = 40; // so many rows fill the tallest screen
+
+/** [order, its name] for the orders that a narrow screen offers in a list. */
+export const SORT_OPTIONS = [
+  ...SCORE_COLUMNS.map(([transform, part]) => [`-${transform}.${part}`, `${transformLabel(transform)}, ${part}`]),
+  ["model", "model"], ["family", "family"], ["parameters", "parameters, fewest first"], ["-parameters", "parameters, most first"], ["-imagenet_top1", "top-1 accuracy"],
+];
+
+/** { node, show(rows, { scoreName, sort, ticked }) }; calls `onTick(ids, ticked)` when the user ticks rows. `show` returns the rows in their order. */
+export function leaderboardTable({ onTick }) {
+  const headerRow = element("tr", { role: "row" });
+  const body = element("tbody", { role: "rowgroup" });
+  const caption = element("caption", { class: "unseen" });
+  const node = element("table", { class: "zoo", role: "table" }, caption, element("thead", { role: "rowgroup" }, groupRow(), headerRow), body);
+  const made = new Map(); // the row of the service, which never changes -> its row of the table
+  const madeOf = new WeakMap(); // the element of a row -> the same
+  const near = new Set(); // the rows that are in sight, or soon will be
+  let scoreName, shownIds = "";
+  body.addEventListener("contentvisibilityautostatechange", ({ target, skipped }) => {
+    const row = madeOf.get(target);
+    if (skipped) near.delete(row);
+    else near.add(row).forEach((one) => one.draw(scoreName));
+  }, { capture: true });
+  body.addEventListener("pointerover", showTooltip);
+  addEventListener("beforeprint", () => node.isConnected && made.forEach((one) => one.draw(scoreName)));
+  const skips = "ContentVisibilityAutoStateChangeEvent" in window; // else all bars are drawn at once
+  return {
+    node,
+    show(rows, { scoreName: name, sort, ticked }) {
+      scoreName = name;
+      const ordered = sorted(rows, sort, sortValues(scoreName)), tickedSet = new Set(ticked);
+      for (const row of ordered) if (!made.has(row)) made.set(row, tableRow(row, onTick));
+      const shown = ordered.map((row) => made.get(row));
+      for (const one of shown) {
+        madeOf.set(one.node, one);
+        one.tick(tickedSet.has(one.row.id));
+      }
+      shown.slice(0, skips ? AT_FIRST : shown.length).forEach((one) => one.draw(scoreName));
+      near.forEach((one) => one.draw(scoreName));
+      node.dataset.lead = leadingScore(sort);
+      caption.textContent = `Models: ${SCORES[scoreName]} equivariance by part under translation and rotation, from 0 to 1, with 95 % confidence intervals; the column headers sort`;
+      showHeaders(ordered, sort, tickedSet);
+      const ids = ordered.map((row) => row.id).join();
+      if (ids !== shownIds) keepFocus(body, () => body.replaceChildren(...shown.map((one) => one.node)));
+      shownIds = ids;
+      return ordered;
+    },
+  };
+
+  function showHeaders(rows, sort, ticked) {
+    const order = { sort, fallback: DEFAULT_SORT, role: "columnheader" }, number = { ...order, first: "-" };
+    const tickAll = element("input", { type: "checkbox", "aria-label": "Tick all models shown", "data-key": "all", onchange: () => onTick(rows.map((row) => row.id), tickAll.checked) });
+    tickAll.checked = rows.length > 0 && rows.every((row) => ticked.has(row.id));
+    tickAll.disabled = rows.length === 0 || rows.length > MOST_COMPARED;
+    tickAll.title = rows.length > MOST_COMPARED ? `At most ${MOST_COMPARED} models can be compared: filter first` : "";
+    replaceHeaders(headerRow, [
+      element("th", { class: "tick", role: "columnheader" }, element("label", {}, tickAll)),
+      sortHeader("Model", "model", { ...order, class: "name" }),
+      sortHeader("Family", "family", { ...order, class: "fact" }),
+      sortHeader("Params", "parameters", { ...number, class: "fact number" }),
+      sortHeader("Top-1, %", "imagenet_top1", { ...number, class: "fact number" }),
+      ...SCORE_COLUMNS.map(([transform, part]) => {
+        const header = sortHeader(part, `${transform}.${part}`, { ...number, class: "score" });
+        header.firstChild.setAttribute("aria-label", `${transformLabel(transform)}, ${part}`);
+        return header;
+      }),
+    ]);
+  }
+
+  /** Says what a bar shows when the pointer comes to it: ten thousand tooltips made beforehand would take long. */
+  function showTooltip({ target }) {
+    const cell = target.closest("td.score"), pair = cell && SCORE_COLUMNS[cell.cellIndex - FACT_CELLS];
+    if (!pair) return;
+    const [transform, part] = pair;
+    const { value, interval, reason } = estimateOf(madeOf.get(cell.parentElement).row.parts[part]?.[transform] ?? { reason: "The model has no such part." }, scoreName);
+    cell.title = interval ? `95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}` : value == null ? reason ?? "not measured" : "no confidence interval";
+  }
+}
+
+const groupRow = () => element("tr", { class: "groups", role: "row" }, element("td", { class: "blank", role: "cell", "aria-colspan": FACT_CELLS }),
+  TRANSFORMS.map((transform) => element("th", { class: "group", role: "columnheader", "aria-colspan": SCORE_COLUMNS.length / 2 }, transformLabel(transform))));
+
+const sortValues = (scoreName) => ({
+  ...Object.fromEntries(FACTS.map((name) => [name, (row) => valueOf(row, name)])),
+  ...Object.fromEntries(SCORE_COLUMNS.map((pair) => [pair.join("."), (row) => valueOf(row, `${pair.join(".")}.${scoreName}`)])),
+});
+
+/** The place of the score that a narrow screen shows: the one that the rows are sorted by, else that of the default order. */
+function leadingScore(sort) {
+  const place = (order) => SCORE_COLUMNS.findIndex((pair) => pair.join(".") === order.replace(/^-/, ""));
+  return place(sort) < 0 ? place(DEFAULT_SORT) : place(sort);
+}
+
+const template = element("tr", { role: "row" },
+  element("td", { class: "tick", role: "cell" }, element("label", {}, element("input", { type: "checkbox" }))),
+  element("th", { class: "name", scope: "row", role: "rowheader" }, element("a", { class: "model" }), element("span", { class: "sub only-narrow" })),
+  element("td", { class: "fact", role: "cell" }), element("td", { class: "fact number", role: "cell" }), element("td", { class: "fact number", role: "cell" }));
+const bars = SCORE_COLUMNS.map(() => element("td", { class: "score", role: "cell" }));
+
+/** { node, row, tick(on), draw(scoreName) } for one model; copied from a template, which is faster than made element by element. */
+function tableRow(row, onTick) {
+  const node = template.cloneNode(true);
+  const [tickCell, nameCell, family, parameters, accuracy] = node.children;
+  const box = tickCell.firstChild.firstChild, [link, summary] = nameCell.children;
+  const top1 = row.imagenet_top1 == null ? "–" : row.imagenet_top1.toFixed(2), size = millions(row.parameters);
+  box.setAttribute("aria-label", `Tick ${row.model}`);
+  box.dataset.key = `tick:${row.id}`;
+  box.addEventListener("change", () => onTick([row.id], box.checked));
+  link.href = href({ audit: row.id });
+  link.dataset.key = `model:${row.id}`;
+  link.append(...breakable(row.model));
+  if (row.weights !== "pretrained") link.after(" ", weightsBadge(row.weights));
+  summary.textContent = [row.family, size, row.imagenet_top1 != null && `${top1} %`].filter(Boolean).join(" · ");
+  family.textContent = row.family;
+  parameters.textContent = size;
+  accuracy.textContent = top1;
+  let drawn = null, cells = null;
+  return {
+    node,
+    row,
+    tick(on) {
+      if (box.checked !== on) box.checked = on;
+      node.classList.toggle("ticked", on);
+    },
+    draw(scoreName) {
+      if (drawn === scoreName) return;
+      drawn = scoreName;
+      if (!cells) node.append(...(cells = bars.map((cell) => cell.cloneNode())));
+      SCORE_COLUMNS.forEach(([transform, part], index) => drawBar(cells[index], row.parts[part]?.[transform], scoreName));
+    },
+  };
+}
+
+/** A score as a number above a bar from 0 to 1, whose whisker is the confidence interval. */
+function drawBar(cell, score, scoreName) {
+  const value = score?.[scoreName], interval = score?.[`${scoreName}_interval`];
+  cell.textContent = fixed(value);
+  cell.classList.toggle("none", value == null);
+  if (value == null) cell.removeAttribute("style");
+  else cell.setAttribute("style", `--value:${value}${interval ? `;--low:${interval[0]};--high:${interval[1]}` : ""}`);
+}

@@ -1,0 +1,72 @@
+"""The tables of an explanation: the strongest channels of a block, and the least equivariant images."""
+
+from zooaudit.contract import Explanation, LeastEquivariant, PredictedClass, Prediction
+from zooaudit.views.tables import Table
+from zooaudit.views.text import counted, printable
+
+LONGEST_CLASS = 24
+
+
+def channels_table(explanation: Explanation) -> Table:
+    """Show the strongest channels of a block, and how far each moves with the image."""
+    rows = [
+        [str(one.channel), f"{one.strength:.4g}", _number(one.correlation), f"{one.largest_difference:.4g}"]
+        for one in explanation.channels
+    ]
+    transform = transform_of(explanation)
+    notes = [
+        f"Over {explanation.height} x {explanation.width} cells of this image. Over all images of the audit, the "
+        f"block's channel score at {transform} is {_number(explanation.audit_channel)}."
+    ]
+    if not rows:
+        notes = [f"No channel of this block varies over the {explanation.height} x {explanation.width} cells."]
+    if explanation.prediction:
+        notes.append(f"Predicted class: {_change(explanation.prediction)}.")
+    shown = f"the {counted(len(rows), 'strongest channel')} of {explanation.channels_of_block}"
+    title = f"{printable(explanation.block)} at {transform}, image {explanation.place} ({printable(explanation.image)})"
+    columns = ("Channel", "Strength", "Correlation", "Largest difference")
+    return Table(columns, rows, title=f"{title}: {shown}", numbers_from=0, notes=notes)
+
+
+def least_table(least: LeastEquivariant) -> Table:
+    """Show the images on which a model is least equivariant, the worst first."""
+    rows = [
+        [
+            str(one.place),
+            printable(one.image),
+            "" if one.prediction is None else _change(one.prediction),
+            _number(one.pool),
+            _number(one.final),
+        ]
+        for one in least.least
+    ]
+    means = f"Pool {_number(least.mean_pool)}, Final {_number(least.mean_final)}"
+    notes = [f"Mean similarity over {counted(least.images, 'image')}: {means}."]
+    if least.changed is not None:
+        notes.append(f"{least.changed} of them get another class.")
+    title = f"Least similar to themselves at {transform_of(least)}"
+    columns = ("Place", "Image", "Predicted class", "Pool", "Final")
+    return Table(columns, rows, title=title, numbers_from=3, notes=notes, flexible=1)
+
+
+def transform_of(explained: Explanation | LeastEquivariant) -> str:
+    """Return the transform as people read it: "8 px", "8 px zero" or "90°"."""
+    if explained.angle_deg is not None:
+        return f"{explained.angle_deg}°"
+    return f"{explained.shift_px} px" + ("" if explained.border == "crop" else f" {explained.border}")
+
+
+def _change(prediction: Prediction) -> str:
+    before, after = prediction.before, prediction.after
+    return _class(before) if before.index == after.index else f"{_class(before)} → {_class(after)}"
+
+
+def _class(predicted: PredictedClass) -> str:
+    if predicted.name is None:
+        return str(predicted.index)
+    name = printable(predicted.name.partition(",")[0])
+    return name if len(name) <= LONGEST_CLASS else f"{name[: LONGEST_CLASS - 1]}…"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
