@@ -34,7 +34,7 @@ class Store:
                 progress=Progress(),
                 error=None,
                 links=Links(self="", report=""),
-                imported=Import(at=WHEN, key=None) if report.id in imported else None,
+                imported=Import(at=WHEN, who="ops") if report.id in imported else None,
             )
             for report in self.reports.values()
         ]

@@ -44,7 +44,7 @@ def log_run(report: Report, experiment: str = "zooaudit", tracking_uri: str | No
         client.log_text(run_id, report.model_dump_json(), "report.json")
         client.set_terminated(run_id, end_time=at_ms)
     except MlflowException as error:
-        hint = "Its server is where --tracking-uri or MLFLOW_TRACKING_URI says; a database takes the whole mlflow package"
+        hint = "--tracking-uri or MLFLOW_TRACKING_URI names its server; a database takes the whole mlflow package"
         raise RuntimeError(f"MLflow refuses: {full_stop(str(error).strip())} {hint}.") from None
     except ImportError as error:  # the light mlflow-skinny comes without what a store in a database needs
         raise ImportError(f"MLflow needs another package for this tracking URI: {error}") from None
