@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from obstore.store import ObjectStore
-from zooaudit.contract import report_key, shards_prefix
+from zooaudit.contract import imports_prefix, report_key, shards_prefix
 
 from service import objects
 from service.accepted import AcceptedAudits
@@ -71,8 +71,9 @@ class Deletions:
         if stored_at and stored_at > newest:
             return
         # The report goes last in the store: as long as it is there, all of the audit is.
-        for path, _ in objects.below(self._store, shards_prefix(identifier)):
-            objects.remove(self._store, path)
+        for prefix in (shards_prefix(identifier), imports_prefix(identifier)):
+            for path, _ in objects.below(self._store, prefix):
+                objects.remove(self._store, path)
         objects.remove(self._store, report_key(identifier))
         self._reports.brief.cache_clear()
         self._queue.remove(identifier, newest)

@@ -1,6 +1,5 @@
 """Reports that were measured elsewhere join the store."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,9 +10,9 @@ from zooaudit.contract import PROTOCOL, Audit, Import, Report, Status, audit_id,
 
 from service.errors import invalid, refused
 from service.queue import AuditQueue
-from service.routes.dependencies import NEEDS_KEY, KeyDep, QueueDep, RowsDep, StoreDep
+from service.routes.dependencies import NEEDS_ADMIN, LogDep, QueueDep, RowsDep, StoreDep
 from service.routes.responses import documented, json_response, placed
-from service.security import report_body
+from service.security import Caller, report_body
 
 router = APIRouter()
 
@@ -59,22 +58,27 @@ ReportDep = Annotated[tuple[Report, bytes], Depends(_unchanged_report)]
     "/reports",
     status_code=201,
     summary="Import a report that was measured elsewhere",
-    dependencies=[NEEDS_KEY],
     responses=documented(400, 409, 413, 415, 422, s200=Audit, s201=Audit),
     openapi_extra={"requestBody": REPORT_BODY},
 )
 def import_report(
-    http: Request, key: KeyDep, unchanged: ReportDep, queue: QueueDep, store: StoreDep, rows: RowsDep
+    http: Request,
+    caller: Annotated[Caller, NEEDS_ADMIN],
+    unchanged: ReportDep,
+    queue: QueueDep,
+    store: StoreDep,
+    rows: RowsDep,
+    log: LogDep,
 ) -> Response:
     """201 when the report has joined the store, 200 if it is there already. The audit then has succeeded, and its
-    `imported` says when the report came and with which key. Nothing that is in the store is replaced."""
+    `imported` says when the report came and from whom. Nothing that is in the store is replaced."""
     report, content = unchanged
     stored = store.load(report.id)
     is_new = stored is None
     if is_new:
         _refuse_while_it_is_measured(report, queue)
-        digest = None if key is None else hashlib.sha256(key.encode()).hexdigest()[:16]
-        store.add_import(report, content, Import(at=datetime.now(UTC), key=digest))
+        log.write(caller.name, caller.address, "import", report.id, report.model.name, "imported")
+        store.add_import(report, content, Import(at=datetime.now(UTC), who=caller.name))
         stored = store.load(report.id)
     if stored != report:
         detail = f"The store has another report of the audit {report.id}, which stays: two runs are two reports."

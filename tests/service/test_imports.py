@@ -37,7 +37,7 @@ async def test_a_report_joins_the_store_byte_for_byte_and_its_audit_has_succeede
         measured.timing.finished_at,
     )
     assert audit.imported is not None
-    assert audit.imported.key is None
+    assert audit.imported.who == "anonymous"
     assert (await http.get(f"/audit/{measured.id}/report")).text == content
     assert Audit.model_validate_json((await http.get(f"/audit/{measured.id}")).content) == audit
     assert [row["id"] for row in (await http.get("/audit?status=succeeded")).json()["audits"]] == [measured.id]
@@ -147,16 +147,28 @@ async def test_an_audit_that_failed_here_succeeds_by_the_import(http, measured, 
     assert (await http.get("/audit")).json()["audits"] == [audit]
 
 
-async def test_an_import_needs_a_key_and_names_its_digest(redis_server, redis, measured, tmp_path):  # noqa: ARG001
-    settings = ServiceSettings(redis_url=redis_server.url, store=str(tmp_path / "other"), api_keys="first, second")
+async def test_an_import_needs_an_admin_whom_the_audit_and_the_log_name(redis_server, redis, measured, tmp_path):  # noqa: ARG001
+    keys = "ops:admin:first,anna:submit:second"
+    settings = ServiceSettings(redis_url=redis_server.url, store=str(tmp_path / "other"), api_keys=keys)
     transport = httpx.ASGITransport(create_app(settings))
+    admin = {"Authorization": "Bearer first"}
     async with httpx.AsyncClient(transport=transport, base_url="http://audits.example") as http:
-        assert is_problem(await post(http, measured.model_dump_json()), 401, "unauthorized")
-        keys = []
-        for key, seed in (("first", 0), ("second", 1)):
-            report = sealed(report_of(AuditRequest(**ASK, seed=seed)))
-            answer = await post(http, report.model_dump_json(), Authorization=f"Bearer {key}")
-            assert answer.status_code == 201
-            keys.append(answer.json()["imported"]["key"])
-            assert key not in answer.text
-    assert len(set(keys)) == 2
+        content = measured.model_dump_json()
+        assert is_problem(await post(http, content), 401, "unauthorized")
+        assert is_problem(await post(http, content, Authorization="Bearer second"), 403, "admin-key-needed")
+        answer = await post(http, content, **admin)
+        assert (answer.status_code, answer.json()["imported"]["who"]) == (201, "ops")
+        assert "first" not in answer.text
+        (entry,) = (await http.get("/log", headers=admin)).json()["entries"]
+        assert (entry["who"], entry["action"], entry["audit"], entry["result"]) == (
+            *("ops", "import", measured.id),
+            "imported",
+        )
+
+
+async def test_a_deleted_import_leaves_nothing(http, measured, tmp_path):
+    await post(http, measured.model_dump_json())
+    deleted = await http.delete(f"/audit/{measured.id}", params={"purge": "true"})
+    assert deleted.status_code in (200, 204), deleted.text
+    assert not (tmp_path / "store" / import_key(measured.id, measured.environment.report_sha256)).exists()
+    assert not (tmp_path / "store" / report_key(measured.id)).exists()

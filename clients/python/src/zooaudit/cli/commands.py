@@ -219,8 +219,8 @@ def status(client: "AuditClient", args: argparse.Namespace) -> Exit:
         if audit.error:
             print(printable(sentence(audit.error)))
         if audit.imported:
-            by = f" with the key {audit.imported.key}" if audit.imported.key else ""
-            print(f"Its report was imported on {audit.imported.at:%Y-%m-%d}{printable(by)}; it was measured elsewhere.")
+            when, who = f"{audit.imported.at:%Y-%m-%d}", printable(audit.imported.who)
+            print(f"Its report was measured elsewhere and imported on {when} by {who}.")
         if audit.labels or audit.archived:
             print(f"Labels: {printable(', '.join((*audit.labels, *(['(archived)'] if audit.archived else []))))}")
         for line in audit.note.splitlines():

@@ -1,6 +1,7 @@
 """``zooaudit export AUDIT --to TOOL``: a report for another tool, or as a page that needs nothing else."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,27 +65,31 @@ def export(client: "AuditClient", args: argparse.Namespace) -> Exit:
         raise Mistake("--to mlflow writes to --tracking-uri, or where MLFLOW_TRACKING_URI says: leave out --output.")
     report = report_of(client, args.audit)
     try:
-        for line in _written(report, args):
-            print(printable(line), file=sys.stderr)
+        places = _write(report, args)
     except (ImportError, RuntimeError) as error:
         raise Mistake(str(error)) from None
+    if args.json:
+        print(json.dumps({"audit": report.id, "to": args.to, "places": places}, indent=2))
+        return Exit.OK
+    for place in places:
+        print(printable(place))
+    if args.to == "huggingface":
+        if not args.benchmark:
+            text = "No .eval_results: --benchmark names the hub's data set in whose leaderboard they would stand."
+            print(text, file=sys.stderr)
+        print("model-index.yaml belongs into the metadata at the top of the model card, README.md.", file=sys.stderr)
     return Exit.OK
 
 
-def _written(report: Report, args: argparse.Namespace) -> list[str]:
-    """Write the report, and say where it is."""
+def _write(report: Report, args: argparse.Namespace) -> list[str]:
+    """Write the report, and return where it is: files, a folder, an address, or the id of MLflow's run."""
     path = args.output or Path(DESTINATION[args.to])
-    if args.to == "html":
-        path.write_text(report_page.self_contained(report), encoding="utf-8")
-        return [f"Page written to {path}"]
-    if args.to == "huggingface":
-        lines = [f"Written: {file}" for file in model_card.write(report, path, args.benchmark, args.source)]
-        if not args.benchmark:
-            lines.append(
-                "No .eval_results: --benchmark names the hub's data set in whose leaderboard they would stand."
-            )
-        return [*lines, "model-index.yaml belongs into the metadata at the top of the model card, README.md."]
-    if args.to == "mlflow":
-        run = mlflow_run.log_run(report, args.project, args.tracking_uri)
-        return [f"MLflow's run {run.run_id}{' was there already' if run.existed else ''}"]
-    return [f"Run written to {wandb_run.log_run(report, args.project, path)}"]
+    match args.to:
+        case "html":
+            path.write_text(report_page.self_contained(report), encoding="utf-8")
+            return [str(path)]
+        case "huggingface":
+            return [str(file) for file in model_card.write(report, path, args.benchmark, args.source)]
+        case "mlflow":
+            return [mlflow_run.log_run(report, args.project, args.tracking_uri)]
+    return [wandb_run.log_run(report, args.project, path)]

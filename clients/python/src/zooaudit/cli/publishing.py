@@ -1,8 +1,10 @@
 """``zooaudit publish DIR``: a site of static files, which opens from a folder and which any web space shows."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +55,10 @@ def publish_site(client: "AuditClient", args: argparse.Namespace) -> Exit:
         raise Mistake(f"{error}.") from None
     for identifier in done.lost:
         print(f"Left out: the service has lost the report of {identifier}.", file=sys.stderr)
-    print(printable(_summary(args.folder, done)), file=sys.stderr)
+    if args.json:
+        print(json.dumps(asdict(done), indent=2))
+    else:
+        print(printable(_summary(args.folder, done)))
     return Exit.REFUSED if done.lost else Exit.OK
 
 

@@ -65,11 +65,11 @@ class QueuePosition(Contract):
 
 
 class Import(Contract):
-    """How a report that this service's workers have not measured came into its store: ``at`` is UTC, and ``key`` the
-    start of the SHA-256 of the API key with which it came, null where the service has no keys."""
+    """How a report that this service's workers have not measured came into its store: ``at`` is UTC, and ``who`` the
+    name of the key with which it came, "anonymous" where there are no keys."""
 
     at: datetime
-    key: str | None
+    who: str
 
 
 class Links(Contract):

@@ -8,8 +8,8 @@ from pydantic import Field
 from zooaudit.contract.annotations import AnnotationsChange
 from zooaudit.contract.base import Contract, omit_none
 
-Action = Literal["submit", "cancel", "label", "archive", "delete", "retention"]
-Result = Literal["queued", "canceled", "stopping", "changed", "archived", "unarchived", "deleted"]
+Action = Literal["submit", "cancel", "label", "archive", "delete", "import", "retention"]
+Result = Literal["queued", "canceled", "stopping", "changed", "archived", "unarchived", "deleted", "imported"]
 
 
 class LogEntry(Contract):

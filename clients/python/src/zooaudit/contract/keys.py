@@ -6,10 +6,15 @@ def report_key(identifier: str) -> str:
     return f"reports/{identifier}.json"
 
 
+def imports_prefix(identifier: str) -> str:
+    """Return the prefix of the keys in the report store under which the notes on imports of an audit's report are."""
+    return f"imports/{identifier}"
+
+
 def import_key(identifier: str, seal: str) -> str:
     """Return the key in the report store of the note that an audit's report, the one with this seal, was imported: an
     ``Import``."""
-    return f"imports/{identifier}/{seal}.json"
+    return f"{imports_prefix(identifier)}/{seal}.json"
 
 
 def shards_prefix(identifier: str, fingerprint: str = "") -> str:

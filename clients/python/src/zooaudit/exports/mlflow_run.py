@@ -1,25 +1,17 @@
 """A report as a run of MLflow."""
 
-from typing import NamedTuple
-
 from zooaudit.contract import Report
 from zooaudit.exports.numbers import by_depth, by_shift, metrics, parameters
+from zooaudit.views.text import full_stop
 
 AUDIT_TAG = "zooaudit.audit"
 BATCH = 500
 """How many metrics are sent at a time; MLflow takes no more than a thousand."""
 
 
-class MlflowRun(NamedTuple):
-    """Where a report is in MLflow, and whether it was there before."""
-
-    run_id: str
-    existed: bool
-
-
-def log_run(report: Report, experiment: str = "zooaudit", tracking_uri: str | None = None) -> MlflowRun:
+def log_run(report: Report, experiment: str = "zooaudit", tracking_uri: str | None = None) -> str:
     """Log the report as a run: its method as parameters, its scores as metrics, the curves over shifts and depth as
-    metrics with steps, and its JSON as an artifact. An audit has one run in an experiment.
+    metrics with steps, and its JSON as an artifact. Return the run's id: an audit has one run in an experiment.
 
     Without ``tracking_uri`` it goes where MLFLOW_TRACKING_URI says. Raises ImportError, which says what to install,
     without MLflow, and RuntimeError if MLflow refuses.
@@ -41,17 +33,19 @@ def log_run(report: Report, experiment: str = "zooaudit", tracking_uri: str | No
         experiment_id = found.experiment_id if found else client.create_experiment(experiment)
         filter_text = f"tags.`{AUDIT_TAG}` = '{report.id}' and attributes.status = 'FINISHED'"
         if runs := client.search_runs([experiment_id], filter_text, max_results=1):
-            return MlflowRun(runs[0].info.run_id, existed=True)
+            found_id: str = runs[0].info.run_id
+            return found_id
         started_ms = int(report.timing.started_at.timestamp() * 1000)
         name, tags = report.model.name, {AUDIT_TAG: report.id}
-        run_id = client.create_run(experiment_id, started_ms, tags, name).info.run_id
+        run_id: str = client.create_run(experiment_id, started_ms, tags, name).info.run_id
         client.log_batch(run_id, params=params)
         for start in range(0, len(measured), BATCH):
             client.log_batch(run_id, metrics=measured[start : start + BATCH])
         client.log_text(run_id, report.model_dump_json(), "report.json")
         client.set_terminated(run_id, end_time=at_ms)
     except MlflowException as error:
-        raise RuntimeError(f"MLflow refuses: {error}") from None
+        hint = "--tracking-uri or MLFLOW_TRACKING_URI names its server; a database takes the whole mlflow package"
+        raise RuntimeError(f"MLflow refuses: {full_stop(str(error).strip())} {hint}.") from None
     except ImportError as error:  # the light mlflow-skinny comes without what a store in a database needs
         raise ImportError(f"MLflow needs another package for this tracking URI: {error}") from None
-    return MlflowRun(run_id, existed=False)
+    return run_id

@@ -41,7 +41,7 @@ def log_run(report: Report, project: str = "zooaudit", folder: Path | None = Non
             with artifact.new_file("report.json") as file:
                 file.write(report.model_dump_json())
             run.log_artifact(artifact)
-            where = run.url or str(Path(run.dir).parent)
+            where = str(Path(run.dir).parent) if run.offline else str(run.url)
     except wandb.Error as error:
         raise RuntimeError(f"wandb refuses: {error}") from None
     return where

@@ -62,7 +62,7 @@ def _environment() -> Any:
         raise ImportError("Pages are made with jinja2: pip install 'zooaudit[publish]'") from None
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
+        autoescape=lambda name: name != "README.md",
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

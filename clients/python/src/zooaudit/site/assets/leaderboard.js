@@ -84,6 +84,20 @@ function cell(row, { part, of, text, number, aside }) {
   return made;
 }
 
+function line(row) {
+  const link = element("a", { href: `reports/${row.id}.html` }, row.model);
+  const name = element("th", { scope: "row" }, link, row.weights === "pretrained" ? "" : element("small", {}, ` ${row.weights}`));
+  return element("tr", {}, name, ...COLUMNS.slice(1).map((column) => cell(row, column)));
+}
+
+let adding;
+/** Adds the first lines at once, and the others in turns, between which the browser draws and answers. */
+function addLines(rows, from) {
+  const to = from + (from ? 200 : 60);
+  table.tBodies[0].append(...rows.slice(from, to).map(line));
+  if (to < rows.length) adding = setTimeout(addLines, 0, rows, to);
+}
+
 function show() {
   const rows = sorted(matching());
   const heads = COLUMNS.map(({ key, head, number, aside }) => {
@@ -94,12 +108,9 @@ function show() {
     return made;
   });
   table.tHead.replaceChildren(element("tr", {}, ...heads));
-  const lines = rows.map((row) => {
-    const link = element("a", { href: `reports/${row.id}.html` }, row.model);
-    const name = element("th", { scope: "row" }, link, row.weights === "pretrained" ? "" : element("small", {}, ` ${row.weights}`));
-    return element("tr", {}, name, ...COLUMNS.slice(1).map((column) => cell(row, column)));
-  });
-  table.tBodies[0].replaceChildren(...lines);
+  table.tBodies[0].replaceChildren();
+  clearTimeout(adding);
+  addLines(rows, 0);
   document.getElementById("count").textContent = `${rows.length} of ${methods[method.value]?.rows.length ?? 0} models`;
   const now = new URLSearchParams({ sort, order: descending ? "down" : "up" });
   for (const control of controls) if (control.value && control.value !== "0") now.set(control.id, control.value);

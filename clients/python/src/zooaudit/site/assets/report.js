@@ -9,8 +9,15 @@ const widths = new ResizeObserver((entries) => {
 function draw(plot) {
   const { data, layout } = figures[plot.id.slice("figure-".length)];
   // A copy, because Plotly changes what it is given.
-  const copy = JSON.parse(JSON.stringify({ data, layout }));
+  const copy = withoutTitle(JSON.parse(JSON.stringify({ data, layout })));
   window.Plotly.newPlot(plot, copy.data, { ...copy.layout, width: plot.clientWidth }, { displayModeBar: false });
+}
+
+/** The page has the model's name as its heading. */
+function withoutTitle({ data, layout }) {
+  const titlePx = layout.meta?.title_px ?? 0;
+  const annotations = layout.annotations?.filter(({ name }) => name !== "title");
+  return { data, layout: { ...layout, annotations, height: layout.height - titlePx, margin: { ...layout.margin, t: layout.margin.t - titlePx } } };
 }
 
 for (const plot of document.querySelectorAll(".plot")) {
