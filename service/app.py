@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
 
@@ -17,6 +17,7 @@ from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
 from service.checkpoint_versions import CheckpointVersions
 from service.health_check import HealthCheck
+from service.method_page import method_page
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
 from service.quota import Quota
@@ -93,6 +94,10 @@ def _serve_dashboard(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(DASHBOARD / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/method", include_in_schema=False)
+    def method() -> HTMLResponse:
+        return HTMLResponse(method_page(), headers={"Cache-Control": "no-cache"})
 
     @app.get("/static/plotly.min.js", include_in_schema=False)
     async def plotly_script() -> FileResponse:

@@ -42,7 +42,7 @@ def _compared(
 ) -> tuple[list[Report], list[float | None] | None]:
     """Read the reports to compare, and the accuracies that the query states for them."""
     identifiers, accuracies = parse_query(audits, top1)
-    return [_brief(identifier, queue, store, recovery) for identifier in identifiers], accuracies
+    return [brief(identifier, queue, store, recovery) for identifier in identifiers], accuracies
 
 
 ComparedDep = Annotated[tuple[list[Report], list[float | None] | None], Depends(_compared)]
@@ -70,7 +70,7 @@ def audit_figures(
     identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep
 ) -> Response:
     """The audit's scores by part, by shift and over the depth, as figures for Plotly."""
-    return etag_response(request, _figures([_brief(identifier, queue, store, recovery)]))
+    return etag_response(request, _figures([brief(identifier, queue, store, recovery)]))
 
 
 @router.get(
@@ -107,7 +107,7 @@ def _no_report(identifier: str, queue: AuditQueue, recovery: Recovery) -> Refuse
     return refused("report-lost", "The store has lost this report; ask for the audit again.")
 
 
-def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
+def brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Recovery) -> Report:
     """Read the report without its blocks' rows by transform. When there is none, the refusal names the audit."""
     try:
         if is_audit_id(identifier):

@@ -3,6 +3,7 @@
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { PARTS, SCORE_NAMES, TRANSFORMS } from "../lib/scores.js";
+import { explained, term } from "../lib/terms.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
@@ -34,13 +35,19 @@ export function blockTable(blocks) {
       replaceHeaders(headerRow, [
         column("Block", "block"), column("Part", "part", { class: "detail" }), column("Channels", "channels", detail), column("Map", "map", detail),
         column("Layout", "layout", { class: "detail" }),
-        ...(scored ? [column("Dead", "dead", { ...detail, title: "Channels that are constant over all images" })] : []),
-        ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) =>
-          column(`${transform === "translation" ? "Transl." : "Rotation"} ${scoreName}`, `${transform}.${scoreName}`, number)),
+        ...(scored ? [explainedColumn(column("Dead", "dead", detail), "dead-channels", "dead")] : []),
+        ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) => explainedColumn(
+          column(`${transform === "translation" ? "Transl." : "Rotation"} ${scoreName}`, `${transform}.${scoreName}`, number), scoreName, scoreName)),
       ]);
       arrange(body, sorted(blocks, sort, SORT_VALUES).map((block) => rows.get(block)));
     },
   };
+}
+
+/** A header whose label sorts, with a mark behind it that explains the label. */
+function explainedColumn(header, name, word) {
+  header.append(term(name, word, { mark: true }));
+  return header;
 }
 
 /** A narrow screen has the details below the block's name instead of in columns of their own, which leaves room for the scores. */
@@ -52,7 +59,7 @@ function blockRow(block) {
   const scores = block.translation ? SCORE_COLUMNS : [];
   return element("tr", {},
     element("th", { scope: "row" }, element("code", {}, breakable(block.name)), element("span", { class: "sub only-narrow" }, summary)),
-    detail(block.part, false), detail(count(block.channels)), detail(map), detail(block.layout, false),
+    element("td", { class: "detail" }, explained(block.part)), detail(count(block.channels)), detail(map), detail(block.layout, false),
     block.translation && detail(count(block.dead_channels)),
     scores.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 from zooaudit.cli import commands, completion
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
+from zooaudit.cli.terms import terms
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
@@ -66,7 +67,7 @@ def make_parser() -> Parser:
     parser.set_defaults(url=None, json=False)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _health):
+    for add in (_audit, _sweep, _status, _report, _replay, _cancel, _list, _models, _model, _compare, _terms, _health):
         add(subparsers)
     _completion(subparsers)
     return parser
@@ -179,6 +180,11 @@ def _compare(subparsers: "Subparsers") -> None:
         default="parts",
         help="the figure to write (default parts)",
     )
+
+
+def _terms(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "terms", terms, "explain the words of a report")
+    parser.add_argument("term", nargs="?", metavar="TERM", help="one of them, such as 'layer' or 'aligned'")
 
 
 def _health(subparsers: "Subparsers") -> None:

@@ -76,6 +76,7 @@ from zooaudit.contract.keys import (
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
+from zooaudit.contract.reading import Reading, Statement
 from zooaudit.contract.refusals import refusal, store_trouble
 from zooaudit.contract.report import (
     BORDERS,
@@ -119,6 +120,7 @@ from zooaudit.contract.scores import (
     TranslationScore,
 )
 from zooaudit.contract.shards import Shard, Sharing
+from zooaudit.contract.terms import TERMS, Term, Terms, find_term
 
 __all__ = [
     "ATTEMPTS",
@@ -147,6 +149,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SCORES",
     "SEARCHED_ZOOS",
+    "TERMS",
     "TRANSFORMS",
     "TROUBLES_KEY",
     "WANTED_DEPTHS_KEY",
@@ -212,6 +215,7 @@ __all__ = [
     "Provisional",
     "ProvisionalPart",
     "QueuePosition",
+    "Reading",
     "RelatedPart",
     "RelatedScores",
     "Report",
@@ -227,7 +231,10 @@ __all__ = [
     "Signed",
     "Sort",
     "Source",
+    "Statement",
     "Status",
+    "Term",
+    "Terms",
     "Timing",
     "TransformName",
     "TranslationScore",
@@ -238,6 +245,7 @@ __all__ = [
     "board_key",
     "close_names",
     "find_entry",
+    "find_term",
     "forward_images_of",
     "full_names",
     "kept_report_key",
