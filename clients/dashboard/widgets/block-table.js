@@ -3,7 +3,7 @@
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { PARTS, SCORE_NAMES, TRANSFORMS } from "../lib/scores.js";
-import { explained, term } from "../lib/terms.js";
+import { term } from "../lib/terms.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
@@ -25,7 +25,8 @@ export function blockTable(blocks) {
   const headerRow = element("tr");
   const body = element("tbody");
   const table = element("table", { class: scored ? "blocks" : "blocks unscored" },
-    element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted${scored ? "; ± half of a 95 % confidence interval" : ""}`),
+    element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted`,
+      scored && ["; ± ", term("interval", "half of a 95 % confidence interval")]),
     element("thead", {}, headerRow), body);
   return {
     node: scrollable("Blocks", table),
@@ -33,7 +34,7 @@ export function blockTable(blocks) {
       const column = (label, name, attributes) => sortHeader(label, name, { sort, ...attributes });
       const number = { class: "number", first: "-" }, detail = { class: "detail number", first: "-" };
       replaceHeaders(headerRow, [
-        column("Block", "block"), column("Part", "part", { class: "detail" }), column("Channels", "channels", detail), column("Map", "map", detail),
+        column("Block", "block"), explainedColumn(column("Part", "part", { class: "detail" }), "part", "part"), column("Channels", "channels", detail), column("Map", "map", detail),
         column("Layout", "layout", { class: "detail" }),
         ...(scored ? [explainedColumn(column("Dead", "dead", detail), "dead-channels", "dead")] : []),
         ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) => explainedColumn(
@@ -59,7 +60,7 @@ function blockRow(block) {
   const scores = block.translation ? SCORE_COLUMNS : [];
   return element("tr", {},
     element("th", { scope: "row" }, element("code", {}, breakable(block.name)), element("span", { class: "sub only-narrow" }, summary)),
-    element("td", { class: "detail" }, explained(block.part)), detail(count(block.channels)), detail(map), detail(block.layout, false),
+    detail(block.part, false), detail(count(block.channels)), detail(map), detail(block.layout, false),
     block.translation && detail(count(block.dead_channels)),
     scores.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));
 }

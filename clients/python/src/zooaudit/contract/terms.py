@@ -117,7 +117,6 @@ TERMS: dict[str, Term] = {
         "interval",
         "Where the score of other images of the same kind would lie: the 95 % confidence interval. After ± stands half "
         "of its width.",
-        anchor="how-sure-a-number-is",
     ),
     "tolerance": _term(
         "tolerance",

@@ -132,7 +132,7 @@ def _against_shifts(report: Report) -> str:
             less.add(turned.channel < shifted.channel)
     if len(less) != 1:
         return ""
-    return ", less than they move under shifts" if less.pop() else ", more than they move under shifts"
+    return f", at every depth {'less' if less.pop() else 'more'} than they move under shifts"
 
 
 def _copies(depth: Sequence[Named]) -> list[str]:
