@@ -20,7 +20,7 @@ async def test_a_report_in_words(http, store_report):
 async def test_without_a_report_there_is_nothing_to_read(http):
     identifier = (await http.post("/audit", json=ASK)).json()["id"]
     assert is_problem(await http.get(f"/audit/{identifier}/reading"), 409, "not-ready")
-    assert is_problem(await http.get(f"/audit/{'0' * 32}/reading"), 404, "not-found")
+    assert is_problem(await http.get(f"/audit/{'0' * 32}/reading"), 404, "unknown-audit")
 
 
 async def test_the_terms(http):

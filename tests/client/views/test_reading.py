@@ -78,9 +78,9 @@ def test_the_sentences_of_known_numbers():
         "When the image is shifted, its features move with it in Early (0.93) and Middle (0.90), largely in Late "
         "(0.71), less with depth; the pooled features and the output stay the same (Pool 0.95, Final 0.99).",
         "When the image is turned, its features partly turn with it in Early (0.31) and Middle (0.25), hardly in Late "
-        "(0.10), less with depth, at every depth less than they move under shifts; in Early some are there in other channels, as "
-        "turned copies of filters make them (layer 0.52, channel 0.31); the pooled features partly stay the same "
-        "(Pool 0.40), the output largely (Final 0.62).",
+        "(0.10), less with depth, at every depth less than they move under shifts; in Early some are there in other "
+        "channels, as turned copies of filters make them (layer 0.52, channel 0.31); the pooled features partly stay "
+        "the same (Pool 0.40), the output largely (Final 0.62).",
         "The predicted class stays the same for 81 % of the images at a shift of 1 px and for 53 % at 32 px, and for "
         "40 %, 35 % and 39 % at a rotation by 90°, 180° and 270°.",
     ]
