@@ -53,8 +53,9 @@ def method_page() -> str:
             anchors[anchor] = words
             opening.attrSet("id", anchor)
             # The terms that are explained here, each by its name, so that a link needs to know no more.
+            place = next((place for place, token in enumerate(text) if token is opening), 0)
             for name in [name for name, term in TERMS.items() if term.anchor == anchor != name]:
-                text.insert(0, Token("html_inline", "", 0, content=f'<span id="{name}"></span>'))
+                text.insert(place, Token("html_inline", "", 0, content=f'<span id="{name}"></span>'))
 
     def bold_words(tokens: list[Token]) -> Iterator[tuple[Token, str]]:
         for place, token in enumerate(tokens):

@@ -1,5 +1,7 @@
 """The words beside numbers explain themselves to pointer, keyboard and touch, and lead to the page of the measure."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 from zooaudit.contract import TERMS
@@ -27,7 +29,7 @@ def test_a_word_is_explained_to_the_pointer_and_to_the_keyboard(page, client):
     explains(page, "channel")
     page.keyboard.press("Tab")
     explains(page, "layer")
-    expect(word).to_have_accessible_description(f"layer{TERMS['layer'].meaning}More on this")
+    expect(word).to_have_accessible_description(re.compile(re.escape(TERMS["layer"].meaning)))
     page.keyboard.press("Escape")
     expect(page.get_by_role("tooltip")).to_be_hidden()
     page.keyboard.press("Enter")
@@ -60,7 +62,8 @@ def test_a_tap_explains_and_another_leads_on(browser, service, client):
 @pytest.mark.parametrize("name", ["interval", "top1-agreement", "early"])
 def test_every_link_leads_to_its_word(page, service, name):
     page.goto(f"/method#{name}")
-    expect(page.locator(f"[id='{name}']")).to_be_in_viewport()
+    expect(page.locator(f"[id='{TERMS[name].anchor}']")).to_be_in_viewport()
+    assert page.evaluate("document.querySelector(':target').id") == name
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("performance.getEntriesByType('resource').every((entry) => !entry.name.endsWith('.js'))")
     assert service.url in page.url

@@ -3,7 +3,7 @@
 import { element } from "../lib/dom.js";
 import { meanAgreement, SCORE_NAMES, transformLabel, TRANSFORMS } from "../lib/scores.js";
 import { explained, term } from "../lib/terms.js";
-import { groupedHeaders, groupHeader } from "./column-groups.js";
+import { EXTRA, groupedHeaders, groupHeader } from "./column-groups.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 
 const estimatesOf = (score) => SCORE_NAMES.map((name) => estimateOf(score, name));
@@ -23,8 +23,16 @@ export function partsTable(parts, caption) {
   const counted = Object.values(parts).some((part) => part.blocks != null); // provisional parts do not count their blocks
   const columns = TRANSFORMS.map((transform) => [transform, columnsOf(parts, transform)]);
   const rows = Object.entries(parts).map(([name, part]) =>
-    [name, part.blocks, columns.flatMap(([transform, ofTransform]) => ofTransform.map(([, estimate]) => estimate(part[transform])))]);
+    [name, part.blocks, columns.flatMap(([transform, ofTransform]) => estimatesWithExtras(part[transform], ofTransform))]);
   return table(caption, columns.map(([transform, ofTransform]) => [transformLabel(transform), ofTransform.map(([label]) => label)]), rows, counted);
+}
+
+/** The estimates of a part's row; channel has aligned, and layer has held out, `below` it for a narrow screen. */
+function estimatesWithExtras(score, columns) {
+  const estimates = columns.map(([label, estimate]) => ({ ...estimate(score), extra: EXTRA.includes(label) && label }));
+  const [channel, layer] = estimates;
+  for (const extra of estimates.filter((estimate) => estimate.extra)) (extra.extra === "aligned" ? channel : layer).below = extra;
+  return estimates;
 }
 
 /** How often the class stays the same: the mean and some of the transforms; null where no part has an agreement. */
