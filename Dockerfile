@@ -6,6 +6,7 @@ RUN useradd --create-home --uid 10001 zooaudit \
     && chown zooaudit:zooaudit /var/lib/zooaudit /var/cache/zooaudit
 WORKDIR /srv/zooaudit
 COPY requirements.lock pyproject.toml README.md ./
+COPY docs/method.md docs/method.md
 
 FROM base AS api
 COPY clients clients

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from zooaudit import __version__
 from zooaudit.contract import ROLES, Role
@@ -23,6 +23,7 @@ from service.checkpoint_versions import CheckpointVersions
 from service.deletion import Deletions
 from service.explanations import Explanations
 from service.health_check import HealthCheck
+from service.method_page import method_page
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
 from service.quota import Quota
@@ -131,6 +132,10 @@ def _serve_dashboard(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def api_page() -> FileResponse:
         return FileResponse(DASHBOARD / "api.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/method", include_in_schema=False)
+    def method() -> HTMLResponse:
+        return HTMLResponse(method_page(), headers={"Cache-Control": "no-cache"})
 
     # A route, not a mount, which would count as taking every method.
     @app.get("/static/{path:path}", include_in_schema=False)

@@ -4,6 +4,8 @@ import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from service import method_page
+
 DASHBOARD = Path(__file__).parent.parent / "clients" / "dashboard"
 LAYERS = (".", "pages", "widgets", "lib")
 
@@ -36,12 +38,12 @@ def test_imports_resolve_and_run_down_the_layers_without_a_circle():
     tuple(TopologicalSorter(modules).static_order())  # raises if there is a circle
 
 
-def test_the_page_loads_every_module_and_style_sheet():
+def test_the_pages_load_every_module_and_style_sheet():
     modules = imports()
-    pages = {"index.html", "api.html"}
-    html = "".join((DASHBOARD / page).read_text() for page in pages)
+    files_of_pages = {"index.html", "api.html"}
+    html = "".join((DASHBOARD / page).read_text() for page in files_of_pages) + method_page.PAGE
     loaded = set(re.findall(r'(?:href|src)="static/([^"]+)"', html))
     while more := {path for module in loaded for path in modules.get(module, [])} - loaded:
         loaded |= more
     files = {str(path.relative_to(DASHBOARD)) for path in DASHBOARD.rglob("*.*")}
-    assert loaded - {"swagger-ui.js", "swagger-ui.css"} == files - pages
+    assert loaded - {"swagger-ui.js", "swagger-ui.css"} == files - files_of_pages

@@ -115,7 +115,17 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "service": [
         *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention"}),
-        {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "leaderboard"},
+        {
+            "security",
+            "connections",
+            "log_limits",
+            "turns",
+            "health_check",
+            "quota",
+            "cost",
+            "leaderboard",
+            "method_page",
+        },
         "deletion",
         {"annotations", "audit_rows", "recovery", "comparison"},
         {"catalogue", "model_depths", "checkpoint_versions", "speeds", "summaries", "explanations"},
@@ -166,9 +176,10 @@ def test_the_service_and_the_worker_share_the_contract_only(graph):
         for imported in graph.find_modules_directly_imported_by(importer)
         if imported.split(".")[0] != importer.split(".")[0] and not imported.startswith("zooaudit.contract")
     }
-    # Besides the contract: the version, and for the service the figures and the texts that it has in common with
-    # the client.
-    assert {imported for _, imported in across} <= {"zooaudit", "zooaudit.views.figures", "zooaudit.views.text"}
+    # Besides the contract: the version, and for the service the figures, the reading and the texts that it has in
+    # common with the client.
+    views = {f"zooaudit.views.{name}" for name in ("figures", "reading", "text")}
+    assert {imported for _, imported in across} <= {"zooaudit", *views}
     assert {importer.split(".")[0] for importer, imported in across if imported.startswith("zooaudit.views")} == {
         "service"
     }

@@ -13,11 +13,24 @@ from service.routes import (
     imports,
     leaderboard,
     models,
+    readings,
     reports,
 )
 from service.routes.dependencies import MAY_NEED_KEY
 
 router = APIRouter()
-for module in (audits, batches, annotations, reports, explanations, imports, models, leaderboard, access, audit_log):
+for module in (
+    audits,
+    batches,
+    annotations,
+    reports,
+    readings,
+    explanations,
+    imports,
+    models,
+    leaderboard,
+    access,
+    audit_log,
+):
     router.include_router(module.router, dependencies=[MAY_NEED_KEY])
 router.include_router(health.router)

@@ -154,10 +154,11 @@ def whole_report() -> Report:
         return {"channel": one(), "layer": one()}
 
     def score() -> dict[str, Any]:
-        return {**pair(), "channel_interval": (one(), one()), "layer_interval": (one(), one())}
+        names = ("channel", "layer", "layer_held_out", "top1_agreement")
+        return {name: one() for name in names} | {f"{name}_interval": (one(), one()) for name in names}
 
     def both() -> dict[str, Any]:
-        shifts = [{"shift_px": px, **pair(), "top1_agreement": one()} for px in (1, 8)]
+        shifts = [{"shift_px": px, **pair(), "layer_held_out": one(), "top1_agreement": one()} for px in (1, 8)]
         return {
             "translation": {**score(), "aligned": {**pair(), "shifts": 1}, "by_transform": shifts},
             "rotation": {**score(), "by_transform": [{"angle_deg": 90, **pair()}]},

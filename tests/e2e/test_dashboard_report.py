@@ -25,6 +25,20 @@ def scores(of) -> list[str]:
     ]
 
 
+def scores_of_part(part, of_report) -> list[str]:
+    """All scores of a part, as the table of parts shows them: held-out and aligned scores where any part has some."""
+    cells = []
+    for transform in ("translation", "rotation"):
+        score = getattr(part, transform)
+        names = ["channel", "layer"]
+        if any(getattr(one, transform).layer_held_out is not None for one in of_report.parts.values()):
+            names.append("layer_held_out")
+        cells += [shown(getattr(score, name), getattr(score, f"{name}_interval")) for name in names]
+        if transform == "translation" and any(one.translation.aligned for one in of_report.parts.values()):
+            cells.append(shown(score.aligned.channel, None))
+    return cells
+
+
 def csv_of(page: Page) -> list[dict[str, str]]:
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
@@ -40,8 +54,12 @@ def test_the_report_is_shown_whole(page, client):
     page.goto(f"/?audit={audit.id}")
     expect(page.locator("#detail table.blocks tbody tr")).to_have_count(len(report.blocks))
     cells = [[cell.replace(" ", "") for cell in row] for row in body(page)]
-    assert cells == [[name, str(part.blocks), *scores(part)] for name, part in report.parts.items()]
-    blocks = body(page, 1)
+    assert cells == [[name, str(part.blocks), *scores_of_part(part, report)] for name, part in report.parts.items()]
+    final = report.parts["Final"]
+    agreements = [[row.top1_agreement for row in score.by_transform] for score in (final.translation, final.rotation)]
+    shown_agreements = [f"{value:.3f}" for of in agreements for value in (sum(of) / len(of), *of)]
+    assert [cell.partition("±")[0].strip() for cell in body(page, 1)[0]] == shown_agreements
+    blocks = body(page, 2)
     for block, row in zip(report.blocks, blocks, strict=True):
         assert row[0] == block.name
         assert row[1:6] == [
@@ -53,6 +71,11 @@ def test_the_report_is_shown_whole(page, client):
         ]
         assert [cell.replace(" ", "") for cell in row[6:]] == scores(block)
     expect(page.locator("#detail .notice.warn")).to_contain_text("Untrained weights.")
+    read = report.reading()
+    told = page.locator("#detail .reading")
+    expect(told.locator("> p")).to_have_text([f"{sentence.text}?" for sentence in read.sentences])
+    expect(told.locator("li")).to_have_text([f"{warning.text}?" for warning in read.warnings])
+    expect(page.locator("#detail .body > :first-child .reading")).to_be_visible()  # what a newcomer needs comes first
     for text in (report.model.weights.origin, report.model.weights.sha256, report.environment.torch, "shifts 1, 2 px"):
         expect(page.locator("#detail section:last-child dl")).to_contain_text(text)
     link = page.get_by_role("link", name="JSON")

@@ -34,6 +34,7 @@ async def test_the_document_is_valid_and_complete(http):
         ("/audit/{identifier}/explanation", "get"),
         ("/audit/{identifier}/least-equivariant", "post"),
         ("/audit/{identifier}/least-equivariant", "get"),
+        ("/audit/{identifier}/reading", "get"),
         ("/comparison", "get"),
         ("/comparison/figures", "get"),
         ("/leaderboard", "get"),
@@ -42,6 +43,7 @@ async def test_the_document_is_valid_and_complete(http):
         ("/health", "get"),
         ("/key", "get"),
         ("/log", "get"),
+        ("/terms", "get"),
     }
     submit = document["paths"]["/audit"]["post"]
     codes = "200 202 400 401 403 408 413 415 422 429 503"

@@ -31,7 +31,15 @@ async def test_every_address_that_the_service_writes_lies_below_the_prefix(http)
 async def test_everything_is_found_below_the_prefix_and_reports_stay_as_they_are(http, store_report):
     report = report_of(AuditRequest(**ASK))
     store_report(report)
-    for path in ("/", "/static/app.js", "/static/plotly.min.js", "/health", "/models", f"/audit/{report.id}/report"):
+    for path in (
+        "/",
+        "/method",
+        "/static/app.js",
+        "/static/plotly.min.js",
+        "/health",
+        "/models",
+        f"/audit/{report.id}/report",
+    ):
         plain, proxied = await http.get(path), await http.get(path, headers={"X-Forwarded-Prefix": "/a/zoo-1.2/"})
         assert (proxied.status_code, proxied.content) == (200, plain.content)
     assert (await http.put("/audit", headers=ZOO)).headers["allow"] == "GET, HEAD, OPTIONS, POST"

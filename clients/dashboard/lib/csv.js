@@ -1,15 +1,17 @@
 // Reports and comparisons as comma-separated values.
 
 import { weightsLabel } from "./format.js";
-import { PARTS, partsOf, TRANSFORMS } from "./scores.js";
+import { meanAgreement, PARTS, partsOf, TRANSFORMS } from "./scores.js";
 
 const REPORT_COLUMNS = [
   "audit", "model", "weights", "level", "name", "part", "channels", "height", "width", "layout", "dead_channels", "transform", "by",
-  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "top1_agreement", "reason",
+  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "layer_held_out", "layer_held_out_low", "layer_held_out_high",
+  "top1_agreement", "top1_agreement_low", "top1_agreement_high", "reason",
 ];
 const COMPARISON_COLUMNS = [
   "audit", "model", "weights", "parameters", "imagenet_top1", "images", "part", "transform",
-  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "reason", "reference",
+  "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "layer_held_out", "layer_held_out_low", "layer_held_out_high",
+  "top1_agreement", "top1_agreement_low", "top1_agreement_high", "reason", "reference",
   ...["channel", "layer"].flatMap((score) => ["difference", "difference_low", "difference_high", "p_adjusted"].map((column) => `${score}_${column}`)),
 ];
 const BOARD_SCORES = ["channel", "layer", "layer_held_out"];
@@ -31,9 +33,9 @@ export function reportCsv(report) {
 /** The rows of one part or block, whose own columns are `shared`. */
 function reportRows(shared, scores) {
   return TRANSFORMS.flatMap((transform) => {
-    const row = (by, score) => ({ ...shared, transform, by, ...scoreColumns(score), top1_agreement: score.top1_agreement });
+    const row = (by, score) => ({ ...shared, transform, by, ...scoreColumns(score) });
     const mean = scores[transform];
-    return [row("mean", mean), ...(mean.aligned ? [row("aligned", mean.aligned)] : []),
+    return [row("mean", { ...mean, top1_agreement: meanAgreement(mean) }), ...(mean.aligned ? [row("aligned", mean.aligned)] : []),
       ...mean.by_transform.map((score) => row("shift_px" in score ? `${score.shift_px} px` : `${score.angle_deg} deg`, score))];
   });
 }
@@ -60,9 +62,12 @@ export function leaderboardCsv(rows) {
   return toCsv([...facts, ...scores.flatMap((score) => ["", "_low", "_high"].map((end) => score.join(".") + end))], rows.map(cells));
 }
 
-const scoreColumns = ({ channel, channel_interval, layer, layer_interval, reason }) => ({
-  channel, channel_low: channel_interval?.[0], channel_high: channel_interval?.[1],
-  layer, layer_low: layer_interval?.[0], layer_high: layer_interval?.[1], reason,
+const scoreColumns = (score) => ({
+  ...Object.assign({}, ...["channel", "layer", "layer_held_out", "top1_agreement"].map((name) => {
+    const [low, high] = score[`${name}_interval`] ?? [];
+    return { [name]: score[name], [`${name}_low`]: low, [`${name}_high`]: high };
+  })),
+  reason: score.reason,
 });
 
 const differenceColumns = (scores) => Object.assign({}, ...["channel", "layer"].map((name) => {

@@ -6,5 +6,12 @@ export const SCORE_NAMES = ["channel", "layer"];
 
 export const transformLabel = (transform) => (transform === "translation" ? "Translation" : "Rotation");
 
+/** The mean top-1 agreement of a score; older reports have it in the rows of the transforms only. */
+export function meanAgreement(score) {
+  if (score.top1_agreement != null) return score.top1_agreement;
+  const values = score.by_transform.map((row) => row.top1_agreement).filter((value) => value != null);
+  return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+}
+
 /** The parts that at least one of the compared audits has. */
 export const partsOf = (audits) => PARTS.filter((part) => audits.some((audit) => audit.parts[part]));

@@ -3,24 +3,28 @@
 import { change, fresh } from "../lib/api.js";
 import { isFinal, requestSummary } from "../lib/audit.js";
 import { reportCsv } from "../lib/csv.js";
-import { announceChanges, breakable, element, scrollable } from "../lib/dom.js";
+import { announceChanges, breakable, element, keepFocus, scrollable } from "../lib/dom.js";
 import { count, duration, fixed, millions, plural } from "../lib/format.js";
 import { sentence } from "../lib/problems.js";
 import { transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { term } from "../lib/terms.js";
 import { go, href, params } from "../lib/url.js";
 import { annotationsCard } from "../widgets/annotations.js";
 import { blockTable } from "../widgets/block-table.js";
 import { figurePanels } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
-import { card, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
-import { baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
+import { facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
+import { agreementTable, baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
 import { progressView } from "../widgets/progress.js";
 import { provenance } from "../widgets/provenance.js";
+import { readingCard } from "../widgets/reading.js";
 import { shardsView } from "../widgets/shards.js";
 import { weightsBadge } from "../widgets/weights-badge.js";
 
 const BUSY_MS = 1000;
-const CAPTION = "Equivariance by depth, from 0 to 1; at Pool and Final, invariance; ± half of a 95 % confidence interval";
+/** What the numbers of a table of parts are, with `start` before it. */
+const caption = (...start) => [...start, term("equivariance", "equivariance"), " by depth, from 0 (none) to 1 (perfect); at Pool and Final ",
+  term("invariance", "invariance"), "; ± ", term("interval", "half of a 95 % confidence interval")];
 const FIGURES = [
   ["parts", "By part", "channel and layer equivariance of the five parts under translation and rotation, as in the table of parts"],
   ["shifts", "By shift", "translation equivariance of each part under each shift; the CSV file has the numbers"],
@@ -111,8 +115,8 @@ export function reportPage(root, id, { showBanner }) {
     const scores = audit.progress.provisional;
     if (!provisional || !scores || provisional.dataset.images === String(scores.images)) return;
     provisional.dataset.images = scores.images;
-    const caption = `So far, from ${plural(scores.images, "image")} (± half of a 95 % confidence interval)`;
-    provisional.replaceChildren(scrollable("Scores so far", partsTable(scores.parts, caption)));
+    const start = `So far, from ${plural(scores.images, "image")}: `;
+    keepFocus(provisional, () => provisional.replaceChildren(scrollable("Scores so far", partsTable(scores.parts, caption(start)))));
   }
 
   async function showReport(audit, signal) {
@@ -125,6 +129,8 @@ export function reportPage(root, id, { showBanner }) {
       return showWithoutReport(audit, element("p", { class: "notice bad" }, error.message));
     }
     const figures = figurePanels(FIGURES, { titled: false });
+    const inWords = readingCard();
+    const agreement = agreementTable(report.parts.Final);
     blocks = blockTable(report.blocks, ({ name, part }) => (part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
     blocks.show(params().get("sort"));
     actions.replaceChildren(
@@ -133,8 +139,10 @@ export function reportPage(root, id, { showBanner }) {
       jsonButton(`${path}/report`, `${audit.id}.json`, showBanner),
       csvButton(`${audit.id}.csv`, () => reportCsv(report)));
     body.replaceChildren(...[
+      inWords.node,
       summary(report),
-      card("Parts", scrollable("Scores by part", partsTable(report.parts, CAPTION)), ...missingReasons(report.parts), figures.note),
+      wideCard("Parts", scrollable("Scores by part", partsTable(report.parts, caption("Mean "))), ...missingReasons(report.parts),
+        agreement && scrollable("Top-1 agreement", agreement), figures.note),
       ...FIGURES.map(([name]) => figures.panel(name)),
       report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
       report.borders && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
@@ -144,15 +152,14 @@ export function reportPage(root, id, { showBanner }) {
       wideCard("Provenance", provenance(report)),
       written.node,
     ].filter(Boolean));
+    inWords.load(`${path}/reading`, signal);
     figures.load(`${path}/figures`, signal);
   }
 }
 
-/** The facts that a reader looks for first, and a warning where the weights are untrained. */
+/** The facts that a reader looks for first. */
 function summary({ model, images, timing }) {
-  const untrained = model.weights.kind === "untrained" && element("p", { class: "notice warn" }, element("strong", {}, "Untrained weights. "),
-    "These scores are the architecture’s own equivariance, not that of a trained model.");
-  return element("div", { class: "summary wide" }, untrained, facts([
+  return element("div", { class: "summary wide" }, facts([
     ["ImageNet top-1", model.imagenet_top1 == null ? "not stated" : `${model.imagenet_top1.toFixed(2)} %`],
     ["Parameters", millions(model.parameters)],
     ["Input", `${model.input_size} px`],

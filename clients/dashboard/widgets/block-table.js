@@ -3,6 +3,7 @@
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { PARTS, SCORE_NAMES, TRANSFORMS } from "../lib/scores.js";
+import { term } from "../lib/terms.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
@@ -27,7 +28,8 @@ export function blockTable(blocks, seeIt = () => null) {
   const headerRow = element("tr");
   const body = element("tbody");
   const table = element("table", { class: scored ? "blocks" : "blocks unscored" },
-    element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted${scored ? "; ± half of a 95 % confidence interval" : ""}`),
+    element("caption", {}, `${plural(blocks.length, "block")}, in the order in which they run unless sorted`,
+      scored && ["; ± ", term("interval", "half of a 95 % confidence interval")]),
     element("thead", {}, headerRow), body);
   return {
     node: scrollable("Blocks", table),
@@ -35,15 +37,21 @@ export function blockTable(blocks, seeIt = () => null) {
       const column = (label, name, attributes) => sortHeader(label, name, { sort, ...attributes });
       const number = { class: "number", first: "-" }, detail = { class: "detail number", first: "-" };
       replaceHeaders(headerRow, [
-        column("Block", "block"), column("Part", "part", { class: "detail" }), column("Channels", "channels", detail), column("Map", "map", detail),
+        column("Block", "block"), explainedColumn(column("Part", "part", { class: "detail" }), "part", "part"), column("Channels", "channels", detail), column("Map", "map", detail),
         column("Layout", "layout", { class: "detail" }),
-        ...(scored ? [column("Dead", "dead", { ...detail, title: "Channels that are constant over all images" })] : []),
-        ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) =>
-          column(`${transform === "translation" ? "Transl." : "Rotation"} ${scoreName}`, `${transform}.${scoreName}`, number)),
+        ...(scored ? [explainedColumn(column("Dead", "dead", detail), "dead-channels", "dead")] : []),
+        ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) => explainedColumn(
+          column(`${transform === "translation" ? "Transl." : "Rotation"} ${scoreName}`, `${transform}.${scoreName}`, number), scoreName, scoreName)),
       ]);
       arrange(body, sorted(blocks, sort, SORT_VALUES).map((block) => rows.get(block)));
     },
   };
+}
+
+/** A header whose label sorts, with a mark behind it that explains the label. */
+function explainedColumn(header, name, word) {
+  header.append(term(name, word, { mark: true }));
+  return header;
 }
 
 /** A narrow screen has the details below the block's name instead of in columns of their own, which leaves room for the scores. */

@@ -3,6 +3,7 @@
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, halfWidth, millions } from "../lib/format.js";
 import { partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { term } from "../lib/terms.js";
 import { href, params } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
 import { estimateOf } from "./score-cell.js";
@@ -23,7 +24,10 @@ export function comparisonTable({ onTop1, without }) {
       const parts = partsOf(audits);
       const columns = TRANSFORMS.flatMap((transform) => parts.map((part) => [transform, part]));
       const top1Texts = (params().get("top1") ?? "").split(",");
-      caption.textContent = `${scoreName === "channel" ? "Channel" : "Layer"} equivariance, from 0 to 1; at Pool and Final, invariance. Top-1 is the zoo’s figure unless you put one in.`;
+      keepFocus(caption, () => caption.replaceChildren(
+        term(scoreName, scoreName === "channel" ? "Channel equivariance" : "Layer equivariance"), " by ", term("part", "part"),
+        " of the depth, from 0 to 1; at ", term("pool", "Pool"), " and ", term("final", "Final"), ", ", term("invariance", "invariance"),
+        ". Top-1 is the zoo’s figure unless you put one in."));
       groupRow.replaceChildren(element("td", { colspan: 2 }), element("td", { class: "parameters" }),
         ...TRANSFORMS.map((transform) => groupHeader(transformLabel(transform), parts.length)), element("td"));
       const number = { sort, first: "-", class: "number" };

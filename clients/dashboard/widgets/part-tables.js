@@ -1,19 +1,62 @@
 // Tables of scores by part: of a report, of its cosine similarity, under each border, and beside the untrained architecture.
 
 import { element } from "../lib/dom.js";
-import { SCORE_NAMES, transformLabel, TRANSFORMS } from "../lib/scores.js";
-import { groupedHeaders } from "./column-groups.js";
+import { meanAgreement, SCORE_NAMES, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { explained, term } from "../lib/terms.js";
+import { EXTRA, groupedHeaders, groupHeader } from "./column-groups.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 
 const estimatesOf = (score) => SCORE_NAMES.map((name) => estimateOf(score, name));
 
-/** Channel and layer equivariance of each part, under both transforms. */
+/** [label of the column, the function from a score to its estimate]; the last ones only where a part has any. */
+function columnsOf(parts, transform) {
+  const scores = Object.values(parts).map((part) => part[transform]);
+  return [
+    ...SCORE_NAMES.map((name) => [name, (score) => estimateOf(score, name)]),
+    scores.some((score) => score.layer_held_out != null) && ["held out", (score) => estimateOf(score, "layer_held_out")],
+    scores.some((score) => score.aligned) && ["aligned", ({ aligned }) => ({ value: aligned?.channel, reason: aligned?.reason })],
+  ].filter(Boolean);
+}
+
+/** Channel and layer equivariance of each part, under both transforms; beside them layer held out and aligned channel, where there are any. */
 export function partsTable(parts, caption) {
   const counted = Object.values(parts).some((part) => part.blocks != null); // provisional parts do not count their blocks
+  const columns = TRANSFORMS.map((transform) => [transform, columnsOf(parts, transform)]);
   const rows = Object.entries(parts).map(([name, part]) =>
-    [name, part.blocks, TRANSFORMS.flatMap((transform) => estimatesOf(part[transform]))]);
-  return table(caption, TRANSFORMS.map((transform) => [transformLabel(transform), SCORE_NAMES]), rows, counted);
+    [name, part.blocks, columns.flatMap(([transform, ofTransform]) => estimatesWithExtras(part[transform], ofTransform))]);
+  return table(caption, columns.map(([transform, ofTransform]) => [transformLabel(transform), ofTransform.map(([label]) => label)]), rows, counted);
 }
+
+/** The estimates of a part's row; channel has aligned, and layer has held out, `below` it for a narrow screen. */
+function estimatesWithExtras(score, columns) {
+  const estimates = columns.map(([label, estimate]) => ({ ...estimate(score), extra: EXTRA.includes(label) && label }));
+  const [channel, layer] = estimates;
+  for (const extra of estimates.filter((estimate) => estimate.extra)) (extra.extra === "aligned" ? channel : layer).below = extra;
+  return estimates;
+}
+
+/** How often the class stays the same: the mean and some of the transforms; null where no part has an agreement. */
+export function agreementTable(final) {
+  const kinds = TRANSFORMS.map((transform) => [transform, final?.[transform]]).filter(([, score]) => score && meanAgreement(score) != null);
+  if (!kinds.length) return null;
+  const columns = kinds.map(([transform, score]) => [transform, score, shownRows(score.by_transform.filter((row) => row.top1_agreement != null))]);
+  return element("table", { class: "scores agreement" },
+    element("caption", {}, term("top1-agreement", "Top-1 agreement"), ": for how large a share of the images the predicted class stays the same"),
+    element("thead", {},
+      element("tr", {}, columns.map(([transform, , rows]) => groupHeader(transformLabel(transform), rows.length + 1))),
+      element("tr", {}, columns.flatMap(([, , rows]) => ["mean", ...rows.map(transformOf)].map((label, index) =>
+        element("th", { scope: "col", class: index ? "number" : "number first" }, label))))),
+    element("tbody", {}, element("tr", {}, columns.flatMap(([, score, rows]) => [
+      scoreCell({ value: meanAgreement(score), interval: score.top1_agreement_interval }),
+      ...rows.map((row) => scoreCell({ value: row.top1_agreement })),
+    ]))));
+}
+
+const transformOf = (row) => ("shift_px" in row ? `${row.shift_px} px` : `${row.angle_deg}°`);
+
+/** Of many shifts those of 1, 2, 4, 8, … pixels, the first and the last. */
+const shownRows = (rows) => (rows.length <= 6 ? rows
+  : rows.filter((row, index) => Number.isInteger(Math.log2(row.shift_px)) || index === 0 || index === rows.length - 1));
 
 /** Translation equivariance under each border, side by side: only the border makes them differ. */
 export function bordersTable(borders) {
@@ -48,5 +91,5 @@ function table(caption, groups, rows, counted = false) {
     element("caption", {}, caption),
     groupedHeaders(groups, counted),
     element("tbody", {}, rows.map(([name, blocks, estimates]) =>
-      element("tr", {}, element("th", { scope: "row" }, name), counted && element("td", { class: "number count" }, String(blocks)), estimates.map(scoreCell)))));
+      element("tr", {}, element("th", { scope: "row" }, explained(name)), counted && element("td", { class: "number count" }, String(blocks)), estimates.map(scoreCell)))));
 }

@@ -6,9 +6,11 @@ import { fixed, halfWidth } from "../lib/format.js";
 /** The channel or the layer equivariance, by its name, out of a score of the service. */
 export const estimateOf = (score, name) => ({ value: score[name], interval: score[`${name}_interval`], reason: score.reason });
 
-/** An estimate, with half the width of its confidence interval beside it; the tooltip has the interval, or why there is no value. */
-export function scoreCell({ value, interval, reason }) {
+/** An estimate, with half the width of its confidence interval beside it; the tooltip has the interval, or why there is no value.
+ *  An `extra` one has no column on a narrow screen; there it stands `below` another. */
+export function scoreCell({ value, interval, reason, extra, below }) {
   const half = interval && element("small", { class: "half" }, halfWidth(interval));
   const title = interval ? `95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}` : value == null ? reason : null;
-  return element("td", { class: "number", title }, fixed(value), half);
+  const small = below && element("small", { class: "below only-narrow" }, element("span", {}, below.extra), " ", fixed(below.value));
+  return element("td", { class: extra ? "number only-wide" : "number", title }, fixed(value), half, small);
 }

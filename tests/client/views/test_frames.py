@@ -9,6 +9,7 @@ import pandas
 from tests.client.samples import comparison, report, whole_report
 
 SCORES = ["channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high"]
+MORE = [f"{name}{end}" for name in ("layer_held_out", "top1_agreement") for end in ("", "_low", "_high")]
 
 
 def numbers_in(value: Any) -> set[float]:
@@ -24,7 +25,7 @@ def test_no_score_of_a_report_is_lost_or_twice():
     source = whole_report()
     frame = source.to_dataframe()
     scores = numbers_in(source.model_dump(include={"parts", "blocks", "borders", "cosine", "baseline"}))
-    values = frame[[*SCORES, "top1_agreement"]].to_numpy().ravel()
+    values = frame[[*SCORES, *MORE]].to_numpy().ravel()
     held = [value for value in values if value == value]
     assert len(scores) > 500
     assert sorted(held) == sorted(scores)
@@ -46,6 +47,9 @@ def test_each_row_says_what_it_is():
     assert [mean[name] for name in SCORES] == [
         score.channel, *(score.channel_interval or ()), score.layer, *(score.layer_interval or ())
     ]  # fmt: skip
+    assert [mean[name] for name in MORE] == [
+        score.layer_held_out, *score.layer_held_out_interval, score.top1_agreement, *score.top1_agreement_interval
+    ]  # fmt: skip
     assert (mean["model"], mean["weights"], mean["transforms"]) == ("timm/resnet18.a1_in1k", "pretrained", 1)
     assert source.borders
     assert source.cosine
@@ -66,6 +70,22 @@ def test_each_row_says_what_it_is():
     aligned = the("block == 'layer0' and statistic == 'aligned'")
     assert source.blocks[0].translation.aligned
     assert aligned["layer"] == source.blocks[0].translation.aligned.layer
+
+
+def test_an_older_report_has_the_mean_of_its_agreements():
+    body = whole_report().model_dump()
+    translation = body["parts"]["Final"]["translation"]
+    for name in ("top1_agreement", "top1_agreement_interval"):
+        del translation[name]
+    translation["by_transform"] = [row | {"top1_agreement": share} for row, share in
+                                   zip(translation["by_transform"], (0.75, 0.25), strict=True)]  # fmt: skip
+    frame = type(whole_report()).model_validate(body).to_dataframe()
+    mean = frame.query(
+        "part == 'Final' and level == 'part' and kind == 'translation' and statistic == 'mean' and quantity == 'score' "
+        "and border == 'crop' and similarity == 'correlation'"
+    )
+    assert mean["top1_agreement"].to_list() == [0.5]
+    assert mean["top1_agreement_low"].isna().all()
 
 
 def test_frames_of_several_reports_go_together():

@@ -77,3 +77,36 @@ def test_one_image_is_singular():
     assert report_tables(one)[0].notes[0].startswith("1 image of synthetic, seed 0;")
     both = comparison().model_copy(update={"method": comparison().method.model_copy(update={"num_images": 1})})
     assert comparison_tables(both)[1].notes[0].startswith("1 image of synthetic, seed 0;")
+
+
+def test_a_report_has_held_out_and_aligned_scores_beside_the_others():
+    source = whole_report()
+    table = report_tables(source)[0]
+    late = source.parts["Late"]
+    assert late.translation.aligned
+    row = dict(zip(table.columns, table.rows[2], strict=True))
+    for transform in ("translation", "rotation"):
+        score = getattr(late, transform)
+        for name, words in (("channel", "channel"), ("layer", "layer"), ("layer_held_out", "held out")):
+            cell = row[f"{transform.capitalize()} {words}"]
+            assert cell.startswith(f"{getattr(score, name):.3f} ±")
+    assert row["Translation aligned"] == f"{late.translation.aligned.channel:.3f}"
+    assert [column for column in report_tables(report())[0].columns if "held" in column or "aligned" in column] == []
+
+
+def test_top1_agreement_is_told_at_every_doubling_of_the_shift():
+    body = whole_report().model_dump()
+    row = {"channel": 0.9, "layer": 0.9}
+    shifts = [{"shift_px": px, **row, "top1_agreement": 1 - px / 64} for px in range(1, 33)]
+    angles = [{"angle_deg": angle, **row, "top1_agreement": angle / 360} for angle in (90, 180, 270)]
+    scores = {"channel": 0.9, "layer": 0.9}
+    body["parts"]["Final"] = {  # as in older reports, without means
+        "blocks": 1,
+        "translation": {**scores, "by_transform": shifts},
+        "rotation": {**scores, "by_transform": angles},
+    }
+    first, second = report_tables(type(whole_report()).model_validate(body))[0].notes[-2:]
+    assert first == (
+        "Top-1 agreement, shifts: 0.742 (1 px 0.984, 2 px 0.969, 4 px 0.938, 8 px 0.875, 16 px 0.750, 32 px 0.500)"
+    )
+    assert second == "Top-1 agreement, rotations: 0.500 (90° 0.250, 180° 0.500, 270° 0.750)"

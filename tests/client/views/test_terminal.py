@@ -24,7 +24,10 @@ class Terminal(io.StringIO):
 def test_a_report_in_a_pipe():
     out = io.StringIO()
     terminal.print_report(report(), out)
-    lines = out.getvalue().splitlines()
+    in_words, _, table = out.getvalue().partition("\n\n")
+    assert in_words.splitlines()[0] == "In words"
+    assert in_words.splitlines()[1].startswith("When the image is shifted, its features move with it at every depth")
+    lines = table.splitlines()
     assert lines[0] == "timm/resnet18.a1_in1k (pretrained weights)"
     assert lines[1].split("  ")[0] == "Part"
     rows = {line.split()[0]: line.split()[1:] for line in lines[2:7]}
@@ -45,7 +48,8 @@ def test_a_score_that_cannot_be_measured_has_its_reason():
     out = io.StringIO()
     terminal.print_report(report(final_reason="no classifier"), out)
     assert "Final" in out.getvalue()
-    assert out.getvalue().splitlines()[6].split() == ["Final", "0", "–", "–", "–", "–"]
+    assert "No score for Final under translation and Final under rotation" in out.getvalue()
+    assert out.getvalue().partition("\n\n")[2].splitlines()[6].split() == ["Final", "0", "–", "–", "–", "–"]
     assert out.getvalue().splitlines()[-1] == "Final: no classifier"
 
 

@@ -10,14 +10,19 @@ from zooaudit.views.cost_text import cost_lines
 from zooaudit.views.explanation_tables import channels_table, least_table
 from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, leaderboard_frame, report_frame
 from zooaudit.views.leaderboard_table import leaderboard_table
+from zooaudit.views.reading import reading, reading_table
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.shard_table import shard_table
-from zooaudit.views.tables import html, plain
+from zooaudit.views.tables import fitted, html, plain
 from zooaudit.views.text import state, subject
 
 if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
+
+
+REPR_WIDTH = 128
+"""A report that prints itself is not wider than this, if that can be."""
 
 
 class EqualByContent:
@@ -33,10 +38,15 @@ class EqualByContent:
 class Report(EqualByContent, contract.Report):
     """The result of an audit. It prints as a table, and gives a data frame and figures."""
 
+    def reading(self) -> contract.Reading:
+        """Return the report in words: ``sentences`` made from its numbers, and ``warnings`` before they are quoted."""
+        return reading(self)
+
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return every score and interval of the report in long form. Needs pandas.
 
-        A row is a pair of scores, ``channel`` and ``layer``, with their intervals ``channel_low`` to ``layer_high``:
+        A row has the scores ``channel``, ``layer`` and ``layer_held_out``, and at Final ``top1_agreement``, each with
+        its interval, such as ``channel_low`` to ``channel_high``:
 
         ``level``, ``part``, ``block``  a "part", or a "block" with its name
         ``kind``                        "translation" or "rotation"
@@ -54,12 +64,13 @@ class Report(EqualByContent, contract.Report):
         return report_frame(self)
 
     def __repr__(self) -> str:
-        return plain(report_tables(self)[:1])
+        parts = report_tables(self)[0]
+        return plain([fitted(parts, REPR_WIDTH) or parts])
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        return html(report_tables(self))
+        return html([reading_table(self), *report_tables(self)])
 
     def plot(
         self, kind: Literal["parts", "shifts", "depth"] = "parts", *others: contract.Report

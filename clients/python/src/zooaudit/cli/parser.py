@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 from zooaudit.cli import commands, completion, explain, exporting, importing, keeping, leaderboard, publishing
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
+from zooaudit.cli.terms import terms
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
@@ -80,6 +81,7 @@ def make_parser() -> Parser:
         _model,
         _compare,
         _leaderboard,
+        _terms,
         _health,
     ):
         add(subparsers)
@@ -212,6 +214,11 @@ def _compare(subparsers: "Subparsers") -> None:
 def _leaderboard(subparsers: "Subparsers") -> None:
     text = "show the newest audit of each model by one method, the highest scores first"
     leaderboard.add_options(_command(subparsers, "leaderboard", leaderboard.run, text))
+
+
+def _terms(subparsers: "Subparsers") -> None:
+    parser = _command(subparsers, "terms", terms, "explain the words of a report")
+    parser.add_argument("term", nargs="?", metavar="TERM", help="one of them, such as 'layer' or 'aligned'")
 
 
 def _health(subparsers: "Subparsers") -> None:

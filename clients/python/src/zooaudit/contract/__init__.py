@@ -118,6 +118,7 @@ from zooaudit.contract.leaderboard import (
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
+from zooaudit.contract.reading import Reading, Statement
 from zooaudit.contract.refusals import refusal, store_trouble
 from zooaudit.contract.report import (
     BORDERS,
@@ -163,6 +164,7 @@ from zooaudit.contract.scores import (
 )
 from zooaudit.contract.seal import seal_of, sealed
 from zooaudit.contract.shards import Shard, Sharing
+from zooaudit.contract.terms import TERMS, Term, Terms, find_term
 
 __all__ = [
     "ATTEMPTS",
@@ -200,6 +202,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SCORES",
     "SEARCHED_ZOOS",
+    "TERMS",
     "TRANSFORMS",
     "TROUBLES_KEY",
     "WANTED_DEPTHS_KEY",
@@ -294,6 +297,7 @@ __all__ = [
     "Provisional",
     "ProvisionalPart",
     "QueuePosition",
+    "Reading",
     "RelatedPart",
     "RelatedScores",
     "Report",
@@ -313,7 +317,10 @@ __all__ = [
     "Signed",
     "Sort",
     "Source",
+    "Statement",
     "Status",
+    "Term",
+    "Terms",
     "Timing",
     "TransformName",
     "TranslationScore",
@@ -329,6 +336,7 @@ __all__ = [
     "explanations_prefix",
     "failure_key",
     "find_entry",
+    "find_term",
     "forward_images_of",
     "full_names",
     "import_key",

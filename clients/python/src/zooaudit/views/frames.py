@@ -15,9 +15,9 @@ from zooaudit.contract import (
     Report,
     RotationScore,
     Score,
-    ScoreName,
     TranslationScore,
 )
+from zooaudit.views.agreement import mean_agreement
 from zooaudit.views.tables import in_depth_order
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 STR, INT, FLOAT = "str", "Int64", "float64"
 SCORE_COLUMNS = ("channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high")
+HELD_OUT_COLUMNS = ("layer_held_out", "layer_held_out_low", "layer_held_out_high")
+AGREEMENT_COLUMNS = ("top1_agreement", "top1_agreement_low", "top1_agreement_high")
 REPORT_TYPES = {
     **dict.fromkeys(("id", "model", "weights", "similarity", "border", "level", "part", "block", "kind"), STR),
     "statistic": STR,
@@ -33,7 +35,7 @@ REPORT_TYPES = {
     "transforms": INT,
     "quantity": STR,
     "seed": INT,
-    **dict.fromkeys((*SCORE_COLUMNS, "top1_agreement"), FLOAT),
+    **dict.fromkeys((*SCORE_COLUMNS, *HELD_OUT_COLUMNS, *AGREEMENT_COLUMNS), FLOAT),
     "reason": STR,
 }
 COMPARISON_TYPES = {
@@ -42,7 +44,8 @@ COMPARISON_TYPES = {
     "imagenet_top1": FLOAT,
     "images": INT,
     **dict.fromkeys(("part", "kind"), STR),
-    **dict.fromkeys((*SCORE_COLUMNS, "channel_residual", "layer_residual"), FLOAT),
+    **dict.fromkeys((*SCORE_COLUMNS, *HELD_OUT_COLUMNS, *AGREEMENT_COLUMNS), FLOAT),
+    **dict.fromkeys(("channel_residual", "layer_residual"), FLOAT),
     "reason": STR,
 }
 DIFFERENCES_TYPES = {
@@ -170,13 +173,13 @@ def _score_rows(translation: TranslationScore, rotation: RotationScore, shared: 
     """
     shifted, rotated = {**shared, "kind": "translation"}, {**shared, "kind": "rotation"}
     mean, single = {"statistic": "mean"}, {"statistic": "transform", "transforms": 1}
-    yield {**shifted, **mean, "transforms": len(translation.by_transform), **_score_cells(translation)}
+    yield {**shifted, **mean, "transforms": len(translation.by_transform), **_mean_cells(translation)}
     if aligned := translation.aligned:
         cells = aligned.model_dump(exclude={"shifts"})
         yield {**shifted, "statistic": "aligned", "transforms": aligned.shifts, **cells}
     for shift in translation.by_transform:
         yield {**shifted, **single, "amount": shift.shift_px, **shift.model_dump(exclude={"shift_px"})}
-    yield {**rotated, **mean, "transforms": len(rotation.by_transform), **_score_cells(rotation)}
+    yield {**rotated, **mean, "transforms": len(rotation.by_transform), **_mean_cells(rotation)}
     for angle in rotation.by_transform:
         yield {**rotated, **single, "amount": angle.angle_deg, **angle.model_dump(exclude={"angle_deg"})}
 
@@ -205,17 +208,18 @@ def _estimate_cells(learned: LearnedScore, name: str) -> Row:
     }
 
 
+def _mean_cells(score: TranslationScore | RotationScore) -> Row:
+    return {**_score_cells(score), "top1_agreement": mean_agreement(score)}
+
+
 def _score_cells(score: Score) -> Row:
-    return {
-        "channel": score.channel,
-        "layer": score.layer,
-        **_interval_cells("channel", score.channel_interval),
-        **_interval_cells("layer", score.layer_interval),
-        "reason": score.reason,
-    }
+    cells: Row = {"reason": score.reason}
+    for name in (*SCORES, "layer_held_out", "top1_agreement"):
+        cells |= {name: getattr(score, name), **_interval_cells(name, getattr(score, f"{name}_interval"))}
+    return cells
 
 
-def _interval_cells(score_name: ScoreName, interval: tuple[float, float] | None) -> Row:
+def _interval_cells(score_name: str, interval: tuple[float, float] | None) -> Row:
     low, high = interval or (None, None)
     return {f"{score_name}_low": low, f"{score_name}_high": high}
 

@@ -1,7 +1,8 @@
 """The tables of a report, and of the reports of a sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from zooaudit.contract import (
     PARTS,
@@ -17,6 +18,7 @@ from zooaudit.contract import (
     SharedMethod,
     TransformName,
 )
+from zooaudit.views.agreement import agreement_rows, doublings, mean_agreement
 from zooaudit.views.tables import Table, in_depth_order
 from zooaudit.views.text import counted, printable, ranges, three_decimals, with_half_width
 
@@ -35,14 +37,51 @@ def report_tables(report: Report) -> list[Table]:
     notes = [f"{measured}, seed {images.seed}; {method_line(report.method)}"]
     if any(part.translation.channel_interval or part.rotation.channel_interval for part in report.parts.values()):
         notes.append(HALF_WIDTH)
+    columns = list(_columns(report))
     rows = []
     for part_name, part in in_depth_order(report.parts):
-        rows.append([part_name, str(part.blocks), *_score_cells(part.translation), *_score_cells(part.rotation)])
+        rows.append([part_name, str(part.blocks), *(cell(part) for _, cell in columns)])
         reasons = {printable(score.reason) for score in (part.translation, part.rotation) if score.reason}
         notes += [f"{part_name}: {reason}" for reason in sorted(reasons)]
-    columns = ("Part", "Blocks", "Translation channel", "Translation layer", "Rotation channel", "Rotation layer")
-    parts = Table(columns, rows, f"{printable(model.name)} ({weights})", numbers_from=1, notes=notes)
-    return [with_narrower(parts), *_border_tables(report), *_baseline_tables(report)]
+    notes += _agreement_notes(report)
+    heads = ["Part", "Blocks", *(head for head, _ in columns)]
+    parts = Table(heads, rows, f"{printable(model.name)} ({weights})", numbers_from=1, notes=notes)
+    return [_with_shorter_heads(parts), *_border_tables(report), *_baseline_tables(report)]
+
+
+def _columns(report: Report) -> Iterator[tuple[str, Callable[[Part], str]]]:
+    """Yield the head of each column of scores, and the function from a part to its cell. Columns in which no part has
+    anything, as in older reports, are left out."""
+    parts = report.parts.values()
+    for transform in TRANSFORMS:
+        for score_name, words in (("channel", "channel"), ("layer", "layer"), ("layer_held_out", "held out")):
+            scores = [getattr(part, transform) for part in parts]
+            if score_name in SCORES or any(getattr(score, score_name) is not None for score in scores):
+                yield f"{transform.capitalize()} {words}", partial(_part_cell, transform, score_name)
+        if transform == "translation" and any(part.translation.aligned for part in parts):
+            yield "Translation aligned", _aligned_cell
+
+
+def _part_cell(transform: TransformName, score_name: str, part: Part) -> str:
+    score = getattr(part, transform)
+    return with_half_width(getattr(score, score_name), getattr(score, f"{score_name}_interval"))
+
+
+def _aligned_cell(part: Part) -> str:
+    return three_decimals(part.translation.aligned.channel if part.translation.aligned else None)
+
+
+def _agreement_notes(report: Report) -> list[str]:
+    """Write how often the class stays the same: "Top-1 agreement, shifts: 0.664 (1 px 0.810, 32 px 0.530)"."""
+    notes = []
+    for transform, name in (("translation", "shifts"), ("rotation", "rotations")):
+        score = getattr(report.parts.get("Final"), transform, None)
+        if score is None or (mean := mean_agreement(score)) is None:
+            continue
+        rows = ", ".join(f"{label} {three_decimals(value)}" for label, value in doublings(agreement_rows(score)))
+        text = f"Top-1 agreement, {name}: {with_half_width(mean, score.top1_agreement_interval)}"
+        notes.append(text + (f" ({rows})" if rows else ""))
+    return notes
 
 
 def with_narrower(table: Table) -> Table:
@@ -51,6 +90,16 @@ def with_narrower(table: Table) -> Table:
     return replace(
         table, narrower=[replace(table, rows=rows, notes=[note for note in table.notes if note != HALF_WIDTH])]
     )
+
+
+def _with_shorter_heads(table: Table) -> Table:
+    """Add renditions with shorter heads: with intervals, without them, and without numbers of blocks, too."""
+    short = replace(
+        table, columns=[head.replace("Translation", "Transl.").replace("Rotation", "Rot.") for head in table.columns]
+    )
+    (bare,) = with_narrower(short).narrower
+    columns, *rows = [[line[0], *line[2:]] for line in (bare.columns, *bare.rows)]
+    return replace(table, narrower=[short, bare, replace(bare, columns=columns, rows=rows)])
 
 
 def method_line(method: Method | SharedMethod) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from zooaudit.contract import Audit, Problem, Report, Status
+from zooaudit.views.reading import reading_table
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.tables import GAP, Table, column_widths, fitted, plain
 from zooaudit.views.text import cause, printable, state, state_with_workers, subject
@@ -26,8 +27,8 @@ BAR_WIDTH = 18
 
 
 def print_report(report: Report, out: TextIO) -> None:
-    """Print what was measured, and the table of the five parts: channel and layer equivariance, 0 to 1."""
-    print_tables(report_tables(report), out)
+    """Print the report in words, and below what was measured with the table of the five parts."""
+    print_tables([reading_table(report), *report_tables(report)], out)
 
 
 def print_tables(tables: Sequence[Table], out: TextIO) -> None:

@@ -131,6 +131,34 @@ def three_decimals(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def two_decimals(value: float) -> str:
+    """Write a score as running text has it."""
+    return f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    """Write a share, without claiming all or none of what is not.
+
+    >>> percent(0.806), percent(0.9996), percent(1.0), percent(0.001)
+    ('81 %', 'more than 99 %', '100 %', 'less than 1 %')
+    """
+    if 0.995 <= share < 1:
+        return "more than 99 %"
+    if 0 < share < 0.005:
+        return "less than 1 %"
+    return f"{100 * share:.0f} %"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Write a list as a sentence has it.
+
+    >>> joined(["Early", "Middle", "Late"]), joined(["Early"])
+    ('Early, Middle and Late', 'Early')
+    """
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
     """Write a score and half the width of its interval.
 

@@ -1,0 +1,234 @@
+"""A report in words: sentences made from its numbers. docs/method.md, "Reading a report", has the rules."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from statistics import fmean
+
+from zooaudit.contract import TERMS, TRANSFORMS, Estimate, PartName, Reading, Report, Score, Statement, TransformName
+from zooaudit.views.agreement import agreement_rows
+from zooaudit.views.report_warnings import warnings_of
+from zooaudit.views.tables import Table, in_depth_order
+from zooaudit.views.text import joined, percent, two_decimals
+
+DEPTH: tuple[PartName, ...] = ("Early", "Middle", "Late")
+SCALE = ((0.8, "closely"), (0.5, "largely"), (0.2, "partly"))
+"""From each score on, how far features follow; below all of these, hardly."""
+NOTABLE = 0.05
+"""A gap between layer and channel that is smaller is not worth a clause."""
+UNDER = {"translation": "under shifts", "rotation": "under rotation"}
+Interval = tuple[float, float] | None
+Named = tuple[PartName, Score, float]
+"""A part, its scores under one transform, and its channel score."""
+
+
+def reading(report: Report) -> Reading:
+    """Say in sentences what the numbers of a report tell, and warn of what its reader should know."""
+    sentences = {
+        "translation": _moving(report, "translation"),
+        "rotation": _moving(report, "rotation"),
+        "top1-agreement": _same_class(report),
+        "learned": _learned(report),
+    }
+    told = {term: text for term, text in sentences.items() if text}
+    nothing = {"equivariance": "This report has no score that could be put into words."}
+    return Reading(
+        sentences=tuple(_statement(term, text) for term, text in (told or nothing).items()),
+        warnings=tuple(_statement(term, text) for term, text in warnings_of(report)),
+    )
+
+
+def reading_table(report: Report) -> Table:
+    """Show the reading of a report, as a table that has nothing but notes."""
+    read = reading(report)
+    warnings = [f"Beware: {warning.text}" for warning in read.warnings]
+    return Table((), (), "In words", notes=[*(sentence.text for sentence in read.sentences), *warnings])
+
+
+def _statement(term: str, text: str) -> Statement:
+    return Statement(text=text, term=term, anchor=TERMS[term].anchor)
+
+
+def _moving(report: Report, transform: TransformName) -> str:
+    """Say how far features move with the image by depth, and how far pooled ones and the output stay the same."""
+    named: list[Named] = [
+        (name, score, score.channel)
+        for name, part in in_depth_order(report.parts)
+        for score in (getattr(part, transform),)
+        if score.channel is not None
+    ]
+    depth = [entry for entry in named if entry[0] in DEPTH]
+    last = [entry for entry in named if entry[0] not in DEPTH]
+    clauses = []
+    if depth:
+        whose = "the untrained network’s" if report.model.weights.kind == "untrained" else "its"
+        verb = "move" if transform == "translation" else "turn"
+        comparison = _against_shifts(report) if transform == "rotation" else ""
+        clauses.append(f"{whose} features {_by_depth(depth, verb)}{comparison}")
+        if transform == "rotation":
+            clauses += _copies(depth)
+    if last:
+        clauses.append(_staying(last))
+    moved = "shifted" if transform == "translation" else "turned"
+    return f"When the image is {moved}, {'; '.join(clauses)}." if clauses else ""
+
+
+def _by_depth(depth: Sequence[Named], verb: str) -> str:
+    """Write "move with it in Early (0.93) and Middle (0.90), largely in Late (0.71), less with depth"."""
+    (word, group), *others = _worded_groups(depth)
+    adverb = "" if word == SCALE[0][1] else f"{word} "
+    if others or len(group) < len(DEPTH):
+        text = f"{adverb}{verb} with it in {_listed(group)}"
+    else:
+        where = "at any depth" if word == "hardly" else "at every depth"
+        text = (
+            f"{adverb}{verb} with it {where} ({', '.join(f'{name} {two_decimals(value)}' for name, _, value in group)})"
+        )
+    text += "".join(f", {word} in {_listed(group)}" for word, group in others)
+    (_, first, shallow), (_, last, deep) = depth[0], depth[-1]
+    if _apart(first.channel_interval, last.channel_interval):
+        text += ", less with depth" if shallow > deep else ", more with depth"
+    return text
+
+
+def _worded_groups(depth: Sequence[Named]) -> list[tuple[str, list[Named]]]:
+    """Group neighbouring parts whose adverb is the same, or whose intervals overlap; these get that of their mean."""
+    groups = [[depth[0]]]
+    for before, after in pairwise(depth):
+        intervals = before[1].channel_interval, after[1].channel_interval
+        overlap = None not in intervals and not _apart(*intervals)
+        if overlap or _word(before[2]) == _word(after[2]):
+            groups[-1].append(after)
+        else:
+            groups.append([after])
+    worded = [(_word(fmean(value for *_, value in group)), group) for group in groups]
+    merged = worded[:1]
+    for word, group in worded[1:]:  # the means of two groups may have one adverb
+        if word == merged[-1][0]:
+            merged[-1] = (word, [*merged[-1][1], *group])
+        else:
+            merged.append((word, group))
+    return merged
+
+
+def _word(value: float) -> str:
+    """Give the adverb of a score as it is shown, with two decimals."""
+    return next((word for least, word in SCALE if round(value, 2) >= least), "hardly")
+
+
+def _listed(group: Sequence[Named]) -> str:
+    return joined([f"{name} ({two_decimals(value)})" for name, _, value in group])
+
+
+def _against_shifts(report: Report) -> str:
+    """Say whether all parts turn less, or all more, than they move under shifts, beyond their intervals."""
+    less = set()
+    for name in DEPTH:
+        if part := report.parts.get(name):
+            shifted, turned = part.translation, part.rotation
+            if shifted.channel is None or turned.channel is None:
+                continue
+            if not _apart(shifted.channel_interval, turned.channel_interval):
+                return ""
+            less.add(turned.channel < shifted.channel)
+    if len(less) != 1:
+        return ""
+    return f", at every depth {'less' if less.pop() else 'more'} than they move under shifts"
+
+
+def _copies(depth: Sequence[Named]) -> list[str]:
+    """Say in which part layer exceeds channel most: there features are kept as turned copies in other channels."""
+    gaps = [
+        (score.layer - value, name, score.layer, value)
+        for name, score, value in depth
+        if score.layer is not None and _apart(score.channel_interval, score.layer_interval)
+    ]
+    gap, name, layer, channel = max(gaps, default=(0.0, "", 0.0, 0.0))
+    if gap < NOTABLE:
+        return []
+    scores = f"layer {two_decimals(layer)}, channel {two_decimals(channel)}"
+    return [f"in {name} some are there in other channels, as turned copies of filters make them ({scores})"]
+
+
+def _staying(last: Sequence[Named]) -> str:
+    """Write "the pooled features largely stay the same (Pool 0.70), the output partly (Final 0.45)"."""
+    whats = {"Pool": "the pooled features", "Final": "the output"}
+    groups = _worded_groups(last)
+    texts = []
+    for place, (word, group) in enumerate(groups):
+        what = " and ".join(whats[name] for name, *_ in group)
+        scores = ", ".join(f"{name} {two_decimals(value)}" for name, _, value in group)
+        verb = "stays" if [name for name, *_ in group] == ["Final"] else "stay"
+        adverb = "" if word == SCALE[0][1] else f" {word}"
+        texts.append(f"{what} {word} ({scores})" if place else f"{what}{adverb} {verb} the same ({scores})")
+    return ", ".join(texts)
+
+
+def _same_class(report: Report) -> str:
+    """Say for how many of the images the class stays the same, under the first and the last shift and each rotation."""
+    final = report.parts.get("Final")
+    shifts = agreement_rows(final.translation) if final else []
+    angles = agreement_rows(final.rotation) if final else []
+    of_images = "of the images" if report.images.count != 1 else "of the one image"
+    clauses = []
+    if shifts:
+        ends = [shifts[0], shifts[-1]] if len(shifts) > 1 else shifts
+        (first, value), *rest = ends
+        clauses.append(
+            f"for {percent(value)} {of_images} at a shift of {first}"
+            + "".join(f" and for {percent(value)} at {label}" for label, value in rest)
+        )
+    if angles:
+        shares, labels = joined([percent(value) for _, value in angles]), joined([label for label, _ in angles])
+        clauses.append(f"for {shares} {'' if shifts else f'{of_images} '}at a rotation by {labels}")
+    return f"The predicted class stays the same {', and '.join(clauses)}." if clauses else ""
+
+
+def _learned(report: Report) -> str:
+    """Say to which channel scores training added, and from which it took, beyond the intervals."""
+    if report.baseline is None:
+        return ""
+    differences = list(_differences(report))
+    surely = [
+        (transform, name, value) for transform, name, value, interval in differences if interval and _is_sure(interval)
+    ]
+    added = [change for change in surely if change[2] >= 0.005]
+    taken = [change for change in surely if change[2] <= -0.005]
+    if not any(interval for *_, interval in differences):
+        return "Whether training changed any score is open: there are no intervals to tell it by."
+    if not added and not taken:
+        return "Training changed no channel score of the untrained architecture beyond the intervals."
+    clauses = [f"added {_changes(added)}"] if added else []
+    clauses += [f"took away {_changes(taken)}"] if taken else []
+    return f"Against the untrained architecture, training {'; it '.join(clauses)} (channel)."
+
+
+def _differences(report: Report) -> Iterator[tuple[TransformName, PartName, float, Interval]]:
+    if report.baseline:
+        for transform in TRANSFORMS:
+            for name, part in in_depth_order(report.baseline.parts):
+                difference: Estimate = getattr(part, transform).channel.difference
+                if difference.value is not None:
+                    yield transform, name, difference.value, difference.interval
+
+
+def _changes(changes: Sequence[tuple[TransformName, PartName, float]]) -> str:
+    """Write "0.31 in Early and 0.42 at Final under shifts, and 0.12 in Late under rotation"."""
+    texts = []
+    for transform in TRANSFORMS:
+        of_transform = [
+            f"{two_decimals(abs(value))} {'in' if name in DEPTH else 'at'} {name}"
+            for kind, name, value in changes
+            if kind == transform
+        ]
+        if of_transform:
+            texts.append(f"{joined(of_transform)} {UNDER[transform]}")
+    return ", and ".join(texts)
+
+
+def _is_sure(interval: tuple[float, float]) -> bool:
+    return interval[0] > 0 or interval[1] < 0
+
+
+def _apart(one: Interval, other: Interval) -> bool:
+    """Tell whether there are two intervals, and these do not overlap."""
+    return one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])

@@ -1,0 +1,205 @@
+"""What to beware of before the numbers of a report are quoted or compared, and what to do about it.
+
+docs/method.md, "Reading a report", lists the conditions. Each function yields pairs of a term and a warning.
+"""
+
+import math
+from collections.abc import Iterator
+
+from zooaudit.contract import TRANSFORMS, AuditRequest, PartName, Report, Score, TransformName
+from zooaudit.views.tables import in_depth_order
+from zooaudit.views.text import counted, full_stop, joined, printable, ranges, two_decimals
+
+Warnings = Iterator[tuple[str, str]]
+DEFAULT_SHIFTS: tuple[int, ...] = AuditRequest.model_fields["translations_px"].default
+DEFAULT_ANGLES: tuple[int, ...] = AuditRequest.model_fields["rotations_deg"].default
+DEFAULT_IMAGES: int = AuditRequest.model_fields["num_images"].default
+WIDE = 0.1
+"""Intervals wider than this are wide: not even the first decimal of a score is sure."""
+CHANCE = 0.1
+"""Correlations by chance that are smaller than this do little to a mean."""
+BIAS = 0.02
+"""By how much chance may raise layer before it is worth a warning."""
+DEAD_SHARE = 0.1
+
+
+def warnings_of(report: Report) -> list[tuple[str, str]]:
+    """List all warnings, those first that concern the meaning of every number."""
+    checks = (_what_was_measured, _missing, _uncertain, _raised_by_chance, _other_transforms, _rounded, _how_measured)
+    return [warning for check in checks for warning in check(report)]
+
+
+def _what_was_measured(report: Report) -> Warnings:
+    if report.model.weights.kind == "untrained":
+        yield (
+            "untrained",
+            "Untrained weights. These scores are the architecture’s own equivariance, not that of a trained model; "
+            "audit pretrained weights to learn about that.",
+        )
+    if report.images.dataset == "synthetic":
+        yield (
+            "images",
+            "The images are synthetic, not photographs: repeat the audit on a data set of photographs before you quote "
+            "a score.",
+        )
+    if report.method.similarity == "cosine":
+        yield (
+            "cosine",
+            "Cosine similarity follows the mean of the activations, so these scores may say more about that than about "
+            "equivariance; audit by correlation, or by both.",
+        )
+
+
+def _missing(report: Report) -> Warnings:
+    reasons: dict[str, list[str]] = {}
+    for name, part in in_depth_order(report.parts):
+        for transform in TRANSFORMS:
+            score: Score = getattr(part, transform)
+            if score.channel is None and _was_asked(report, transform):
+                reason = printable(score.reason or "").strip() or "none is given"
+                reasons.setdefault(reason, []).append(f"{name} under {transform}")
+    for reason, where in reasons.items():
+        yield "part", full_stop(f"No score for {joined(where)}; read the other parts without it. The reason: {reason}")
+
+
+def _was_asked(report: Report, transform: TransformName) -> bool:
+    method = report.method
+    return bool(method.translations_px if transform == "translation" else method.rotations_deg)
+
+
+def _uncertain(report: Report) -> Warnings:
+    images = report.images
+    scores = _channel_and_layer(report)
+    measured = [(where, interval) for where, value, interval in scores if value is not None]
+    known = [(interval[1] - interval[0], where, interval) for where, interval in measured if interval]
+    if measured and not known:
+        yield (
+            "interval",
+            f"{counted(images.count, 'image')} {'is' if images.count == 1 else 'are'} too few for confidence "
+            f"intervals, so nobody knows how sure these scores are; measure {DEFAULT_IMAGES} images.",
+        )
+    elif known and (widest := max(known))[0] > WIDE:
+        _, where, (low, high) = widest
+        yield (
+            "interval",
+            f"The intervals are wide: that of {where} goes from {two_decimals(low)} to {two_decimals(high)}. "
+            f"Measure more than {counted(images.count, 'image')}, or ask for a tolerance.",
+        )
+
+
+def _channel_and_layer(report: Report) -> list[tuple[str, float | None, tuple[float, float] | None]]:
+    """List the channel and the layer score of each part with its interval, and what it is in words."""
+    return [
+        (f"{name} {kind} under {transform}", getattr(score, kind), getattr(score, f"{kind}_interval"))
+        for name, part in in_depth_order(report.parts)
+        for transform in TRANSFORMS
+        for score in (getattr(part, transform),)
+        for kind in ("channel", "layer")
+    ]
+
+
+def _raised_by_chance(report: Report) -> Warnings:
+    """Warn where layer at Pool or Final is raised by the best of many chance correlations."""
+    found = []
+    last: tuple[PartName, ...] = ("Pool", "Final")
+    for name in last:
+        for transform in TRANSFORMS:
+            score: Score | None = getattr(report.parts.get(name), transform, None)
+            if score is None or score.layer is None or score.channel is None:
+                continue
+            where = f"{name} under {transform}"
+            if score.layer_held_out is not None:
+                if score.layer - score.layer_held_out > BIAS:
+                    found.append(
+                        f"{where} ({two_decimals(score.layer)}, held out {two_decimals(score.layer_held_out)})"
+                    )
+            elif _chance(report, name) > CHANCE and score.layer - score.channel > BIAS:
+                found.append(f"{where} ({two_decimals(score.layer)})")
+    if found:
+        yield (
+            "layer-held-out",
+            f"With {counted(report.images.count, 'image')}, chance raises layer at {joined(found)}: the best of so "
+            "many channels also picks chance. Read channel or layer held out there, or measure more images.",
+        )
+
+
+def _chance(report: Report, name: PartName) -> float:
+    """Estimate the largest of K correlations over n images that chance makes; K is the part's number of channels."""
+    channels = max((block.channels for block in report.blocks if block.part == name), default=1)
+    return math.sqrt(2 * math.log(max(channels, 1)) / max(report.images.count, 1))
+
+
+def _other_transforms(report: Report) -> Warnings:
+    method = report.method
+    if not method.translations_px:
+        yield "translation", "No shifts were measured; audit with shifts of 1 to 32 px to learn about translation."
+    elif method.translations_px != DEFAULT_SHIFTS:
+        shifts = ranges(method.translations_px).replace(",", ", ")
+        yield (
+            "translation",
+            f"The mean is over {'a shift' if len(method.translations_px) == 1 else 'shifts'} of {shifts} px only, "
+            f"which is not comparable with the usual one over {ranges(DEFAULT_SHIFTS)} px; compare it only with "
+            "audits of the same shifts, or measure all of them.",
+        )
+    if not method.rotations_deg:
+        yield "rotation", "No rotations were measured; audit with 90, 180 and 270 degrees to learn about rotation."
+    elif method.rotations_deg != DEFAULT_ANGLES:
+        angles, usual = (joined([f"{angle}°" for angle in of]) for of in (method.rotations_deg, DEFAULT_ANGLES))
+        yield (
+            "rotation",
+            f"The mean is over {'a rotation' if len(method.rotations_deg) == 1 else 'rotations'} by {angles} only, "
+            f"which is not comparable with the usual one over {usual}; compare it only with audits of the same "
+            "rotations, or measure all of them.",
+        )
+
+
+def _rounded(report: Report) -> Warnings:
+    """Warn where more than half of what a mean lacks to 1 is lost by rounding shifts down to whole cells."""
+    found = []
+    for name, part in in_depth_order(report.parts):
+        mean, aligned = part.translation.channel, part.translation.aligned
+        if mean is None or aligned is None or aligned.channel is None:
+            continue
+        gain = aligned.channel - mean
+        if gain > 0.05 and gain > (1 - mean) / 2:
+            found.append(f"{name} ({two_decimals(mean)}, aligned {two_decimals(aligned.channel)})")
+    if found:
+        yield (
+            "aligned",
+            f"Rounding shifts down to whole cells lowers the mean of {joined(found)} more than the network does: read "
+            "aligned there.",
+        )
+
+
+def _how_measured(report: Report) -> Warnings:
+    images, method = report.images, report.method
+    if method.precision != "float32":
+        yield (
+            "precision",
+            f"The forward passes ran in {method.precision}, which rounds more than float32; compare these scores only "
+            "with others of the same precision, or measure in float32.",
+        )
+    if images.skipped:
+        verb = "was" if len(images.skipped) == 1 else "were"
+        yield (
+            "images",
+            f"{counted(len(images.skipped), 'image')} could not be decoded and {verb} left out; mend the data set "
+            "before you compare with audits of all images.",
+        )
+    if images.stopped == "tolerance":
+        requested = f" of {images.requested}" if images.requested else ""
+        yield (
+            "tolerance",
+            f"The audit ended after {images.count}{requested} images, when its intervals were narrow enough; ask "
+            "for it without a tolerance to compare it with audits of all images.",
+        )
+    dead = [block for block in report.blocks if block.dead_channels > DEAD_SHARE * block.channels]
+    if dead:
+        worst = max(dead, key=lambda block: block.dead_channels / block.channels)
+        verb = "has" if len(dead) == 1 else "have"
+        yield (
+            "dead-channels",
+            f"{counted(len(dead), 'block')} of {len(report.blocks)} {verb} many dead channels "
+            f"({worst.dead_channels} of {worst.channels} in {printable(worst.name)}): the scores "
+            "there are over the others only; check the weights.",
+        )
