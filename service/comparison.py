@@ -8,6 +8,7 @@ from zooaudit.contract import (
     AccuracyRelation,
     ComparedAudit,
     ComparedPart,
+    ComparedTranslation,
     Comparison,
     FieldError,
     RelatedPart,
@@ -151,7 +152,12 @@ def _compared_audit(report: Report, top1: float | None) -> ComparedAudit:
         imagenet_top1=model.imagenet_top1 if top1 is None else top1,
         images=report.images.count,
         parts={
-            name: ComparedPart(translation=_bare_score(part.translation), rotation=_bare_score(part.rotation))
+            name: ComparedPart(
+                translation=ComparedTranslation(
+                    **dict(_bare_score(part.translation)), aligned=part.translation.aligned
+                ),
+                rotation=_bare_score(part.rotation),
+            )
             for name, part in report.parts.items()
         },
     )

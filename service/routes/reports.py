@@ -69,7 +69,7 @@ def report(identifier: str, request: Request, queue: QueueDep, store: StoreDep, 
 def audit_figures(
     identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep
 ) -> Response:
-    """The audit's scores by part, by shift and over the depth, as figures for Plotly."""
+    """The audit's scores by part, by shift and over the depth, and its top-1 agreement, as figures for Plotly."""
     return etag_response(request, _figures([_brief(identifier, queue, store, recovery)]))
 
 
@@ -93,7 +93,7 @@ def comparison_figures(
     compared: ComparedDep,
     score: Annotated[ScoreName, Query(description="The score to draw by shift and over the depth.")] = "channel",
 ) -> Response:
-    """The audits' scores by part, by shift, over the depth and against accuracy."""
+    """The audits' scores by part, by shift, over the depth and against accuracy, and their top-1 agreement."""
     reports, top1 = compared
     accuracy: dict[str, Any] = figures.accuracy(compare(reports, top1))
     return etag_response(request, _figures(reports, score, accuracy=accuracy))
@@ -122,6 +122,6 @@ def _brief(identifier: str, queue: AuditQueue, store: ReportStore, recovery: Rec
 
 
 def _figures(reports: Sequence[Report], score: ScoreName = "channel", **others: dict[str, Any]) -> bytes:
-    """Draw the three figures of the reports; return them, and ``others`` by name, as JSON."""
-    by_name = {name: figures.of(name, reports, score) for name in ("parts", "shifts", "depth")} | others
+    """Draw the figures of the reports; return them, and ``others`` by name, as JSON."""
+    by_name = {name: figures.of(name, reports, score) for name in figures.NAMES} | others
     return json.dumps(by_name, allow_nan=False).encode()

@@ -19,6 +19,7 @@ const FIGURES = [
   ["accuracy", "Against accuracy", "each score against ImageNet top-1 accuracy, as in the tables of correlation and of residuals"],
   ["depth", "Through the depth", "equivariance of the blocks of each model; each report has a table of them"],
   ["shifts", "By shift", "translation equivariance of each part of each model under each shift; each report’s CSV file has the numbers"],
+  ["agreement", "Top-1 agreement", "how often the class that each model predicts stays the same under each shift and rotation, beside its score at Final"],
 ];
 
 /** `idList` is the ids of the audits, with commas between them. */
@@ -96,7 +97,7 @@ export function comparisonPage(root, idList, { showBanner }) {
     const residualsCard = wideCard("Equivariance given accuracy", scrollable("Residuals", residuals.node));
     body.replaceChildren(
       wideCard("Scores", scrollable("Scores of all audits", scores.node), figures.note),
-      figures.panel("parts"), figures.panel("depth"), figures.panel("shifts"), figures.panel("accuracy"),
+      figures.panel("parts"), figures.panel("depth"), figures.panel("shifts"), figures.panel("agreement"), figures.panel("accuracy"),
       wideCard("Equivariance and accuracy", correlations.note, scrollable("Correlation with accuracy", correlations.node)),
       residualsCard);
     return { scores, correlations, residuals, residualsCard, figures, figuresPath: null };

@@ -23,6 +23,7 @@ const CAPTION = "Equivariance by depth, from 0 to 1; at Pool and Final, invarian
 const FIGURES = [
   ["parts", "By part", "channel and layer equivariance of the five parts under translation and rotation, as in the table of parts"],
   ["shifts", "By shift", "translation equivariance of each part under each shift; the CSV file has the numbers"],
+  ["agreement", "Top-1 agreement", "how often the predicted class stays the same under each shift and rotation, beside the scores of Final; the CSV file has the numbers"],
   ["depth", "Through the depth", "channel and layer equivariance of every block, as in the table of blocks"],
 ];
 

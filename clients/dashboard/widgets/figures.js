@@ -125,7 +125,7 @@ function withPageColours(figure) {
       yaxis: { ...base.yaxis, ...axis, fixedrange: true },
     },
   };
-  for (const shape of layout.shapes ?? []) shape.line = { ...shape.line, color: colour("--line") };
+  for (const shape of layout.shapes ?? []) if (shape.type === "line") shape.line = { ...shape.line, color: colour("--line") };
   for (const { marker } of data) if (marker?.line) marker.line.color ??= marker.color;
   return { data, layout };
 }

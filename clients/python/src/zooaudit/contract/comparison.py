@@ -6,7 +6,7 @@ from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_none
 from zooaudit.contract.report import Border, Estimate
-from zooaudit.contract.scores import PartName, Score
+from zooaudit.contract.scores import Aligned, PartName, Score
 
 
 class SharedMethod(Contract):
@@ -24,8 +24,12 @@ class SharedMethod(Contract):
     seed: int
 
 
+class ComparedTranslation(Score):
+    aligned: Aligned | None = Field(default=None, exclude_if=omit_none)
+
+
 class ComparedPart(Contract):
-    translation: Score
+    translation: ComparedTranslation
     rotation: Score
 
 
