@@ -12,7 +12,7 @@ import { correlationTable, residualsTable } from "../widgets/accuracy-tables.js"
 import { comparisonTable } from "../widgets/comparison-table.js";
 import { figurePanels } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
-import { pageLayout, wideCard } from "../widgets/page-layout.js";
+import { columns, pageLayout, wideCard } from "../widgets/page-layout.js";
 
 const FIGURES = [
   ["parts", "By part", "channel and layer equivariance of the five parts of each model, as in the table"],
@@ -97,7 +97,7 @@ export function comparisonPage(root, idList, { showBanner }) {
     const residualsCard = wideCard("Equivariance given accuracy", scrollable("Residuals", residuals.node));
     body.replaceChildren(
       wideCard("Scores", scrollable("Scores of all audits", scores.node), figures.note),
-      figures.panel("parts"), figures.panel("depth"), figures.panel("shifts"), figures.panel("agreement"), figures.panel("accuracy"),
+      columns(["parts", "depth", "shifts", "agreement", "accuracy"].map((name) => figures.panel(name))),
       wideCard("Equivariance and accuracy", correlations.note, scrollable("Correlation with accuracy", correlations.node)),
       residualsCard);
     return { scores, correlations, residuals, residualsCard, figures, figuresPath: null };

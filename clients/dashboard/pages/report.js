@@ -11,7 +11,7 @@ import { go, href, params } from "../lib/url.js";
 import { blockTable } from "../widgets/block-table.js";
 import { figurePanels } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
-import { card, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
+import { card, columns, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
 import { baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
 import { progressView } from "../widgets/progress.js";
 import { provenance } from "../widgets/provenance.js";
@@ -132,8 +132,9 @@ export function reportPage(root, id, { showBanner }) {
       csvButton(`${audit.id}.csv`, () => reportCsv(report)));
     body.replaceChildren(...[
       summary(report),
-      card("Parts", scrollable("Scores by part", partsTable(report.parts, CAPTION)), ...missingReasons(report.parts), figures.note),
-      ...FIGURES.map(([name]) => figures.panel(name)),
+      columns(
+        card("Parts", scrollable("Scores by part", partsTable(report.parts, CAPTION)), ...missingReasons(report.parts), figures.note),
+        FIGURES.map(([name]) => figures.panel(name))),
       report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
       report.borders && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
       report.cosine && wideCard("Cosine",
