@@ -84,9 +84,10 @@ def test_the_shards_of_an_audit_fit_every_width_and_scheme(browser, service, cli
         assert page.evaluate(LOW_CONTRAST) == []
 
 
-SCORES_SEEN = """() => [...document.querySelectorAll("#detail table")].filter((table) => table.offsetParent).map((table) => {
-  const row = table.querySelector("tbody tr");
-  const score = [...row.querySelectorAll("td.number")].find((cell) => cell.offsetParent && /^\\d\\.\\d/.test(cell.innerText));
+SCORES_SEEN = """() => [...document.querySelectorAll("#detail table")].filter((one) => one.offsetParent).map((one) => {
+  const row = one.querySelector("tbody tr");
+  const numbers = [...row.querySelectorAll("td.number")].filter((cell) => cell.offsetParent);
+  const score = numbers.find((cell) => /^\\d\\.\\d/.test(cell.innerText));
   const [name, number] = [row.querySelector("th"), score].map((cell) => cell?.getBoundingClientRect());
   return [name.left >= 0 && name.right <= number?.left + 1, number?.right <= innerWidth];
 })"""
@@ -105,12 +106,12 @@ def test_boxes_of_unequal_heights_leave_no_large_blank(browser, service, address
     with opened(browser, service.url, viewport={"width": 1280, "height": 900}) as page:
         for name in ("report", "comparison"):
             opened_whole(page, name, addresses[name])
+            drawn(page, "agreement")
             boxes = page.locator("div.columns > :visible").evaluate_all(
-                "(all) => all.map((box) => box.getBoundingClientRect()).map(({ left, top, bottom }) => [left, top, bottom])"
+                "(all) => all.map((box) => box.getBoundingClientRect()).map((box) => [box.left, box.top, box.bottom])"
             )
-            bottoms = [
-                max(bottom for left, _, bottom in boxes if left == column) for column in {box[0] for box in boxes}
-            ]
+            columns = {left for left, _, _ in boxes}
+            bottoms = [max(bottom for left, _, bottom in boxes if left == column) for column in columns]
             assert len(bottoms) == 2
             tallest = max(bottom - top for _, top, bottom in boxes)
             assert max(bottoms) - min(bottoms) < tallest, name

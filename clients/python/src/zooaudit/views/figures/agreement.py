@@ -19,7 +19,7 @@ def agreement(reports: Sequence[Report], score: ScoreName = "channel") -> Figure
     Final can read high while the class changes: the correlation of logits says little about which is the largest. One
     model has both in one panel; several models have a panel for each, with a curve for each model.
     """
-    panels = Panels(title(reports), height=190 if len(reports) == 1 else 150, gap=96)
+    panels = Panels(title(reports), height=190 if len(reports) == 1 else 150, gap=78)
     rows: list[Row] = []
     for report in reports:
         rows += [*_shifts(report)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from zooaudit.contract import TRANSFORMS, Block, PartName, Report, Score, ScoreName, TransformName
 from zooaudit.views.figures.labels import FEW, HELD_OUT, MANY, MEANINGS, model_name, pens, score_point, title
-from zooaudit.views.figures.panels import LEFT_PX, PHONE_PX, Band, FigureDict, Panels, Pen, Point
+from zooaudit.views.figures.panels import LEFT_PX, PHONE_PX, RIGHT_PX, Band, FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
 
 PLACES: dict[PartName, tuple[float, float]] = {
@@ -18,9 +18,11 @@ PLACES: dict[PartName, tuple[float, float]] = {
 """Where each part begins on the axis of depth, and how wide it is."""
 
 Curve = tuple[Report, Pen, str]
-NAME_FONT, NAME_PX, NAME_CHARACTERS = 10, 13, 26
+NAME_FONT, NAME_PX, NAME_CHARACTERS = 10, 14, 26
 """Font size of a block's name on the axis, how much room it takes across, and how long it may be."""
-PLOT_PX = PHONE_PX - LEFT_PX
+MARKED_BLOCKS = 40
+"""More blocks than this are lines without marks, which would touch each other."""
+PLOT_PX = PHONE_PX - LEFT_PX - RIGHT_PX
 """Width of a panel on a phone."""
 
 
@@ -68,13 +70,15 @@ def _scores_of(report: Report) -> list[tuple[str, str]]:
 
 
 def _shown_names(blocks: Sequence[Block]) -> dict[float, str]:
-    """Name blocks by their places: as many of each part, evenly thinned, as stand beside each other on a phone."""
-    names = {}
+    """Name blocks by their places: as many, evenly thinned, as stand beside each other on a phone."""
+    nearest = NAME_PX / PLOT_PX * sum(PLACES["Final"])
+    names: dict[float, str] = {}
     for part_name, (left, width) in PLACES.items():
         inside = [block.name for block in blocks if block.part == part_name]
-        spacing = PLOT_PX * width / sum(PLACES["Final"]) / max(len(inside), 1)
-        for index in range(0, len(inside), math.ceil(NAME_PX / spacing)):
-            names[left + width * (index + 0.5) / len(inside)] = _shortened(inside[index])
+        for index, name in enumerate(inside):
+            place = left + width * (index + 0.5) / len(inside)
+            if not names or place - max(names) >= nearest:
+                names[place] = _shortened(name)
     return names
 
 
@@ -101,7 +105,7 @@ def _add_curves(panels: Panels, transform: TransformName, curves: Sequence[Curve
             [*points["Early"], *points["Middle"], *points["Late"]],
             line=1 if crowd else 1.5,
             band=few and score_name != "layer_held_out",
-            marks=not crowd,
+            marks=not crowd and len(report.blocks) <= MARKED_BLOCKS,
             small=True,
         )
         panels.add_points(pen, [*points["Pool"], *points["Final"]], line=0, intervals=few, small=crowd)

@@ -12,7 +12,7 @@ FigureDict = dict[str, Any]
 """A figure as Plotly takes it, with ``data`` and ``layout``."""
 Trace = dict[str, Any]
 PANEL_PX, GAP_PX, AXIS_PX = 190, 44, 36
-LEFT_PX = 44
+LEFT_PX, RIGHT_PX = 44, 14
 PHONE_PX = 300
 """Narrowest width for which texts are broken and rows of the legend are counted: a figure is laid out once, for all."""
 TITLE_LINE_PX, NOTE_LINE_PX = 18, 16
@@ -204,7 +204,7 @@ class Panels:
         above = 16 + title_px + notes_px
         if not shown:
             hidden = {"visible": False}
-            margin = {"l": LEFT_PX, "r": 14, "t": above, "b": 14}
+            margin = {"l": LEFT_PX, "r": RIGHT_PX, "t": above, "b": 14}
             layout = {"template": TEMPLATE, "height": above + 40, "margin": margin, "xaxis": hidden, "yaxis": hidden}
             return {"data": [], "layout": layout | _heading(title, lines, 0)}
 
@@ -235,7 +235,7 @@ class Panels:
             "template": TEMPLATE,
             "height": height,
             # All is accounted for; else Plotly would make room for the legend once more, by squeezing the panels.
-            "margin": {"l": LEFT_PX, "r": 14, "t": above, "b": axis_px + legend_px, "autoexpand": False},
+            "margin": {"l": LEFT_PX, "r": RIGHT_PX, "t": above, "b": axis_px + legend_px, "autoexpand": False},
             "legend": {**legend, "y": legend_px / height},
             "shapes": [],
         }
