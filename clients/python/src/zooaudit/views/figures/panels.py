@@ -15,7 +15,7 @@ PANEL_PX, GAP_PX, AXIS_PX = 190, 44, 36
 LEFT_PX, RIGHT_PX = 44, 14
 PHONE_PX = 300
 """Narrowest width for which texts are broken and rows of the legend are counted: a figure is laid out once, for all."""
-TITLE_LINE_PX, NOTE_LINE_PX = 18, 16
+TITLE_LINE_PX, NOTE_LINE_PX, LEGEND_LINE_PX = 18, 16, 16
 BAND_PX = 16
 """Height of the names of bands, above a panel."""
 COLUMN_GAP = 0.08
@@ -214,9 +214,11 @@ class Panels:
         score_range = [-0.09 * top if crosses else 0, 1.03 * top]
         score_axis = {"tick0": 0, "dtick": step, "tickformat": ".2f", "range": score_range}
         panel_heads = 18 + 14 * max(len(panel.lines) for panel in shown) + (BAND_PX if self.bands else 0)
-        layout = self._frame(shown, above + panel_heads, has_crosses=bool(crosses)) | _heading(
-            title, lines, panel_heads
+        frame, heading = (
+            self._frame(shown, above + panel_heads, has_crosses=bool(crosses)),
+            _heading(title, lines, panel_heads),
         )
+        layout = frame | heading | {"meta": frame["meta"] | heading["meta"]}
         for index in range(len(shown)):
             self._place(layout, shown, index, score_axis)
         traces = [(index, trace) for index, panel in enumerate(shown) for trace in panel.traces]
@@ -237,6 +239,7 @@ class Panels:
             # All is accounted for; else Plotly would make room for the legend once more, by squeezing the panels.
             "margin": {"l": LEFT_PX, "r": RIGHT_PX, "t": above, "b": axis_px + legend_px, "autoexpand": False},
             "legend": {**legend, "y": legend_px / height},
+            "meta": {"legend_px": legend_px, "legend_line_px": LEGEND_LINE_PX},
             "shapes": [],
         }
 
@@ -302,6 +305,7 @@ def _heading(title: Sequence[str], notes: Sequence[str], px: int) -> dict[str, A
     """Write the lines of the title, and below it those of ``notes``, from ``px`` pixels above the panels.
 
     ``meta`` tells how much lower the figure is without its title: a page whose heading says the same leaves it out.
+    A figure also has there the height of its legend and of a line in it: a wide page does not break the names.
     """
     place = {**ANNOTATION, "x": 0, "xref": "paper", "xshift": 8 - LEFT_PX, "y": 1, "yref": "paper"}
     texts = (
@@ -382,7 +386,7 @@ def _legend(labels: Sequence[str]) -> tuple[dict[str, Any], int]:
     lines = [len(wrapped(label, LEGEND_CHARACTERS)) for label in labels if label]
     widest = max(map(len, labels), default=0)
     columns = 1 if widest > SHORT_LABEL else max(1, PHONE_PX // (8 * widest + 50))
-    height = 20 * math.ceil(len(lines) / columns) + sum(16 * (count - 1) for count in lines)
+    height = 20 * math.ceil(len(lines) / columns) + sum(LEGEND_LINE_PX * (count - 1) for count in lines)
     legend = {
         "orientation": "v" if widest > SHORT_LABEL else "h",
         "x": 0,
