@@ -87,7 +87,7 @@ def test_the_shards_of_an_audit_fit_every_width_and_scheme(browser, service, cli
 SCORES_SEEN = """() => [...document.querySelectorAll("#detail table")].filter((one) => one.offsetParent).map((one) => {
   const row = one.querySelector("tbody tr");
   const numbers = [...row.querySelectorAll("td.number")].filter((cell) => cell.offsetParent);
-  const score = numbers.find((cell) => /^\\d\\.\\d/.test(cell.innerText));
+  const score = numbers.find((cell) => /^[+−]?\\d\\.\\d/.test(cell.innerText));
   const [name, number] = [row.querySelector("th"), score].map((cell) => cell?.getBoundingClientRect());
   return [name.left >= 0 && name.right <= number?.left + 1, number?.right <= innerWidth];
 })"""
@@ -98,7 +98,7 @@ def test_the_narrowest_phone_shows_a_score_beside_the_name_in_every_table(browse
         for name in ("report", "comparison"):
             opened_whole(page, name, addresses[name])
             seen = page.evaluate(SCORES_SEEN)
-            assert len(seen) == {"report": 2, "comparison": 1}[name]
+            assert len(seen) >= {"report": 2, "comparison": 1}[name]
             assert seen == [[True, True]] * len(seen), name
 
 
