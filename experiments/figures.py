@@ -54,7 +54,7 @@ def by_shift(title: str, kinds: Mapping[str, Sequence[Report]], parts: Sequence[
                 )
                 for same in zip(*rows, strict=True)
             ]
-            panels.add_points(Pen(part, colour, symbol, dash), points, line=2, band=True, small=True)
+            panels.add_points(Pen(part, colour, symbol, dash), points, line=2, band=True, small=True, step=1)
     longest = max(shift for reports in kinds.values() for report in reports for shift in report.method.translations_px)
     panels.x = {
         "title": {"text": "shift in px", "standoff": 6, "font": {"size": 12}},

@@ -55,7 +55,7 @@ def write_findings(lab: Lab, findings: Findings) -> Result:
     write_text(lab.folder / RESULT_FILE, result.model_dump_json(indent=1))
     write_text(lab.folder / "claims.md", "\n".join(markdown(result)))
     for name, figure in findings.figures.items():
-        save(figure, html=lab.folder / f"{name}.html")
+        save(figure, html=lab.folder / f"{name}.html", shares_script=True)
     for name, figure in findings.figures.items():
         save(figure, png=lab.folder / f"{name}.png")
     return result

@@ -77,7 +77,7 @@ def report(identifier: str, request: Request, queue: QueueDep, store: StoreDep, 
 def audit_figures(
     identifier: str, request: Request, queue: QueueDep, store: StoreDep, recovery: RecoveryDep
 ) -> Response:
-    """The audit's scores by part, by shift and over the depth, as figures for Plotly."""
+    """The audit's scores by part, by shift and over the depth, and its top-1 agreement, as figures for Plotly."""
     return etag_response(request, _figures([brief_report(identifier, queue, store, recovery)]))
 
 
@@ -131,6 +131,6 @@ def brief_report(identifier: str, queue: AuditQueue, store: ReportStore, recover
 
 
 def _figures(reports: Sequence[Report], score: ScoreName = "channel", **others: dict[str, Any]) -> bytes:
-    """Draw the three figures of the reports; return them, and ``others`` by name, as JSON."""
-    by_name = {name: figures.of(name, reports, score) for name in ("parts", "shifts", "depth")} | others
+    """Draw the figures of the reports; return them, and ``others`` by name, as JSON."""
+    by_name = {name: figures.of(name, reports, score) for name in figures.NAMES} | others
     return json.dumps(by_name, allow_nan=False).encode()

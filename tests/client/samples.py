@@ -16,6 +16,7 @@ from zooaudit.contract import (
     AuditRequest,
     ComparedAudit,
     ComparedPart,
+    ComparedTranslation,
     CostBasis,
     DepthBlock,
     Difference,
@@ -196,7 +197,7 @@ def comparison(reason: str | None = None) -> Comparison:
     score = Score(channel=0.91, channel_interval=(0.9, 0.92), layer=0.95, layer_interval=(0.94, 0.96))
     first, second = ID, "f" * 32
     row = {"family": "resnet", "weights": "pretrained", "parameters": 11_689_512, "input_size": 224, "images": 8}
-    parts = dict.fromkeys(PARTS, ComparedPart(translation=score, rotation=score))
+    parts = dict.fromkeys(PARTS, ComparedPart(translation=ComparedTranslation(**dict(score)), rotation=score))
     audits = (
         ComparedAudit(
             id=first, model="timm/resnet18.a1_in1k", imagenet_top1=None if reason else 71.5, **row, parts=parts

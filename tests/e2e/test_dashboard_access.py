@@ -86,6 +86,39 @@ def test_the_shards_of_an_audit_fit_every_width_and_scheme(browser, service, cli
         assert page.evaluate(LOW_CONTRAST) == []
 
 
+SCORES_SEEN = """() => [...document.querySelectorAll("#detail table")].filter((one) => one.offsetParent).map((one) => {
+  const row = one.querySelector("tbody tr");
+  const numbers = [...row.querySelectorAll("td.number")].filter((cell) => cell.offsetParent);
+  const score = numbers.find((cell) => /^[+−]?\\d\\.\\d/.test(cell.innerText));
+  const [name, number] = [row.querySelector("th"), score].map((cell) => cell?.getBoundingClientRect());
+  return [name.left >= 0 && name.right <= number?.left + 1, number?.right <= innerWidth];
+})"""
+
+
+def test_the_narrowest_phone_shows_a_score_beside_the_name_in_every_table(browser, service, addresses):
+    with opened(browser, service.url, viewport={"width": 360, "height": 800}) as page:
+        for name in ("report", "comparison"):
+            opened_whole(page, name, addresses[name])
+            seen = page.evaluate(SCORES_SEEN)
+            assert len(seen) >= {"report": 2, "comparison": 1}[name]
+            assert seen == [[True, True]] * len(seen), name
+
+
+def test_boxes_of_unequal_heights_leave_no_large_blank(browser, service, addresses):
+    with opened(browser, service.url, viewport={"width": 1280, "height": 900}) as page:
+        for name in ("report", "comparison"):
+            opened_whole(page, name, addresses[name])
+            drawn(page, "agreement")
+            boxes = page.locator("div.columns > :visible").evaluate_all(
+                "(all) => all.map((box) => box.getBoundingClientRect()).map((box) => [box.left, box.top, box.bottom])"
+            )
+            columns = {left for left, _, _ in boxes}
+            bottoms = [max(bottom for left, _, bottom in boxes if left == column) for column in columns]
+            assert len(bottoms) == 2
+            tallest = max(bottom - top for _, top, bottom in boxes)
+            assert max(bottoms) - min(bottoms) < tallest, name
+
+
 def test_a_phone_shows_scores_and_tells_where_a_table_goes_on(browser, service, addresses):
     with opened(browser, service.url, viewport={"width": 375, "height": 850}) as page:
         opened_whole(page, "report", addresses["report"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,7 +51,9 @@ def test_an_experiment_runs_to_its_end(name, tmp_path, capsys):
     assert (folder / "claims.md").read_text("utf-8").strip() in printed.out
     assert sum(len(kind.accuracies) for kind in result.networks) == networks
     for figure in result.figures:
-        assert (folder / f"{figure}.html").stat().st_size > 1_000_000  # plotly is in it: it needs no network
+        page = (folder / f"{figure}.html").read_text("utf-8")
+        assert re.findall(r'<script[^>]* src="([^"]*)"', page) == ["plotly.min.js"]  # it needs no network
+        assert (folder / "plotly.min.js").stat().st_size > 1_000_000
         with Image.open(folder / f"{figure}.png") as picture:
             assert len(np.unique(np.asarray(picture.convert("L")))) > 50
     assert command.main([name, "--scale", "small", "--out", str(tmp_path)]) == 0

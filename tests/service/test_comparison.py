@@ -239,6 +239,7 @@ def test_a_perfect_order_has_no_interval():
 async def test_figures_of_an_audit_and_of_a_comparison(http, stored):
     one = Figures.model_validate_json((await http.get(f"/audit/{stored[0]}/figures")).content)
     assert one.accuracy is None
+    assert "No top-1 agreement: it was not measured." in str(one.agreement.layout)
     answer = await http.get("/comparison/figures", params={"audits": ",".join(stored), "score": "layer"})
     several = Figures.model_validate_json(answer.content)
     assert "timm/m1 " in " ".join(trace["name"] + " " for trace in several.accuracy.data if "name" in trace)

@@ -13,7 +13,7 @@ import { annotationsCard } from "../widgets/annotations.js";
 import { blockTable } from "../widgets/block-table.js";
 import { figurePanels } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
-import { facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
+import { columns, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
 import { agreementTable, baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
 import { progressView } from "../widgets/progress.js";
 import { provenance } from "../widgets/provenance.js";
@@ -28,6 +28,7 @@ const caption = (...start) => [...start, term("equivariance", "equivariance"), "
 const FIGURES = [
   ["parts", "By part", "channel and layer equivariance of the five parts under translation and rotation, as in the table of parts"],
   ["shifts", "By shift", "translation equivariance of each part under each shift; the CSV file has the numbers"],
+  ["agreement", "Top-1 agreement", "how often the predicted class stays the same under each shift and rotation, beside the scores of Final; the CSV file has the numbers"],
   ["depth", "Through the depth", "channel and layer equivariance of every block, as in the table of blocks"],
 ];
 
@@ -143,7 +144,7 @@ export function reportPage(root, id, { showBanner }) {
       summary(report),
       wideCard("Parts", scrollable("Scores by part", partsTable(report.parts, caption("Mean "))), ...missingReasons(report.parts),
         agreement && scrollable("Top-1 agreement", agreement), figures.note),
-      ...FIGURES.map(([name]) => figures.panel(name)),
+      columns(FIGURES.map(([name]) => figures.panel(name))),
       report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
       report.borders && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
       report.cosine && wideCard("Cosine",

@@ -5,6 +5,7 @@ import { element, setText } from "../lib/dom.js";
 
 const drawnFigures = new Map(); // plot -> its figure, for all plots on the page
 
+const LEGEND_MARK_PX = 50, LEGEND_CHARACTER_PX = 8; // the width of a mark in the legend, and of a wide letter beside it
 const PAPER_PX = 660; // the width of a figure on paper
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
@@ -84,7 +85,7 @@ export function forgetFigures() {
 async function draw(plot, figure) {
   if (!plot.isConnected || !plot.clientWidth) return;
   drawnFigures.set(plot, figure);
-  const { data, layout } = withPageColours(figure);
+  const { data, layout } = withWholeNames(withPageColours(figure), widthOf(plot));
   // Not Plotly.react, which leaves legends where they were at another width.
   await window.Plotly.newPlot(plot, data, { ...layout, width: widthOf(plot) }, { displayModeBar: false });
   if (figure.onClick) plot.on("plotly_click", figure.onClick);
@@ -101,6 +102,18 @@ function withoutTitle({ data, layout }) {
   const annotations = layout.annotations.filter(({ name }) => name !== "title");
   const { title_px: titlePx } = layout.meta;
   return { data, layout: { ...layout, annotations, height: layout.height - titlePx, margin: { ...layout.margin, t: layout.margin.t - titlePx } } };
+}
+
+/** The figure with the names in its legend on one line each, if all of them fit into `width`. */
+function withWholeNames({ data, layout }, width) {
+  const named = data.filter(({ showlegend, name }) => showlegend && name);
+  const longest = Math.max(0, ...named.map(({ name }) => name.replaceAll("<br>", "").length));
+  const saved = named.reduce((sum, { name }) => sum + (name.split("<br>").length - 1) * layout.meta.legend_line_px, 0);
+  if (!saved || LEGEND_MARK_PX + LEGEND_CHARACTER_PX * longest > width) return { data, layout };
+  for (const trace of named) trace.name = trace.name.replaceAll("<br>", "");
+  const height = layout.height - saved;
+  const legend = { ...layout.legend, y: (layout.meta.legend_px - saved) / height };
+  return { data, layout: { ...layout, height, legend, margin: { ...layout.margin, b: layout.margin.b - saved } } };
 }
 
 /** For a dark page: the same hues, lighter. */
@@ -132,7 +145,7 @@ function withPageColours(figure) {
       yaxis: { ...base.yaxis, ...axis, fixedrange: true },
     },
   };
-  for (const shape of layout.shapes ?? []) shape.line = { ...shape.line, color: colour("--line") };
+  for (const shape of layout.shapes ?? []) if (shape.type === "line") shape.line = { ...shape.line, color: colour("--line") };
   for (const { marker } of data) if (marker?.line) marker.line.color ??= marker.color;
   return { data, layout };
 }

@@ -24,6 +24,9 @@ export const card = (title, ...children) => element("section", { class: "card" }
 /** A box with a title, as wide as the page. */
 export const wideCard = (title, ...children) => element("section", { class: "card wide" }, element("h2", {}, title), ...children);
 
+/** Boxes of unequal heights, in two columns where there is room for them. */
+export const columns = (...boxes) => element("div", { class: "columns wide" }, boxes.flat());
+
 /** [term, value] pairs side by side. */
 export const facts = (pairs) => element("dl", { class: "facts card wide" },
   pairs.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));

@@ -10,10 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from zooaudit import AuditClient, Comparison, Report
 from zooaudit.cli import make_parser
-from zooaudit.contract import PARTS, AuditRequest, ShiftRow, TranslationScore
+from zooaudit.cli.exit_codes import Mistake
+from zooaudit.contract import PARTS, Aligned, AuditRequest, ShiftRow, TranslationScore
 from zooaudit.views import figures
 
 from service.comparison import compare
@@ -22,7 +23,24 @@ from tests.e2e.browser import chromium
 from tests.fakes import report_of
 
 HOSTILE = '<b>b</b><a href="//x.org">a</a>$x$&lt;'
-REPORT_FIGURES = ("parts", "shifts", "depth")
+REPORT_FIGURES = ("parts", "shifts", "agreement", "depth")
+
+
+def at_final(report: Report, agreements: dict[int, float], channel: float = 0.9) -> Report:
+    """Copy a report, with these top-1 agreements by shift, and with 0.6 under each rotation."""
+    final = report.parts["Final"]
+    shifts = tuple(
+        ShiftRow(shift_px=px, channel=channel - px / 320, layer=0.95, top1_agreement=agreement)
+        for px, agreement in agreements.items()
+    )
+    angles = tuple(row.model_copy(update={"top1_agreement": 0.6}) for row in final.rotation.by_transform)
+    changed = final.model_copy(
+        update={
+            "translation": final.translation.model_copy(update={"by_transform": shifts}),
+            "rotation": final.rotation.model_copy(update={"by_transform": angles}),
+        }
+    )
+    return report.model_copy(update={"parts": report.parts | {"Final": changed}})
 
 
 def report(model: str = "timm/resnet18.a1_in1k", top1: float | None = None, **request: Any) -> Report:
@@ -52,10 +70,13 @@ def comparison() -> Comparison:
 @pytest.mark.parametrize("models", [1, 2, 7, 30])
 @pytest.mark.parametrize("name", REPORT_FIGURES)
 def test_plotly_takes_every_figure(name, models):
-    drawn = figures.draw(figures.of(name, [report(f"timm/m{n}") for n in range(models)]))
+    reports = [report(f"timm/m{n}") for n in range(models)]
+    if name == "agreement":
+        reports = [at_final(one, {1: 0.8, 2: 0.7}) for one in reports]
+    drawn = figures.draw(figures.of(name, reports))
     assert len(drawn.data) >= 2
     named = {trace.name for trace in drawn.data if trace.showlegend} - {"channel", "layer"}
-    assert len(named) == {1: {"parts": 2, "shifts": 5, "depth": 0}[name], 2: 2, 7: 7, 30: 0}[models]
+    assert len(named) == {1: {"parts": 2, "shifts": 5, "agreement": 3, "depth": 0}[name], 2: 2, 7: 7, 30: 0}[models]
 
 
 def test_curves_are_the_rows_of_the_report():
@@ -67,10 +88,100 @@ def test_curves_are_the_rows_of_the_report():
         update={"parts": source.parts | {"Early": early.model_copy(update={"translation": translation})}}
     )
     channel, layer = (trace for trace in figures.shifts([source])["data"] if trace["name"] == "Early")
-    assert (channel["x"], channel["y"]) == ([1, 2, 4], [0.1, 0.2, 0.4])
-    assert layer["y"] == [0.6, 0.7, 0.9]
+    assert (channel["x"], channel["y"]) == ([1, 2, None, 4], [0.1, 0.2, None, 0.4])  # 3 px was not measured
+    assert layer["y"] == [0.6, 0.7, None, 0.9]
     panel = figures.shifts([source, report("timm/other", translations_px=[1, 2, 4])], "layer")["data"][0]
-    assert panel["y"] == [0.6, 0.7, 0.9]
+    assert panel["y"] == [0.6, 0.7, None, 0.9]
+
+
+def test_neighbouring_shifts_are_joined_and_lone_ones_are_marked():
+    joined = next(trace for trace in figures.shifts([report(translations_px=[1, 2, 3])])["data"])
+    assert None not in joined["x"]
+    lone = report(translations_px=[4, 8, 32])
+    for reports in ([lone], [lone, lone], [lone] * (figures.MANY + 1)):
+        for trace in figures.shifts(reports)["data"]:
+            if trace["x"] != [None]:  # else it is only in the legend
+                assert trace["x"] == [4, None, 8, None, 32]
+                assert "markers" in trace["mode"]
+
+
+def test_the_agreement_falls_beside_the_score_of_final():
+    source = at_final(report(translations_px=[1, 2, 32]), {1: 0.81, 2: 0.8, 32: 0.53}, 0.99)
+    figure = figures.agreement([source])
+    by_name: dict[str, list[list[float | None]]] = {}
+    for trace in figure["data"]:
+        by_name.setdefault(trace["name"], []).append(trace["y"])
+    assert by_name["top-1 agreement"] == [[0.81, 0.8, None, 0.53], [0.6]]
+    assert by_name["Final, channel"][0] == [pytest.approx(0.99 - px / 320) if px else None for px in (1, 2, 0, 32)]
+    texts = " ".join(note["text"] for note in figure["layout"]["annotations"]).replace("<br>", " ")
+    story = "The agreement falls from 0.81 at 1 px to 0.53 at 32 px, while Final's channel reads 0.99 and 0.89."
+    assert story.replace("'", "&#x27;") in texts or story in texts
+    rotation = next(trace for trace in figure["data"] if trace["xaxis"] == "x2")
+    assert rotation["mode"] == "markers"
+    assert figure["layout"]["xaxis2"]["ticktext"] == ["90°"]
+    assert "matches" not in figure["layout"]["xaxis2"]
+    several = figures.agreement([source, at_final(report("timm/b"), {1: 0.4, 2: 0.3})], "layer")
+    titles = " ".join(note["text"] for note in several["layout"]["annotations"])
+    for title in ("Top-1 agreement by shift", "Final, layer by shift", "Top-1 agreement by rotation"):
+        assert title in titles
+
+
+def test_without_an_agreement_it_says_so():
+    figure = figures.agreement([report()])
+    assert figure["data"] == []
+    assert "No top-1 agreement: it was not measured." in json.dumps(figure["layout"]["annotations"])
+    figure = figures.agreement([without(report(), "Final", "it has no classifier")])
+    assert "No top-1 agreement: it has no classifier." in json.dumps(figure["layout"]["annotations"])
+
+
+def test_aligned_shifts_and_held_out_partners_have_marks_of_their_own():
+    source = report()
+    early = source.parts["Early"]
+    aligned = Aligned(channel=0.97, layer=0.98, shifts=2)
+    translation = early.translation.model_copy(
+        update={"aligned": aligned, "layer_held_out": 0.91, "layer_held_out_interval": (0.9, 0.92)}
+    )
+    blocks = tuple(block.model_copy(update={"translation": translation}) for block in source.blocks)
+    source = source.model_copy(
+        update={"parts": source.parts | {"Early": early.model_copy(update={"translation": translation})}}
+        | {"blocks": blocks}
+    )
+    for audits in ([source], [source, report("timm/other")], compare([source, report("timm/other")]).audits):
+        data = figures.parts(audits)["data"]
+        dashes = next(trace for trace in data if trace["marker"]["symbol"] == ["line-ew"] * 2)
+        means = next(trace for trace in data if trace["y"][:2] == [0.9, 0.95])
+        assert (dashes["x"], dashes["y"]) == (means["x"][:2], [0.97, 0.98])
+        assert "the mean over only the 2 shifts that are whole cells" in dashes["hovertext"][0].replace("<br>", " ")
+        assert (means["y"], means["marker"]["symbol"][2]) == ([0.9, 0.95, 0.91], "circle-open-dot")
+        assert {"aligned shifts only", "layer, held out"} <= {trace["name"] for trace in data if trace["showlegend"]}
+    crowd = figures.parts([source] * (figures.MANY + 1))["data"]
+    assert {"channel", "layer"} == {trace["name"] for trace in crowd if trace["showlegend"]}
+    depth = figures.depth([source])["data"]
+    assert [0.91] * 3 in [trace["y"] for trace in depth]
+    assert "layer, held out" in [trace["name"] for trace in depth if trace["showlegend"]]
+    without_them = figures.parts([report()])["data"]
+    assert {"channel", "layer", "translation", "rotation"} == {t["name"] for t in without_them if t["showlegend"]}
+
+
+def deep(count: int, prefix: str = "features.denseblock4.denselayer") -> Report:
+    """A report of ``count`` blocks in Late, and one in each other part."""
+    source = report()
+    late = source.blocks[2]
+    many = tuple(late.model_copy(update={"name": f"{prefix}{n}"}) for n in range(count))
+    return source.model_copy(update={"blocks": (*source.blocks[:2], *many, *source.blocks[3:])})
+
+
+def test_the_axis_of_depth_names_blocks():
+    layout = figures.depth([report()])["layout"]
+    assert layout["xaxis2"]["ticktext"] == ["layer0", "layer1", "layer2", "layer3", "layer4"]
+    assert [note["text"] for note in layout["annotations"] if note.get("xref") == "x"] == list(PARTS)
+    names = figures.depth([deep(100)])["layout"]["xaxis2"]["ticktext"]
+    assert "…denseblock4.denselayer0" in names
+    assert len(names) < 12
+    assert figures.depth([deep(9), deep(9)])["layout"]["xaxis2"]["ticktext"]
+    unlike = figures.depth([deep(9), deep(8)])["layout"]
+    assert not any(unlike["xaxis2"]["ticktext"])
+    assert unlike["xaxis2"]["title"]["text"] == "relative depth within each part"
 
 
 def test_an_interval_is_an_error_bar():
@@ -153,7 +264,8 @@ def test_models_of_one_name_are_told_apart():
 
 @pytest.mark.parametrize("name", REPORT_FIGURES)
 def test_a_browser_shows_a_name_letter_by_letter(page, name):
-    for reports in ([report(HOSTILE)], [report(HOSTILE), report("timm/other")]):
+    hostile, other = (at_final(report(model), {1: 0.8}) for model in (HOSTILE, "timm/other"))
+    for reports in ([hostile], [hostile, other]):
         page.evaluate("figure => Plotly.newPlot('figure', figure.data, figure.layout)", figures.of(name, reports))
         shown = page.locator("#figure").text_content()
         assert HOSTILE in shown
@@ -171,23 +283,27 @@ OVERLAPPING = """() => {
 CUT = """() => {
   const frame = document.querySelector("#figure .main-svg").getBoundingClientRect();
   const texts = [...document.querySelectorAll("#figure text")].filter((node) => node.textContent.trim());
-  const inside = (box) => box.left >= frame.left - 1 && box.right <= frame.right + 1 && box.bottom <= frame.bottom + 1;
+  const inside = (box) => box.left >= frame.left - 1 && box.right <= frame.right + 1
+    && box.top >= frame.top - 1 && box.bottom <= frame.bottom + 1;
   return texts.filter((node) => !inside(node.getBoundingClientRect())).map((node) => node.textContent);
 }"""
 
 
-@pytest.mark.parametrize("width", [323, 580, 800])  # in a card on a phone, in one of two columns, as a PNG
+@pytest.mark.parametrize("width", [303, 323, 580, 800])  # in a card on two phones, in one of two columns, as a PNG
 @pytest.mark.parametrize("name", [*REPORT_FIGURES, "accuracy"])
 def test_long_names_are_whole_at_every_width_and_no_text_meets_another(page, name, width):
     page.set_viewport_size({"width": 900, "height": 800})
     reports = [_scaled(report(LONG.format(n), 70.0 + n), 0.04 * ((7 * n) % 20)) for n in range(20)]
+    reports = [at_final(one, {1: 0.81, 2: 0.7, 3: 0.6, 4: 0.5}) for one in reports]
     figure = figures.accuracy(compare(reports)) if name == "accuracy" else figures.of(name, reports)
     drawings = [figure] if name == "accuracy" else [figure, figures.of(name, reports[:1])]
+    drawings += [figures.depth([deep(60)])] if name == "depth" else []
     for drawing in drawings:
         layout = drawing["layout"] | {"width": width}
         page.evaluate("([data, layout]) => Plotly.newPlot('figure', data, layout)", [drawing["data"], layout])
-        assert LONG.format(0) in page.locator("#figure").text_content()
-        assert "…" not in page.locator("#figure").text_content()
+        if drawing in drawings[:2]:
+            assert LONG.format(0) in page.locator("#figure").text_content()
+            assert "…" not in page.locator("#figure").text_content()
         assert page.evaluate(CUT) == []
         assert page.evaluate(OVERLAPPING) == []
         assert (
@@ -252,11 +368,44 @@ def test_the_command_line_writes_figures(tmp_path, capsys, comparison):
         assert shown in page.read_text("utf-8")
         assert "src=" not in page.read_text("utf-8").split("plotly.js v")[0]
         assert capsys.readouterr().err == f"Figure written to {page}\n"
+    for command, count in ((["report", ids[0]], 4), (["compare", *ids], 5)):
+        args = make_parser().parse_args([*command, "--figure=all", f"--html={page}"])
+        with AuditClient("http://service.test", transport=Script(serve)) as client:
+            assert args.run(client, args) == 0
+            args.png = picture
+            with pytest.raises(Mistake, match="A PNG has one figure"):
+                args.run(client, args)
+        assert page.read_text("utf-8").count("Plotly.newPlot(") >= count
+        assert page.read_text("utf-8").count("plotly.js v") == 1
+        assert f"Figures written to {page}\n" in capsys.readouterr().err
     args = make_parser().parse_args(["report", ids[0], f"--png={picture}", "--json"])
     with AuditClient("http://service.test", transport=Script(serve)) as client:
         assert args.run(client, args) == 0
     assert Report.model_validate_json(capsys.readouterr().out).id == ids[0]
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_of_several_figures_holds_the_script_once(tmp_path, page):
+    drawn = [figures.of(name, [at_final(report(), {1: 0.8})]) for name in REPORT_FIGURES]
+    figures.save_page(drawn, tmp_path / "all.html")
+    text = (tmp_path / "all.html").read_text("utf-8")
+    assert text.count("plotly.js v") == 1
+    assert "<script src" not in text
+    page.goto((tmp_path / "all.html").as_uri())
+    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(len(drawn))
+    heights = page.locator(".js-plotly-plot").evaluate_all("(plots) => plots.map((plot) => plot.clientHeight)")
+    assert heights == [figure["layout"]["height"] for figure in drawn]
+    tops = page.locator(".js-plotly-plot").evaluate_all("(all) => all.map((one) => one.getBoundingClientRect().top)")
+    assert all(below - top >= height for top, below, height in zip(tops, tops[1:], heights, strict=False))
+
+
+def test_pages_of_one_folder_share_the_script(tmp_path, page):
+    for name in ("parts", "depth"):
+        figures.save(figures.of(name, [report()]), html=tmp_path / f"{name}.html", shares_script=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["depth.html", "parts.html", "plotly.min.js"]
+    assert (tmp_path / "parts.html").stat().st_size < 100_000
+    page.goto((tmp_path / "parts.html").as_uri())
+    expect(page.locator(".main-svg").first).to_be_visible()
 
 
 def test_no_name_ends_the_script_of_a_page(tmp_path):

@@ -1,5 +1,33 @@
 """The figures of the library: the public name of :mod:`zooaudit.views.figures`, which describes and draws them."""
 
-from zooaudit.views.figures import MANY, FigureDict, accuracy, depth, draw, maps, of, parts, save, shifts
+from zooaudit.views.figures import (
+    MANY,
+    NAMES,
+    FigureDict,
+    accuracy,
+    agreement,
+    depth,
+    draw,
+    maps,
+    of,
+    parts,
+    save,
+    save_page,
+    shifts,
+)
 
-__all__ = ["MANY", "FigureDict", "accuracy", "depth", "draw", "maps", "of", "parts", "save", "shifts"]
+__all__ = [
+    "MANY",
+    "NAMES",
+    "FigureDict",
+    "accuracy",
+    "agreement",
+    "depth",
+    "draw",
+    "maps",
+    "of",
+    "parts",
+    "save",
+    "save_page",
+    "shifts",
+]

@@ -73,7 +73,7 @@ class Report(EqualByContent, contract.Report):
         return html([reading_table(self), *report_tables(self)])
 
     def plot(
-        self, kind: Literal["parts", "shifts", "depth"] = "parts", *others: contract.Report
+        self, kind: Literal["parts", "shifts", "agreement", "depth"] = "parts", *others: contract.Report
     ) -> "plotly.graph_objects.Figure":
         """Draw this report, with ``others`` beside it: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
         return figures.draw(figures.of(kind, [self, *others]))

@@ -1,6 +1,7 @@
 """The commands of the command line, each from parsed arguments to an exit code."""
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from zooaudit.client import AuditClient
 
 
+ALL = "all"
+"""The name that --figure takes for all figures."""
 CANCELED = Problem(type="about:blank", title="Canceled", status=409, detail="The audit was canceled.")
 SWEEP_GOES_ON = "the audits go on. The same command takes the sweep up again."
 
@@ -149,7 +152,7 @@ def report(client: "AuditClient", args: argparse.Namespace) -> Exit:
     waits = args.wait and not is_file(args.audit)
     report = _wait(client, client.status(args.audit), args) if waits else report_of(client, args.audit)
     code = _show_report(report, args)
-    _save_figure(lambda: figures.of(args.figure, [report]), args)
+    _save_figures(lambda name: figures.of(name, [report]), figures.NAMES, args)
     return code
 
 
@@ -166,7 +169,9 @@ def _show_report(report: Report, args: argparse.Namespace) -> Exit:
 
 
 def _require_plotly(args: argparse.Namespace) -> None:
-    """Check before hours of waiting that plotly is installed if a figure is to be written."""
+    """Check before hours of waiting that plotly is installed if a figure is to be written, and that it can be."""
+    if args.png and args.figure == ALL:
+        raise Mistake("A PNG has one figure: name it by --figure, or write all of them by --html.")
     if args.html or args.png:
         try:
             import plotly  # noqa: F401
@@ -174,15 +179,20 @@ def _require_plotly(args: argparse.Namespace) -> None:
             raise Mistake("Figures are drawn with plotly: pip install 'zooaudit[plot]'") from None
 
 
-def _save_figure(make: Callable[[], figures.FigureDict], args: argparse.Namespace) -> None:
-    """Write the figure to the files of --html and --png; ``make`` is called only if there are any."""
+def _save_figures(make: Callable[[str], figures.FigureDict], names: Sequence[str], args: argparse.Namespace) -> None:
+    """Write the figure of --figure, or those of all ``names``, to the files of --html and --png; ``make`` is called
+    only if there are any."""
     files = [file for file in (args.html, args.png) if file]
     if files:
         try:
-            figures.save(make(), args.html, args.png)
+            if args.figure == ALL:
+                figures.save_page([make(name) for name in names], args.html)
+            else:
+                figures.save(make(args.figure), args.html, args.png)
         except RuntimeError as error:
             raise Mistake(str(error)) from None
-        print(f"Figure written to {' and '.join(map(str, files))}", file=sys.stderr)
+        what = "Figures" if args.figure == ALL else "Figure"
+        print(f"{what} written to {' and '.join(map(str, files))}", file=sys.stderr)
 
 
 def replay(client: "AuditClient", args: argparse.Namespace) -> Exit:
@@ -273,14 +283,18 @@ def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
     else:
         print_tables(comparison_tables(comparison, args.score), sys.stdout)
 
-    def figure() -> figures.FigureDict:
-        if args.figure == "accuracy":
-            return figures.accuracy(comparison)
-        if args.figure == "parts":
-            return figures.parts(comparison.audits)
-        return figures.of(args.figure, [client.report(audit.id) for audit in comparison.audits], args.score)
+    @functools.cache
+    def reports() -> list[Report]:
+        return [client.report(audit.id) for audit in comparison.audits]
 
-    _save_figure(figure, args)
+    def figure(name: str) -> figures.FigureDict:
+        if name == "accuracy":
+            return figures.accuracy(comparison)
+        if name == "parts":
+            return figures.parts(comparison.audits)
+        return figures.of(name, reports(), args.score)
+
+    _save_figures(figure, (*figures.NAMES, "accuracy"), args)
     return Exit.OK
 
 

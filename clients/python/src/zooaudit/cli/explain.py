@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from zooaudit.cli.commands import _print_json, _require_plotly, _save_figure
+from zooaudit.cli.commands import _print_json, _require_plotly, _save_figures
 from zooaudit.cli.exit_codes import Exit, Mistake
 from zooaudit.results import Report
 from zooaudit.views import figures
@@ -22,6 +22,7 @@ TEXT = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(figure="maps")
     parser.add_argument("--block", metavar="NAME", help="a block of the report (default: the last one that has maps)")
     text = "an image's place in the order of measuring, from 0, or its relative path (default: the least equivariant)"
     parser.add_argument("--image", metavar="IMAGE", help=text)
@@ -55,7 +56,7 @@ def explain(client: "AuditClient", args: argparse.Namespace) -> Exit:
             print(json.dumps(both, indent=2))
     else:
         print_tables([*([least_table(least)] if least else []), channels_table(maps)], sys.stdout)
-    _save_figure(lambda: figures.maps(maps), args)
+    _save_figures(lambda _: figures.maps(maps), (), args)
     return Exit.OK
 
 

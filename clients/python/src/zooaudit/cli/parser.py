@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
@@ -14,6 +14,7 @@ from zooaudit.cli.terms import terms
 from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
+from zooaudit.views import figures
 from zooaudit.views.text import ranges
 
 EPILOG = f"""\
@@ -115,8 +116,7 @@ def _status(subparsers: "Subparsers") -> None:
 def _report(subparsers: "Subparsers") -> None:
     parser = _command(subparsers, "report", commands.report, "show the report of an audit", _waiting(), _plotting())
     _report_of(parser)
-    choices = ["parts", "shifts", "depth"]
-    parser.add_argument("--figure", choices=choices, default="parts", help="the figure to write (default parts)")
+    _figure_option(parser, figures.NAMES)
 
 
 def _explain(subparsers: "Subparsers") -> None:
@@ -203,12 +203,7 @@ def _compare(subparsers: "Subparsers") -> None:
         "weights; for others put the audit's id into the column model"
     )
     _complete(parser.add_argument("--top1", type=Path, metavar="FILE.csv", help=top1_text), completion.files)
-    parser.add_argument(
-        "--figure",
-        choices=["parts", "shifts", "depth", "accuracy"],
-        default="parts",
-        help="the figure to write (default parts)",
-    )
+    _figure_option(parser, (*figures.NAMES, "accuracy"))
 
 
 def _leaderboard(subparsers: "Subparsers") -> None:
@@ -279,6 +274,11 @@ def _plotting() -> Parser:
     _file_option(parser, "--html", "write a figure there as a page")
     _file_option(parser, "--png", "write a figure there as a picture")
     return parser
+
+
+def _figure_option(parser: Parser, names: Sequence[str]) -> None:
+    text = 'the figure to write (default parts); "all" puts all of them on one page, for --html'
+    parser.add_argument("--figure", choices=[*names, commands.ALL], default="parts", help=text)
 
 
 def _file_option(parser: argparse.ArgumentParser, name: str, text: str) -> None:

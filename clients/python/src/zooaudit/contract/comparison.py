@@ -6,7 +6,7 @@ from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_none
 from zooaudit.contract.report import Border, Estimate, Report, ReportHead
-from zooaudit.contract.scores import PartName, Score
+from zooaudit.contract.scores import Aligned, PartName, Score
 
 
 class SharedMethod(Contract):
@@ -24,8 +24,12 @@ class SharedMethod(Contract):
     seed: int
 
 
+class ComparedTranslation(Score):
+    aligned: Aligned | None = Field(default=None, exclude_if=omit_none)
+
+
 class ComparedPart(Contract):
-    translation: Score
+    translation: ComparedTranslation
     rotation: Score
 
 
@@ -77,7 +81,12 @@ def compared_audit(report: Report | ReportHead, top1: float | None = None) -> Co
         imagenet_top1=model.imagenet_top1 if top1 is None else top1,
         images=report.images.count,
         parts={
-            name: ComparedPart(translation=_bare_score(part.translation), rotation=_bare_score(part.rotation))
+            name: ComparedPart(
+                translation=ComparedTranslation(
+                    **dict(_bare_score(part.translation)), aligned=part.translation.aligned
+                ),
+                rotation=_bare_score(part.rotation),
+            )
             for name, part in report.parts.items()
         },
     )

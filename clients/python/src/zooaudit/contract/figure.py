@@ -19,5 +19,6 @@ class Figures(Contract):
 
     parts: Figure
     shifts: Figure
+    agreement: Figure
     depth: Figure
     accuracy: Figure | None = Field(default=None, exclude_if=omit_none)

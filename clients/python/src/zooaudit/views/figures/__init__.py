@@ -1,11 +1,12 @@
 """Figures of reports and comparisons, as Plotly takes them: plain ``{"data": [...], "layout": {...}}``.
 
-Nothing here needs plotly, except :func:`draw`, which makes a ``plotly.graph_objects.Figure``, and :func:`save`. All
-figures follow the same conventions:
+Nothing here needs plotly, except :func:`draw`, which makes a ``plotly.graph_objects.Figure``, :func:`save` and
+:func:`save_page`. All figures follow the same conventions:
 
 - filled marks and solid lines are channel equivariance, open marks and dotted lines are layer equivariance;
 - models and parts differ in colour (Okabe and Ito's, safe for the colour-blind) and in mark or dash, for grey print;
 - a score that is null is a gap, and a grey cross below the axis whose hover says why;
+- a line joins neighbouring shifts and blocks only: shifts between which others were not measured stay apart;
 - the axis of scores ends at 1, so that figures can be compared, unless all scores are below one half.
 """
 
@@ -13,23 +14,42 @@ from collections.abc import Sequence
 
 from zooaudit.contract import Report, ScoreName
 from zooaudit.views.figures.against_accuracy import accuracy
+from zooaudit.views.figures.agreement import agreement
 from zooaudit.views.figures.by_depth import depth
 from zooaudit.views.figures.by_part import parts
 from zooaudit.views.figures.by_shift import shifts
 from zooaudit.views.figures.channel_maps import maps
 from zooaudit.views.figures.labels import MANY
 from zooaudit.views.figures.panels import FigureDict
-from zooaudit.views.figures.plotly_output import draw, save
+from zooaudit.views.figures.plotly_output import draw, save, save_page
 
-__all__ = ["MANY", "FigureDict", "accuracy", "depth", "draw", "maps", "of", "parts", "save", "shifts"]
+__all__ = [
+    "MANY",
+    "NAMES",
+    "FigureDict",
+    "accuracy",
+    "agreement",
+    "depth",
+    "draw",
+    "maps",
+    "of",
+    "parts",
+    "save",
+    "save_page",
+    "shifts",
+]
+NAMES = ("parts", "shifts", "agreement", "depth")
+"""The figures of reports."""
 
 
 def of(name: str, reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict:
-    """Draw the figure of that name: parts, shifts or depth. Raises ValueError for another name."""
+    """Draw the figure of that name, one of :data:`NAMES`. Raises ValueError for another name."""
     if name == "parts":
         return parts(reports)
     if name == "shifts":
         return shifts(reports, score)
+    if name == "agreement":
+        return agreement(reports, score)
     if name == "depth":
         return depth(reports, score)
-    raise ValueError(f"there is no figure {name!r} of reports: parts, shifts, or depth")
+    raise ValueError(f"there is no figure {name!r} of reports: parts, shifts, agreement, or depth")

@@ -1,10 +1,11 @@
 """The figure of the scores block by block."""
 
+import math
 from collections.abc import Sequence
 
-from zooaudit.contract import TRANSFORMS, PartName, Report, Score, ScoreName, TransformName
-from zooaudit.views.figures.labels import FEW, MANY, model_name, pens, score_point, title
-from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
+from zooaudit.contract import TRANSFORMS, Block, PartName, Report, Score, ScoreName, TransformName
+from zooaudit.views.figures.labels import FEW, HELD_OUT, MANY, MEANINGS, model_name, pens, score_point, title
+from zooaudit.views.figures.panels import LEFT_PX, PHONE_PX, RIGHT_PX, Band, FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
 
 PLACES: dict[PartName, tuple[float, float]] = {
@@ -16,12 +17,18 @@ PLACES: dict[PartName, tuple[float, float]] = {
 }
 """Where each part begins on the axis of depth, and how wide it is."""
 
-Curve = tuple[Report, Pen, ScoreName]
+Curve = tuple[Report, Pen, str]
+NAME_FONT, NAME_PX, NAME_CHARACTERS = 10, 14, 26
+"""Font size of a block's name on the axis, how much room it takes across, and how long it may be."""
+MARKED_BLOCKS = 40
+"""More blocks than this are lines without marks, which would touch each other."""
+PLOT_PX = PHONE_PX - LEFT_PX - RIGHT_PX
+"""Width of a panel on a phone."""
 
 
 def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict:
     """Draw the scores block by block. Early, Middle and Late have the same width, so that models of any depth can be
-    compared.
+    compared; where all models have the same blocks, the axis names them.
 
     One model has channel and layer with their intervals, several models have ``score``.
     """
@@ -30,22 +37,61 @@ def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
     for transform, colour in zip(TRANSFORMS, COLOURS, strict=False):
         panels.begin(f"{transform.title()} equivariance" if alone else f"{transform.title()} equivariance, {score}")
         if alone:
-            channel, layer = (Pen("", colour, dash=dash) for dash in ("solid", "dot"))
-            curves: list[Curve] = [(reports[0], channel, "channel"), (reports[0], layer, "layer")]
+            curves: list[Curve] = [
+                (reports[0], Pen("", colour, dash=dash), score_name) for score_name, dash in _scores_of(reports[0])
+            ]
         else:
             curves = [(report, pen, score) for report, pen in zip(reports, pens(reports), strict=True)]
         _add_curves(panels, transform, curves, len(reports))
-    panels.x = {
-        "tickvals": [left + width / 2 for left, width in PLACES.values()],
-        "ticktext": list(PLACES),
-        "range": [0, sum(PLACES["Final"])],
-        "showgrid": False,
-        "ticks": "",
-    }
-    panels.dividers = [left for left, _ in PLACES.values() if left]
+    panels.bands = [Band(left, left + width, part_name) for part_name, (left, width) in PLACES.items()]
+    panels.x = {"range": [0, sum(PLACES["Final"])], "showgrid": False}
+    if len({tuple((block.name, block.part) for block in report.blocks) for report in reports}) == 1:
+        names = _shown_names(reports[0].blocks)
+        panels.x |= {"tickvals": list(names), "ticktext": list(names.values()), "tickangle": -90}
+        panels.x["tickfont"] = {"size": NAME_FONT}
+        panels.axis_px = 16 + math.ceil(NAME_FONT * 0.62 * max(map(len, names.values()), default=0))
+    else:
+        panels.x |= {
+            "tickvals": [left + share * width for left, width in PLACES.values() for share in (0, 0.5)],
+            "ticktext": [""] * 2 * len(PLACES),
+            "title": {"text": "relative depth within each part", "standoff": 6, "font": {"size": 12}},
+        }
     if alone:
-        panels.add_score_legend("lines+markers")
+        has_held_out = len(_scores_of(reports[0])) == 3
+        panels.add_score_legend("lines+markers", [HELD_OUT] if has_held_out else [])
     return panels.figure()
+
+
+def _scores_of(report: Report) -> list[tuple[str, str]]:
+    """Return the scores that the figure of one report shows, each with the dash of its line."""
+    scores = [getattr(block, transform) for block in report.blocks for transform in TRANSFORMS]
+    has_held_out = any(score.layer_held_out is not None for score in scores)
+    return [("channel", "solid"), ("layer", "dot"), *([("layer_held_out", HELD_OUT[2])] if has_held_out else [])]
+
+
+def _shown_names(blocks: Sequence[Block]) -> dict[float, str]:
+    """Name blocks by their places: as many, evenly thinned, as stand beside each other on a phone."""
+    nearest = NAME_PX / PLOT_PX * sum(PLACES["Final"])
+    names: dict[float, str] = {}
+    for part_name, (left, width) in PLACES.items():
+        inside = [block.name for block in blocks if block.part == part_name]
+        for index, name in enumerate(inside):
+            place = left + width * (index + 0.5) / len(inside)
+            if not names or place - max(names) >= nearest:
+                names[place] = _shortened(name)
+    return names
+
+
+def _shortened(name: str) -> str:
+    """Leave out the beginning of a long name, which neighbouring blocks share; the hover has the whole name.
+
+    >>> _shortened("features.denseblock4.denselayer16"), _shortened("layer4.2")
+    ('…denseblock4.denselayer16', 'layer4.2')
+    """
+    if len(name) <= NAME_CHARACTERS:
+        return name
+    tail = name[-NAME_CHARACTERS + 1 :]
+    return f"…{tail[tail.find('.') + 1 :] if name[-NAME_CHARACTERS] != '.' and '.' in tail else tail}"
 
 
 def _add_curves(panels: Panels, transform: TransformName, curves: Sequence[Curve], models: int) -> None:
@@ -58,15 +104,15 @@ def _add_curves(panels: Panels, transform: TransformName, curves: Sequence[Curve
             pen,
             [*points["Early"], *points["Middle"], *points["Late"]],
             line=1 if crowd else 1.5,
-            band=few,
-            marks=not crowd,
+            band=few and score_name != "layer_held_out",
+            marks=not crowd and len(report.blocks) <= MARKED_BLOCKS,
             small=True,
         )
         panels.add_points(pen, [*points["Pool"], *points["Final"]], line=0, intervals=few, small=crowd)
 
 
 def _points_by_part(
-    report: Report, transform: TransformName, score_name: ScoreName, aside: float
+    report: Report, transform: TransformName, score_name: str, aside: float
 ) -> dict[PartName, list[Point]]:
     """Spread the blocks of each part evenly over the part's place, in order.
 
@@ -84,7 +130,7 @@ def _points_by_part(
                 (
                     model_name(report),
                     f"{block.name} ({part_name}), {block.channels} x {block.height} x {block.width}",
-                    f"{transform} {score_name}",
+                    f"{transform} {MEANINGS.get(score_name, score_name)}",
                 ),
             )
             for index, block in enumerate(blocks)

@@ -2,8 +2,19 @@
 
 from collections.abc import Sequence
 
-from zooaudit.contract import PARTS, SCORES, TRANSFORMS, ComparedAudit, PartName, Report, Score, TransformName
-from zooaudit.views.figures.labels import FEW, MANY, model_name, pens, score_point, title
+from zooaudit.contract import (
+    PARTS,
+    SCORES,
+    TRANSFORMS,
+    ComparedAudit,
+    ComparedTranslation,
+    PartName,
+    Report,
+    Score,
+    TransformName,
+    TranslationScore,
+)
+from zooaudit.views.figures.labels import ALIGNED, FEW, HELD_OUT, MANY, MEANINGS, model_name, pens, score_point, title
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
 
@@ -27,7 +38,8 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> FigureDict:
         "showgrid": False,
     }
     panels.dividers = [index + 0.5 for index in range(len(part_names) - 1)]
-    panels.add_score_legend("markers")
+    kinds = {"layer_held_out": HELD_OUT, "aligned": ALIGNED} if len(audits) <= FEW else {}
+    panels.add_score_legend("markers", [kind for name, kind in kinds.items() if _has(audits, name)])
     return panels.figure()
 
 
@@ -56,27 +68,52 @@ def _several_models(audits: Sequence[Report | ComparedAudit], part_names: Sequen
     return panels
 
 
+def _has(audits: Sequence[Report | ComparedAudit], name: str) -> bool:
+    """Tell whether a part of an audit has the score ``name``."""
+    scores = (getattr(part, transform) for audit in audits for part in audit.parts.values() for transform in TRANSFORMS)
+    return any(getattr(score, name, None) is not None for score in scores)
+
+
 def _add_pairs(panels: Panels, part_names: Sequence[PartName], series: Sequence[Series]) -> None:
-    """Add a pair of points, channel and layer side by side, at each part for each of the ``series``."""
+    """Add points, channel and layer side by side, at each part for each of the ``series``. Few series also have layer
+    with held-out partners, and the mean over the aligned shifts as a dash at each mean over all."""
     width = min(0.84 / max(len(series), 1), 0.36)
-    crowd: list[Point] = []
+    few, crowd = len(series) <= FEW, list[Point]()
     for index, (pen, audit, transform) in enumerate(series):
         for place, part_name in enumerate(part_names):
             if part_name not in audit.parts:
                 continue
             middle = place + (index - (len(series) - 1) / 2) * width
-            pair = [
+            score: Score = getattr(audit.parts[part_name], transform)
+            names = [*SCORES, *(["layer_held_out"] if few and score.layer_held_out is not None else [])]
+            points = [
                 score_point(
                     middle + side * width / 5,
-                    getattr(audit.parts[part_name], transform),
+                    score,
                     score_name,
-                    (model_name(audit), f"{part_name}, {transform} {score_name}"),
+                    (model_name(audit), f"{part_name}, {transform} {MEANINGS.get(score_name, score_name)}"),
                 )
-                for score_name, side in zip(SCORES, (-1, 1), strict=True)
+                for score_name, side in zip(names, (-1, 1, 2), strict=False)
             ]
             if len(series) > MANY:
-                crowd += pair
-            else:
-                panels.add_points(pen._replace(dash="solid"), pair, line=1, intervals=len(series) <= FEW)
+                crowd += points
+                continue
+            panels.add_points(pen._replace(dash="solid"), points, line=1, intervals=few)
+            if few:
+                aligned = _aligned(score, points, (model_name(audit), f"{part_name}, {transform}"))
+                panels.add_points(pen, aligned, line=0)
     if crowd:
         panels.add_points(series[0][0], crowd, line=0, small=True)
+
+
+def _aligned(score: Score, means: Sequence[Point], hover: tuple[str, str]) -> list[Point]:
+    """Make a dash at each of the ``means`` of channel and layer, where the mean over the aligned shifts is."""
+    aligned = score.aligned if isinstance(score, TranslationScore | ComparedTranslation) else None
+    if not aligned:
+        return []
+    text = f"the mean over only the {aligned.shifts} shifts that are whole cells of the blocks"
+    return [
+        Point(mean.x, value, None, None, (hover[0], f"{hover[1]} {score_name}, aligned: {text}"), "line-ew")
+        for mean, score_name, value in zip(means, SCORES, (aligned.channel, aligned.layer), strict=False)
+        if value is not None
+    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from zooaudit.contract import ComparedAudit, Report, Score, ScoreName
+from zooaudit.contract import ComparedAudit, Report, Score
 from zooaudit.views.figures.panels import Pen, Point
 from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS, translucent
 
@@ -51,7 +51,16 @@ def _weights(audit: Report | ComparedAudit) -> str:
     return audit.model.weights.label if isinstance(audit, Report) else audit.weights
 
 
-def score_point(x: float, score: Score, score_name: ScoreName, hover: tuple[str, ...]) -> Point:
-    """Make the point of one of the two scores; the mark of a layer score is open."""
-    interval = score.channel_interval if score_name == "channel" else score.layer_interval
-    return Point(x, getattr(score, score_name), interval, score.reason, hover, is_open=score_name == "layer")
+MARKS = {"channel": "{}", "layer": "{}-open", "layer_held_out": "{}-open-dot", "top1_agreement": "{}"}
+"""The mark of each score, where {} is the pen's."""
+MEANINGS = {"layer_held_out": "layer, its partners chosen on other images"}
+"""What the hover says of scores whose names are not enough."""
+HELD_OUT = ("layer, held out", "circle-open-dot", "longdash")
+ALIGNED = ("aligned shifts only", "line-ew-open", "")
+"""How the legend shows scores that not all reports have: label, mark, and dash where a line is drawn."""
+
+
+def score_point(x: float, score: Score, score_name: str, hover: tuple[str, ...]) -> Point:
+    """Make the point of one of the scores of ``score``; the mark of a layer score is open."""
+    interval = getattr(score, f"{score_name}_interval")
+    return Point(x, getattr(score, score_name), interval, score.reason, hover, MARKS[score_name])

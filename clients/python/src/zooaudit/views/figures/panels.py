@@ -12,10 +12,12 @@ FigureDict = dict[str, Any]
 """A figure as Plotly takes it, with ``data`` and ``layout``."""
 Trace = dict[str, Any]
 PANEL_PX, GAP_PX, AXIS_PX = 190, 44, 36
-LEFT_PX = 44
+LEFT_PX, RIGHT_PX = 44, 14
 PHONE_PX = 300
 """Narrowest width for which texts are broken and rows of the legend are counted: a figure is laid out once, for all."""
-TITLE_LINE_PX, NOTE_LINE_PX = 18, 16
+TITLE_LINE_PX, NOTE_LINE_PX, LEGEND_LINE_PX = 18, 16, 16
+BAND_PX = 16
+"""Height of the names of bands, above a panel."""
 COLUMN_GAP = 0.08
 """Share of the figure's width between two columns."""
 CROSS_LABEL = "not measured"
@@ -35,37 +37,51 @@ class Pen(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One score of a figure. ``hover`` are lines of text that say what was measured."""
+    """One score of a figure. ``hover`` are lines of text that say what was measured. ``symbol`` is its mark, where {}
+    stands for that of the pen."""
 
-    x: float
+    x: float | None
     value: float | None
     interval: tuple[float, float] | None
     reason: str | None
     hover: tuple[str, ...]
-    is_open: bool = False
+    symbol: str = "{}"
+
+
+class Band(NamedTuple):
+    """A named range of the horizontal axis."""
+
+    left: float
+    right: float
+    name: str
 
 
 @dataclass
 class Panel:
-    """One panel of a figure. ``lines`` are below its title, ``hover`` is shown over it."""
+    """One panel of a figure. ``lines`` are below its title, ``hover`` is shown over it, ``x`` are the settings of its
+    horizontal axis, if it has its own."""
 
     title: str
     lines: Sequence[str]
     hover: Sequence[str]
+    x: dict[str, Any] | None
     traces: list[Trace] = field(default_factory=list)
     unmeasured: list[Point] = field(default_factory=list)
     has_scores: bool = False
 
 
 class Panels:
-    """Panels in one or more columns, with one legend, one range of scores and one range of the horizontal axis.
+    """Panels in one or more columns, with one legend and one range of scores.
 
-    ``x`` are the settings of the horizontal axes, ``dividers`` the places of vertical lines in every panel.
+    ``x`` are the settings of the horizontal axis of all panels that are not given their own, and ``axis_px`` is the
+    room for its labels. ``dividers`` are the places of vertical lines in every panel, ``bands`` its named ranges.
     """
 
     def __init__(self, title: str, columns: int = 1, height: int = PANEL_PX, gap: int = GAP_PX) -> None:
         self.x: dict[str, Any] = {}
+        self.axis_px = AXIS_PX
         self.dividers: list[float] = []
+        self.bands: list[Band] = []
         self._title, self._columns, self._height, self._gap = title, columns, height, gap
         self._panels: list[Panel] = []
         self._legend_traces: list[Trace] = []
@@ -73,9 +89,11 @@ class Panels:
         self._notes: list[str] = []
         self._highest = 0.0
 
-    def begin(self, title: str, lines: Sequence[str] = (), hover: Sequence[str] = ()) -> None:
-        """Begin a panel. Everything added from now on belongs to it."""
-        self._panels.append(Panel(title, lines, hover))
+    def begin(
+        self, title: str, lines: Sequence[str] = (), hover: Sequence[str] = (), x: dict[str, Any] | None = None
+    ) -> None:
+        """Begin a panel. Everything added from now on belongs to it. Panels that are given one ``x`` share an axis."""
+        self._panels.append(Panel(title, lines, hover, x))
 
     def add_note(self, note: str) -> None:
         """Add a line below the title of the figure."""
@@ -91,9 +109,14 @@ class Panels:
         band: bool = False,
         marks: bool = True,
         small: bool = False,
+        step: float | None = None,
     ) -> None:
-        """Add points of one pen. A line of the width ``line`` joins them unless it is 0; a point without a value is a
-        gap in it. ``intervals`` are drawn as bars, a ``band`` is the area between them."""
+        """Add points of one pen. ``intervals`` are drawn as bars, a ``band`` is the area between them.
+
+        A line of the width ``line`` joins the points unless it is 0; a point without a value is a gap in it, and so is
+        a distance of more than ``step`` between two points. Without ``marks``, points are marked only if one of them
+        stands alone, so that no line shows it.
+        """
         panel = self._panels[-1]
         panel.unmeasured += [point for point in points if point.value is None]
         measured = [point for point in points if point.value is not None]
@@ -101,24 +124,27 @@ class Panels:
             return
         panel.has_scores = True
         self._highest = max([self._highest, *(point.value or 0 for point in measured)])
+        if step:
+            points = _with_gaps(points, step)
+        is_marked = marks or (line > 0 and _has_lone_point(points))
         if band:
             self._add_band(pen, points)
         trace: Trace = {
             "type": "scatter",
-            "mode": "+".join(mode for mode, is_drawn in (("lines", line), ("markers", marks)) if is_drawn),
+            "mode": "+".join(mode for mode, is_drawn in (("lines", line), ("markers", is_marked)) if is_drawn),
             "name": "<br>".join(map(literal, wrapped(pen.label, LEGEND_CHARACTERS))),
             "legendgroup": pen.label,
             "showlegend": bool(pen.label) and pen.label not in self._labels,
             "x": [point.x for point in points],
             "y": [point.value for point in points],
             "hoverinfo": "text",
-            "hovertext": [_hover_text(point) for point in points],
+            "hovertext": [_hover_text(point) if point.hover else "" for point in points],
             "cliponaxis": False,
         }
         if line:
             trace["line"] = {"color": pen.colour, "width": line, "dash": pen.dash}
-        if marks:
-            symbols = [f"{pen.symbol}-open" if point.is_open else pen.symbol for point in points]
+        if is_marked:
+            symbols = [point.symbol.format(pen.symbol) for point in points]
             trace["marker"] = {"color": pen.colour, "symbol": symbols, "size": 6 if small else 8}
             trace["marker"]["line"] = {"color": pen.colour, "width": 1.5}
         if intervals and any(point.interval for point in measured):
@@ -153,14 +179,15 @@ class Panels:
         trace |= {"line": {"color": GREY, "width": 1.5, "dash": dash}}
         self._panels[-1].traces.append(trace)
 
-    def add_score_legend(self, mode: str) -> None:
-        """Say in the legend what filled and open marks, solid and dotted lines mean."""
-        for score_name, symbol, dash in (("channel", "circle", "solid"), ("layer", "circle-open", "dot")):
-            trace: Trace = {"type": "scatter", "x": [None], "y": [None], "name": score_name, "hoverinfo": "skip"}
-            trace |= {"mode": mode, "showlegend": True, "legendgroup": f"kind {score_name}"}
+    def add_score_legend(self, mode: str, extra: Sequence[tuple[str, str, str]] = ()) -> None:
+        """Say in the legend what filled and open marks, solid and dotted lines mean, and those of the ``extra`` labels,
+        each of which has its mark and its dash."""
+        for label, symbol, dash in (("channel", "circle", "solid"), ("layer", "circle-open", "dot"), *extra):
+            trace: Trace = {"type": "scatter", "x": [None], "y": [None], "name": label, "hoverinfo": "skip"}
+            trace |= {"mode": mode if dash else "markers", "showlegend": True, "legendgroup": f"kind {label}"}
             trace |= {"marker": {"color": GREY, "symbol": symbol, "size": 8, "line": {"color": GREY, "width": 1.5}}}
-            trace |= {"line": {"color": GREY, "dash": dash, "width": 1.5}}
-            self._labels.setdefault(score_name)
+            trace |= {"line": {"color": GREY, "dash": dash or "solid", "width": 1.5}}
+            self._labels.setdefault(label)
             self._legend_traces.append(trace)
 
     def figure(self) -> FigureDict:
@@ -177,7 +204,7 @@ class Panels:
         above = 16 + title_px + notes_px
         if not shown:
             hidden = {"visible": False}
-            margin = {"l": LEFT_PX, "r": 14, "t": above, "b": 14}
+            margin = {"l": LEFT_PX, "r": RIGHT_PX, "t": above, "b": 14}
             layout = {"template": TEMPLATE, "height": above + 40, "margin": margin, "xaxis": hidden, "yaxis": hidden}
             return {"data": [], "layout": layout | _heading(title, lines, 0)}
 
@@ -186,12 +213,14 @@ class Panels:
         crosses = _crosses(shown, -0.045 * top)
         score_range = [-0.09 * top if crosses else 0, 1.03 * top]
         score_axis = {"tick0": 0, "dtick": step, "tickformat": ".2f", "range": score_range}
-        panel_heads = 18 + 14 * max(len(panel.lines) for panel in shown)
-        layout = self._frame(shown, above + panel_heads, has_crosses=bool(crosses)) | _heading(
-            title, lines, panel_heads
+        panel_heads = 18 + 14 * max(len(panel.lines) for panel in shown) + (BAND_PX if self.bands else 0)
+        frame, heading = (
+            self._frame(shown, above + panel_heads, has_crosses=bool(crosses)),
+            _heading(title, lines, panel_heads),
         )
-        for index, panel in enumerate(shown):
-            self._place(layout, panel, index, len(shown), score_axis)
+        layout = frame | heading | {"meta": frame["meta"] | heading["meta"]}
+        for index in range(len(shown)):
+            self._place(layout, shown, index, score_axis)
         traces = [(index, trace) for index, panel in enumerate(shown) for trace in panel.traces]
         traces += [(0, trace) for trace in self._legend_traces]
         data = [
@@ -201,15 +230,16 @@ class Panels:
 
     def _frame(self, shown: Sequence[Panel], above: int, has_crosses: bool) -> dict[str, Any]:
         """Lay out what surrounds the panels: margins, ``above`` pixels for the heading, and the legend below."""
-        axis_px = AXIS_PX + (18 if "title" in self.x else 0)
+        axis_px = self.axis_px + (18 if "title" in self._x_of(shown[-1]) else 0)
         legend, legend_px = _legend([*self._labels, *([CROSS_LABEL] if has_crosses else [])])
         height = above + self._inside_px(len(shown)) + axis_px + legend_px
         return {
             "template": TEMPLATE,
             "height": height,
             # All is accounted for; else Plotly would make room for the legend once more, by squeezing the panels.
-            "margin": {"l": LEFT_PX, "r": 14, "t": above, "b": axis_px + legend_px, "autoexpand": False},
+            "margin": {"l": LEFT_PX, "r": RIGHT_PX, "t": above, "b": axis_px + legend_px, "autoexpand": False},
             "legend": {**legend, "y": legend_px / height},
+            "meta": {"legend_px": legend_px, "legend_line_px": LEGEND_LINE_PX},
             "shapes": [],
         }
 
@@ -218,22 +248,27 @@ class Panels:
         rows = -(-count // self._columns)
         return rows * (self._height + self._gap) - self._gap
 
-    def _place(self, layout: dict[str, Any], panel: Panel, index: int, count: int, score_axis: dict[str, Any]) -> None:
-        """Add to ``layout`` the axes, the title and the dividers of the panel at ``index`` of ``count``."""
+    def _x_of(self, panel: Panel) -> dict[str, Any]:
+        return self.x if panel.x is None else panel.x
+
+    def _place(self, layout: dict[str, Any], shown: Sequence[Panel], index: int, score_axis: dict[str, Any]) -> None:
+        """Add to ``layout`` the axes, the title, the dividers and the bands of the panel at ``index`` of ``shown``."""
+        panel, count = shown[index], len(shown)
         row, column = divmod(index, self._columns)
         inside = self._inside_px(count)
         width = (1 - COLUMN_GAP * (self._columns - 1)) / self._columns
         left = column * (width + COLUMN_GAP)
         upper = 1 - row * (self._height + self._gap) / inside
-        is_lowest = index + self._columns >= count
+        is_lowest = index + self._columns >= count or shown[index + self._columns].x is not panel.x
+        first = next(place for place, other in enumerate(shown) if other.x is panel.x)
         x, y = _axis_names(index)
         layout[f"xaxis{x[1:]}"] = {
             "tickfont": {"size": 11},
-            **{key: value for key, value in self.x.items() if is_lowest or key != "title"},
+            **{key: value for key, value in self._x_of(panel).items() if is_lowest or key != "title"},
             "anchor": y,
             "domain": [left, left + width],
             "showticklabels": is_lowest,
-            **({"matches": "x"} if index else {}),
+            **({"matches": _axis_names(first)[0]} if index != first else {}),
         }
         layout[f"yaxis{y[1:]}"] = {
             **score_axis,
@@ -243,7 +278,8 @@ class Panels:
             **({"matches": "y"} if index else {}),
         }
         text = {"text": "<br>".join([f"<b>{literal(panel.title)}</b>", *map(literal, panel.lines)])}
-        place = {"x": 0, "xref": f"{x} domain", "y": 1, "yref": f"{y} domain", "yshift": 2}
+        place = {"x": 0, "xref": f"{x} domain", "y": 1, "yref": f"{y} domain"}
+        place["yshift"] = 2 + (BAND_PX if self.bands else 0)
         hover = {"hovertext": "<br>".join(map(literal, panel.hover))} if panel.hover else {}
         font = {"font": {"size": 10 if panel.lines else 12}}
         layout["annotations"].append({**ANNOTATION, **text, **place, **hover, **font})
@@ -252,12 +288,24 @@ class Panels:
             | {"layer": "below", "line": {"color": "#c4c9d0", "width": 1, "dash": "dot"}}
             for divider in self.dividers
         ]
+        layout["shapes"] += [
+            {"type": "rect", "xref": x, "x0": band.left, "x1": band.right, "yref": f"{y} domain", "y0": 0, "y1": 1}
+            | {"layer": "below", "line": {"width": 0}, "fillcolor": translucent(GREY, 0.08)}
+            for band in self.bands[1::2]
+        ]
+        layout["annotations"] += [
+            ANNOTATION
+            | {"text": literal(band.name), "x": (band.left + band.right) / 2, "xref": x, "xanchor": "center"}
+            | {"y": 1, "yref": f"{y} domain", "font": {"size": 11}}
+            for band in self.bands
+        ]
 
 
 def _heading(title: Sequence[str], notes: Sequence[str], px: int) -> dict[str, Any]:
     """Write the lines of the title, and below it those of ``notes``, from ``px`` pixels above the panels.
 
     ``meta`` tells how much lower the figure is without its title: a page whose heading says the same leaves it out.
+    A figure also has there the height of its legend and of a line in it: a wide page does not break the names.
     """
     place = {**ANNOTATION, "x": 0, "xref": "paper", "xshift": 8 - LEFT_PX, "y": 1, "yref": "paper"}
     texts = (
@@ -270,6 +318,23 @@ def _heading(title: Sequence[str], notes: Sequence[str], px: int) -> dict[str, A
         if lines
     ]
     return {"annotations": annotations, "meta": {"title_px": 6 + TITLE_LINE_PX * len(title)}}
+
+
+def _with_gaps(points: Sequence[Point], step: float) -> list[Point]:
+    """Put a gap between neighbouring points that are more than ``step`` apart."""
+    spaced: list[Point] = []
+    for point in points:
+        if spaced and (point.x or 0) - (spaced[-1].x or 0) > step:
+            spaced.append(Point(None, None, None, None, ()))
+        spaced.append(point)
+    return spaced
+
+
+def _has_lone_point(points: Sequence[Point]) -> bool:
+    """Tell whether a point has no neighbour to which a line leads."""
+    values = [None, *(point.value for point in points), None]
+    neighbours = zip(values, values[1:], values[2:], strict=False)
+    return any(value is not None and before is None and after is None for before, value, after in neighbours)
 
 
 def _error_bars(pen: Pen, points: Sequence[Point]) -> dict[str, Any]:
@@ -321,7 +386,7 @@ def _legend(labels: Sequence[str]) -> tuple[dict[str, Any], int]:
     lines = [len(wrapped(label, LEGEND_CHARACTERS)) for label in labels if label]
     widest = max(map(len, labels), default=0)
     columns = 1 if widest > SHORT_LABEL else max(1, PHONE_PX // (8 * widest + 50))
-    height = 20 * math.ceil(len(lines) / columns) + sum(16 * (count - 1) for count in lines)
+    height = 20 * math.ceil(len(lines) / columns) + sum(LEGEND_LINE_PX * (count - 1) for count in lines)
     legend = {
         "orientation": "v" if widest > SHORT_LABEL else "h",
         "x": 0,
