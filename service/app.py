@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from zooaudit import __version__
 from service import errors
 from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
+from service.callback_records import CallbackRecords
+from service.callbacks import Callbacks
 from service.checkpoint_versions import CheckpointVersions
+from service.events import Events
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
@@ -23,6 +27,7 @@ from service.quota import Quota
 from service.recovery import Recovery
 from service.reports import ReportStore, open_store
 from service.routes import router
+from service.routes.events import read_followed
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.speeds import Speeds
@@ -38,8 +43,11 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         recovery: Recovery = app.state.recovery
+        callbacks: Callbacks = app.state.callbacks
         recovery.start()
+        callbacks.start()
         yield
+        callbacks.stop()
         recovery.stop()
 
     app = FastAPI(
@@ -66,6 +74,9 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.speeds = Speeds(app.state.store)
     app.state.accepted = AcceptedAudits(store)
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)
+    records = CallbackRecords(store)
+    app.state.callbacks = Callbacks(redis, records, app.state.queue, app.state.rows, app.state.recovery, settings)
+    app.state.events = Events(partial(read_followed, app.state.queue, app.state.line, app.state.recovery))
     app.state.quota = Quota(redis, settings.max_queued_per_key)
     app.state.health_check = HealthCheck(redis_url)
     app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)
@@ -123,7 +134,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                     operation["security"] = [{"bearer": []}, {}] if method == "get" else [{"bearer": []}]
                 for status, response in operation["responses"].items():
                     if int(status) >= 400:
-                        response["content"] = {errors.MEDIA_TYPE: response["content"]["application/json"]}
+                        (described,) = response["content"].values()
+                        response["content"] = {errors.MEDIA_TYPE: described}
         schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = schema
     return app.openapi_schema

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from zooaudit.contract.callbacks import CallbackUrl, signing_key
 from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unwritable
 
 
@@ -37,6 +38,16 @@ class ServiceSettings(BaseSettings):
     max_queued_per_key: Annotated[
         int, Field(ge=1, description="How many unfinished audits one key, or all without keys, may have.")
     ] = 10_000
+    callback_secret: Annotated[
+        SecretStr | None,
+        Field(description="Signs callbacks: base64 of 24 bytes or more. Without it the service makes none."),
+    ] = None
+    callback_url: Annotated[CallbackUrl | None, Field(description="Told of the end of every audit.")] = None
+    callback_private: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(description="Hosts in private networks that callbacks may go to, separated by commas."),
+    ] = ()
     host: Annotated[
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"
@@ -59,6 +70,27 @@ class ServiceSettings(BaseSettings):
         if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in keys):
             raise ValueError("a key may hold visible ASCII characters only")
         return keys
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            signing_key(secret.get_secret_value())
+        return secret
+
+    @field_validator("callback_url")
+    @classmethod
+    def _signed(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and info.data.get("callback_secret", True) is None:
+            raise ValueError("callbacks are signed; set ZOOAUDIT_CALLBACK_SECRET, too")
+        return url
+
+    @field_validator("callback_private", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(host.strip().strip("[]").lower() for host in value.split(",") if host.strip())
+        return value
 
     @field_validator("host")
     @classmethod

@@ -48,7 +48,7 @@ def test_every_endpoint_is_in_the_readme(tmp_path):
     endpoints = [
         f"{method.upper()} {path.replace('{identifier}', '{id}')}" for path, item in paths.items() for method in item
     ]
-    assert len(endpoints) == 11
+    assert len(endpoints) == 12
     assert [endpoint for endpoint in endpoints if f"`{endpoint}" not in README] == []
 
 

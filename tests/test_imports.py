@@ -114,9 +114,13 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "service": [
         *({"__main__", "stack"}, "app", "routes", "cursors"),
-        {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost"},
+        {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "callbacks", "events"},
         {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions", "speeds"},
-        *({"queue", "reports", "redis_server", "accuracy_statistics"}, "accepted", {"errors", "fresh"}),
+        *(
+            {"queue", "reports", "redis_server", "accuracy_statistics"},
+            {"accepted", "callback_records", "callback_addresses"},
+            {"errors", "fresh"},
+        ),
         {"settings", "processes", "stack_folder"},
     ],
     "experiments": [
@@ -127,7 +131,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "zooaudit": [
         *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),
-        *({"connection", "options"}, "errors", "results", "views", "contract", "version"),
+        *({"connection", "options", "callbacks"}, "errors", "results", "views", "contract", "version"),
     ],
 }
 

@@ -16,6 +16,7 @@ from service.routes.dependencies import (
     NEEDS_KEY,
     AcceptedDep,
     AuditRequestDep,
+    CallbacksDep,
     CatalogueDep,
     DepthsDep,
     KeyDep,
@@ -65,14 +66,19 @@ def submit(
     speeds: SpeedsDep,
     depths: DepthsDep,
     workers: WorkersDep,
+    callbacks: CallbacksDep,
     dry_run: Annotated[
         bool, Query(description="Only tell what the audit would cost, or why it would be refused; accept nothing.")
     ] = False,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again.
-    One that waits gets the priority of the request if that is higher.
+    One that waits gets the priority of the request if that is higher. A `callback_url` is told of the end beside those
+    of earlier requests, and at once if the audit has ended.
     With `dry_run`, 200 and the audit's cost: a request that would be refused is refused in the same way."""
+    # Not part of the audit from here on: whoever may read the audit is not to see whom it tells.
+    callback_url, request = request.callback_url, request.model_copy(update={"callback_url": None})
     pinned = versions.pin(complete(request, catalogue), queue, store.load)
+    callbacks.check(callback_url, audit_id(pinned))
     if dry_run:
         quota.check(key, audit_id(pinned), rows.by_id)
         status = queue.status_of_existing(audit_id(pinned), store.load)
@@ -95,6 +101,7 @@ def submit(
             quota.give_back(key, audit_id(pinned))
     rows.expire()
     line.expire()
+    callbacks.add(audit.id, callback_url, enqueued)
     audit = line.show(placed(audit, http))
     return json_response(audit, 202 if enqueued else 200, {"Location": audit.links.self, **retry_after(audit)})
 

@@ -9,8 +9,10 @@ from zooaudit.contract import AuditRequest, Catalogue
 
 from service.accepted import AcceptedAudits
 from service.audit_rows import AuditRows
+from service.callbacks import Callbacks
 from service.checkpoint_versions import CheckpointVersions
 from service.errors import invalid, refused, unavailable
+from service.events import Events
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers
@@ -66,6 +68,8 @@ RecoveryDep = Annotated[Recovery, _part("recovery")]
 SpeedsDep = Annotated[Speeds, _part("speeds")]
 LineDep = Annotated[WaitingLine, _part("line")]
 QuotaDep = Annotated[Quota, _part("quota")]
+CallbacksDep = Annotated[Callbacks, _part("callbacks")]
+EventsDep = Annotated[Events, _part("events")]
 HealthCheckDep = Annotated[HealthCheck, _part("health_check")]
 
 

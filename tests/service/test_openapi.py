@@ -25,6 +25,7 @@ async def test_the_document_is_valid_and_complete(http):
         ("/audit", "get"),
         ("/audit/{identifier}", "get"),
         ("/audit/{identifier}", "delete"),
+        ("/audit/{identifier}/events", "get"),
         ("/audit/{identifier}/report", "get"),
         ("/audit/{identifier}/figures", "get"),
         ("/comparison", "get"),
@@ -68,4 +69,4 @@ def test_a_fuzzer_finds_nothing_undocumented(redis_server, tmp_path, store_repor
             check=False,
         )
     assert fuzzed.returncode == 0, fuzzed.stdout
-    assert "Operations:       11 selected / 11 total" in fuzzed.stdout
+    assert "Operations:       12 selected / 12 total" in fuzzed.stdout
