@@ -21,6 +21,7 @@ from service.callbacks import Callbacks
 from service.checkpoint_versions import CheckpointVersions
 from service.events import Events
 from service.health_check import HealthCheck
+from service.metrics import ServiceMetrics
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
 from service.quota import Quota
@@ -76,6 +77,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.recovery = Recovery(app.state.queue, app.state.store, app.state.accepted, app.state.workers)
     records = CallbackRecords(store)
     app.state.callbacks = Callbacks(redis, records, app.state.queue, app.state.rows, app.state.recovery, settings)
+    app.state.metrics = ServiceMetrics(app.state.workers, app.state.rows, app.state.callbacks)
     app.state.events = Events(partial(read_followed, app.state.queue, app.state.line, app.state.recovery))
     app.state.quota = Quota(redis, settings.max_queued_per_key)
     app.state.health_check = HealthCheck(redis_url)

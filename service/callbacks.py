@@ -113,6 +113,10 @@ class Callbacks:
         """Count the callbacks that are still to be made, including those of audits that have not ended."""
         return len(self._pending)
 
+    def counts(self) -> dict[str, int]:
+        """Count how many callbacks were delivered and given up, and how many attempts have failed."""
+        return {event.decode(): int(count) for event, count in self._redis.hgetall(COUNTS_KEY).items()}
+
     def _add(self, identifier: str, url: str) -> None:
         name = name_of(identifier, url)
         if self._records.load(name) is None:

@@ -113,7 +113,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"fold", "transforms", "device_name"},
     ],
     "service": [
-        *({"__main__", "stack"}, "app", "routes", "cursors"),
+        *({"__main__", "stack"}, "app", "routes", {"cursors", "metrics"}),
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "callbacks", "events"},
         {"audit_rows", "recovery", "comparison", "catalogue", "model_depths", "checkpoint_versions", "speeds"},
         *(

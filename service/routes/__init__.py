@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from service.routes import audits, events, health, models, reports
+from service.routes import audits, events, health, metrics, models, reports
 from service.routes.dependencies import MAY_NEED_KEY
 
 router = APIRouter()
-for module in (audits, events, reports, models):
+for module in (audits, events, metrics, reports, models):
     router.include_router(module.router, dependencies=[MAY_NEED_KEY])
 router.include_router(health.router)
