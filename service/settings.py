@@ -40,9 +40,11 @@ class ServiceSettings(BaseSettings):
     ] = 10_000
     callback_secret: Annotated[
         SecretStr | None,
-        Field(description="Signs callbacks: base64 of 24 bytes or more. Without it the service makes none."),
+        Field(
+            repr=False, description="Signs callbacks: base64 of 24 bytes or more. Without it the service makes none."
+        ),
     ] = None
-    callback_url: Annotated[CallbackUrl | None, Field(description="Told of the end of every audit.")] = None
+    callback_url: Annotated[CallbackUrl | None, Field(repr=False, description="Told of the end of every audit.")] = None
     callback_private: Annotated[
         tuple[str, ...],
         NoDecode,
