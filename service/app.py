@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ from service.annotations import AnnotationStore
 from service.api_keys import parse_keys
 from service.audit_log import AuditLog
 from service.audit_rows import AuditRows
+from service.callback_records import CallbackRecords
+from service.callbacks import Callbacks
 from service.checkpoint_versions import CheckpointVersions
 from service.deletion import Deletions
+from service.events import Events
 from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.method_page import method_page
+from service.metrics import ServiceMetrics
 from service.model_depths import ModelDepths
 from service.queue import AuditQueue, WaitingLine, Workers, connect
 from service.quota import Quota
@@ -31,6 +36,7 @@ from service.recovery import Recovery
 from service.reports import ReportStore, open_store
 from service.retention import Retention
 from service.routes import router
+from service.routes.events import read_followed
 from service.security import Guard
 from service.settings import ServiceSettings
 from service.speeds import Speeds
@@ -48,10 +54,13 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         recovery: Recovery = app.state.recovery
         retention: Retention = app.state.retention
+        callbacks: Callbacks = app.state.callbacks
         recovery.start()
         retention.start()
+        callbacks.start()
         app.state.summaries.start()
         yield
+        callbacks.stop()
         retention.stop()
         recovery.stop()
 
@@ -96,6 +105,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         settings.keep_days,
         settings.keep_audits,
     )
+    records = CallbackRecords(store)
+    app.state.callbacks = Callbacks(redis, records, app.state.queue, app.state.rows, app.state.recovery, settings)
+    app.state.metrics = ServiceMetrics(app.state.workers, app.state.rows, app.state.callbacks)
+    app.state.events = Events(partial(read_followed, app.state.queue, app.state.line, app.state.recovery))
     app.state.health_check = HealthCheck(redis_url)
     app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)
     app.include_router(router)
@@ -166,7 +179,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                     operation["security"] = [{"bearer": []}, {}] if role == "read" else [{"bearer": []}]
                 for status, response in operation["responses"].items():
                     if int(status) >= 400:
-                        response["content"] = {errors.MEDIA_TYPE: response["content"]["application/json"]}
+                        (described,) = response["content"].values()
+                        response["content"] = {errors.MEDIA_TYPE: described}
         schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = schema
     return app.openapi_schema

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from zooaudit.contract.callbacks import CallbackUrl, signing_key
 from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unwritable
 
 from service.api_keys import parse_keys
@@ -59,6 +60,18 @@ class ServiceSettings(BaseSettings):
     keep_audits: Annotated[
         int | None, Field(ge=1, description="How many ended audits are kept, the newest, besides those labelled keep.")
     ] = None
+    callback_secret: Annotated[
+        SecretStr | None,
+        Field(
+            repr=False, description="Signs callbacks: base64 of 24 bytes or more. Without it the service makes none."
+        ),
+    ] = None
+    callback_url: Annotated[CallbackUrl | None, Field(repr=False, description="Told of the end of every audit.")] = None
+    callback_private: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(description="Hosts in private networks that callbacks may go to, separated by commas."),
+    ] = ()
     host: Annotated[
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"
@@ -82,6 +95,27 @@ class ServiceSettings(BaseSettings):
             raise ValueError("a key may hold visible ASCII characters only")
         parse_keys(key.get_secret_value() for key in keys)
         return keys
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            signing_key(secret.get_secret_value())
+        return secret
+
+    @field_validator("callback_url")
+    @classmethod
+    def _signed(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and info.data.get("callback_secret", True) is None:
+            raise ValueError("callbacks are signed; set ZOOAUDIT_CALLBACK_SECRET, too")
+        return url
+
+    @field_validator("callback_private", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(host.strip().strip("[]").lower() for host in value.split(",") if host.strip())
+        return value
 
     @field_validator("host")
     @classmethod

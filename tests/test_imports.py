@@ -114,23 +114,14 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"fold", "transforms", "device_name"},
     ],
     "service": [
-        *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention"}),
-        {
-            "security",
-            "connections",
-            "log_limits",
-            "turns",
-            "health_check",
-            "quota",
-            "cost",
-            "leaderboard",
-            "method_page",
-        },
-        "deletion",
+        *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention", "metrics"}),
+        {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "callbacks", "events"},
+        *({"leaderboard", "method_page"}, "deletion"),
         {"annotations", "audit_rows", "recovery", "comparison"},
         {"catalogue", "model_depths", "checkpoint_versions", "speeds", "summaries", "explanations"},
         {"queue", "reports", "redis_server", "accuracy_statistics", "differences"},
-        *({"accepted", "audit_log"}, "objects", {"errors", "fresh"}),
+        {"accepted", "audit_log", "callback_records", "callback_addresses"},
+        *("objects", {"errors", "fresh"}),
         {"settings", "processes", "stack_folder"},
         "api_keys",
     ],
@@ -142,7 +133,8 @@ LAYERS: dict[str, list[str | set[str]]] = {
     ],
     "zooaudit": [
         *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),
-        *({"connection", "options"}, "errors", "results", "site", "exports", "views", "contract", "version"),
+        *({"connection", "options", "callbacks"}, "errors", "results", "site", "exports"),
+        *("views", "contract", "version"),
     ],
 }
 

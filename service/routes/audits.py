@@ -52,7 +52,8 @@ def submit(
     ] = False,
 ) -> Response:
     """202 for a new audit, 200 for one that exists. An audit that failed or was canceled runs again.
-    One that waits gets the priority of the request if that is higher.
+    One that waits gets the priority of the request if that is higher. A `callback_url` is told of the end beside those
+    of earlier requests, and at once if the audit has ended.
     With `dry_run`, 200 and the audit's cost: a request that would be refused is refused in the same way."""
     if dry_run:
         return json_response(submission.cost_of(request))

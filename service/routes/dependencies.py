@@ -11,9 +11,11 @@ from service.accepted import AcceptedAudits
 from service.annotations import AnnotationStore
 from service.audit_log import AuditLog
 from service.audit_rows import AuditRows
+from service.callbacks import Callbacks
 from service.checkpoint_versions import CheckpointVersions
 from service.deletion import Deletions
 from service.errors import invalid, refused, unavailable
+from service.events import Events
 from service.explanations import Explanations
 from service.health_check import HealthCheck
 from service.model_depths import ModelDepths
@@ -80,6 +82,8 @@ AnnotationsDep = Annotated[AnnotationStore, _part("annotations")]
 DeletionsDep = Annotated[Deletions, _part("deletions")]
 LogDep = Annotated[AuditLog, _part("audit_log")]
 TurnDep = Annotated[None, TURN]
+CallbacksDep = Annotated[Callbacks, _part("callbacks")]
+EventsDep = Annotated[Events, _part("events")]
 HealthCheckDep = Annotated[HealthCheck, _part("health_check")]
 
 

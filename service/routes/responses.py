@@ -55,12 +55,16 @@ def json_response(body: Contract, status: int = 200, headers: dict[str, str] | N
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 
+def etag_of(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
 def etag_response(
     request: Request, body: bytes, headers: dict[str, str] | None = None, encoding: str | None = None
 ) -> Response:
     """Answer with the JSON ``body`` and its ETag, or with 304 when the client already has this body. ``encoding`` is
     how the body is encoded, if it is."""
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    tag = etag_of(body)
     headers = {**(headers or {}), "ETag": tag, "Cache-Control": "no-cache"}
     known = request.headers.get("if-none-match", "")
     if known.strip() == "*" or tag in (item.strip().removeprefix("W/") for item in known.split(",")):

@@ -11,6 +11,7 @@ from service.catalogue import complete
 from service.routes.dependencies import (
     AcceptedDep,
     AnnotationsDep,
+    CallbacksDep,
     CatalogueDep,
     DepthsDep,
     LineDep,
@@ -46,10 +47,11 @@ class Submission:
     workers: WorkersDep
     annotations: AnnotationsDep
     log: LogDep
+    callbacks: CallbacksDep
 
     def cost_of(self, request: AuditRequest) -> Cost:
         """Tell what the audit would cost. Refuses what :meth:`submit` would refuse."""
-        pinned = self._pinned(request)
+        pinned, _ = self._pinned(request)
         self.quota.check(self.caller.key, pinned, self.rows.by_id)
         status = self.queue.status_of_existing(audit_id(pinned), self.store.load)
         measured, depth = self.rows.by_id().values(), self.depths.get(pinned.model)
@@ -61,7 +63,7 @@ class Submission:
 
     def submit(self, request: AuditRequest) -> tuple[Audit, bool]:
         """Accept the audit, unless it exists. Return it, and whether it was enqueued."""
-        pinned = self._pinned(request)
+        pinned, callback_url = self._pinned(request)
         enqueued = False
         claim = self.quota.take(self.caller.key, pinned, self.rows.by_id)
         try:
@@ -75,11 +77,16 @@ class Submission:
             self.log.note(self.caller.name, self.caller.address, "submit", audit.id, pinned.model, "queued")
         self.rows.expire()
         self.line.expire()
+        self.callbacks.add(audit.id, callback_url, enqueued)
         return self.annotations.show(self.line.show(placed(audit, self.http))), enqueued
 
-    def _pinned(self, request: AuditRequest) -> AuditRequest:
-        """Fill in the model's full name, and the present version of a checkpoint."""
-        return self.versions.pin(complete(request, self.catalogue), self.queue, self.store.load)
+    def _pinned(self, request: AuditRequest) -> tuple[AuditRequest, str | None]:
+        """Fill in the model's full name, and the present version of a checkpoint. Take off the callback's URL: whoever
+        may read the audit is not to see whom it tells."""
+        callback_url, request = request.callback_url, request.model_copy(update={"callback_url": None})
+        pinned = self.versions.pin(complete(request, self.catalogue), self.queue, self.store.load)
+        self.callbacks.check(callback_url, audit_id(pinned))
+        return pinned, callback_url
 
     def _estimate_s(self, asked: AuditRequest) -> float | None:
         recent, depth = self.rows.recent().values(), self.depths.get(asked.model)

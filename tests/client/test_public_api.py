@@ -27,6 +27,7 @@ def test_the_public_names():
             ),
             *("ModelDetail", "ModelList", "Part", "Access", "Leaderboard", "LogEntry"),
             *("Problem", "Progress", "Report", "Shard", "Sharing", "Status"),
+            *("CallbackRefused", "verify_callback"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),
             *("ApiError", "InvalidRequest", "Unauthorized", "NotFound", "Conflict", "Unavailable"),
         ]
@@ -47,7 +48,7 @@ def test_the_drawn_tree_is_the_tree():
         for error_type in vars(errors).values()
         if isinstance(error_type, type) and issubclass(error_type, errors.ZooauditError)
     ]
-    assert len(error_types) == 12
+    assert len(error_types) == 13
     for error_type in error_types:
         assert error_type.__name__ in (errors.__doc__ or "")
         assert error_type.__name__ in zooaudit.__all__

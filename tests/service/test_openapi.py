@@ -27,6 +27,7 @@ async def test_the_document_is_valid_and_complete(http):
         ("/audit/{identifier}", "get"),
         ("/audit/{identifier}", "delete"),
         ("/audit/{identifier}", "patch"),
+        ("/audit/{identifier}/events", "get"),
         ("/audit/{identifier}/report", "get"),
         ("/audit/{identifier}/figures", "get"),
         ("/reports", "post"),

@@ -15,6 +15,7 @@ from zooaudit.version import __version__
 if TYPE_CHECKING:
     from zooaudit import figures as figures
     from zooaudit.async_client import AsyncAuditClient
+    from zooaudit.callbacks import verify_callback
     from zooaudit.client import AuditClient
     from zooaudit.contract import (
         PARTS,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         ApiError,
         AuditCanceled,
         AuditFailed,
+        CallbackRefused,
         Conflict,
         ConnectionFailed,
         InvalidRequest,
@@ -62,6 +64,7 @@ __all__ = [
     "AuditFailed",
     "AuditHandle",
     "AuditRequest",
+    "CallbackRefused",
     "CatalogueEntry",
     "Comparison",
     "Conflict",
@@ -90,12 +93,13 @@ __all__ = [
     "WaitTimeout",
     "ZooauditError",
     "__version__",
+    "verify_callback",
 ]
 
 # Imported on first use: `import zooaudit` costs nothing, and the service and the worker, which need only the contract,
 # never import httpx. A name comes from the first module that has it: `results` stands before the contract, whose
 # records it extends.
-_MODULES = ("results", "contract", "errors", "options", "handle", "client", "async_client")
+_MODULES = ("results", "contract", "errors", "callbacks", "options", "handle", "client", "async_client")
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ ZooauditError
 │   ├── Conflict          409: not now, such as the report of an audit that still runs
 │   └── Unavailable       429, 5xx: the service cannot serve now, even after retries where they may help
 ├── WaitTimeout           wait() ran out of time; the audit goes on (also a TimeoutError)
+├── CallbackRefused       a callback that is not signed by the service, or too old
 ├── AuditFailed           there is no report: the audit failed; .audit.error says why
 └── AuditCanceled         there is no report: the audit was canceled
 """
@@ -60,6 +61,10 @@ class Conflict(ApiError):
 
 class Unavailable(ApiError):
     """The service cannot serve now."""
+
+
+class CallbackRefused(ZooauditError):
+    """A callback that is not to be trusted, or cannot be read."""
 
 
 class WaitTimeout(ZooauditError, TimeoutError):

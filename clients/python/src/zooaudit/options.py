@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     baseline_seeds: int
     repetition: int
     priority: Literal["low", "normal", "high"]
+    callback_url: str
 
 
 def request_from(model: str, options: Options) -> AuditRequest:

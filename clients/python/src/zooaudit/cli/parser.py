@@ -328,6 +328,7 @@ def _audit_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
     option("baseline_seeds", "number of untrained initialisations", type=_whole_number, metavar="N")
     option("repetition", "another number runs the same audit again", type=_whole_number, metavar="N")
     option("priority", "where the audit waits in the queue", choices=list(RANKS)[::-1])
+    option("callback_url", "told of the audit's end by a signed POST", metavar="URL")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -51,6 +51,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "body-too-large": ProblemType("Body too large", 413),
     "unsupported-media-type": ProblemType("Unsupported media type", 415),
     "invalid-request": ProblemType("Invalid request", 422),
+    "callback-refused": ProblemType("Callback refused", 422),
     "too-many-audits": ProblemType("Too many audits queued", 429),
     "too-many-images": ProblemType("Too many images in 24 hours", 429),
     # Audits and their reports

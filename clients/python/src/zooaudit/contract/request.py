@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.callbacks import CallbackUrl
 
 PROTOCOL = "1"
 """Version of the measure. It enters every audit's id: another measure is another audit."""
@@ -133,6 +134,12 @@ class AuditRequest(Contract):
         Priority,
         Field(description="Where the audit waits: high before normal before low. It is no part of the audit's id."),
     ] = Field(default="normal", exclude_if=_is_normal)
+    callback_url: Annotated[
+        CallbackUrl | None,
+        Field(
+            description="Told of the audit's end by a signed POST. It is no part of the audit, which never shows it."
+        ),
+    ] = Field(default=None, exclude_if=omit_none)
 
     @field_validator("translations_px", "rotations_deg")
     @classmethod
@@ -165,7 +172,7 @@ class AuditRequest(Contract):
 def audit_id(request: AuditRequest) -> str:
     """Return the content address of an audit: 32 hex digits of SHA-256 over the protocol and the canonical request.
 
-    The priority is left out: it says when to measure, not what.
+    The priority and the callback are left out: they say when to measure and whom to tell, not what to measure.
     """
-    canonical = f"{PROTOCOL}\n{request.model_dump_json(exclude={'priority'})}"
+    canonical = f"{PROTOCOL}\n{request.model_dump_json(exclude={'priority', 'callback_url'})}"
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

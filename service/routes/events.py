@@ -1,0 +1,66 @@
+"""Follow an audit by server-sent events."""
+
+from collections.abc import AsyncIterator, Collection
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from zooaudit.contract import Audit
+
+from service.events import Events
+from service.queue import AuditQueue, WaitingLine
+from service.recovery import Recovery
+from service.routes.audits import find_audit
+from service.routes.dependencies import EventsDep, LineDep, QueueDep, RecoveryDep
+from service.routes.responses import documented, etag_of, placed
+
+router = APIRouter()
+
+RETRY_MS = 2000
+"""How long a client waits before it opens a broken stream again."""
+
+
+class EventStream(StreamingResponse):
+    media_type = "text/event-stream"
+
+
+@router.get(
+    "/audit/{identifier}/events",
+    summary="Follow an audit by server-sent events",
+    response_class=EventStream,
+    responses={**documented(404), 200: {"description": "Events, until the audit has ended"}},
+)
+def follow(
+    identifier: str, request: Request, queue: QueueDep, line: LineDep, recovery: RecoveryDep, events: EventsDep
+) -> EventStream:
+    """An event at once, at each change, and at the end, after which the stream ends. An event has the audit's status as
+    its name, the audit as its data, and the ETag of `GET /audit/{id}` as its id. With this id in `Last-Event-ID`, the
+    first event is left out if nothing has changed."""
+    events.ensure_room()
+    audit = line.show(find_audit(identifier, queue, recovery))
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return EventStream(_messages(events, audit, request), headers=headers)
+
+
+def read_followed(
+    queue: AuditQueue, line: WaitingLine, recovery: Recovery, identifiers: Collection[str]
+) -> dict[str, Audit]:
+    """Read the audits that are followed, by id, as ``GET /audit/{id}`` shows them; those that are gone have none."""
+    audits = queue.read(list(identifiers))
+    for identifier in identifiers:
+        if identifier not in audits and (restored := recovery.restore(identifier)):
+            audits[identifier] = restored
+    return {identifier: line.show(audit) for identifier, audit in audits.items()}
+
+
+async def _messages(events: Events, audit: Audit, request: Request) -> AsyncIterator[str]:
+    known = request.headers.get("last-event-id")
+    yield f"retry: {RETRY_MS}\n\n"
+    async for changed in events.follow(audit):
+        if changed is None:
+            yield ": nothing has changed\n\n"
+            continue
+        body = placed(changed, request).model_dump_json()
+        tag = etag_of(body.encode())
+        if tag != known:
+            yield f"id: {tag}\nevent: {changed.status}\ndata: {body}\n\n"
+        known = tag
