@@ -5,7 +5,7 @@ RUN useradd --create-home --uid 10001 zooaudit \
     && mkdir -p /var/lib/zooaudit /var/cache/zooaudit \
     && chown zooaudit:zooaudit /var/lib/zooaudit /var/cache/zooaudit
 WORKDIR /srv/zooaudit
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY docs/method.md docs/method.md
 
 FROM base AS api

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NO_GPU := make gpu needs an NVIDIA GPU, and torch finds none on this machine.
 
-.PHONY: demo test gpu up lint openapi lock clean
+.PHONY: demo test gpu up lint docs openapi lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
@@ -25,8 +25,15 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python -m service.openapi_changes
+
+# The documentation as a site, in build/site.
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict
 
 # Makes the present API that of the last release, against which make lint holds every change.
 openapi: .venv/installed
