@@ -1,4 +1,4 @@
-"""The page of one report: what its numbers say, its tables, its figures, where its numbers come from, and the report itself."""
+"""The page of one report: what it says, its tables, its figures, where its numbers come from, and the report itself."""
 
 from typing import Any
 
