@@ -69,6 +69,8 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "clone").iterdir()] == ["model-index.yaml"]
     assert main(["export", str(file), "--to", "html", "--benchmark", "org/name"]) == 2
     assert capsys.readouterr().err == "--benchmark goes with --to huggingface.\n"
+    assert main(["export", str(file), "--to", "huggingface", "--benchmark", "nonsense"]) == 2
+    assert "nonsense is no data set of the hub: give it as ORG/NAME" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
