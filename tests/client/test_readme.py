@@ -46,6 +46,6 @@ def test_python(service, tmp_path, example, output):
 def test_shell():
     lines = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
     commands = [words[1:] for words in lines if words and words[0] == "zooaudit"]
-    assert len(commands) == 10
+    assert len(commands) == 11
     for words in commands:
         make_parser().parse_args(words)

@@ -82,7 +82,8 @@ def test_html_is_escaped(make):
     if isinstance(record, Report):
         record = record.model_copy(update={"model": record.model.model_copy(update={"name": evil})})
     elif hasattr(record, "audits"):
-        record = record.model_copy(update={"audits": (record.audits[0].model_copy(update={"model": evil}),)})
+        audits = tuple(one.model_copy(update={"model": evil}) for one in record.audits)
+        record = record.model_copy(update={"audits": audits})
     else:
         record = record.model_copy(update={"request": record.request.model_copy(update={"model": evil})})
     shown = record._repr_html_()

@@ -10,6 +10,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from zooaudit.cli import main
 from zooaudit.contract import PARTS, TRANSFORMS
 from zooaudit.exports import model_card
+from zooaudit.exports.numbers import SCORE_FIELDS
 
 from tests.client.samples import report, whole_report
 
@@ -25,7 +26,7 @@ def test_the_hub_reads_every_score_of_every_part(tmp_path):
         f"{part}_{transform}_{field}".lower(): getattr(getattr(whole.parts[part], transform), field)
         for part in PARTS
         for transform in TRANSFORMS
-        for field in ("channel", "layer")
+        for field in SCORE_FIELDS
     }
     for entry in entries:
         assert isinstance(entry, EvalResultEntry)
@@ -68,6 +69,8 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "clone").iterdir()] == ["model-index.yaml"]
     assert main(["export", str(file), "--to", "html", "--benchmark", "org/name"]) == 2
     assert capsys.readouterr().err == "--benchmark goes with --to huggingface.\n"
+    assert main(["export", str(file), "--to", "huggingface", "--benchmark", "nonsense"]) == 2
+    assert "nonsense is no data set of the hub: give it as ORG/NAME" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

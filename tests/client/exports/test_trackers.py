@@ -96,10 +96,10 @@ def test_an_offline_run_of_wandb_has_the_whole_report(saved, tmp_path, monkeypat
     import wandb
 
     whole = whole_report()
-    assert main(["export", str(saved), "--to", "wandb", "--output", str(tmp_path), "--project", "zoo"]) == 0
+    assert main(["export", str(saved), "--to", "wandb", "--output", str(tmp_path / "new"), "--project", "zoo"]) == 0
     where = capsys.readouterr().out.strip()
     wandb.teardown()  # as at the end of the process, when the last records are written
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    (file,) = tmp_path.glob("new/wandb/offline-run-*/run-*.wandb")
     assert str(file.parent) == where
     summary: dict[str, Any] = {}
     history: list[dict[str, Any]] = []

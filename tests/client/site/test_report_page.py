@@ -1,10 +1,12 @@
 """The page of one report: it shows every name as text, and holds the report itself."""
 
+import html
 import json
 import re
 
 from zooaudit.contract import Report, seal_of, sealed
 from zooaudit.site import report_page
+from zooaudit.views.reading import reading
 
 from tests.client.samples import report, whole_report
 
@@ -48,4 +50,23 @@ def test_a_page_in_a_site_is_small_and_names_only_files_of_the_site():
     assert len(page) < 60_000
     names = re.findall(r'(?:src|href)="([^"]*)"', page)
     shared = ["../assets/site.css", "../index.html", "../assets/plotly.min.js", "../assets/report.js"]
-    assert sorted(names) == sorted([*shared, f"{whole_report().id}.json"])
+    terms = [name for name in names if name.startswith("../terms.html#")]
+    assert sorted(name for name in names if name not in terms) == sorted([*shared, f"{whole_report().id}.json"])
+
+
+def test_the_page_opens_with_the_reading_and_its_terms_lead_to_their_meaning():
+    plain = report()
+    weights = plain.model.weights.model_copy(update={"kind": "untrained"})
+    untrained = plain.model_copy(update={"model": plain.model.model_copy(update={"weights": weights})})
+    read = reading(untrained)
+    assert read.sentences
+    assert read.warnings
+    for page, words in (
+        (report_page.self_contained(untrained), "#"),
+        (report_page.page_in_site(untrained, "A zoo", None), "../terms.html#"),
+    ):
+        opening = html.unescape(page.partition("</header>")[0])
+        for statement in (*read.sentences, *read.warnings):
+            assert statement.text in opening
+            assert f'href="{words}{statement.term}"' in opening
+            assert words != "#" or page.count(f' id="{statement.term}"') == 1

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ DESTINATION = {
 """Where each form is written unless --output says otherwise; MLflow has its own setting."""
 OPTIONS_OF = {"benchmark": ["huggingface"], "source": ["huggingface"], "tracking_uri": ["mlflow"]}
 """Which form an option belongs to."""
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 def add(subparsers: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -63,6 +66,8 @@ def export(client: "AuditClient", args: argparse.Namespace) -> Exit:
             raise Mistake(f"--{name.replace('_', '-')} goes with --to {forms[0]}.")
     if args.to == "mlflow" and args.output:
         raise Mistake("--to mlflow writes to --tracking-uri, or where MLFLOW_TRACKING_URI says: leave out --output.")
+    if args.benchmark and not HUB_NAME.fullmatch(args.benchmark):
+        raise Mistake(f"--benchmark {args.benchmark} is no data set of the hub: give it as ORG/NAME.")
     report = report_of(client, args.audit)
     try:
         places = _write(report, args)

@@ -18,6 +18,8 @@ def log_run(report: Report, project: str = "zooaudit", folder: Path | None = Non
     except ImportError:
         raise ImportError("Runs of Weights & Biases are made with wandb: pip install 'zooaudit[wandb]'") from None
     # What runs here now, the machine and its packages, has not measured the report.
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)  # wandb would write elsewhere
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, x_disable_meta=True)
     try:
         run = wandb.init(

@@ -15,7 +15,18 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from zooaudit.contract import PARTS, SCORES, TRANSFORMS, Audit, Import, Report, ReportSummary, newest_rows, summary_of
+from zooaudit.contract import (
+    PARTS,
+    SCORES,
+    TERMS,
+    TRANSFORMS,
+    Audit,
+    Import,
+    Report,
+    ReportSummary,
+    newest_rows,
+    summary_of,
+)
 from zooaudit.site.columns import COLUMNS, PublishedRow, csv_text, data_package
 from zooaudit.site.rendering import asset, compact, look, plotly_script, render
 from zooaudit.site.report_page import page_in_site
@@ -26,7 +37,7 @@ from zooaudit.views.text import counted
 
 MANIFEST = "manifest.json"
 OURS = re.compile(
-    r"(index\.html|leaderboard\.csv|datapackage\.json|README\.md"
+    r"(index\.html|terms\.html|leaderboard\.csv|datapackage\.json|README\.md"
     r"|assets/(plotly\.min|report|leaderboard)\.js|assets/site\.css|reports/[0-9a-f]{32}\.(json|html))"
 )
 """The paths that a site may have: a manifest that lists others is not obeyed."""
@@ -105,6 +116,7 @@ def publish(folder: Path, title: str, audits: Iterable[Audit], fetch: FetchRepor
     pages = sorted(names.items(), key=lambda item: (item[1], item[0]))
     leaderboard = {"title": title, "version": __version__, "rows_json": compact(_leaderboards(table)), "pages": pages}
     site.write("index.html", render("index.html", **leaderboard).encode())
+    site.write("terms.html", render("terms.html", title=title, version=__version__, terms=TERMS).encode())
     readme = {"title": title, "version": __version__, "count": counted(len(rows), "report"), "columns": COLUMNS}
     site.write("README.md", render("README.md", **readme).encode())
     site.end(Known(site.files, finished, imported, pages_from))
@@ -112,7 +124,7 @@ def publish(folder: Path, title: str, audits: Iterable[Audit], fetch: FetchRepor
 
 
 _SHARED = (
-    *("index.html", "leaderboard.csv", "datapackage.json", "README.md"),
+    *("index.html", "terms.html", "leaderboard.csv", "datapackage.json", "README.md"),
     *("assets/plotly.min.js", "assets/site.css", "assets/report.js", "assets/leaderboard.js"),
 )
 

@@ -1,13 +1,14 @@
-"""The page of one report: its tables, its figures, where its numbers come from, and the report itself."""
+"""The page of one report: what it says, its tables, its figures, where its numbers come from, and the report itself."""
 
 from typing import Any
 
-from zooaudit.contract import TRANSFORMS, Import, Report
+from zooaudit.contract import TERMS, TRANSFORMS, Import, Report
 from zooaudit.exports.numbers import parameters
 from zooaudit.site.rendering import asset, compact, in_script, plotly_script, render
 from zooaudit.version import __version__
 from zooaudit.views import figures
 from zooaudit.views.figures.labels import model_name
+from zooaudit.views.reading import reading
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.tables import Table
 from zooaudit.views.text import duration, printable, three_decimals
@@ -43,7 +44,8 @@ def _page(report: Report, **values: Any) -> str:
         "report.html",
         report=report,
         name=model_name(report),
-        opening=_opening(report, parts_table),
+        reading=reading(report),
+        terms=TERMS,
         parts_table=parts_table,
         tables=other_tables,
         blocks=_block_table(report),
@@ -53,14 +55,6 @@ def _page(report: Report, **values: Any) -> str:
         version=__version__,
         **values,
     )
-
-
-def _opening(report: Report, parts_table: Table) -> list[str]:
-    """Say in sentences, at the top of the page, what was measured and what to bear in mind."""
-    lines = list(parts_table.notes)
-    if report.model.weights.kind == "untrained":
-        lines.append("The weights are untrained: these scores are the architecture's own equivariance.")
-    return lines
 
 
 def _block_table(report: Report) -> Table:
