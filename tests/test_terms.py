@@ -8,14 +8,12 @@ from zooaudit.contract import PARTS, TERMS, find_term
 from service.method_page import METHOD, method_page, slug
 
 ANCHORS = re.findall(r' id="([^"]+)"', method_page())
-WRITTEN_ELSEWHERE = {"differences"}
-"""Sections of docs/method.md that describe what is being added; a term may point to them before they are there."""
 
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_has_its_place_on_the_page(name):
     term = TERMS[name]
-    assert {name, term.anchor} <= set(ANCHORS) or term.anchor in WRITTEN_ELSEWHERE
+    assert {name, term.anchor} <= set(ANCHORS)
     assert re.fullmatch("[a-z0-9-]+", name)
     assert term.meaning.endswith(".")
     assert 1 <= len(re.findall(r"[.?!](?=\s|$)", term.meaning)) <= 3

@@ -45,7 +45,7 @@ TERMS: dict[str, Term] = {
     "layer-held-out": _term(
         "layer held out",
         "As layer, but the best partner of each channel is chosen on other images than those on which the two are "
-        "compared, so that chance raises nothing. What layer has beyond it is chance.",
+        "compared, so that chance raises nothing. What layer has beyond it is mostly chance.",
     ),
     "learned": _term(
         "learned",

@@ -99,27 +99,33 @@ def _channel_and_layer(report: Report) -> list[tuple[str, float | None, tuple[fl
 
 
 def _raised_by_chance(report: Report) -> Warnings:
-    """Warn where layer at Pool or Final is raised by the best of many chance correlations."""
+    """Warn where layer at Pool or Final is raised by the best of many chance correlations.
+
+    It is raised by no more than it lies above channel, however far held out, with partners from few images, lies below.
+    """
     found = []
+    has_held_out = False
     last: tuple[PartName, ...] = ("Pool", "Final")
     for name in last:
         for transform in TRANSFORMS:
             score: Score | None = getattr(report.parts.get(name), transform, None)
-            if score is None or score.layer is None or score.channel is None:
+            if score is None or score.layer is None or score.channel is None or score.layer - score.channel <= BIAS:
                 continue
             where = f"{name} under {transform}"
             if score.layer_held_out is not None:
                 if score.layer - score.layer_held_out > BIAS:
+                    has_held_out = True
                     found.append(
                         f"{where} ({two_decimals(score.layer)}, held out {two_decimals(score.layer_held_out)})"
                     )
-            elif _chance(report, name) > CHANCE and score.layer - score.channel > BIAS:
+            elif _chance(report, name) > CHANCE:
                 found.append(f"{where} ({two_decimals(score.layer)})")
     if found:
         yield (
             "layer-held-out",
             f"With {counted(report.images.count, 'image')}, chance raises layer at {joined(found)}: the best of so "
-            "many channels also picks chance. Read channel or layer held out there, or measure more images.",
+            f"many channels also picks chance. Read channel {'or layer held out ' if has_held_out else ''}there, or "
+            "measure more images.",
         )
 
 
