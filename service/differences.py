@@ -23,6 +23,7 @@ from zooaudit.contract import (
     only_known,
     standard_error,
 )
+from zooaudit.views.agreement import mean_agreement
 
 COMPARED = ("channel", "layer", "layer_held_out", "top1_agreement")
 ROUNDING = 1e-5
@@ -73,7 +74,9 @@ def _difference(report: Report, base: Report, place: Place) -> Difference | None
     if part not in report.parts or part not in base.parts:
         return None
     scores = [getattr(one.parts[part], transform) for one in (report, base)]
-    value, base_value = (getattr(score, name) for score in scores)
+    value, base_value = (
+        mean_agreement(score) if name == "top1_agreement" else getattr(score, name) for score in scores
+    )
     if value is None or base_value is None:
         if name == "top1_agreement":
             return None

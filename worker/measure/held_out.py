@@ -7,7 +7,8 @@ and again after half of them. Channel k is compared with it on the images that f
     mean over k of max(0, s(k, v))        v_i = (b_i[p] - mean of b[p]) / deviation of b[p]
 
 over all images i after the first quarter. Chance raises nothing, but a partner chosen from few images may not be the
-best one: ``layer`` is rather too high, this is rather too low, and the gap shrinks with more images. Where every channel has one partner throughout, s is the similarity of the two channels on these images.
+best one: ``layer`` is rather too high, this is rather too low, and the gap shrinks with more images.
+Where every channel has one partner throughout, s is the similarity of the two channels on these images.
 """
 
 import numpy as np

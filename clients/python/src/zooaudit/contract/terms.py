@@ -138,13 +138,11 @@ TERMS: dict[str, Term] = {
         "difference",
         "The score of one audit less that of another, image by image on the same images; its interval is much narrower "
         "than those of the two scores.",
-        anchor="differences",
     ),
     "tie": _term(
         "tie",
         "Two scores whose difference may well be chance: its p, adjusted for the number of audits compared, is not "
         "below 0.05.",
-        anchor="differences",
     ),
     "holm": _term(
         "Holm's adjustment",
