@@ -71,7 +71,8 @@ def test_the_audit_that_a_message_names_and_a_traceback_stay_on_one_line():
 
 def test_what_python_writes_by_itself_is_an_object_on_each_line_too():
     code = (
-        "import threading, warnings; from zooaudit.contract.logs import configure; configure('json'); warnings.warn('odd');"
+        "import threading, warnings; from zooaudit.contract.logs import configure; configure('json');"
+        "warnings.warn('odd');"
         "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join(); raise OSError('gone')"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
