@@ -33,7 +33,8 @@ class ServiceMetrics(Collector):
     async def text(self) -> bytes:
         """Return all metrics in the text format, at most KEPT_S old.
 
-        One thread at a time reads them, none of those that requests wait for, so that there is an answer however many others wait."""
+        One thread at a time reads them, none of those that requests wait for, so that there is
+        always an answer."""
         async with self._reading:
             if time.monotonic() >= self._text_until_s:
                 self._text = await asyncio.to_thread(generate_latest, self._registry)
