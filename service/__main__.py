@@ -6,6 +6,7 @@ import sys
 
 import uvicorn
 from pydantic import ValidationError
+from zooaudit.contract.logs import configure
 from zooaudit.contract.settings import faults_of, unknown_settings
 
 from service.api_keys import entries_with_misspelt_roles
@@ -19,9 +20,6 @@ log = logging.getLogger("zooaudit.service")
 
 def main() -> int:
     """Run until a signal stops the process. Returns 2 when the settings cannot be used."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LogLimit())
     try:
         settings = ServiceSettings()
         faults = list(faults_here(settings))
@@ -30,6 +28,9 @@ def main() -> int:
     if faults:
         print(*faults, sep="\n", file=sys.stderr)
         return 2
+    configure(settings.log_format)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
     for unknown in unknown_settings(os.environ):
         log.warning(unknown)
     for number in entries_with_misspelt_roles(key.get_secret_value() for key in settings.api_keys):

@@ -19,6 +19,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from zooaudit.contract import PROBLEM_TYPES, FieldError, Problem, problem, refusal
 
+from service.tallies import STORE_ERRORS, count
+
 log = logging.getLogger("zooaudit.service")
 
 TRY_AGAIN = {"Retry-After": "5"}
@@ -41,6 +43,10 @@ class Refused(Exception):
 
 class StoreUnavailable(Exception):
     """The report store cannot be read or written now; the message says why, without paths or addresses."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        count(STORE_ERRORS)
 
 
 def refused(slug: str, detail: str, **extensions: Any) -> Refused:

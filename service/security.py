@@ -17,6 +17,7 @@ from zooaudit.contract import Role, problem
 from service.api_keys import NOBODY, ApiKey, find_key, may
 from service.errors import Refused, problem_response, refused
 from service.settings import is_loopback
+from service.tallies import count_answer
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BATCH_BYTES = 1024 * 1024
@@ -152,8 +153,13 @@ class Guard:
         self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
         async def send_with_headers(message: ServerMessage) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
+                count_answer(scope.get("route"), message["status"])
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
@@ -171,7 +177,12 @@ class Guard:
             detail = "Without API keys this service answers to loopback addresses and 'localhost' only."
             await problem_response(problem("foreign-host", detail))(scope, receive, send_with_headers)
         else:
-            await self._app(scope, receive, send_with_headers)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except Exception:
+                if not has_begun:  # the answer to a bug is made outside of this
+                    count_answer(scope.get("route"), 500)
+                raise
 
 
 def below_prefix(scope: Scope) -> Scope:

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from zooaudit.contract.callbacks import CallbackUrl, signing_key
+from zooaudit.contract.logs import LogFormat
 from zooaudit.contract.settings import PREFIX, Location, RedisUrl, is_folder, unwritable
 
 from service.api_keys import parse_keys
@@ -76,6 +77,7 @@ class ServiceSettings(BaseSettings):
         str, Field(description="Address to listen on. Without ZOOAUDIT_API_KEYS only loopback addresses are allowed.")
     ] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on.")] = 8000
+    log_format: Annotated[LogFormat, Field(description="text, or json for an object on each line of the log.")] = "text"
 
     @field_validator("api_keys", mode="before")
     @classmethod

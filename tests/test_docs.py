@@ -38,7 +38,7 @@ def test_a_setting_is_known_by_name_to_service_and_worker_alike():
 
 def test_settings_of_the_same_name_mean_the_same():
     shared = ServiceSettings.model_fields.keys() & WorkerSettings.model_fields.keys()
-    assert shared == {"redis_url", "store"}
+    assert shared == {"redis_url", "store", "log_format"}
     for name in shared:
         assert ServiceSettings.model_fields[name].default == WorkerSettings.model_fields[name].default
 

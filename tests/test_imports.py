@@ -122,7 +122,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"queue", "reports", "redis_server", "accuracy_statistics", "differences"},
         {"accepted", "audit_log", "callback_records", "callback_addresses"},
         *("objects", {"errors", "fresh"}),
-        {"settings", "processes", "stack_folder"},
+        {"settings", "processes", "stack_folder", "tallies"},
         "api_keys",
     ],
     "experiments": [

@@ -9,6 +9,7 @@ from functools import partial
 
 from pydantic import ValidationError
 from zooaudit.contract import AuditRequest, Catalogue, Progress, Report
+from zooaudit.contract.logs import configure
 from zooaudit.contract.settings import faults_of, unknown_settings
 
 from worker.children import FORK
@@ -29,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "between them, such as cuda:0,cuda:2; by default there is one worker, on the device of ZOOAUDIT_DEVICE",
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     forget_empty(os.environ)
     try:
         settings = WorkerSettings()
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if faults:
         print(*faults, sep="\n", file=sys.stderr)
         return 2
+    configure(settings.log_format)
     for unknown in unknown_settings(os.environ):
         log.warning(unknown)
     # No checkpoint, wherever it comes from, may run code while it is read.

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from zooaudit.contract.logs import LogFormat
 from zooaudit.contract.settings import (
     MAX_SECONDS,
     PREFIX,
@@ -96,6 +97,7 @@ class WorkerSettings(BaseSettings):
             description="Seconds that a running audit has after SIGTERM to end before it goes back to the queue.",
         ),
     ] = 5.0
+    log_format: Annotated[LogFormat, Field(description="text, or json for an object on each line of the log.")] = "text"
 
     @field_validator("datasets", mode="before")
     @classmethod

@@ -9,13 +9,13 @@ from typing import Any
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError, RedisError, WatchError
-from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from zooaudit.contract import (
     ATTEMPTS,
+    ENDS_KEY,
     INDEX_KEY,
     JOB,
     MOVE_TO_PLACE,
@@ -42,6 +42,7 @@ from zooaudit.contract.board import readable
 
 from service.accepted import AcceptedAudit, AcceptedAudits
 from service.queue.job_reading import ROW_FIELDS, STATUS_OF_JOB, AuditRow, read_audit, read_row, skip_unreadable
+from service.tallies import CountingRetry
 
 DAY_S = 86_400
 JOBS_PER_PIPELINE = 1000
@@ -52,7 +53,7 @@ RESTORED_KEY = "zooaudit:restored"
 def connect(url: str, timeout_s: float = 3.0, retries: int = 2) -> Redis:
     """Connect to Redis so that every call gives up within seconds, since an HTTP request waits for it."""
     # A Redis that has not answered in time is not asked again: two more timeouts would make the request wait thrice.
-    retry = ConnectionRetry(ExponentialBackoff(cap=0.2, base=0.05), retries, (ConnectionError,))
+    retry = CountingRetry(ExponentialBackoff(cap=0.2, base=0.05), retries, (ConnectionError,))
     return Redis.from_url(
         url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, health_check_interval=30
     )
@@ -181,6 +182,8 @@ class AuditQueue:
         first = self._redis.hsetnx(state_key(identifier), "outcome", f"canceled {time.time()}")
         if not first and not self._cancel_requested(identifier):
             return self.get(identifier) or audit, False  # too late: the worker is storing the report
+        if first:
+            self._redis.hincrby(ENDS_KEY, Status.CANCELED, 1)
         self._withdraw(identifier)
         self._redis.zrem(OPEN_KEY, identifier)  # or idle workers would still help with one that waits
         return self.get(identifier) or audit, True

@@ -6,7 +6,18 @@ from typing import Any
 
 from redis import Redis
 from rq import Queue, Worker
-from zooaudit.contract import CATALOGUE_KEY, DEVICE_FIELD, HELP_PREFIX, QUEUE, TROUBLES_KEY, Catalogue
+from rq.utils import utcparse
+from zooaudit.contract import (
+    CATALOGUE_KEY,
+    DEVICE_FIELD,
+    ENDS_KEY,
+    HELP_PREFIX,
+    QUEUE,
+    TROUBLES_KEY,
+    Catalogue,
+    members_key,
+)
+from zooaudit.contract.board import MEMBER_SHOWN_S, MemberRecord
 
 TROUBLE_S = 60.0
 """For how long the service's health tells of a trouble, unless somebody says otherwise."""
@@ -45,6 +56,29 @@ class Workers:
         begun = self._redis.zrangebyscore(self._queue.started_job_registry.key, time.time(), "+inf")
         running = sum(not entry.startswith(HELP_PREFIX.encode()) for entry in begun)
         return QueueLoad(len(alive), tuple(devices), self._redis.llen(self._queue.key), running)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counters of ends, deaths and forward images (see ``contract.ENDS_KEY``)."""
+        return {name.decode(): int(value) for name, value in self._redis.hgetall(ENDS_KEY).items()}
+
+    def ages_s(self) -> list[float]:
+        """Return for how long each living worker has run; one that Redis has forgotten since its start is left out."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in Worker.all_keys(queue=self._queue):
+                pipe.hmget(key, "birth", "death")
+            born = [utcparse(birth.decode()) for birth, death in pipe.execute() if birth and not death]
+        return [max(0.0, time.time() - birth.timestamp()) for birth in born]
+
+    def images_per_second(self) -> float:
+        """Add up the speeds of the workers that measure shards now, as each of them last said."""
+        begun = self._redis.zrangebyscore(self._queue.started_job_registry.key, time.time(), "+inf")
+        audits = {entry.decode().partition(":")[0] for entry in begun if not entry.startswith(HELP_PREFIX.encode())}
+        with self._redis.pipeline(transaction=False) as pipe:
+            for identifier in audits:
+                pipe.hvals(members_key(identifier))
+            found = [MemberRecord.model_validate_json(member) for members in pipe.execute() for member in members]
+        oldest_s = time.time() - MEMBER_SHOWN_S
+        return sum(member.rate or 0.0 for member in found if member.shard and member.at_s > oldest_s)
 
     def catalogue(self) -> Catalogue | None:
         """Return the catalogue that a worker has published; None when no worker has published one."""

@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 from rq.job import JobStatus
-from zooaudit.contract import ATTEMPTS, MOVE_TO_PLACE, problem, state_key
+from zooaudit.contract import ATTEMPTS, ENDS_KEY, MOVE_TO_PLACE, Progress, problem, state_key
 
 from worker.queue.attempt import Attempt, State
 from worker.queue.audit_board import AuditBoard
@@ -24,7 +24,10 @@ def succeed(attempt: Attempt) -> None:
         end_help(attempt, died=False)
         return
 
-    def write(pipe: Any, _state: State) -> None:
+    def write(pipe: Any, state: State) -> None:
+        pipe.hincrby(ENDS_KEY, "succeeded", 1)
+        if b"progress" in state:
+            pipe.hincrby(ENDS_KEY, "forward_images", Progress.model_validate_json(state[b"progress"]).done)
         name = attempt.execution.worker_name
         job._handle_success(KEEP_ALWAYS, pipe, name, attempt.token, job.started_at, job.ended_at)
         attempt.close(pipe)
@@ -62,6 +65,7 @@ def end_early(
     def write(pipe: Any, state: State) -> None:
         job.retries_left = retries_left  # RQ counts it down at each call
         if death:
+            pipe.hincrby(ENDS_KEY, "deaths", 1)
             _add_death(pipe, job.id, int(state.get(b"deaths", 0)) + 1, death)
         if handed_back:
             attempt.queue._enqueue_job(job, pipeline=pipe)
@@ -70,6 +74,8 @@ def end_early(
             job.retry(attempt.queue, pipe)
             _put_in_place(pipe, attempt)
         else:
+            if not stopped and not state.get(b"outcome", b"").startswith(b"canceled"):
+                pipe.hincrby(ENDS_KEY, "failed", 1)
             job.set_status(JobStatus.STOPPED if stopped else JobStatus.FAILED, pipe)
             name = attempt.execution.worker_name
             job._handle_failure(exc_string, pipe, name, attempt.token, job.started_at, job.ended_at)
@@ -87,7 +93,13 @@ def end_help(attempt: Attempt, *, died: bool, only_if_lapsed: bool = False) -> N
     """End an attempt that helps with an audit, and free what it has not finished of it. Raises Superseded."""
     attempt.insist(only_if_lapsed=only_if_lapsed)
     AuditBoard(attempt, attempt.job.args[0]).give_back(died=died)
-    attempt.change(lambda pipe, _state: attempt.close(pipe), only_if_lapsed=only_if_lapsed)
+
+    def write(pipe: Any, _state: State) -> None:
+        if died:
+            pipe.hincrby(ENDS_KEY, "deaths", 1)
+        attempt.close(pipe)
+
+    attempt.change(write, only_if_lapsed=only_if_lapsed)
 
 
 def how_it_died(status: int | None) -> str:

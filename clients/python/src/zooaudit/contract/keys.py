@@ -78,6 +78,10 @@ is the time in seconds at which it lapses, unless the worker renews it."""
 TROUBLES_KEY = "zooaudit:troubles"
 """Redis sorted set: sentences about what a worker cannot do now, for the service's health. The score of each sentence
 is the time in seconds at which it lapses, unless the worker renews it."""
+ENDS_KEY = "zooaudit:ends"
+"""Redis hash of counters: how many audits have ``succeeded``, ``failed`` and been ``canceled`` by this service and its
+workers, how many ``forward_images`` those that succeeded took, and how often the measuring of an audit ended by a
+death, in ``deaths``. Each is written in the transaction of what it counts, but for ``canceled``, which follows it."""
 INDEX_KEY = "zooaudit:audits"
 """Redis sorted set: the ids of all audits, each with the time of its acceptance in seconds."""
 

@@ -18,7 +18,7 @@ PREFIX = "ZOOAUDIT_"
 SETTINGS = (
     *("redis_url", "store", "api_keys", "host", "port", "datasets", "checkpoints", "models", "device", "memory_gib"),
     *("keys_guard_reads", "max_queued_per_key", "max_images_per_key_day", "keep_days", "keep_audits"),
-    "show_images",
+    *("show_images", "log_format"),
     *("callback_url", "callback_secret", "callback_private"),
     *("decode_processes", "cache_gib", "job_timeout_s", "worker_ttl_s", "stop_grace_s"),
 )
