@@ -4,7 +4,7 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +15,7 @@ from redis.exceptions import WatchError
 from zooaudit.contract import Annotations, AnnotationsChange, Archived, Audit
 
 from service import objects
+from service.errors import StoreUnavailable
 from service.fresh import Fresh
 from service.queue import AuditRow
 
@@ -47,7 +48,7 @@ class AnnotationStore:
 
     def show_all(self, audits: Collection[Audit]) -> tuple[Audit, ...]:
         """Add to each audit what is written on it."""
-        written = self._of([audit.id for audit in audits])
+        written = self.all()
         return tuple(
             audit.model_copy(update=dict(written[audit.id])) if audit.id in written else audit for audit in audits
         )
@@ -112,27 +113,15 @@ class AnnotationStore:
                     continue  # somebody has changed something, or has done the same
                 return
 
-    def _of(self, identifiers: Iterable[str]) -> dict[str, Annotations]:
-        wanted = list(identifiers)
-        if not wanted:
-            return {}
-        while True:
-            with self._redis.pipeline() as pipe:
-                pipe.get(VERSION_KEY)
-                pipe.hmget(CACHE_KEY, wanted)
-                version, texts = pipe.execute()
-            if version is not None:
-                return {
-                    identifier: Annotations.model_validate_json(text)
-                    for identifier, text in zip(wanted, texts, strict=True)
-                    if text is not None
-                }
-            self.reload()
-
     def _refresh(self) -> Mapping[str, Annotations]:
         version = self._redis.get(VERSION_KEY)
         if version is None:
-            self.reload()
+            try:
+                self.reload()
+            except StoreUnavailable as error:
+                # Audits can be read without it: they are shown with what was known last.
+                log.warning("what is written on audits cannot be read: %s", error)
+                return self._all
         if version is None or version != self._version:
             with self._redis.pipeline() as pipe:
                 pipe.get(VERSION_KEY)

@@ -168,9 +168,8 @@ def test_the_service_and_the_worker_share_the_contract_only(graph):
         for imported in graph.find_modules_directly_imported_by(importer)
         if imported.split(".")[0] != importer.split(".")[0] and not imported.startswith("zooaudit.contract")
     }
-    # Besides the contract: the version, and for the service the figures, the reading and the texts that it has in
-    # common with the client.
-    views = {f"zooaudit.views.{name}" for name in ("figures", "reading", "text")}
+    # Besides the contract: the version, and what the service shows as the client does.
+    views = {f"zooaudit.views.{name}" for name in ("agreement", "figures", "reading", "text")}
     assert {imported for _, imported in across} <= {"zooaudit", *views}
     assert {importer.split(".")[0] for importer, imported in across if imported.startswith("zooaudit.views")} == {
         "service"

@@ -81,7 +81,7 @@ async def test_the_dashboard_is_served(http):
 
 async def test_unknown_paths_and_methods_are_problems(http):
     assert is_problem(await http.get("/nowhere"), 404, "not-found")
-    assert is_problem(await http.get("/docs"), 404, "not-found")
+    assert is_problem(await http.get("/redoc"), 404, "not-found")
     answer = await http.put("/audit", json=ASK)
     assert is_problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"]
@@ -136,11 +136,11 @@ async def test_a_store_that_does_not_answer_is_503(http, tmp_path, caplog):
 
 
 def test_settings_are_frozen_split_and_silent(monkeypatch):
-    monkeypatch.setenv("ZOOAUDIT_API_KEYS", " one ,two,, ")
+    monkeypatch.setenv("ZOOAUDIT_API_KEYS", " first ,second,, ")
     monkeypatch.setenv("ZOOAUDIT_REDIS_URL", "redis://:hidden@example:1/0")
     settings = ServiceSettings()
-    assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
-    assert "one" not in repr(settings)
+    assert [key.get_secret_value() for key in settings.api_keys] == ["first", "second"]
+    assert "first" not in repr(settings)
     assert "hidden" not in repr(settings)
     with pytest.raises(ValidationError):
         settings.port = 1
@@ -174,7 +174,7 @@ def test_the_service_does_not_start_with_settings_that_are_not_safe_or_not_right
 
 async def test_keys_guard_reads_where_the_operator_says_so(redis_server, published, tmp_path, store_report):  # noqa: ARG001 - only its effect on Redis is needed
     settings = ServiceSettings(
-        redis_url=redis_server.url, store=str(tmp_path / "store"), api_keys="first", keys_guard_reads=True
+        redis_url=redis_server.url, store=str(tmp_path / "store"), api_keys="ops:admin:first", keys_guard_reads=True
     )
     report = report_of(AuditRequest(**ASK))
     store_report(report)

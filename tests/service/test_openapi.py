@@ -1,6 +1,7 @@
 """The OpenAPI document is true: a fuzzer gets no answer that the document does not describe."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from zooaudit.contract import AuditRequest
 from service.stack import running
 from tests.fakes import ASK, report_of
 
+NOT_FUZZED = "/(events|explanation|least-equivariant)$"
+"""Paths that are tested elsewhere: a stream that does not end, and what only a running worker can answer."""
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
@@ -70,8 +73,13 @@ def test_a_fuzzer_finds_nothing_undocumented(redis_server, tmp_path, store_repor
     env = {"ZOOAUDIT_REDIS_URL": redis_server.url, "ZOOAUDIT_STORE": str(tmp_path / "store"), "ZOOAUDIT_API_KEYS": ""}
     with running(tmp_path / "stack", workers=0, env=env) as stack:
         assert len(httpx.get(f"{stack.url}/audit").json()["audits"]) == 1
-        operations = sum(map(len, httpx.get(f"{stack.url}/openapi.json").json()["paths"].values()))
+        operations = [
+            path for path, item in httpx.get(f"{stack.url}/openapi.json").json()["paths"].items() for _ in item
+        ]
+        left_out = [path for path in operations if re.search(NOT_FUZZED, path)]
+        assert len(left_out) == 5
         command = [schemathesis, "run", f"{stack.url}/openapi.json", "--checks", CHECKS, "--max-examples", "10"]
+        command += ["--exclude-path-regex", NOT_FUZZED]
         fuzzed = subprocess.run(
             [*command, "--seed", "7", "--suppress-health-check", "all", "--no-color"],
             cwd=tmp_path,
@@ -82,4 +90,4 @@ def test_a_fuzzer_finds_nothing_undocumented(redis_server, tmp_path, store_repor
             check=False,
         )
     assert fuzzed.returncode == 0, fuzzed.stdout
-    assert f"Operations:       {operations} selected / {operations} total" in fuzzed.stdout
+    assert f"Operations:       {len(operations) - len(left_out)} selected / {len(operations)} total" in fuzzed.stdout

@@ -25,7 +25,7 @@ def test_a_report_in_a_pipe():
     out = io.StringIO()
     terminal.print_report(report(), out)
     in_words, _, table = out.getvalue().partition("\n\n")
-    assert in_words.splitlines()[0] == "In words"
+    assert in_words.splitlines()[0].endswith(" in words")
     assert in_words.splitlines()[1].startswith("When the image is shifted, its features move with it at every depth")
     lines = table.splitlines()
     assert lines[0] == "timm/resnet18.a1_in1k (pretrained weights)"

@@ -8,7 +8,7 @@ from zooaudit.contract import TERMS, TRANSFORMS, Estimate, PartName, Reading, Re
 from zooaudit.views.agreement import agreement_rows
 from zooaudit.views.report_warnings import warnings_of
 from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import joined, percent, two_decimals
+from zooaudit.views.text import joined, percent, printable, two_decimals
 
 DEPTH: tuple[PartName, ...] = ("Early", "Middle", "Late")
 SCALE = ((0.8, "closely"), (0.5, "largely"), (0.2, "partly"))
@@ -41,7 +41,8 @@ def reading_table(report: Report) -> Table:
     """Show the reading of a report, as a table that has nothing but notes."""
     read = reading(report)
     warnings = [f"Beware: {warning.text}" for warning in read.warnings]
-    return Table((), (), "In words", notes=[*(sentence.text for sentence in read.sentences), *warnings])
+    title = f"{printable(report.model.name)} ({printable(report.model.weights.label)} weights) in words"
+    return Table((), (), title, notes=[*(sentence.text for sentence in read.sentences), *warnings])
 
 
 def _statement(term: str, text: str) -> Statement:
