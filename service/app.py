@@ -94,7 +94,14 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.quota = Quota(redis, settings.max_queued_per_key, settings.max_images_per_key_day)
     app.state.annotations = AnnotationStore(store, redis)
     app.state.audit_log = AuditLog(store)
-    app.state.deletions = Deletions(store, app.state.queue, app.state.store, app.state.accepted, app.state.annotations)
+    app.state.deletions = Deletions(
+        store,
+        app.state.queue,
+        app.state.store,
+        app.state.accepted,
+        app.state.annotations,
+        app.state.summaries.forget,
+    )
     app.state.retention = Retention(
         redis,
         app.state.queue,

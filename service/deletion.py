@@ -5,11 +5,11 @@ unless the same request has been submitted again since: what is newer stays.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from obstore.store import ObjectStore
-from zooaudit.contract import imports_prefix, report_key, shards_prefix
+from zooaudit.contract import explanations_prefix, imports_prefix, report_key, shards_prefix
 
 from service import objects
 from service.accepted import AcceptedAudits
@@ -23,7 +23,10 @@ audit back into Redis whose report it had read before."""
 
 
 class Deletions:
-    """The deletions of audits. Raises StoreUnavailable and ``redis.RedisError`` when those do not answer."""
+    """The deletions of audits. Raises StoreUnavailable and ``redis.RedisError`` when those do not answer.
+
+    ``forget`` is called with the id of each, for whatever else remembers a report.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,14 @@ class Deletions:
         reports: ReportStore,
         accepted: AcceptedAudits,
         annotations: AnnotationStore,
+        forget: Callable[[str], None],
     ) -> None:
         self._store = store
         self._queue = queue
         self._reports = reports
         self._accepted = accepted
         self._annotations = annotations
+        self._forget = forget
         self._seen: set[str] = set()
 
     def delete(self, identifier: str) -> None:
@@ -71,13 +76,14 @@ class Deletions:
         if stored_at and stored_at > newest:
             return
         # The report goes last in the store: as long as it is there, all of the audit is.
-        for prefix in (shards_prefix(identifier), imports_prefix(identifier)):
+        for prefix in (shards_prefix(identifier), imports_prefix(identifier), explanations_prefix(identifier)):
             for path, _ in objects.below(self._store, prefix):
                 objects.remove(self._store, path)
         objects.remove(self._store, report_key(identifier))
         self._reports.brief.cache_clear()
         self._queue.remove(identifier, newest)
         self._annotations.drop(identifier)
+        self._forget(identifier)
 
     def _begun(self) -> Iterator[tuple[str, datetime]]:
         for path, begun_at in objects.below(self._store, "deleting"):

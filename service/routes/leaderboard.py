@@ -8,7 +8,7 @@ from zooaudit.contract import Leaderboard, LeaderboardQuery, Status
 
 from service.leaderboard import answer
 from service.routes.audits import RECOVERY_WAIT_S
-from service.routes.dependencies import ListRowsDep, RecoveryDep, SummariesDep
+from service.routes.dependencies import AnnotationsDep, ListRowsDep, RecoveryDep, SummariesDep
 from service.routes.responses import NOT_MODIFIED, documented, etag_response
 
 router = APIRouter()
@@ -26,14 +26,16 @@ def leaderboard(
     rows: ListRowsDep,
     summaries: SummariesDep,
     recovery: RecoveryDep,
+    annotations: AnnotationsDep,
     query: Annotated[LeaderboardQuery, Query()],
 ) -> Response:
     """One row for each model and weights; a checkpoint has the row of its newest version. Only audits of one method on
-    the same images are in it: without settings, those of the method with the most models. While `pending` is above 0,
-    Retry-After says when to ask again."""
+    the same images are in it: without settings, those of the method with the most models. None is archived. While
+    `pending` is above 0, Retry-After says when to ask again."""
     if recovery.ensure_all_restored(RECOVERY_WAIT_S):
         rows.expire()
-    succeeded = [row.id for row in rows.by_id().values() if row.status is Status.SUCCEEDED]
+    shown = annotations.filter(None, "false")
+    succeeded = [row.id for row in rows.by_id().values() if row.status is Status.SUCCEEDED and shown(row)]
     known = summaries.of(succeeded)
     known = replace(known, pending=known.pending + recovery.unrestored())
     made = answer(query, known)

@@ -148,20 +148,21 @@ async def test_changes_by_another_process_show(app_of, stored):
     async with client_of(one) as first, client_of(other) as second:
         assert await listed(first, label="late") == []
         await second.patch(f"/audit/{identifier}", json={"labels": ["late"]})
+        one.state.annotations._fresh.expire()  # as half a second does
         assert (await first.get(f"/audit/{identifier}")).json()["labels"] == ["late"]
-        one.state.annotations._fresh.expire()
         assert await listed(first, label="late") == [identifier]
 
 
 async def test_changes_at_the_same_time_keep_each_other(app_of, stored):
-    identifier = stored()
-    async with client_of(app_of()) as first, client_of(app_of()) as second:
+    identifier, one, other = stored(), app_of(), app_of()
+    async with client_of(one) as first, client_of(other) as second:
         for number in range(5):
             changes = {"labels": [f"round{number}"]}, {"note": f"round {number}"}
             await asyncio.gather(
                 first.patch(f"/audit/{identifier}", json=changes[0]),
                 second.patch(f"/audit/{identifier}", json=changes[1]),
             )
+            one.state.annotations._fresh.expire()
             audit = (await first.get(f"/audit/{identifier}")).json()
             assert (audit["labels"], audit["note"]) == (changes[0]["labels"], changes[1]["note"])
 
@@ -171,7 +172,10 @@ async def test_a_deleted_audit_is_gone_and_its_request_runs_anew(app_of, redis, 
     app = app_of()
     (tmp_path / "store" / "shards" / identifier / "plan").mkdir(parents=True)
     (tmp_path / "store" / "shards" / identifier / "plan" / "0-x.safetensors").write_bytes(b"x")
+    (tmp_path / "store" / "explanations" / identifier).mkdir(parents=True)
+    (tmp_path / "store" / "explanations" / identifier / "x.json").write_bytes(b"{}")
     async with client_of(app) as http:
+        assert len((await http.get("/leaderboard")).json()["rows"]) == 1
         await http.patch(f"/audit/{identifier}", json={"labels": ["paper"]})
         compared = {"audits": f"{identifier},{other}"}
         assert (await http.get("/comparison", params=compared)).status_code == 200
@@ -182,6 +186,8 @@ async def test_a_deleted_audit_is_gone_and_its_request_runs_anew(app_of, redis, 
         for path in ("", "/report", "/figures"):
             assert is_problem(await http.get(f"/audit/{identifier}{path}"), 404, "unknown-audit")
         assert is_problem(await http.get("/comparison", params=compared), 404, "unknown-audit")
+        assert [row["id"] for row in (await http.get("/leaderboard")).json()["rows"]] == [other]
+        assert identifier not in app.state.summaries._summaries
         assert is_problem(await http.delete(f"/audit/{identifier}?purge=true"), 404, "unknown-audit")
         assert await listed(http, archived="any") == [other]
         assert {path for path in files_of(tmp_path) if identifier in path and not path.startswith("log/")} == {
@@ -194,6 +200,16 @@ async def test_a_deleted_audit_is_gone_and_its_request_runs_anew(app_of, redis, 
         again = await http.post("/audit", json=ASK)
         assert (again.status_code, again.json()["id"], again.json()["status"]) == (202, identifier, "queued")
         assert "labels" not in again.json()
+
+
+async def test_an_archived_audit_is_not_in_the_leaderboard(app_of, stored):
+    identifier = stored()
+    async with client_of(app_of()) as http:
+        assert [row["id"] for row in (await http.get("/leaderboard")).json()["rows"]] == [identifier]
+        await http.patch(f"/audit/{identifier}", json={"archived": True})
+        assert (await http.get("/leaderboard")).json()["rows"] == []
+        await http.patch(f"/audit/{identifier}", json={"archived": False})
+        assert len((await http.get("/leaderboard")).json()["rows"]) == 1
 
 
 async def test_an_audit_that_is_submitted_again_survives_the_end_of_its_deletion(
