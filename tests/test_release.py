@@ -34,7 +34,7 @@ def test_one_version_and_one_licence_everywhere():
 def wheels(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("wheels")
     for source in (ROOT, ROOT / "clients/python"):
-        uv("build", "--wheel", "--quiet", "--out-dir", str(folder), str(source))
+        uv("build", "--quiet", "--out-dir", str(folder), str(source))
     return {wheel.name.partition("-")[0]: wheel for wheel in folder.glob("*.whl")}
 
 
