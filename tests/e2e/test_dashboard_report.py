@@ -77,7 +77,9 @@ def test_the_report_is_shown_whole(page, client):
     expect(told.locator("li")).to_have_text([f"{warning.text}?" for warning in read.warnings])
     expect(page.locator("#detail .body > :first-child .reading")).to_be_visible()  # what a newcomer needs comes first
     for text in (report.model.weights.origin, report.model.weights.sha256, report.environment.torch, "shifts 1, 2 px"):
-        expect(page.locator("#detail section:last-child dl")).to_contain_text(text)
+        expect(
+            page.locator("#detail section", has=page.get_by_role("heading", name="Provenance")).locator("dl")
+        ).to_contain_text(text)
     link = page.get_by_role("link", name="JSON")
     stored = httpx.get(link.evaluate("(node) => node.href")).content
     with page.expect_download() as download:

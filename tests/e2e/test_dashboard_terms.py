@@ -22,7 +22,7 @@ def test_a_word_is_explained_to_the_pointer_and_to_the_keyboard(page, client):
     explains(page, "layer")
     page.get_by_role("tooltip").hover()  # one may go there, to select its text or follow its link
     explains(page, "layer")
-    page.locator("h1").hover()
+    page.locator("#detail h1").hover()
     expect(page.get_by_role("tooltip")).to_be_hidden()
 
     page.locator("#detail table.scores a[data-term=channel]").first.focus()

@@ -97,4 +97,10 @@ document.addEventListener("click", (event) => {
     show(link);
   } else if (!link && !tip.contains(event.target)) hide();
 }, true);
-addEventListener("scroll", hide, { passive: true });
+// A word that gets the focus may have to scroll into view: its explanation goes along.
+addEventListener("scroll", () => {
+  if (!shownFor) return;
+  const box = shownFor.getBoundingClientRect();
+  if (box.bottom < 0 || box.top > innerHeight) hide();
+  else place(box);
+}, { passive: true });

@@ -11,7 +11,7 @@ const RANGES = [["size", "Parameters, M"], ["top1", "Top-1, %"]];
 /** { node, clear, show(rows, query) }: the link `clear` takes all filters away. */
 export function leaderboardFilters() {
   const inputs = new Map(); // name of the parameter -> its field
-  let typing = null; // the timer that runs while the user types
+  const typing = new Map(); // the timer of each field that the user has just typed into
   const search = textField("q", { type: "search", "aria-label": "Words of the model’s name", placeholder: "Words of the name", maxlength: 128 });
   const selects = SELECTS.map(([name, label]) => {
     const select = element("select", { "aria-label": label, onchange: () => go(changed({ [name]: select.value || null })) });
@@ -32,7 +32,7 @@ export function leaderboardFilters() {
       const options = { family: rows.map((row) => row.family), source: rows.map((row) => row.source), weights: rows.map(weightsKind) };
       for (const [name, , all] of SELECTS) showOptions(inputs.get(name), options[name], all, query.get(name) ?? "");
       for (const [name, input] of inputs) {
-        if (input.tagName === "INPUT" && !(typing !== null && document.activeElement === input) && input.value.trim() !== (query.get(name) ?? "")) input.value = query.get(name) ?? "";
+        if (input.tagName === "INPUT" && !typing.has(input) && input.value.trim() !== (query.get(name) ?? "")) input.value = query.get(name) ?? "";
       }
       clear.hidden = !FILTERS.some((name) => query.get(name));
       clear.href = changed(Object.fromEntries(FILTERS.map((name) => [name, null])));
@@ -45,11 +45,11 @@ export function leaderboardFilters() {
     input.addEventListener("input", () => {
       const isNumber = name === "q" || /^\s*(\d+([.,]\d*)?)?\s*$/.test(input.value);
       input.toggleAttribute("aria-invalid", !isNumber);
-      clearTimeout(typing);
-      typing = setTimeout(() => {
-        typing = null;
+      clearTimeout(typing.get(input));
+      typing.set(input, setTimeout(() => {
+        typing.delete(input);
         if (isNumber) go(changed({ [name]: input.value.trim() || null }), { replace: true });
-      }, TYPING_MS);
+      }, TYPING_MS));
     });
     return input;
   }
