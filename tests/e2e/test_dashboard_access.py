@@ -86,7 +86,8 @@ def test_the_shards_of_an_audit_fit_every_width_and_scheme(browser, service, cli
         assert page.evaluate(LOW_CONTRAST) == []
 
 
-SCORES_SEEN = """() => [...document.querySelectorAll("#detail table")].filter((one) => one.offsetParent && one.querySelector("tbody th")).map((one) => {
+SCORES_SEEN = """() => [...document.querySelectorAll("#detail table")]
+.filter((one) => one.offsetParent && one.querySelector("tbody th")).map((one) => {
   const row = one.querySelector("tbody tr:has(th)");
   const numbers = [...row.querySelectorAll("td.number")].filter((cell) => cell.offsetParent);
   const score = numbers.find((cell) => /^[+−]?\\d\\.\\d/.test(cell.innerText));
