@@ -314,13 +314,13 @@ def test_the_command_line_takes_the_names_of_the_environment(tmp_path: Path) -> 
 
 
 def test_workers_of_other_code_do_not_share_an_audit() -> None:
-    from worker.audit import _prepare_audit, plan_of
+    from worker.audit import plan_of, prepare_audit
 
     request = AuditRequest(**SMALL, weights="untrained", dataset="synthetic")
-    prepared = _prepare_audit(request)
+    prepared = prepare_audit(request)
     plan = plan_of(request, prepared.loaded, prepared.experiment)
     zoo.register({"small": f"{HERE}:of_ten"})
-    other = _prepare_audit(request)
+    other = prepare_audit(request)
     assert other.loaded.weights == prepared.loaded.weights
     assert plan_of(request, other.loaded, other.experiment).fingerprint != plan.fingerprint
     assert run(request).model.code != registered.entry("half_drawn").code
