@@ -15,10 +15,9 @@ from zooaudit.contract import (
 )
 
 from service.errors import invalid, refused
-from service.routes.dependencies import NEEDS_KEY, ExplanationsDep, QueueDep, RecoveryDep, StoreDep
+from service.routes.dependencies import NEEDS_KEY, ExplanationsDep, QueueDep, RecoveryDep, StoreDep, checked_body
 from service.routes.reports import brief_report
 from service.routes.responses import NOT_MODIFIED, documented, etag_response, json_response, takes
-from service.security import json_body
 
 router = APIRouter()
 
@@ -27,24 +26,6 @@ SYNTHETIC = "synthetic"
 """The built-in data set, whose images are nobody's."""
 PROBLEMS = (403, 404, 409, 422, 429, 500, 507)
 Record = TypeVar("Record", bound=BaseModel)
-
-
-def _parsed(record: type[Record], body: bytes) -> Record:
-    try:
-        return record.model_validate_json(body)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        if errors[0]["type"] == "json_invalid":
-            raise refused("malformed-json", errors[0]["msg"]) from None
-        raise invalid(errors, "request") from None
-
-
-async def _maps_body(body: Annotated[bytes, Depends(json_body)]) -> ExplanationRequest:
-    return _parsed(ExplanationRequest, body)
-
-
-async def _least_body(body: Annotated[bytes, Depends(json_body)]) -> LeastEquivariantRequest:
-    return _parsed(LeastEquivariantRequest, body)
 
 
 def _maps_query(
@@ -67,8 +48,8 @@ def _checked(record: type[Record], **fields: str | int | None) -> Record:
         raise invalid(error.errors(include_url=False, include_context=False, include_input=False), "request") from None
 
 
-MapsBody = Annotated[ExplanationRequest, Depends(_maps_body)]
-LeastBody = Annotated[LeastEquivariantRequest, Depends(_least_body)]
+MapsBody = Annotated[ExplanationRequest, Depends(checked_body(ExplanationRequest))]
+LeastBody = Annotated[LeastEquivariantRequest, Depends(checked_body(LeastEquivariantRequest))]
 MapsQuery = Annotated[ExplanationRequest, Depends(_maps_query)]
 LeastQuery = Annotated[LeastEquivariantRequest, Depends(_least_query)]
 
