@@ -24,6 +24,9 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
 CMD ["python", "-m", "service"]
 
 FROM base AS worker
+# Triton compiles the kernels for GPUs with it.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 RUN pip install --require-hashes --requirement requirements.lock
 COPY clients clients
 COPY worker worker
@@ -32,5 +35,5 @@ RUN mkdir service && touch service/__init__.py \
     && rm -r service
 USER 10001
 ENV HF_HOME=/var/cache/zooaudit/huggingface TORCH_HOME=/var/cache/zooaudit/torch XDG_CACHE_HOME=/var/cache \
-    ZOOAUDIT_STORE=/var/lib/zooaudit
+    TRITON_CACHE_DIR=/var/cache/zooaudit/triton ZOOAUDIT_STORE=/var/lib/zooaudit
 CMD ["python", "-m", "worker"]

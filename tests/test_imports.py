@@ -110,7 +110,14 @@ LAYERS: dict[str, list[str | set[str]]] = {
         ),
         *({"budget", "jackknife"}, "held_out"),
         {"representation_sums", "agreement"},
-        *("sums", "similarity", "moments", {"groups", "products", "repeatable"}, {"forward", "feeding", "cuda_graphs"}),
+        *(
+            "sums",
+            "similarity",
+            "moments",
+            {"groups", "repeatable", "tensor_cores"},
+            "fused",
+            {"forward", "feeding", "cuda_graphs"},
+        ),
         {"fold", "transforms", "device_name"},
     ],
     "service": [

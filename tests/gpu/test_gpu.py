@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,9 @@ from zooaudit.contract import AuditRequest, Report
 from worker import zoo
 from worker.audit import prepare, run
 from worker.images.canvas_cache import CanvasCache
-from worker.measure import cuda_graphs, measurement, passes, products
+from worker.measure import cuda_graphs, fused, measurement, passes, representation_sums
 from worker.measure.forward import Precision
+from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Views
 from worker.settings import canvases_folder
 from worker.zoo.own import from_module
@@ -60,7 +62,7 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_graphs.BatchGraphs, "steps", lambda _graphs, steps, _images: steps)
+    monkeypatch.setattr(cuda_graphs.BatchGraphs, "steps", lambda _graphs, steps, _images: steps.values())
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def test_a_gpu_gives_the_scores_of_the_cpu(model: str, card: str) -> None:
     assert_same(scores(report), scores(on_the_cpu(model)), 1e-4)
     environment = report.environment
     assert (environment.device, environment.batch_size, environment.cuda_graphs) == (card, BATCH, True)
-    assert environment.tensor_cores is products.tensor_cores_are_exact(torch.device(DEVICE))
+    assert environment.tensor_cores is tensor_cores_are_exact(torch.device(DEVICE))
 
 
 def test_a_batch_that_is_never_full_is_measured_without_graphs() -> None:
@@ -208,14 +210,21 @@ def test_running_out_of_memory_halves_the_batch() -> None:
     assert_same(scores(tight), scores(plenty), 1e-4)
 
 
+def refuse_waiting() -> None:
+    """From now on, an operation for which the host would wait raises RuntimeError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It says that it does not know all such operations.
+        torch.cuda.set_sync_debug_mode("error")
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_host_never_waits_while_batches_are_measured(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    products.tensor_cores_are_exact(torch.device(DEVICE))  # Asked once by each process.
+    tensor_cores_are_exact(torch.device(DEVICE))  # Asked once by each process.
     begin, measure, seen = measurement.Measurement.begin, passes.measure, []
 
     def strict_from_here(*arguments: Any) -> Any:
         canvas = begin(*arguments)
-        torch.cuda.set_sync_debug_mode("error")
+        refuse_waiting()
         seen.append(canvas)
         return canvas
 
@@ -237,7 +246,7 @@ def test_the_host_never_waits_while_batches_are_measured(model: str, monkeypatch
 
 def test_the_watch_for_waiting_sees_it() -> None:
     values = torch.ones(3, device=DEVICE)
-    torch.cuda.set_sync_debug_mode("error")
+    refuse_waiting()
     try:
         for asks in (lambda: values.sum().item(), lambda: torch.ones(3).to(DEVICE), lambda: values[values > 1]):
             with pytest.raises(RuntimeError, match="synchroniz"):
@@ -288,25 +297,33 @@ def test_a_model_that_cannot_be_recorded_is_measured_without_graphs() -> None:
     assert audit(MODELS[0]).environment.cuda_graphs is True
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_products_are_those_of_float64(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device(DEVICE)
-    if not exact:
-        monkeypatch.setattr(products, "tensor_cores_are_exact", lambda _device: False)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels", [24, 256, 1000])
+def test_kernels_sum_what_float64_sums(channels: int, dtype: torch.dtype) -> None:
+    assert torch.cuda.get_device_capability(DEVICE) < (8, 0) or tensor_cores_are_exact(torch.device(DEVICE))
     generator = torch.Generator().manual_seed(1)
-    a, noise = (torch.randn(3, 4096, 256, generator=generator).to(device) for _ in range(2))
-    b = 0.8 * a + 0.6 * noise
-    wide_a, wide_b = a.double(), b.double()
-    norms = wide_a.norm(dim=1)[:, :, None] * wide_b.norm(dim=1)[:, None]
-    exact_product = wide_a.transpose(1, 2) @ wide_b
-    off = ((products.products(a, b) - exact_product).abs() / norms).max().item()
-    assert off < 1e-6
-    if exact and products.tensor_cores_are_exact(device):
-        off = ((products.split_products(a, b) - exact_product).abs() / norms).max().item()
-        assert off < 1e-6
-        assert torch.equal(products.products(a, b), products.split_products(a, b))
-    else:
-        assert torch.equal(products.products(a, b), torch.bmm(a.transpose(1, 2), b))
+    maps = torch.randn(5, 33, 31, channels, generator=generator)
+    shifted = 0.8 * maps + 0.6 * torch.randn(maps.shape, generator=generator)
+    pivot = torch.where(torch.arange(channels) < channels / 2, 0.0, 3.0)
+    partners = torch.randperm(channels, generator=generator)[None].to(DEVICE)
+    a, b, pivot = (maps + pivot).to(DEVICE, dtype), (shifted + pivot).to(DEVICE, dtype), pivot.to(DEVICE)
+    a, b = (a.float() - pivot)[:, :30, :28], b[:, 3:, 3:]
+    wide_a, wide_b = a.double(), b.double() - pivot.double()
+    norms = wide_a.flatten(0, 2).norm(dim=0)[:, None] * wide_b.flatten(0, 2).norm(dim=0)
+    exact = torch.einsum("nhwi,nhwj->ij", wide_a, wide_b)
+    assert ((fused.products(a, b, pivot).double().sum(0) - exact).abs() / norms).max().item() < 1e-6
+    sums = torch.empty(4, 5, channels, device=DEVICE)
+    fused.sums(a, b, pivot, partners, sums)
+    terms = [wide_b, wide_b.square(), wide_a * wide_b, wide_a * wide_b[..., partners[0]]]
+    for found, term in zip(sums, terms, strict=True):
+        scale = term.abs().sum((1, 2)).clamp(min=1e-12)
+        assert ((found - term.sum((1, 2))).abs() / scale).max().item() < 1e-6
+
+
+def test_tensor_cores_change_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = audit(MODELS[0], similarity="both")
+    monkeypatch.setattr(representation_sums, "tensor_cores_are_exact", lambda _device: False)
+    assert_same(scores(fast), scores(audit(MODELS[0], similarity="both")), 1e-5)
 
 
 def test_two_workers_share_one_card(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The images of a sample as batches of pixels, which are put together ahead of need."""
 
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -81,7 +81,9 @@ class Stream:
         """The names of the images that the latest pass could not decode."""
         return self._skipped
 
-    def batches(self, batch_size: int, limit: int | None = None, borders: Iterable[int] = ()) -> Iterator[Batch]:
+    def batches(
+        self, batch_size: int, limit: int | None = None, borders: Iterable[int] = ()
+    ) -> Generator[Batch, None, None]:
         """Yield the images of one pass, ``batch_size`` at a time, and fewer at the end and before a border.
 
         ``borders`` are places: no batch holds images of places before one and images of places from it on. The pass

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 
 import torch
@@ -146,8 +147,9 @@ def _one_pass(
     sample_size = len(experiment.stream.sample.names)
     groups = choosing_groups(always=tolerance is not None) if sample_size > MIN_GROUPS else ()
     choosing = {first_place(group, sample_size): group for group in groups}
-    batches = experiment.stream.batches(batch_size, limit, borders=choosing)
-    measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough, given_away)
+    # Closed here, whatever happens: a pass that failed must not go on until it is collected.
+    with closing(experiment.stream.batches(batch_size, limit, borders=choosing)) as batches:
+        measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough, given_away)
     return ModelScores(
         results=measured.scores(),
         same_class=measured.same_class(),

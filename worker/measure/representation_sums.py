@@ -12,9 +12,9 @@ from torch import Tensor
 from worker.depth import Representation
 from worker.measure.groups import GROUPS
 from worker.measure.moments import Spread
-from worker.measure.products import products
 from worker.measure.similarity import Similarity, best_partners
 from worker.measure.sums import Sums
+from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Alignment, Transform
 
 SLICE = 4096
@@ -55,6 +55,7 @@ class RepresentationSums:
         self._rows = _first(height, [window[0] for window in self._windows]).to(device, self.dtype)
         self._columns = _first(width, [window[1] for window in self._windows])[:, :, None].to(device, self.dtype)
         self._wide = is_wide(height * width, channels)
+        self._fused = self.dtype == torch.float32 and tensor_cores_are_exact(device)
         # Allocated once and written in place: sums that came and went would leave holes between the large blocks.
         self._reference = torch.zeros(2, GROUPS, len(self._windows) * channels, dtype=torch.float64, device=device)
         count = len(self._alignments)
@@ -72,7 +73,8 @@ class RepresentationSums:
         ``members`` (G, N) float32 is 1 where an image is in a group, else 0.
         """
         if self._pivot is None:
-            self._pivot = _pivot(maps).to(self.dtype)
+            # Rounded to the dtype of the maps, whose deviations then seldom need more digits than the maps have.
+            self._pivot = _pivot(maps).to(maps.dtype).to(self.dtype)
         # A copy, because the layers that follow may work in place.
         self._maps = self._window = torch.sub(maps, self._pivot, out=self._empty(maps, *maps.shape))
         totals = self._empty(maps, 2, len(maps), len(self._windows), maps.shape[3])
@@ -93,6 +95,9 @@ class RepresentationSums:
         """
         assert self._pivot is not None
         alignment, index = self._alignments[transform], self._index[transform]
+        if self._fused:
+            self._compare_fused(alignment, index, maps, out)
+            return
         a = self._reference_window(alignment)
         terms = self._empty(a, len(out) if self._wide else 2, *a.shape)
         b = terms[0]
@@ -106,14 +111,23 @@ class RepresentationSums:
         if self._wide:
             slices = (torch.split(maps.flatten(0, 2), SLICE) for maps in (a, b))
             for a_rows, b_rows in zip(*slices, strict=True):
-                self._products[index].add_(products(a_rows[None], b_rows[None])[0])
+                self._products[index].add_(_products(a_rows[None], b_rows[None])[0])
             return
         images, cells, channels = len(a), a.shape[1] * a.shape[2], a.shape[3]
         chunks = _chunks(cells, channels)
-        of_chunk = products(a.view(images * chunks, -1, channels), b.view(images * chunks, -1, channels))
+        of_chunk = _products(a.view(images * chunks, -1, channels), b.view(images * chunks, -1, channels))
         pairs = of_chunk.gather(2, self._partners[index].T.expand(len(of_chunk), -1, -1))
         torch.sum(pairs.view(images, chunks, channels, -1), 1, out=out[2:].permute(1, 2, 0))
         self._products[index].add_(of_chunk.sum(0))
+
+    def _compare_fused(self, alignment: Alignment, index: int, maps: Tensor, out: Tensor) -> None:
+        """Do on an NVIDIA GPU what :meth:`compare` does elsewhere."""
+        from worker.measure import fused  # needs Triton
+
+        assert self._pivot is not None
+        a, b = alignment.of_reference(self._maps), fused.readable(alignment.of_transformed(maps))
+        fused.sums(a, b, self._pivot, self._partners[index, 1:], out)
+        self._products[index].add_(fused.products(a, b, self._pivot).sum(0, dtype=torch.float64))
 
     def _reference_window(self, alignment: Alignment) -> Tensor:
         """Return the reference maps' window; the latest is kept, since several shifts in a row cut the same one."""
@@ -176,6 +190,11 @@ class RepresentationSums:
 def is_wide(cells: int, channels: int) -> bool:
     """Tell whether maps have so many channels for their cells that no products of single images are made of them."""
     return channels >= WIDE * cells
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply a^T b for each chunk: ``a`` and ``b`` (C, n, K) give (C, K, K)."""
+    return torch.bmm(a.transpose(1, 2), b)
 
 
 def _first(size: int, counts: Sequence[int]) -> Tensor:

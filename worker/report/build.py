@@ -36,9 +36,9 @@ from worker.measure.device_name import device_name
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import interval, intervals
 from worker.measure.model_scores import ModelScores
-from worker.measure.products import tensor_cores_are_exact
 from worker.measure.scores import Curve, ScoreTable
 from worker.measure.similarity import Equivariance, constant
+from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Rotation, Shift, Transform
 from worker.report.activation import over_channels, over_depth
 from worker.report.baseline import baseline

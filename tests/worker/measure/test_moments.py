@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from benchmarks.coverage import summed
 from worker.measure.moments import Moments, Spread
-from worker.measure.products import halves, split_products
 from worker.measure.sums import Sums
 
 
@@ -147,22 +146,6 @@ def test_batches_sum_to_the_moments_of_all_observations(positions: int, channels
         chosen = [place for place in range(40) if place * 32 // 40 == group]
         alone = Moments.of(a[chosen].flatten(0, 1).double(), b[chosen].flatten(0, 1).double())
         assert ((own[group] - alone.centred().diagonal()).abs() / norms).max() < 2e-6
-
-
-def test_halves_are_tf32_numbers_and_three_products_of_them_are_float32s() -> None:
-    values = torch.randn(4, 1000, 64, generator=torch.Generator().manual_seed(0)) * 10
-    high, low = halves(values)
-    assert torch.equal(high + low, values)
-    assert not (high.view(torch.int32) & 0x1FFF).any()
-    assert (low.abs() <= values.abs() * 2.0**-10).all()
-    # What TF32 keeps of the lower halves is all that matters.
-    (high_a, low_a), (high_b, low_b) = ((high, halves(low)[0]) for _ in range(2))
-    wide = values.double().transpose(1, 2) @ values.double()
-    parts = [(high_a, high_b), (high_a, low_b), (low_a, high_b)]
-    products = sum(x.double().transpose(1, 2) @ y.double() for x, y in parts)
-    scale = values.double().square().sum(1)
-    assert ((products - wide).abs() / scale.max()).max() < 1e-6
-    torch.testing.assert_close(split_products(values, values), wide.float(), rtol=0, atol=1e-6 * float(scale.max()))
 
 
 def test_strides_and_half_precision_are_taken_as_they_come() -> None:

@@ -220,7 +220,9 @@ class Environment(Contract):
     ] = Field(default=None, exclude_if=omit_none)
     tensor_cores: Annotated[
         bool | None,
-        Field(description="Whether float32 products were made by three TF32 products; absent on a CPU."),
+        Field(
+            description="Whether products of channels were made on tensor cores, as exact as float32; absent on a CPU."
+        ),
     ] = Field(default=None, exclude_if=omit_none)
     report_sha256: Annotated[
         str | None,

@@ -1,0 +1,75 @@
+"""The kernels for GPUs, interpreted: everything but how fast they are, and how tensor cores round (tests/gpu)."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from worker.measure import fused
+from worker.measure.fused import readable
+from worker.measure.tensor_cores import tensor_cores_are_exact
+
+
+def test_the_kernels_sum_what_float64_sums() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.worker.measure.interpreted_kernels"],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    errors = json.loads(done.stdout)
+    assert len(errors) == 6
+    assert errors == [[pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6)]] * 6
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_the_kernels_compile_for_a_gpu_that_is_not_here(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an H100, products run on its tensor cores, and maps are loaded four numbers at a time."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    products = {"NARROW": dtype == "bf16", "PART": triton.language.bfloat16, "CHANNELS": 128, "DEPTH": 32}
+    assert "wgmma.mma_async" in assembly(fused._products_kernel, dtype, products)
+    sums = {"SIMILARITIES": 1, "CHUNK": 128, "CELLS": 4, "CHANNELS": 256}
+    assert "ld.global.v4" in assembly(fused._sums_kernel, dtype, sums)
+
+
+def assembly(kernel: Any, dtype: str, constants: dict[str, Any]) -> str:
+    """Compile a kernel as it is called for maps of 256 channels: every size but these is any number."""
+    pointers = {"a": "*fp32", "b": f"*{dtype}", "pivot": "*fp32", "partners": "*i64", "out": "*fp32", "one": "fp32"}
+    names = list(kernel.arg_names)
+    source = ASTSource(
+        kernel,
+        {name: "constexpr" if name in constants else pointers.get(name, "i32") for name in names},
+        {(names.index(name),): value for name, value in constants.items()},
+        {
+            (index,): [["tt.divisibility", 16]]
+            for index, name in enumerate(names)
+            if (name in pointers and name != "one") or name == "channels"
+        },
+    )
+    text: str = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True}).asm["ptx"]
+    return text
+
+
+def test_maps_are_copied_only_where_the_kernels_cannot_read_them() -> None:
+    maps = torch.zeros(2, 5, 5, 8)
+    assert readable(maps[:, 1:, 2:]).data_ptr() == maps[:, 1:, 2:].data_ptr()
+    assert readable(maps.permute(0, 2, 3, 1)).stride(3) == 1
+    assert readable(maps.double()).dtype == torch.float32
+    tokens = torch.zeros(2, 5, 5, 12)[..., :8]
+    assert readable(tokens).stride(2) == 8
+
+
+def test_a_cpu_has_no_tensor_cores() -> None:
+    assert not tensor_cores_are_exact(torch.device("cpu"))
