@@ -231,3 +231,11 @@ def test_the_leaderboard_has_the_newest_of_each_model_by_each_method(tmp_path):
             newer.id: "true",
             other.id: "true",
         }
+
+
+def test_no_text_in_the_table_is_a_formula(tmp_path: Path) -> None:
+    plain = measured("timm/resnet18.a1_in1k")
+    model = plain.model.model_copy(update={"family": "=HYPERLINK(1)", "imagenet_top1": -1.0})
+    Store(sealed(plain.model_copy(update={"model": model}))).publish(tmp_path)
+    (row,) = csv.DictReader((tmp_path / "leaderboard.csv").read_text().splitlines())
+    assert (row["family"], row["imagenet_top1"], row["model"]) == ("'=HYPERLINK(1)", "-1.0", "timm/resnet18.a1_in1k")

@@ -79,8 +79,12 @@ COLUMNS = (
 )
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text begins with that a spreadsheet takes for a formula."""
+
+
 def csv_text(rows: Iterable[PublishedRow]) -> str:
-    """Write the rows as CSV, with every digit."""
+    """Write the rows as CSV, with every digit. An apostrophe comes before text that a spreadsheet would run."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [column.name for column in COLUMNS], lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -112,6 +116,8 @@ def _cell(value: Any) -> Any:
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
         case tuple():
             return ranges(value)
+        case str() if value.startswith(FORMULA):
+            return f"'{value}"
     return value
 
 
