@@ -208,7 +208,11 @@ class Callbacks:
         attempts = self._redis.incr(_attempts_key(name))
         self._redis.expire(_attempts_key(name), int(2 * GIVE_UP_S))
         where = _shown(record.url)
-        if fault == _status_fault(GONE) or datetime.now(UTC).timestamp() - since.timestamp() > GIVE_UP_S:
+        if (
+            audit is None
+            or fault == _status_fault(GONE)
+            or datetime.now(UTC).timestamp() - since.timestamp() > GIVE_UP_S
+        ):
             log.warning("%s: gave up telling %s of the audit's end: %s", record.audit_id, where, fault)
             self._records.drop(name)
             self._count("given up")

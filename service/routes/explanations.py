@@ -22,6 +22,8 @@ from service.routes.responses import NOT_MODIFIED, documented, etag_response, js
 router = APIRouter()
 
 POLL_AFTER_S = 1
+NAMED_BLOCKS = 40
+"""So many blocks a refusal names at most."""
 SYNTHETIC = "synthetic"
 """The built-in data set, whose images are nobody's."""
 PROBLEMS = (403, 404, 409, 422, 429, 500, 507)
@@ -124,9 +126,10 @@ def _maps_question(request: Request, report: Report, asked: ExplanationRequest) 
             "pictures, /least-equivariant tells the images apart; the operator may set ZOOAUDIT_SHOW_IMAGES."
         )
         raise refused("images-hidden", detail)
-    blocks = {block.name for block in report.blocks if block.part not in ("Pool", "Final")}
+    blocks = [block.name for block in report.blocks if block.part not in ("Pool", "Final")]
     if asked.block not in blocks:
-        raise refused("not-explainable", f"The report has no block {asked.block!r} with maps; take one of its blocks.")
+        known = ", ".join(blocks[:NAMED_BLOCKS]) + (", ..." if len(blocks) > NAMED_BLOCKS else "")
+        raise refused("not-explainable", f"The report has no block {asked.block!r} with maps; take one of: {known}.")
     places = report.images.count + len(report.images.skipped)
     if isinstance(asked.image, int) and asked.image >= places:
         raise refused("not-explainable", f"The audit has measured {places} images; give a place below that.")

@@ -131,6 +131,19 @@ async def test_a_receiver_that_is_down_hears_of_it_after_a_restart_and_an_emptie
     assert redis.hgetall(callbacks.COUNTS_KEY) == {b"failed": b"2", b"delivered": b"1"}
 
 
+async def test_nobody_is_told_of_a_deleted_audit(http, app, redis, set_status, receive, names):
+    port = free_port()
+    answer = await http.post("/audit", json={**ASK, "callback_url": f"http://127.0.0.1:{port}/told"})
+    identifier = answer.json()["id"]
+    set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    assert (await http.delete(f"/audit/{identifier}", params={"purge": "true"})).status_code == 200
+    receiver = receive(port)
+    app.state.callbacks.start()
+    until(lambda: not names() and redis.hget(callbacks.COUNTS_KEY, "given up"))
+    app.state.callbacks.stop()
+    assert not receiver.told
+
+
 async def test_two_services_tell_each_url_of_an_existing_audit_once(http, app, settings, set_status, receive, names):
     receiver = receive(free_port())
     base = f"http://127.0.0.1:{receiver.server.server_port}"

@@ -159,7 +159,7 @@ async def test_one_that_waits_for_too_long_is_given_up_and_health_tells(http, re
     ("changes", "slug", "said"),
     [
         ({"block": "layer9"}, "not-explainable", "has no block 'layer9'"),
-        ({"block": "layer3"}, "not-explainable", "has no block 'layer3' with maps"),
+        ({"block": "layer3"}, "not-explainable", "has no block 'layer3' with maps; take one of: layer0, layer1"),
         ({"image": 8}, "not-explainable", "has measured 8 images"),
         ({"angle_deg": None, "shift_px": 33}, "not-explainable", "has not measured 33 px; it has 1 px, 2 px"),
         ({"shift_px": 1}, "invalid-request", "either shift_px or angle_deg"),
