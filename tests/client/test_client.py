@@ -26,6 +26,7 @@ from tests.client.samples import (
     got,
     model_detail,
     report,
+    whole_report,
 )
 
 
@@ -209,6 +210,14 @@ async def test_another_service_is_an_unexpected_answer(make, body):
     http, _ = make(httpx.Response(200, text=body))
     with pytest.raises(zooaudit.UnexpectedAnswer, match="another service, or another version"):
         await got(http.health())
+
+
+async def test_a_newer_service_may_answer_with_more(make):
+    old = whole_report()
+    newer = json.loads(old.model_dump_json()) | {"later": 1}
+    newer["parts"]["Early"]["later"] = newer["blocks"][0]["later"] = {"channel": 0.5}
+    http, _ = make(httpx.Response(200, json=newer))
+    assert await got(http.report(ID)) == old
 
 
 async def test_connection_errors_are_tried_again(make):

@@ -121,7 +121,7 @@ class Exchange:
     def _problem(self, response: httpx.Response) -> Problem:
         """Read the problem in a response with an error status."""
         try:
-            return Problem.model_validate_json(response.content)
+            return Problem.model_validate_json(response.content, extra="ignore")
         except ValidationError:  # something before the service, such as a proxy, answered
             title = response.reason_phrase
             detail = f"{without_password(response.url)} answered {response.status_code} {title}{self._way}"
@@ -129,9 +129,9 @@ class Exchange:
 
 
 def parse(record: type[Record], response: httpx.Response) -> Record:
-    """Read a response as a record of that type."""
+    """Read a response as a record of that type. A newer service may answer with more fields, which are left out."""
     try:
-        return record.model_validate_json(response.content)
+        return record.model_validate_json(response.content, extra="ignore")
     except ValidationError:
         raise UnexpectedAnswer(
             f"{without_password(response.url)} did not answer with a zooaudit {record.__name__}: "
