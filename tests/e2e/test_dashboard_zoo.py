@@ -211,3 +211,10 @@ def test_the_zoo_is_reached_from_every_page_also_below_a_path(browser, zoo):
         expect(page.get_by_role("heading", name="Audits", exact=True)).to_be_visible()
         assert page.url == home
     assert strays == []
+
+
+def test_all_filters_stand_in_one_row(page):
+    fields = page.locator(".zoo-filters :is(input, select)").all()
+    assert len(fields) == 8
+    ends = [box["y"] + box["height"] for box in (field.bounding_box() for field in fields)]
+    assert max(ends) - min(ends) < 3
