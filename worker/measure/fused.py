@@ -31,13 +31,10 @@ PROGRAMS = 1024
 """Few channels are cut into shorter slices, so that a GPU has so many things to do at a time."""
 CHUNK = 128
 """How many cells of one image a program sums."""
-AT_ONCE = 1024
-"""How many numbers of a map it loads at once, of at most CHANNELS channels."""
-CHANNELS = 256
-LEAST_CHANNELS = 16
+NUMBERS_AT_ONCE, CHANNELS_AT_ONCE = 1024, 256
+"""How many numbers of a map it loads at once, and of how many channels at most."""
+LEAST_SQUARE = 16
 """Tensor cores multiply no smaller squares."""
-
-
 SIZES = (
     "rows", "slice_rows", "cells", "columns", "chunks", "plane",
     "a_image", "a_row", "a_column", "b_image", "b_row", "b_column",
@@ -174,12 +171,12 @@ def sums(a: Tensor, b: Tensor, pivot: Tensor, partners: Tensor, out: Tensor) -> 
     (S, K).
     """
     images, height, width, channels = a.shape
-    chunks, at_once = triton.cdiv(height * width, CHUNK), _power_of_two(channels, CHANNELS)
+    chunks, at_once = triton.cdiv(height * width, CHUNK), _power_of_two(channels, CHANNELS_AT_ONCE)
     of_chunk = a.new_empty(len(out), images, chunks, channels)
     _sums_kernel[images * chunks, triton.cdiv(channels, at_once)](
         a, b, pivot, partners, of_chunk, images * chunks * channels, height * width, width, channels, chunks,
         *_strides(a), *_strides(b),
-        SIMILARITIES=len(partners), CHUNK=CHUNK, CELLS=AT_ONCE // at_once, CHANNELS=at_once, enable_fp_fusion=True,
+        SIMILARITIES=len(partners), CHUNK=CHUNK, CELLS=NUMBERS_AT_ONCE // at_once, CHANNELS=at_once, enable_fp_fusion=True,
     )  # fmt: skip
     torch.sum(of_chunk, 2, out=out)
 
@@ -207,4 +204,4 @@ def products(a: Tensor, b: Tensor, pivot: Tensor, part: tl.dtype = tl.bfloat16) 
 
 def _power_of_two(channels: int, most: int) -> int:
     """Return the power of two, up to ``most``, that is enough for so many ``channels``."""
-    return min(most, max(LEAST_CHANNELS, triton.next_power_of_2(channels)))
+    return min(most, max(LEAST_SQUARE, triton.next_power_of_2(channels)))
