@@ -176,7 +176,8 @@ def sums(a: Tensor, b: Tensor, pivot: Tensor, partners: Tensor, out: Tensor) -> 
     _sums_kernel[images * chunks, triton.cdiv(channels, at_once)](
         a, b, pivot, partners, of_chunk, images * chunks * channels, height * width, width, channels, chunks,
         *_strides(a), *_strides(b),
-        SIMILARITIES=len(partners), CHUNK=CHUNK, CELLS=NUMBERS_AT_ONCE // at_once, CHANNELS=at_once, enable_fp_fusion=True,
+        SIMILARITIES=len(partners), CHUNK=CHUNK, CELLS=NUMBERS_AT_ONCE // at_once, CHANNELS=at_once,
+        enable_fp_fusion=True,
     )  # fmt: skip
     torch.sum(of_chunk, 2, out=out)
 
