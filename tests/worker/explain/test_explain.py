@@ -89,7 +89,11 @@ def test_isotropic_kernels_turn_with_the_image(noise: Path, angle: int) -> None:
     for one in shown.channels:
         assert one.correlation == pytest.approx(1.0, abs=1e-6)
         assert one.largest_difference < 1e-5 * (one.high - one.low)
-        assert one.reference == one.transformed
+        # Rounding, which differs with the number of threads, may move a level by one.
+        reference, transformed = (
+            np.frombuffer(base64.b64decode(maps), np.uint8) for maps in (one.reference, one.transformed)
+        )
+        np.testing.assert_allclose(reference.astype(int), transformed.astype(int), rtol=0, atol=1)
         assert {*cells(one.difference, shown).ravel()} == {128}  # rounding is not blown up
     assert [one.strength for one in shown.channels] == sorted((one.strength for one in shown.channels), reverse=True)
     least = find_least(prepared, report, LeastEquivariantRequest(angle_deg=angle), Rotation(angle), pictures=False)
