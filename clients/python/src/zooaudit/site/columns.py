@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -79,8 +80,8 @@ COLUMNS = (
 )
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet takes for a formula."""
+FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+"""What a text begins with that some spreadsheet takes for a formula: some pass over spaces, or read wide signs, too."""
 
 
 def csv_text(rows: Iterable[PublishedRow]) -> str:
@@ -116,7 +117,7 @@ def _cell(value: Any) -> Any:
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
         case tuple():
             return ranges(value)
-        case str() if value.startswith(FORMULA):
+        case str() if FORMULA.match(value):
             return f"'{value}"
     return value
 
