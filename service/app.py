@@ -114,9 +114,12 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         settings.keep_days,
         settings.keep_audits,
     )
-    app.state.callbacks = Callbacks(redis, records, app.state.queue, app.state.rows, app.state.recovery, settings)
+    app.state.callbacks = Callbacks(
+        redis, records, app.state.queue, app.state.rows, app.state.recovery, app.state.annotations, settings
+    )
     app.state.metrics = ServiceMetrics(app.state.workers, app.state.rows, app.state.callbacks)
-    app.state.events = Events(partial(read_followed, app.state.queue, app.state.line, app.state.recovery))
+    state = app.state
+    app.state.events = Events(partial(read_followed, state.queue, state.line, state.recovery, state.annotations))
     app.state.health_check = HealthCheck(redis_url)
     app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)
     app.include_router(router)

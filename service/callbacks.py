@@ -22,6 +22,7 @@ from zooaudit import __version__
 from zooaudit.contract import Audit
 from zooaudit.contract.callbacks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
 
+from service.annotations import AnnotationStore
 from service.audit_rows import AuditRows
 from service.callback_addresses import CheckedNetwork, ForbiddenAddress, Resolve, refuse_private, resolve
 from service.callback_records import CallbackRecord, CallbackRecords, name_of
@@ -63,11 +64,13 @@ class Callbacks:
         queue: AuditQueue,
         rows: AuditRows,
         recovery: Recovery,
+        annotations: AnnotationStore,
         settings: ServiceSettings,
         resolve: Resolve = resolve,
     ) -> None:
         self._redis: Any = redis  # redis-py types each answer as a union of all it could ever be
         self._records, self._queue, self._rows, self._recovery = records, queue, rows, recovery
+        self._annotations = annotations
         secret = settings.callback_secret
         self._secret = secret.get_secret_value() if secret else None
         self._private: Collection[str] = settings.callback_private
@@ -224,7 +227,7 @@ class Callbacks:
 
     def _send(self, record: CallbackRecord, audit: Audit) -> str | None:
         """POST the audit. Returns what went wrong, None if nothing did."""
-        body = audit.model_dump_json().encode()
+        body = self._annotations.show(audit).model_dump_json().encode()
         timestamp = str(int(time.time()))
         headers: dict[bytes | str, bytes | str] = {
             "Host": urlsplit(record.url).netloc,

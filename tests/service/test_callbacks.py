@@ -1,5 +1,6 @@
 """Callbacks: a receiver hears of an audit's end, signed, at least once, and nobody else's network is reached."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,6 +109,7 @@ async def test_a_receiver_that_is_down_hears_of_it_after_a_restart_and_an_emptie
     assert "hidden" not in answer.text
     assert identifier == audit_id(AuditRequest(**ASK))
     set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    assert (await http.patch(f"/audit/{identifier}", json={"labels": ["paper"]})).status_code == 200
     app.state.callbacks.start()
     until(lambda: redis.hget(callbacks.COUNTS_KEY, "failed"))
     app.state.callbacks.stop()
@@ -124,7 +126,10 @@ async def test_a_receiver_that_is_down_hears_of_it_after_a_restart_and_an_emptie
     again.state.callbacks.stop()
 
     assert len({headers["webhook-id"] for headers, _ in receiver.told}) == 1
+    shown = (await http.get(f"/audit/{identifier}")).json()
+    assert shown["labels"] == ["paper"]
     for headers, body in receiver.told:
+        assert json.loads(body) == shown
         told = Webhook(SECRET).verify(body, headers)
         assert (told["id"], told["status"]) == (identifier, "failed")
         assert zooaudit.verify_callback(body, headers, SECRET).status == "failed"
