@@ -154,7 +154,10 @@ class Callbacks:
             self._pending = listed | newer
 
     def _look(self) -> None:
-        """Start an attempt for each callback whose audit has ended, as far as there are senders."""
+        """Start an attempt for each callback whose audit has ended, as far as there are senders.
+
+        Those that were tried least come first, so that receivers that take long to fail do not hold up the others.
+        """
         with self._lock:
             names = [name for name in self._pending if name not in self._sending]
         if not names:
@@ -165,15 +168,21 @@ class Callbacks:
             row = rows.get(name.partition("-")[0])
             if row is None or row.status.final:
                 ended.append(name)
-        for name, claimed in zip(ended, self._claimed(ended), strict=True):
+        for name in self._due(ended):
             with self._lock:
-                if claimed or len(self._sending) >= SENDERS:
-                    continue
+                if len(self._sending) >= SENDERS:
+                    return
                 self._sending.add(name)
             threading.Thread(target=self._make, args=(name,), name="callback", daemon=True).start()
 
-    def _claimed(self, names: list[str]) -> list[bool]:
-        return [claim is not None for claim in self._redis.mget(map(_claim_key, names))] if names else []
+    def _due(self, names: list[str]) -> list[str]:
+        """Return those that nobody is at and that need not wait, those with the fewest attempts first."""
+        if not names:
+            return []
+        claims = self._redis.mget(map(_claim_key, names))
+        attempts = map(int, (count or 0 for count in self._redis.mget(map(_attempts_key, names))))
+        due = [(count, name) for name, claim, count in zip(names, claims, attempts, strict=True) if claim is None]
+        return [name for _, name in sorted(due, key=lambda pair: pair[0])]
 
     def _make(self, name: str) -> None:
         try:

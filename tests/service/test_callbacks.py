@@ -136,6 +136,26 @@ async def test_a_receiver_that_is_down_hears_of_it_after_a_restart_and_an_emptie
     assert redis.hgetall(callbacks.COUNTS_KEY) == {b"failed": b"2", b"delivered": b"1"}
 
 
+async def test_receivers_that_take_long_to_fail_hold_no_other_up(http, app, redis, set_status, monkeypatch):
+    monkeypatch.setattr(callbacks, "SENDERS", 1)
+    for path in "abcdefgh":
+        answer = await http.post("/audit", json={**ASK, "callback_url": f"http://127.0.0.1:1/{path}"})
+    identifier = answer.json()["id"]
+    set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    maker = app.state.callbacks
+    *tried, fresh = list(maker._pending)
+    tried.remove(other := tried[3])
+    for number, name in enumerate(tried):
+        redis.set(callbacks._attempts_key(name), 1 + number)
+    redis.set(callbacks._claim_key(other), "waits")
+    order: list[str] = []
+    monkeypatch.setattr(maker, "_attempt", order.append)
+    for _ in range(len(tried) + 2):
+        maker._look()
+        until(lambda: not maker._sending)
+    assert order == [fresh, *tried]
+
+
 async def test_a_deleted_audit_takes_its_waiting_callbacks_along(http, app, redis, set_status, receive, names):
     port = free_port()
     asked = {**ASK, "callback_url": f"http://127.0.0.1:{port}/told"}
