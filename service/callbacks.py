@@ -10,7 +10,9 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +38,9 @@ log = logging.getLogger("zooaudit.service")
 MOST_URLS = 8
 """How many URLs may wait for the end of one audit."""
 SENDERS = 8
+MOST_AT_ONE_HOST = 4
+"""How many senders may be at one host: one that takes long to fail must not hold up the others."""
+HOST_BUSY_S = 5
 LOOK_EVERY_S = 1.0
 LIST_EVERY_S = 15.0
 """The pause between two lists of the store, which tell what other service processes were asked for."""
@@ -80,6 +85,8 @@ class Callbacks:
         self._pending: dict[str, float] = {}
         """The names of the records that are to be looked after, with the time at which this process wrote each."""
         self._sending: set[str] = set()
+        self._hosts: Counter[str] = Counter()
+        """How many senders are at each host."""
         self._wake, self._stopped = threading.Event(), threading.Event()
 
     def check(self, url: str | None, identifier: str) -> None:
@@ -209,7 +216,14 @@ class Callbacks:
                 self._redis.expire(_claim_key(name), 5)  # it runs again
                 return
             since = max(since, audit.finished_at or since)
-        fault = "there is no such audit any more" if audit is None else self._send(record, audit)
+        if audit is None:
+            fault: str | None = "there is no such audit any more"
+        else:
+            with self._place_at(urlsplit(record.url).hostname or "") as is_free:
+                if not is_free:
+                    self._redis.expire(_claim_key(name), HOST_BUSY_S)
+                    return
+                fault = self._send(record, audit)
         if fault is None:
             self._records.drop(name)
             self._redis.set(_claim_key(name), "told", ex=TOLD_S)
@@ -233,6 +247,19 @@ class Callbacks:
             pause_s = pause_after(attempts)
             log.info("%s: could not tell %s: %s; next in %.0f s", record.audit_id, where, fault, pause_s)
             self._redis.set(_claim_key(name), "waits", px=max(1, int(1000 * pause_s)))
+
+    @contextmanager
+    def _place_at(self, host: str) -> Iterator[bool]:
+        """Tell whether another sender may be at this host, and count it there until the end of the block."""
+        with self._lock:
+            is_free = self._hosts[host] < MOST_AT_ONE_HOST
+            self._hosts[host] += is_free
+        try:
+            yield is_free
+        finally:
+            with self._lock:
+                self._hosts[host] -= is_free
+                self._hosts += Counter()  # drops the hosts that nobody is at
 
     def _send(self, record: CallbackRecord, audit: Audit) -> str | None:
         """POST the audit. Returns what went wrong, None if nothing did."""

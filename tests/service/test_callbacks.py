@@ -156,6 +156,26 @@ async def test_receivers_that_take_long_to_fail_hold_no_other_up(http, app, redi
     assert order == [fresh, *tried]
 
 
+async def test_one_host_keeps_some_senders_free_for_others(http, app, set_status, receive, monkeypatch):
+    receiver = receive(free_port())
+    maker = app.state.callbacks
+    monkeypatch.setattr(callbacks, "MOST_AT_ONE_HOST", 1)
+    maker._hosts["127.0.0.1"] = 1
+    url = f"http://127.0.0.1:{receiver.server.server_port}/"
+    identifier = (await http.post("/audit", json={**ASK, "callback_url": url})).json()["id"]
+    set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    (name,) = maker._pending
+    maker._make(name)
+    assert not receiver.told
+    assert 0 < maker._redis.ttl(callbacks._claim_key(name)) <= callbacks.HOST_BUSY_S
+    assert maker._redis.get(callbacks._attempts_key(name)) is None
+    maker._hosts.clear()
+    maker._redis.delete(callbacks._claim_key(name))
+    maker._make(name)
+    receiver.wait(1)
+    assert maker._hosts == {}
+
+
 async def test_a_deleted_audit_takes_its_waiting_callbacks_along(http, app, redis, set_status, receive, names):
     port = free_port()
     asked = {**ASK, "callback_url": f"http://127.0.0.1:{port}/told"}
