@@ -233,7 +233,9 @@ def test_the_leaderboard_has_the_newest_of_each_model_by_each_method(tmp_path):
         }
 
 
-@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "a=1"])
+@pytest.mark.parametrize(
+    "text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "a=1", "a\r=1\n=2"]
+)
 def test_no_text_in_the_table_is_a_formula(tmp_path: Path, text: str) -> None:
     plain = measured("timm/resnet18.a1_in1k")
     model = plain.model.model_copy(update={"family": text})

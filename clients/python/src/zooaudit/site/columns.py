@@ -87,7 +87,8 @@ FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 def csv_text(rows: Iterable[PublishedRow]) -> str:
     """Write the rows as CSV, with every digit. An apostrophe comes before text that a spreadsheet would run."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [column.name for column in COLUMNS], lineterminator="\n", extrasaction="ignore")
+    # With this end of lines, the writer quotes texts that hold any part of it: a carriage return begins no new row.
+    writer = csv.DictWriter(text, [column.name for column in COLUMNS], lineterminator="\r\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in _values(row).items()} for row in rows)
     return text.getvalue()
