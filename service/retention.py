@@ -27,8 +27,8 @@ TURN_S = 60
 
 
 class Retention:
-    """Removes ended audits that are older than ``days``, or of which there are more than ``newest`` newer ones. One that
-    was imported is as old as its import.
+    """Removes ended audits that are older than ``days``, or of which there are more than ``newest`` newer ones. An
+    imported audit is as old as its import.
 
     Audits with the label "keep" are neither removed nor counted. Without ``days`` and ``newest`` none is removed.
     """
