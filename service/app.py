@@ -94,12 +94,14 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.quota = Quota(redis, settings.max_queued_per_key, settings.max_images_per_key_day)
     app.state.annotations = AnnotationStore(store, redis)
     app.state.audit_log = AuditLog(store)
+    records = CallbackRecords(store)
     app.state.deletions = Deletions(
         store,
         app.state.queue,
         app.state.store,
         app.state.accepted,
         app.state.annotations,
+        records,
         app.state.summaries.forget,
     )
     app.state.retention = Retention(
@@ -112,10 +114,12 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         settings.keep_days,
         settings.keep_audits,
     )
-    records = CallbackRecords(store)
-    app.state.callbacks = Callbacks(redis, records, app.state.queue, app.state.rows, app.state.recovery, settings)
+    app.state.callbacks = Callbacks(
+        redis, records, app.state.queue, app.state.rows, app.state.recovery, app.state.annotations, settings
+    )
     app.state.metrics = ServiceMetrics(app.state.workers, app.state.rows, app.state.callbacks)
-    app.state.events = Events(partial(read_followed, app.state.queue, app.state.line, app.state.recovery))
+    state = app.state
+    app.state.events = Events(partial(read_followed, state.queue, state.line, state.recovery, state.annotations))
     app.state.health_check = HealthCheck(redis_url)
     app.state.turns, app.state.list_turns = Turns(OTHERS), Turns(LISTS)
     app.include_router(router)

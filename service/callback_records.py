@@ -69,6 +69,12 @@ class CallbackRecords:
         except Exception as error:
             raise StoreUnavailable(store_trouble(error)) from error
 
+    def drop_all_of(self, audit_id: str, asked_by: datetime) -> None:
+        """Remove the records of one audit that were made no later than ``asked_by``."""
+        for name in [name for name in self.names() if name.startswith(audit_id)]:
+            if (record := self.load(name)) and record.asked_at <= asked_by:
+                self.drop(name)
+
     def names(self) -> Iterator[str]:
         """Yield the names of all records."""
         try:

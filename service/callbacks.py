@@ -10,7 +10,9 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from zooaudit import __version__
 from zooaudit.contract import Audit
 from zooaudit.contract.callbacks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
 
+from service.annotations import AnnotationStore
 from service.audit_rows import AuditRows
 from service.callback_addresses import CheckedNetwork, ForbiddenAddress, Resolve, refuse_private, resolve
 from service.callback_records import CallbackRecord, CallbackRecords, name_of
@@ -35,6 +38,9 @@ log = logging.getLogger("zooaudit.service")
 MOST_URLS = 8
 """How many URLs may wait for the end of one audit."""
 SENDERS = 8
+MOST_AT_ONE_HOST = 4
+"""How many senders may be at one host: one that takes long to fail must not hold up the others."""
+HOST_BUSY_S = 5
 LOOK_EVERY_S = 1.0
 LIST_EVERY_S = 15.0
 """The pause between two lists of the store, which tell what other service processes were asked for."""
@@ -63,11 +69,13 @@ class Callbacks:
         queue: AuditQueue,
         rows: AuditRows,
         recovery: Recovery,
+        annotations: AnnotationStore,
         settings: ServiceSettings,
         resolve: Resolve = resolve,
     ) -> None:
         self._redis: Any = redis  # redis-py types each answer as a union of all it could ever be
         self._records, self._queue, self._rows, self._recovery = records, queue, rows, recovery
+        self._annotations = annotations
         secret = settings.callback_secret
         self._secret = secret.get_secret_value() if secret else None
         self._private: Collection[str] = settings.callback_private
@@ -77,6 +85,8 @@ class Callbacks:
         self._pending: dict[str, float] = {}
         """The names of the records that are to be looked after, with the time at which this process wrote each."""
         self._sending: set[str] = set()
+        self._hosts: Counter[str] = Counter()
+        """How many senders are at each host."""
         self._wake, self._stopped = threading.Event(), threading.Event()
 
     def check(self, url: str | None, identifier: str) -> None:
@@ -151,7 +161,10 @@ class Callbacks:
             self._pending = listed | newer
 
     def _look(self) -> None:
-        """Start an attempt for each callback whose audit has ended, as far as there are senders."""
+        """Start an attempt for each callback whose audit has ended, as far as there are senders.
+
+        Those that were tried least come first, so that receivers that take long to fail do not hold up the others.
+        """
         with self._lock:
             names = [name for name in self._pending if name not in self._sending]
         if not names:
@@ -162,15 +175,21 @@ class Callbacks:
             row = rows.get(name.partition("-")[0])
             if row is None or row.status.final:
                 ended.append(name)
-        for name, claimed in zip(ended, self._claimed(ended), strict=True):
+        for name in self._due(ended):
             with self._lock:
-                if claimed or len(self._sending) >= SENDERS:
-                    continue
+                if len(self._sending) >= SENDERS:
+                    return
                 self._sending.add(name)
             threading.Thread(target=self._make, args=(name,), name="callback", daemon=True).start()
 
-    def _claimed(self, names: list[str]) -> list[bool]:
-        return [claim is not None for claim in self._redis.mget(map(_claim_key, names))] if names else []
+    def _due(self, names: list[str]) -> list[str]:
+        """Return those that nobody is at and that need not wait, those with the fewest attempts first."""
+        if not names:
+            return []
+        claims = self._redis.mget(map(_claim_key, names))
+        attempts = map(int, (count or 0 for count in self._redis.mget(map(_attempts_key, names))))
+        due = [(count, name) for name, claim, count in zip(names, claims, attempts, strict=True) if claim is None]
+        return [name for _, name in sorted(due, key=lambda pair: pair[0])]
 
     def _make(self, name: str) -> None:
         try:
@@ -197,7 +216,14 @@ class Callbacks:
                 self._redis.expire(_claim_key(name), 5)  # it runs again
                 return
             since = max(since, audit.finished_at or since)
-        fault = "there is no such audit any more" if audit is None else self._send(record, audit)
+        if audit is None:
+            fault: str | None = "there is no such audit any more"
+        else:
+            with self._place_at(urlsplit(record.url).hostname or "") as is_free:
+                if not is_free:
+                    self._redis.expire(_claim_key(name), HOST_BUSY_S)
+                    return
+                fault = self._send(record, audit)
         if fault is None:
             self._records.drop(name)
             self._redis.set(_claim_key(name), "told", ex=TOLD_S)
@@ -222,9 +248,22 @@ class Callbacks:
             log.info("%s: could not tell %s: %s; next in %.0f s", record.audit_id, where, fault, pause_s)
             self._redis.set(_claim_key(name), "waits", px=max(1, int(1000 * pause_s)))
 
+    @contextmanager
+    def _place_at(self, host: str) -> Iterator[bool]:
+        """Tell whether another sender may be at this host, and count it there until the end of the block."""
+        with self._lock:
+            is_free = self._hosts[host] < MOST_AT_ONE_HOST
+            self._hosts[host] += is_free
+        try:
+            yield is_free
+        finally:
+            with self._lock:
+                self._hosts[host] -= is_free
+                self._hosts += Counter()  # drops the hosts that nobody is at
+
     def _send(self, record: CallbackRecord, audit: Audit) -> str | None:
         """POST the audit. Returns what went wrong, None if nothing did."""
-        body = audit.model_dump_json().encode()
+        body = self._annotations.show(audit).model_dump_json().encode()
         timestamp = str(int(time.time()))
         headers: dict[bytes | str, bytes | str] = {
             "Host": urlsplit(record.url).netloc,

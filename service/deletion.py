@@ -14,6 +14,7 @@ from zooaudit.contract import explanations_prefix, imports_prefix, report_key, s
 from service import objects
 from service.accepted import AcceptedAudits
 from service.annotations import AnnotationStore
+from service.callback_records import CallbackRecords
 from service.queue import AuditQueue
 from service.reports import ReportStore
 
@@ -35,6 +36,7 @@ class Deletions:
         reports: ReportStore,
         accepted: AcceptedAudits,
         annotations: AnnotationStore,
+        callbacks: CallbackRecords,
         forget: Callable[[str], None],
     ) -> None:
         self._store = store
@@ -42,6 +44,7 @@ class Deletions:
         self._reports = reports
         self._accepted = accepted
         self._annotations = annotations
+        self._callbacks = callbacks
         self._forget = forget
         self._seen: set[str] = set()
 
@@ -83,6 +86,7 @@ class Deletions:
         self._reports.brief.cache_clear()
         self._queue.remove(identifier, newest)
         self._annotations.drop(identifier)
+        self._callbacks.drop_all_of(identifier, newest)
         self._forget(identifier)
 
     def _begun(self) -> Iterator[tuple[str, datetime]]:

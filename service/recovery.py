@@ -151,7 +151,12 @@ class Recovery:
             restored = 0
             for start in range(0, len(identifiers), IDS_PER_BATCH):
                 for identifier in self._queue.missing(identifiers[start : start + IDS_PER_BATCH]):
-                    restored += self.restore(identifier) is not None
+                    try:
+                        restored += self.restore(identifier) is not None
+                    except (RedisError, StoreUnavailable):
+                        raise
+                    except Exception:  # one report must not keep the others away
+                        log.exception("%s: could not restore this audit", identifier)
             self._queue.mark_restored()
             if restored:
                 log.info("restored %d finished audits from the report store", restored)

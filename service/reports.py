@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 from pydantic import ValidationError
-from zooaudit.contract import Block, Import, Report, ReportHead, import_key, report_key, store_trouble
+from zooaudit.contract import Block, Import, Report, ReportHead, import_key, report_key, request_of, store_trouble
 
 from service.errors import StoreUnavailable
 
@@ -63,6 +63,8 @@ class ReportStore:
             return None
         try:
             report = kind.model_validate_json(content)
+            if isinstance(report, Report):
+                request_of(report)  # else its audit could not be shown
         except ValidationError as error:
             log.warning("report %s in the store cannot be read: %s", identifier, error.errors()[0]["msg"])
             return None

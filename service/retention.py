@@ -27,7 +27,8 @@ TURN_S = 60
 
 
 class Retention:
-    """Removes ended audits that are older than ``days``, or of which there are more than ``newest`` newer ones.
+    """Removes ended audits that are older than ``days``, or of which there are more than ``newest`` newer ones. An
+    imported audit is as old as its import.
 
     Audits with the label "keep" are neither removed nor counted. Without ``days`` and ``newest`` none is removed.
     """
@@ -77,14 +78,14 @@ class Retention:
     def _expired(self) -> Iterator[AuditRow]:
         written = self._annotations.all()
         ended = [
-            (row.finished_at, row)
+            (max(row.finished_at, row.imported_at or row.finished_at), row)
             for row in self._rows.by_id().values()
             if row.finished_at and not (row.id in written and KEEP in written[row.id].labels)
         ]
         ended.sort(key=lambda pair: (pair[0], pair[1].id), reverse=True)
         oldest = datetime.now(UTC) - timedelta(days=self._days) if self._days else None
-        for place, (finished_at, row) in enumerate(ended):
-            if (oldest and finished_at < oldest) or (self._newest is not None and place >= self._newest):
+        for place, (since, row) in enumerate(ended):
+            if (oldest and since < oldest) or (self._newest is not None and place >= self._newest):
                 yield row
 
     def _watch(self) -> None:

@@ -222,11 +222,11 @@ class AuditQueue:
             with self._redis.pipeline(transaction=False) as pipe:
                 for identifier in batch:
                     pipe.hmget(Job.key_for(identifier), ROW_FIELDS)
-                    pipe.hmget(state_key(identifier), "outcome")
+                    pipe.hmget(state_key(identifier), "outcome", "imported")
                 answers = pipe.execute()
-            for identifier, fields, (outcome,) in zip(batch, answers[::2], answers[1::2], strict=True):
+            for identifier, fields, (outcome, imported) in zip(batch, answers[::2], answers[1::2], strict=True):
                 with skip_unreadable(identifier):
-                    yield read_row(identifier, created_s[identifier], fields, outcome, self._redis)
+                    yield read_row(identifier, created_s[identifier], fields, outcome, imported, self._redis)
 
     def read(self, identifiers: Sequence[str]) -> dict[str, Audit]:
         """Return the audits with these ids, by id; a missing or unreadable job has none."""

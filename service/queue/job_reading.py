@@ -48,6 +48,7 @@ class AuditRow:
     status: Status
     started_at: datetime | None
     finished_at: datetime | None
+    imported_at: datetime | None = None
 
 
 def read_audit(job: Job, state: dict[bytes, bytes], board: Board | None = None) -> Audit:
@@ -74,15 +75,29 @@ def read_audit(job: Job, state: dict[bytes, bytes], board: Board | None = None) 
 
 
 def read_row(
-    identifier: str, created_s: float, fields: Sequence[bytes | None], outcome: bytes | None, connection: Any
+    identifier: str,
+    created_s: float,
+    fields: Sequence[bytes | None],
+    outcome: bytes | None,
+    imported: bytes | None,
+    connection: Any,
 ) -> AuditRow:
-    """Build the row of an audit, from the ROW_FIELDS of its job and the ``outcome`` in its hash."""
+    """Build the row of an audit, from the ROW_FIELDS of its job, and from ``outcome`` and ``imported`` in its hash."""
     job = Job(identifier, connection=connection, serializer="json")
     job.restore({name: value for name, value in zip(ROW_FIELDS, fields, strict=True) if value is not None})
     status, started_at, finished_at = _status_and_times(job, {b"outcome": outcome or b""})
     request = _request(job)
+    imported_at = Import.model_validate_json(imported).at if imported and status is Status.SUCCEEDED else None
     return AuditRow(
-        identifier, created_s, request.model, request.weights, request.precision, status, started_at, finished_at
+        identifier,
+        created_s,
+        request.model,
+        request.weights,
+        request.precision,
+        status,
+        started_at,
+        finished_at,
+        imported_at,
     )
 
 

@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator, Collection
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from zooaudit.contract import Audit
 
+from service.annotations import AnnotationStore
 from service.events import Events
 from service.queue import AuditQueue, WaitingLine
 from service.recovery import Recovery
 from service.routes.audits import find_audit
-from service.routes.dependencies import EventsDep, LineDep, QueueDep, RecoveryDep
+from service.routes.dependencies import AnnotationsDep, EventsDep, LineDep, QueueDep, RecoveryDep
 from service.routes.responses import documented, etag_of, placed
 
 router = APIRouter()
@@ -27,29 +28,46 @@ class EventStream(StreamingResponse):
     "/audit/{identifier}/events",
     summary="Follow an audit by server-sent events",
     response_class=EventStream,
-    responses={**documented(404), 200: {"description": "Events, until the audit has ended"}},
+    responses={
+        **documented(404),
+        200: {"description": "Events, until the audit has ended"},
+        204: {"description": "The audit has ended and the client knows: it need not open the stream again"},
+    },
 )
 def follow(
-    identifier: str, request: Request, queue: QueueDep, line: LineDep, recovery: RecoveryDep, events: EventsDep
-) -> EventStream:
+    identifier: str,
+    request: Request,
+    queue: QueueDep,
+    line: LineDep,
+    recovery: RecoveryDep,
+    annotations: AnnotationsDep,
+    events: EventsDep,
+) -> Response:
     """An event at once, at each change, and at the end, after which the stream ends. An event has the audit's status as
     its name, the audit as its data, and the ETag of `GET /audit/{id}` as its id. With this id in `Last-Event-ID`, the
-    first event is left out if nothing has changed."""
+    first event is left out if nothing has changed; if the audit has ended, too, the answer is 204, after which a
+    browser does not ask again."""
     events.ensure_room()
-    audit = line.show(find_audit(identifier, queue, recovery))
+    audit = annotations.show(line.show(find_audit(identifier, queue, recovery)))
+    if audit.status.final and _event(audit, request)[0] == request.headers.get("last-event-id"):
+        return Response(status_code=204)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return EventStream(_messages(events, audit, request), headers=headers)
 
 
 def read_followed(
-    queue: AuditQueue, line: WaitingLine, recovery: Recovery, identifiers: Collection[str]
+    queue: AuditQueue,
+    line: WaitingLine,
+    recovery: Recovery,
+    annotations: AnnotationStore,
+    identifiers: Collection[str],
 ) -> dict[str, Audit]:
     """Read the audits that are followed, by id, as ``GET /audit/{id}`` shows them; those that are gone have none."""
     audits = queue.read(list(identifiers))
     for identifier in identifiers:
         if identifier not in audits and (restored := recovery.restore(identifier)):
             audits[identifier] = restored
-    return {identifier: line.show(audit) for identifier, audit in audits.items()}
+    return {identifier: annotations.show(line.show(audit)) for identifier, audit in audits.items()}
 
 
 async def _messages(events: Events, audit: Audit, request: Request) -> AsyncIterator[str]:
@@ -59,8 +77,13 @@ async def _messages(events: Events, audit: Audit, request: Request) -> AsyncIter
         if changed is None:
             yield ": nothing has changed\n\n"
             continue
-        body = placed(changed, request).model_dump_json()
-        tag = etag_of(body.encode())
+        tag, body = _event(changed, request)
         if tag != known:
             yield f"id: {tag}\nevent: {changed.status}\ndata: {body}\n\n"
         known = tag
+
+
+def _event(audit: Audit, request: Request) -> tuple[str, str]:
+    """Return an event's id and data."""
+    body = placed(audit, request).model_dump_json()
+    return etag_of(body.encode()), body

@@ -1,7 +1,7 @@
 """Reports that were measured elsewhere join the store."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -22,10 +22,14 @@ REPORT_BODY = {
 }
 
 
+CLOCKS_DIFFER = timedelta(days=1)
+
+
 def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Report, bytes]:
     """Read the report, and refuse it if it is not as it was measured."""
     try:
-        report = Report.model_validate_json(body)
+        # Strictly, since the bytes are stored as they are: whoever reads a number would else find text.
+        report = Report.model_validate_json(body, strict=True)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
@@ -41,6 +45,9 @@ def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Rep
     if seal != seal_of(json.loads(body)):
         detail = "The report was changed after it was measured: its hash is not the one that its seal states."
         raise refused("report-altered", f"{detail} Take the file as it was written.")
+    if report.timing.finished_at > datetime.now(UTC) + CLOCKS_DIFFER:
+        message = "It lies in the future: the report would stay the newest of its model. Set that machine's clock."
+        raise invalid([{"loc": ("timing", "finished_at"), "msg": message}], "report")
     try:
         answers = audit_id(request_of(report))
     except ValidationError as error:

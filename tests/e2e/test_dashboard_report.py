@@ -180,7 +180,7 @@ def test_csv_has_every_score(page, client):
     assert float(final["top1_agreement"]) == report.parts["Final"].rotation.by_transform[1].top1_agreement
 
 
-@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "@x", "-2", 'a "b", c\nd'])
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "@x", "-2", " =1", "\n=1", "＝1", 'a "b", c\nd'])
 def test_csv_is_no_formula_and_stays_in_its_cell(page, client, name):
     audit = finished(client)
     report = json.loads(client.report(audit.id).model_dump_json())

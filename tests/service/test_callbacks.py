@@ -1,9 +1,10 @@
 """Callbacks: a receiver hears of an audit's end, signed, at least once, and nobody else's network is reached."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpcore
@@ -108,6 +109,7 @@ async def test_a_receiver_that_is_down_hears_of_it_after_a_restart_and_an_emptie
     assert "hidden" not in answer.text
     assert identifier == audit_id(AuditRequest(**ASK))
     set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    assert (await http.patch(f"/audit/{identifier}", json={"labels": ["paper"]})).status_code == 200
     app.state.callbacks.start()
     until(lambda: redis.hget(callbacks.COUNTS_KEY, "failed"))
     app.state.callbacks.stop()
@@ -124,24 +126,84 @@ async def test_a_receiver_that_is_down_hears_of_it_after_a_restart_and_an_emptie
     again.state.callbacks.stop()
 
     assert len({headers["webhook-id"] for headers, _ in receiver.told}) == 1
+    shown = (await http.get(f"/audit/{identifier}")).json()
+    assert shown["labels"] == ["paper"]
     for headers, body in receiver.told:
+        assert json.loads(body) == shown
         told = Webhook(SECRET).verify(body, headers)
         assert (told["id"], told["status"]) == (identifier, "failed")
         assert zooaudit.verify_callback(body, headers, SECRET).status == "failed"
     assert redis.hgetall(callbacks.COUNTS_KEY) == {b"failed": b"2", b"delivered": b"1"}
 
 
-async def test_nobody_is_told_of_a_deleted_audit(http, app, redis, set_status, receive, names):
-    port = free_port()
-    answer = await http.post("/audit", json={**ASK, "callback_url": f"http://127.0.0.1:{port}/told"})
+async def test_receivers_that_take_long_to_fail_hold_no_other_up(http, app, redis, set_status, monkeypatch):
+    monkeypatch.setattr(callbacks, "SENDERS", 1)
+    for path in "abcdefgh":
+        answer = await http.post("/audit", json={**ASK, "callback_url": f"http://127.0.0.1:1/{path}"})
     identifier = answer.json()["id"]
     set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
-    assert (await http.delete(f"/audit/{identifier}", params={"purge": "true"})).status_code == 200
-    receiver = receive(port)
+    maker = app.state.callbacks
+    *tried, fresh = list(maker._pending)
+    tried.remove(other := tried[3])
+    for number, name in enumerate(tried):
+        redis.set(callbacks._attempts_key(name), 1 + number)
+    redis.set(callbacks._claim_key(other), "waits")
+    order: list[str] = []
+    monkeypatch.setattr(maker, "_attempt", order.append)
+    for _ in range(len(tried) + 2):
+        maker._look()
+        until(lambda: not maker._sending)
+    assert order == [fresh, *tried]
+
+
+async def test_one_host_keeps_some_senders_free_for_others(http, app, set_status, receive, monkeypatch):
+    receiver = receive(free_port())
+    maker = app.state.callbacks
+    monkeypatch.setattr(callbacks, "MOST_AT_ONE_HOST", 1)
+    maker._hosts["127.0.0.1"] = 1
+    url = f"http://127.0.0.1:{receiver.server.server_port}/"
+    identifier = (await http.post("/audit", json={**ASK, "callback_url": url})).json()["id"]
+    set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    (name,) = maker._pending
+    maker._make(name)
+    assert not receiver.told
+    assert 0 < maker._redis.ttl(callbacks._claim_key(name)) <= callbacks.HOST_BUSY_S
+    assert maker._redis.get(callbacks._attempts_key(name)) is None
+    maker._hosts.clear()
+    maker._redis.delete(callbacks._claim_key(name))
+    maker._make(name)
+    receiver.wait(1)
+    assert maker._hosts == {}
+
+
+async def test_a_deleted_audit_takes_its_waiting_callbacks_along(http, app, redis, set_status, receive, names):
+    port = free_port()
+    asked = {**ASK, "callback_url": f"http://127.0.0.1:{port}/told"}
+    identifier = (await http.post("/audit", json=asked)).json()["id"]
+    set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
     app.state.callbacks.start()
-    until(lambda: not names() and redis.hget(callbacks.COUNTS_KEY, "given up"))
+    until(lambda: redis.hget(callbacks.COUNTS_KEY, "failed"))
+    assert names()
+    assert (await http.delete(f"/audit/{identifier}", params={"purge": "true"})).status_code == 200
+    assert not names()  # at once: the URL may hold a secret, and the next attempt may be an hour away
+    receiver = receive(port)
+    assert (await http.post("/audit", json=ASK)).status_code == 202
+    set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    until(lambda: not app.state.callbacks.waiting())
     app.state.callbacks.stop()
     assert not receiver.told
+
+
+async def test_what_was_asked_for_after_a_deletion_outlives_it(http, app, names):
+    asked = {**ASK, "callback_url": "http://127.0.0.1:1/"}
+    identifier = (await http.post("/audit", json=asked)).json()["id"]
+    records = CallbackRecords(app.state.deletions._store)
+    records.drop_all_of(identifier, datetime.now(UTC) - timedelta(minutes=1))
+    assert names()
+    records.drop_all_of("0" * 32, datetime.now(UTC))
+    assert names()
+    records.drop_all_of(identifier, datetime.now(UTC))
+    assert not names()
 
 
 async def test_two_services_tell_each_url_of_an_existing_audit_once(http, app, settings, set_status, receive, names):

@@ -66,8 +66,24 @@ def test_a_stream_tells_of_changes_and_ends_with_the_audit(client, app, set_stat
     assert (polled.headers["etag"], polled.text) == (told[-1]["id"], told[-1]["data"])
 
     again = client.get(f"/audit/{identifier}/events", headers={"Last-Event-ID": told[-1]["id"]})
-    assert again.text == "retry: 2000\n\n"
+    assert (again.status_code, again.content) == (204, b"")  # by which a browser's EventSource stops
     assert app.state.events._followers == {}
+
+
+def test_an_event_has_the_etag_of_the_audit_with_all_that_is_written_on_it(client, set_status):
+    identifier = client.post("/audit", json=ASK).json()["id"]
+    written = {"labels": ["paper"], "note": "Table 3"}
+    assert client.patch(f"/audit/{identifier}", json=written).status_code == 200
+    set_status(identifier, JobStatus.FAILED)
+    polled = client.get(f"/audit/{identifier}")
+    _, message, _ = client.get(f"/audit/{identifier}/events").text.split("\n\n")
+    told = fields(message)
+    assert (told["id"], told["data"]) == (polled.headers["etag"], polled.text)
+    assert polled.json()["note"] == "Table 3"
+    known = {"Last-Event-ID": told["id"]}
+    assert client.get(f"/audit/{identifier}/events", headers=known).status_code == 204
+    assert client.patch(f"/audit/{identifier}", json={"note": "Table 4"}).status_code == 200
+    assert "Table 4" in client.get(f"/audit/{identifier}/events", headers=known).text
 
 
 def test_unknown_audits_and_too_many_streams_are_refused(client, app):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from rq.job import JobStatus
 from zooaudit.contract import Audit, AuditRequest, Report, import_key, report_key, sealed
+from zooaudit.contract.seal import seal_of
 
 from service.app import create_app
 from service.security import MAX_REPORT_BYTES
@@ -100,6 +101,61 @@ async def test_what_cannot_be_checked_is_refused(http, measured):
     assert "ask for at least one translation or rotation" in answer.json()["detail"]
     assert is_problem(await post(http, unsealed, **{"Content-Type": "text/plain"}), 415, "unsupported-media-type")
     assert is_problem(await post(http, b" " * (MAX_REPORT_BYTES + 1)), 413, "body-too-large")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("timing.finished_at", "9999-12-31T23:59:59-23:59"),
+        ("timing.started_at", "0001-01-01T00:00:00+23:59"),
+        ("timing.finished_at", "2024-01-01T00:00:00"),
+        ("timing.finished_at", "2199-01-01T00:00:00Z"),
+        ("images.count", "8"),
+        ("images.count", -1),
+        ("parts.Late.rotation.channel", "0.5"),
+        ("parts.Late.blocks", True),
+        ("model.parameters", 10**400),
+        ("model.imagenet_top1", 1e300),
+        ("blocks.0.channels", 10**400),
+        ("deviations", {"images": [8], "parts": {}}),
+    ],
+)
+async def test_what_no_audit_measures_is_refused_though_its_seal_is_right(http, measured, tmp_path, path, value):
+    body = json.loads(measured.model_dump_json())
+    *parents, last = path.split(".")
+    place: Any = body
+    for key in parents:
+        place = place[int(key) if key.isdigit() else key]
+    place[last] = value
+    body["environment"]["report_sha256"] = seal_of(body)
+    answer = await post(http, json.dumps(body))
+    assert is_problem(answer, 422, "invalid-request")
+    assert parents == [] or path in answer.json()["detail"]
+    assert not (tmp_path / "store" / report_key(measured.id)).exists()
+
+
+async def test_deviations_have_a_number_for_each_group(http, measured):
+    of_scores = {"channel": [0.1, -0.1], "layer": None, "layer_held_out": None}
+    parts = {part: {"translation": of_scores, "rotation": of_scores} for part in measured.parts}
+    body = json.loads(measured.model_dump_json())
+    for images, status in (([4], 422), ([4, 4], 201)):
+        body["deviations"] = {"images": images, "parts": parts}
+        body["environment"]["report_sha256"] = seal_of(body)
+        assert (await post(http, json.dumps(body))).status_code == status
+
+
+async def test_a_report_that_cannot_be_restored_keeps_no_other_away(http, app, redis, measured, store_report):
+    other = report_of(AuditRequest(**ASK, seed=1))
+    for one in (measured, other):
+        store_report(one)
+    nothing = measured.model_copy(
+        update={"method": measured.method.model_copy(update={"translations_px": (), "rotations_deg": ()})}
+    )
+    store_report(nothing)
+    redis.flushall()
+    assert [audit["id"] for audit in (await http.get("/audit")).json()["audits"]] == [other.id]
+    assert app.state.queue.is_restored()
+    assert (await http.get(f"/audit/{measured.id}")).status_code == 404
 
 
 async def test_nothing_in_the_store_is_replaced(http, measured, store_report):

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from rq.job import JobStatus
-from zooaudit.contract import CATALOGUE_KEY, AnnotationsChange, AuditRequest, audit_id, kept_report_key
+from zooaudit.contract import CATALOGUE_KEY, AnnotationsChange, AuditRequest, audit_id, kept_report_key, sealed
 
 from service import deletion, retention
 from service.app import create_app
@@ -451,6 +451,20 @@ async def test_audits_are_removed_by_age_and_number_but_for_those_to_keep(app_of
             ("retention", ids[2], "deleted"),
             ("retention", ids[4], "deleted"),
         ]
+
+
+async def test_an_imported_audit_is_as_old_as_its_import(app_of, stored):
+    old = [stored(seed, 50) for seed in range(2)]
+    report = sealed(report_of(AuditRequest(**ASK, seed=9), started_at=datetime.now(UTC) - timedelta(days=400)))
+    app = app_of(keep_days=30, keep_audits=2)
+    async with client_of(app) as http:
+        assert set(await listed(http)) == set(old)
+        answer = await http.post(
+            "/reports", content=report.model_dump_json(), headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 201
+        kept(app).remove_expired()
+        assert await listed(http) == [report.id]
 
 
 async def test_audits_to_keep_are_known_after_redis_was_emptied(app_of, redis, stored):

@@ -233,9 +233,13 @@ def test_the_leaderboard_has_the_newest_of_each_model_by_each_method(tmp_path):
         }
 
 
-def test_no_text_in_the_table_is_a_formula(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "a=1", "a\r=1\n=2"]
+)
+def test_no_text_in_the_table_is_a_formula(tmp_path: Path, text: str) -> None:
     plain = measured("timm/resnet18.a1_in1k")
-    model = plain.model.model_copy(update={"family": "=HYPERLINK(1)", "imagenet_top1": -1.0})
+    model = plain.model.model_copy(update={"family": text})
     Store(sealed(plain.model_copy(update={"model": model}))).publish(tmp_path)
-    (row,) = csv.DictReader((tmp_path / "leaderboard.csv").read_text().splitlines())
-    assert (row["family"], row["imagenet_top1"], row["model"]) == ("'=HYPERLINK(1)", "-1.0", "timm/resnet18.a1_in1k")
+    with (tmp_path / "leaderboard.csv").open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert (row["family"], row["model"]) == (text if text[0] == "a" else f"'{text}", "timm/resnet18.a1_in1k")

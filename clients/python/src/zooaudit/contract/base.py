@@ -1,13 +1,26 @@
 """The base class of all records of the contract, and the numbers that they share."""
 
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 """A number from 0 to 1."""
 Signed = Annotated[float, Field(ge=-1.0, le=1.0)]
 """A number from -1 to 1."""
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""How many there are of something: a number that JavaScript, too, reads exactly."""
+
+
+def _in_every_time_zone(moment: datetime) -> datetime:
+    if not 1970 <= moment.year < 9999:
+        raise ValueError("the year is not from 1970 to 9998")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_every_time_zone)]
+"""A time with its offset from UTC, so that any two can be compared."""
 
 
 def omit_none(value: object) -> bool:

@@ -1,11 +1,10 @@
 """The result of an audit."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from zooaudit.contract.base import Contract, Signed, Unit, omit_none
+from zooaudit.contract.base import Contract, Count, Moment, Signed, Unit, omit_none
 from zooaudit.contract.catalogue import Code, Layout, Source
 from zooaudit.contract.request import AuditRequest
 from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationScore
@@ -36,11 +35,11 @@ class Block(Contract):
 
     name: str
     part: PartName
-    channels: int
-    height: int
-    width: int
+    channels: Count
+    height: Count
+    width: Count
     layout: Layout
-    dead_channels: Annotated[int, Field(description="How many channels are constant over all reference views.")]
+    dead_channels: Annotated[Count, Field(description="How many channels are constant over all reference views.")]
     translation: TranslationScore
     rotation: RotationScore
     activation: Annotated[
@@ -114,8 +113,16 @@ class Deviations(Contract):
     """What the intervals are made from, and those of differences between audits of the same images: ``images`` counts
     the images of each group, ``parts`` has the deviations of each part's scores."""
 
-    images: tuple[int, ...]
+    images: tuple[Count, ...]
     parts: dict[PartName, PartDeviations]
+
+    @model_validator(mode="after")
+    def _has_one_for_each_group(self) -> "Deviations":
+        for part in self.parts.values():
+            for scores in (part.translation, part.rotation):
+                if any(of_score is not None and len(of_score) != len(self.images) for _, of_score in scores):
+                    raise ValueError("a score does not have one deviation for each group of images")
+        return self
 
 
 class Weights(Contract):
@@ -155,11 +162,14 @@ class Model(Contract):
     source: Source
     family: str
     architecture: str
-    parameters: int
-    input_size: int
+    parameters: Count
+    input_size: Count
     weights: Weights
     imagenet_top1: Annotated[
-        float | None, Field(description="Per cent, as the zoo states it for these weights; null where it states none.")
+        float | None,
+        Field(
+            ge=0.0, le=100.0, description="Per cent, as the zoo states it for these weights; null where it states none."
+        ),
     ]
     code: Annotated[
         Code | None, Field(description="Of the operator's own architectures: the code that was measured.")
@@ -175,13 +185,13 @@ class Images(Contract):
     """
 
     dataset: str
-    requested: int | None = None
-    count: int
+    requested: Count | None = None
+    count: Count
     stopped: Annotated[
         Literal["num_images", "tolerance"],
         Field(description="After num_images, or as soon as the tolerance was reached."),
     ] = "num_images"
-    groups: int = 0
+    groups: Count = 0
     seed: int
     sha256: str
     skipped: tuple[str, ...]
@@ -190,8 +200,8 @@ class Images(Contract):
 class Method(Contract):
     similarity: Literal["correlation", "cosine", "both"]
     border: Literal["crop", "zero", "circular", "all"]
-    resize: int
-    canvas_size: int
+    resize: Count
+    canvas_size: Count
     translations_px: tuple[int, ...]
     rotations_deg: tuple[int, ...]
     precision: Literal["float32", "tf32", "bfloat16"]
@@ -209,8 +219,8 @@ class Environment(Contract):
         tuple[str, ...],
         Field(description="What the audit was measured on, where its workers have unlike devices; else absent."),
     ] = Field(default=(), exclude_if=lambda devices: not devices)
-    threads: int
-    batch_size: int
+    threads: Count
+    batch_size: Count
     cuda_graphs: Annotated[
         bool | None,
         Field(
@@ -236,13 +246,13 @@ class Environment(Contract):
 class Timing(Contract):
     """How long an audit took. ``seconds`` are those of all workers, added up; ``images_per_second`` is over these."""
 
-    started_at: datetime
-    finished_at: datetime
+    started_at: Moment
+    finished_at: Moment
     seconds: float
     preparing_seconds: Annotated[
         float | None, Field(description="Of the seconds, those before the first image, such as for loading the model.")
     ] = Field(default=None, exclude_if=omit_none)
-    forward_images: int
+    forward_images: Count
     images_per_second: float
     workers: Annotated[int, Field(ge=1, description="How many workers measured it; absent for one.")] = Field(
         default=1, exclude_if=lambda workers: workers == 1
@@ -282,6 +292,12 @@ class Report(Contract):
     deviations: Deviations | None = Field(default=None, exclude_if=omit_none)
     environment: Environment
     timing: Timing
+
+    @model_validator(mode="after")
+    def _has_deviations_of_its_parts(self) -> "Report":
+        if self.deviations is not None and self.deviations.parts.keys() != self.parts.keys():
+            raise ValueError("the deviations are not those of the report's parts")
+        return self
 
 
 class ReportHead(BaseModel):

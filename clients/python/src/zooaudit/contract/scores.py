@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.base import Contract, Unit, omit_none
+from zooaudit.contract.base import Contract, Count, Unit, omit_none
 
 PartName = Literal["Early", "Middle", "Late", "Pool", "Final"]
 PARTS: tuple[PartName, ...] = ("Early", "Middle", "Late", "Pool", "Final")
@@ -66,7 +66,7 @@ class Aligned(Contract):
 
     channel: Unit | None
     layer: Unit | None
-    shifts: int
+    shifts: Count
     reason: str | None = Field(default=None, exclude_if=omit_none)
 
 
@@ -82,6 +82,6 @@ class RotationScore(Score):
 class Part(Contract):
     """The scores of one of the five parts of the depth: the mean over its blocks."""
 
-    blocks: int
+    blocks: Count
     translation: TranslationScore
     rotation: RotationScore

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -79,14 +80,15 @@ COLUMNS = (
 )
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet takes for a formula."""
+FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+"""What a text begins with that some spreadsheet takes for a formula: some pass over spaces, or read wide signs, too."""
 
 
 def csv_text(rows: Iterable[PublishedRow]) -> str:
     """Write the rows as CSV, with every digit. An apostrophe comes before text that a spreadsheet would run."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [column.name for column in COLUMNS], lineterminator="\n", extrasaction="ignore")
+    # With this end of lines, the writer quotes texts that hold any part of it: a carriage return begins no new row.
+    writer = csv.DictWriter(text, [column.name for column in COLUMNS], lineterminator="\r\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in _values(row).items()} for row in rows)
     return text.getvalue()
@@ -116,7 +118,7 @@ def _cell(value: Any) -> Any:
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
         case tuple():
             return ranges(value)
-        case str() if value.startswith(FORMULA):
+        case str() if FORMULA.match(value):
             return f"'{value}"
     return value
 
