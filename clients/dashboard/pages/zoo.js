@@ -7,6 +7,7 @@ import { element, setText } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { FILTERS, filtered, METHOD_PARAMS, methodLabels, methodParams, SCORES, shownScore } from "../lib/leaderboard.js";
 import { changed, go, href, params } from "../lib/url.js";
+import { loadPlotly } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
 import { leaderboardFilters } from "../widgets/leaderboard-filters.js";
 import { leaderboardScatter } from "../widgets/leaderboard-scatter.js";
@@ -27,6 +28,10 @@ export function zooPage(root, _, { showBanner }) {
   const scoreLabel = element("label", { class: "inline" }, "Score", scoreSelect);
   const sortLabel = element("label", { class: "inline only-narrow" }, "Sort by", sortSelect);
   const viewLinks = Object.values(VIEWS).map((name) => element("a", {}, name));
+  // Loading takes longer than drawing: it begins with the page, or when the pointer or the focus comes near.
+  const prepare = () => void loadPlotly().catch(() => {}); // drawing will say what is wrong
+  if (params().get("view") === "scatter") prepare();
+  for (const event of ["pointerenter", "focus"]) viewLinks[1].addEventListener(event, prepare);
   const compare = element("a", { class: "button", role: "link", id: "compare-models" });
   const untick = element("a", { class: "note", hidden: true }, "Untick all");
   const pending = element("p", { class: "notice warn", role: "status", hidden: true });
