@@ -6,7 +6,7 @@ import { leaderboardCsv } from "../lib/csv.js";
 import { element, setText } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { FILTERS, filtered, METHOD_PARAMS, methodLabels, methodParams, SCORES, shownScore } from "../lib/leaderboard.js";
-import { changed, go, href, params } from "../lib/url.js";
+import { changed, go, href, params, ZOO } from "../lib/url.js";
 import { loadPlotly } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
 import { leaderboardFilters } from "../widgets/leaderboard-filters.js";
@@ -50,7 +50,15 @@ export function zooPage(root, _, { showBanner }) {
     show,
     async refresh(signal) {
       const path = boardPath();
-      board = await fresh(path, signal);
+      try {
+        board = await fresh(path, signal);
+      } catch (error) {
+        if (error.problem?.status !== 422) throw error;
+        board = null;
+        answeredPath = path;
+        body.replaceChildren(element("p", { class: "notice bad" }, `No method has the settings in this address. ${error.message} `, element("a", { href: ZOO }, "The whole zoo")));
+        return null;
+      }
       answeredPath = path;
       show();
       return board.pending ? PENDING_MS : IDLE_MS;
@@ -66,7 +74,7 @@ export function zooPage(root, _, { showBanner }) {
   function showBoard(query) {
     if (!card.isConnected) {
       body.replaceChildren(pending, card);
-      actions.append(jsonButton(boardPath(), "leaderboard.json", showBanner), csvButton("leaderboard.csv", () => leaderboardCsv(shownRows)));
+      actions.replaceChildren(jsonButton(boardPath(), "leaderboard.json", showBanner), csvButton("leaderboard.csv", () => leaderboardCsv(shownRows)));
     }
     setText(note, board.method ? methodSummary(board.method) : "");
     showMethods(query);
