@@ -28,6 +28,7 @@ PAGE = """\
     <header class="top">
       <a href="./" class="brand"><svg viewBox="0 0 16 16" aria-hidden="true"><path class="one" d="M1 9h3v6H1zm5-5h3v11H6z"/><path class="two" d="M11 1h4v14h-4z"/></svg>zooaudit</a>
       <p class="motto">How equivariant is a model, and where in its depth?</p>
+      <nav class="pages" aria-label="Pages"><a href="./zoo">Zoo</a> <a href="./method" aria-current="page">Method</a> <a href="./docs">API</a></nav>
     </header>
     <main id="main" class="card prose" tabindex="-1">
       <nav aria-label="Contents"><ul>

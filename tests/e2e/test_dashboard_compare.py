@@ -121,6 +121,9 @@ def test_differences_from_a_reference_with_ties(page, client):
     expect(rows).to_have_count(2)
     same = rows.filter(has_text=again.id[:8]).locator("td")
     expect(same).to_have_text(["0.000±0.000tie"] * 10)
+    scored = page.locator("#detail table").first.locator("tbody th")
+    expect(scored.filter(has_text=again.id[:8])).to_have_count(1)
+    expect(scored.nth(1)).not_to_contain_text(ids[1][:8])  # the only one of its model
     page.get_by_label("Less the scores of").select_option(ids[1])
     first = rows.first.locator("td").first
     value = found["audits"][0]["parts"]["Early"]["translation"]["channel"]["value"]

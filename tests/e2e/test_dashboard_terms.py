@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from zooaudit.contract import TERMS
 
-from tests.e2e.browser import KEY, finished, opened
+from tests.e2e.browser import KEY, QUICK, drawn, finished, opened
 
 LAYER = "#detail table.scores a[data-term=layer]"
 
@@ -83,3 +83,49 @@ def test_scores_so_far_explain_themselves(page, client):
     expect(page.locator("#detail table caption")).to_contain_text("So far, from 1 image: equivariance by depth")
     page.locator("#detail table a[data-term=pool]").hover()
     explains(page, "pool")
+
+
+def test_on_a_phone_the_words_below_a_score_explain_themselves(browser, service, client):
+    identifier = finished(client, num_images=24).id
+    with opened(browser, service.url, key=KEY, viewport={"width": 360, "height": 780}, has_touch=True) as page:
+        page.goto(f"/?audit={identifier}")
+        for name in ("aligned", "layer-held-out"):
+            page.locator(f"#detail td a[data-term={name}]:visible").first.tap()
+            explains(page, name)
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_pages_of_the_zoo_and_of_maps_explain_their_numbers(browser, service, client, width):
+    audit = finished(client)
+    with opened(browser, service.url, key=KEY, viewport={"width": width, "height": 780}) as page:
+        page.goto("/zoo")
+        page.locator("#detail table.zoo a[data-term=interval]").hover()
+        explains(page, "interval")
+        page.get_by_label("Score", exact=True).select_option("layer")
+        page.locator("#detail table.zoo caption a[data-term=layer]").hover()
+        explains(page, "layer")
+        page.goto("/zoo?view=scatter")
+        page.locator(".zoo-scatter a[data-term=top1-agreement]").hover()
+        explains(page, "top1-agreement")
+        page.goto(f"/?explain={audit.id}&image=0")
+        page.locator("#detail p.note a[data-term=channel]").hover()
+        explains(page, "channel")
+        page.get_by_role("link", name="More on this").first.click()
+        expect(page.locator("#seeing-it")).to_be_in_viewport()
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Zoo").click()
+        expect(page.get_by_role("heading", name="The zoo")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1000, 1280, 1900])
+def test_figures_stand_side_by_side_without_large_blanks(browser, service, client, width):
+    ids = [finished(client, model, num_images=24).id for model in (QUICK, "timm/test_vit.r160_in1k")]
+    with opened(browser, service.url, key=KEY, viewport={"width": width, "height": 900}) as page:
+        for address in (f"/?audit={ids[0]}", f"/?compare={','.join(ids)}"):
+            page.goto(address)
+            expect(page.locator("#detail figure .main-svg:visible").last).to_be_visible()
+            drawn(page, "agreement")
+            plots = [plot.bounding_box() for plot in page.locator("#detail figure .plot:visible").all()]
+            assert len(plots) == 4
+            for left, right in (plots[:2], plots[2:]):
+                assert abs(left["y"] - right["y"]) < 2
+                assert abs(left["height"] - right["height"]) < 150

@@ -141,6 +141,10 @@ def test_another_method_is_another_leaderboard(page):
     expect(models(page)).to_have_count(OTHERS)
     page.goto("/zoo?num_images=7")
     expect(page.get_by_text("Choose another method.")).to_be_visible()
+    page.goto("/zoo?num_images=many")
+    expect(page.locator("#detail .notice.bad")).to_contain_text("Give a whole number from 1 to 100,000.")
+    page.get_by_role("link", name="The whole zoo").click()
+    expect(models(page)).to_have_count(COUNT)
 
 
 def test_the_csv_file_has_the_rows_that_are_shown(page):

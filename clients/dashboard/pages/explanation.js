@@ -3,6 +3,7 @@
 import { fresh, request } from "../lib/api.js";
 import { breakable, element, setText } from "../lib/dom.js";
 import { count, fixed } from "../lib/format.js";
+import { term } from "../lib/terms.js";
 import { changed, go, href, params } from "../lib/url.js";
 import { channelMaps } from "../widgets/channel-maps.js";
 import { leastImages, predicted } from "../widgets/least-images.js";
@@ -70,9 +71,9 @@ export function explanationPage(root, id) {
     showControls(block, image, shift == null ? `angle ${angle}` : `shift ${shift}`);
     if (!maps.isConnected) {
       body.replaceChildren(element("section", { class: "card wide" }, controls, fact), card("Maps", maps, element("p", { class: "note" },
-        "x and T(x) share one scale in each row, dark is low and bright is high. In the difference, on the same scale, white is none, orange is more under T, and blue is less. Only the cells that both have are compared.")),
+        "x and T(x) share one scale in each row, dark is low and bright is high. In the difference, on the same scale, white is none, orange is more under T, and blue is less. Only the cells that both have are compared. ", moreOnThis())),
       card("Least equivariant images", element("p", { class: "note" },
-        "Similarity tells how much of what sets an image apart from the others is still there after T: 1 is all of it, 0 none. It is a number of one image, and no score of the report."), least));
+        "Similarity tells how much of what sets an image apart from the others is still there after T: 1 is all of it, 0 none. It is a number of one image, and no score of the report. ", moreOnThis()), least));
     }
   }
 
@@ -141,8 +142,8 @@ export function explanationPage(root, id) {
 
   function showMaps(part, explanation) {
     const { image, place, audit_channel: score, prediction } = explanation;
-    setText(fact, [`Image ${count(place)}, ${image}`, prediction && `predicted: ${predicted(prediction)}`,
-      `the block’s channel score over all images is ${fixed(score)}`].filter(Boolean).join(" · "));
+    fact.replaceChildren(`Image ${count(place)}, ${image}`, prediction ? ` · predicted: ${predicted(prediction)}` : "",
+      " · the block’s ", term("channel", "channel"), ` score over all images is ${fixed(score)}`);
     part.replaceChildren(channelMaps(explanation));
   }
 
@@ -164,5 +165,7 @@ export function explanationPage(root, id) {
     return element("p", { class: "bar" }, button, element("span", { class: "note" }, why));
   }
 }
+
+const moreOnThis = () => element("a", { href: "method#seeing-it" }, "More on this");
 
 const problemNotice = (error) => element("p", { class: "notice bad" }, error.message);

@@ -6,7 +6,8 @@ import { leaderboardCsv } from "../lib/csv.js";
 import { element, setText } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { FILTERS, filtered, METHOD_PARAMS, methodLabels, methodParams, SCORES, shownScore } from "../lib/leaderboard.js";
-import { changed, go, href, params } from "../lib/url.js";
+import { changed, go, href, params, ZOO } from "../lib/url.js";
+import { loadPlotly } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
 import { leaderboardFilters } from "../widgets/leaderboard-filters.js";
 import { leaderboardScatter } from "../widgets/leaderboard-scatter.js";
@@ -27,6 +28,10 @@ export function zooPage(root, _, { showBanner }) {
   const scoreLabel = element("label", { class: "inline" }, "Score", scoreSelect);
   const sortLabel = element("label", { class: "inline only-narrow" }, "Sort by", sortSelect);
   const viewLinks = Object.values(VIEWS).map((name) => element("a", {}, name));
+  // Loading takes longer than drawing: it begins with the page, or when the pointer or the focus comes near.
+  const prepare = () => void loadPlotly().catch(() => {}); // drawing will say what is wrong
+  if (params().get("view") === "scatter") prepare();
+  for (const event of ["pointerenter", "focus"]) viewLinks[1].addEventListener(event, prepare);
   const compare = element("a", { class: "button", role: "link", id: "compare-models" });
   const untick = element("a", { class: "note", hidden: true }, "Untick all");
   const pending = element("p", { class: "notice warn", role: "status", hidden: true });
@@ -45,7 +50,15 @@ export function zooPage(root, _, { showBanner }) {
     show,
     async refresh(signal) {
       const path = boardPath();
-      board = await fresh(path, signal);
+      try {
+        board = await fresh(path, signal);
+      } catch (error) {
+        if (error.problem?.status !== 422) throw error;
+        board = null;
+        answeredPath = path;
+        body.replaceChildren(element("p", { class: "notice bad" }, `No method has the settings in this address. ${error.message} `, element("a", { href: ZOO }, "The whole zoo")));
+        return null;
+      }
       answeredPath = path;
       show();
       return board.pending ? PENDING_MS : IDLE_MS;
@@ -61,7 +74,7 @@ export function zooPage(root, _, { showBanner }) {
   function showBoard(query) {
     if (!card.isConnected) {
       body.replaceChildren(pending, card);
-      actions.append(jsonButton(boardPath(), "leaderboard.json", showBanner), csvButton("leaderboard.csv", () => leaderboardCsv(shownRows)));
+      actions.replaceChildren(jsonButton(boardPath(), "leaderboard.json", showBanner), csvButton("leaderboard.csv", () => leaderboardCsv(shownRows)));
     }
     setText(note, board.method ? methodSummary(board.method) : "");
     showMethods(query);

@@ -2,7 +2,7 @@
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, halfWidth, plural } from "../lib/format.js";
-import { partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { nameAmong, partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
 import { href } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
@@ -37,13 +37,6 @@ export function differenceTable({ onReference }) {
           columns.map((column) => differenceCell(difference(audit, column)))))));
     },
   };
-}
-
-/** The model's name, with the weights or the start of the id where another audit has the same. */
-function nameAmong(audits, audit) {
-  const same = audits.filter(({ id, model }) => model === audit.model && id !== audit.id);
-  if (same.length === 0) return audit.model;
-  return `${audit.model} (${same.some(({ weights }) => weights === audit.weights) ? audit.id.slice(0, 8) : audit.weights})`;
 }
 
 function captionOf(others, scoreName, reference) {

@@ -28,8 +28,8 @@ const widths = new ResizeObserver((entries) => {
 const widthOf = (plot) => (root.hasAttribute("data-paper") ? PAPER_PX : plot.clientWidth);
 
 let plotlyLoading;
-/** Loads Plotly, which is 5 MB, from this service when the first figure needs it. */
-function loadPlotly() {
+/** Loads Plotly, which is 5 MB, from this service when the first figure needs it, or soon will. */
+export function loadPlotly() {
   plotlyLoading ??= new Promise((resolve, reject) => {
     const script = element("script", { src: "static/plotly.min.js" });
     script.onload = () => resolve(window.Plotly);

@@ -4,6 +4,7 @@ import { element, setText } from "../lib/dom.js";
 import { count, fixed, millions, plural } from "../lib/format.js";
 import { SCORES, SCORE_COLUMNS, valueOf } from "../lib/leaderboard.js";
 import { transformLabel } from "../lib/scores.js";
+import { term } from "../lib/terms.js";
 import { changed, go, href } from "../lib/url.js";
 import { drawFigure } from "./figures.js";
 
@@ -34,7 +35,7 @@ export function leaderboardScatter() {
     return [axis, select];
   }));
   const node = element("div", { class: "zoo-scatter" },
-    element("div", { class: "bar" }, element("label", { class: "inline" }, "Across", axes.x), element("label", { class: "inline" }, "Up", axes.y), note), plot);
+    element("div", { class: "bar" }, element("label", { class: "inline" }, "Across", axes.x), element("label", { class: "inline" }, "Up", axes.y), note), meanings(), plot);
   let drawn = null; // what the plot shows
   return {
     node,
@@ -54,6 +55,10 @@ export function leaderboardScatter() {
     },
   };
 }
+
+/** What the columns are: a list to choose from cannot explain its words. */
+const meanings = () => element("p", { class: "note" }, "Scores of ", term("equivariance", "equivariance"), ", at Pool and Final ", term("invariance", "invariance"), ": ",
+  term("channel", "channel"), ", ", term("layer", "layer"), ", ", term("layer-held-out", "layer, held out"), ", ", term("top1-agreement", "top-1 agreement"));
 
 const columnOf = (name, fallback) => (COLUMNS.includes(name) ? name : fallback);
 

@@ -5,6 +5,7 @@ import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, millions } from "../lib/format.js";
 import { SCORE_COLUMNS, SCORES, valueOf } from "../lib/leaderboard.js";
 import { transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { explained, term } from "../lib/terms.js";
 import { href } from "../lib/url.js";
 import { estimateOf } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
@@ -27,7 +28,7 @@ export const SORT_OPTIONS = [
 export function leaderboardTable({ onTick }) {
   const headerRow = element("tr", { role: "row" });
   const body = element("tbody", { role: "rowgroup" });
-  const caption = element("caption", { class: "unseen" });
+  const caption = element("caption");
   const node = element("table", { class: "zoo", role: "table" }, caption, element("thead", { role: "rowgroup" }, groupRow(), headerRow), body);
   const made = new Map(); // the row of the service, which never changes -> its row of the table
   const madeOf = new WeakMap(); // the element of a row -> the same
@@ -55,7 +56,10 @@ export function leaderboardTable({ onTick }) {
       shown.slice(0, skips ? AT_FIRST : shown.length).forEach((one) => one.draw(scoreName));
       near.forEach((one) => one.draw(scoreName));
       node.dataset.lead = leadingScore(sort);
-      caption.textContent = `Models: ${SCORES[scoreName]} equivariance by part under translation and rotation, from 0 to 1, with 95 % confidence intervals; the column headers sort`;
+      if (caption.dataset.score !== scoreName) {
+        caption.dataset.score = scoreName; // a poll must not take the words away that somebody reads
+        keepFocus(caption, () => caption.replaceChildren(...captionOf(scoreName)));
+      }
       showHeaders(ordered, sort, tickedSet);
       const ids = ordered.map((row) => row.id).join();
       if (ids !== shownIds) keepFocus(body, () => body.replaceChildren(...shown.map((one) => one.node)));
@@ -94,8 +98,15 @@ export function leaderboardTable({ onTick }) {
   }
 }
 
+/** Says what the numbers are. The headers sort, so that they cannot explain themselves. */
+const captionOf = (scoreName) => [
+  term(scoreName.replaceAll("_", "-"), `${SCORES[scoreName][0].toUpperCase()}${SCORES[scoreName].slice(1)} equivariance`), " by ", term("part", "part"),
+  ", from 0 (none) to 1 (perfect); at ", term("pool", "Pool"), " and ", term("final", "Final"), " ", term("invariance", "invariance"),
+  "; the line on a bar is the ", term("interval", "95 % confidence interval"),
+];
+
 const groupRow = () => element("tr", { class: "groups", role: "row" }, element("td", { class: "blank", role: "cell", "aria-colspan": FACT_CELLS }),
-  TRANSFORMS.map((transform) => element("th", { class: "group", role: "columnheader", "aria-colspan": SCORE_COLUMNS.length / 2 }, transformLabel(transform))));
+  TRANSFORMS.map((transform) => element("th", { class: "group", role: "columnheader", "aria-colspan": SCORE_COLUMNS.length / 2 }, explained(transformLabel(transform)))));
 
 const sortValues = (scoreName) => ({
   ...Object.fromEntries(FACTS.map((name) => [name, (row) => valueOf(row, name)])),
@@ -128,7 +139,7 @@ function tableRow(row, onTick) {
   link.append(...breakable(row.model));
   if (row.weights !== "pretrained") link.after(" ", weightsBadge(row.weights));
   summary.textContent = [row.family, size, row.imagenet_top1 != null && `${top1} %`].filter(Boolean).join(" · ");
-  family.textContent = row.family;
+  family.append(...breakable(row.family));
   parameters.textContent = size;
   accuracy.textContent = top1;
   let drawn = null, cells = null;

@@ -2,6 +2,7 @@
 
 import { breakable, element, scrollable } from "../lib/dom.js";
 import { fixed, plural } from "../lib/format.js";
+import { explained } from "../lib/terms.js";
 import { changed } from "../lib/url.js";
 
 /** The table of these images, each of which leads to its maps. `shown` is the place of the image that the page shows. */
@@ -14,7 +15,7 @@ export function leastImages(least, shown) {
   const classes = least.changed == null ? "" : ` ${least.changed} of them ${least.changed === 1 ? "gets" : "get"} another class.`;
   const caption = `The lowest similarities among ${plural(least.images, "image")}; the mean is ${fixed(least.mean_pool)} at Pool, ${fixed(least.mean_final)} at Final.${classes}`;
   const head = element("tr", {}, element("td"), element("th", { scope: "col" }, "Image"),
-    element("th", { scope: "col", class: "number" }, "Pool"), element("th", { scope: "col", class: "number" }, "Final"));
+    ["Pool", "Final"].map((part) => element("th", { scope: "col", class: "number" }, explained(part))));
   return scrollable("Least equivariant images",
     element("table", { class: "least" }, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, rows)));
 }

@@ -24,7 +24,7 @@ export const card = (title, ...children) => element("section", { class: "card" }
 /** A box with a title, as wide as the page. */
 export const wideCard = (title, ...children) => element("section", { class: "card wide" }, element("h2", {}, title), ...children);
 
-/** Boxes of unequal heights, in two columns where there is room for them. */
+/** Boxes in two columns where there is room for them; those that are neighbours should be of about one height. */
 export const columns = (...boxes) => element("div", { class: "columns wide" }, boxes.flat());
 
 /** [term, value] pairs side by side. */

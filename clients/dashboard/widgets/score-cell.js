@@ -2,6 +2,7 @@
 
 import { element } from "../lib/dom.js";
 import { fixed, halfWidth } from "../lib/format.js";
+import { explained } from "../lib/terms.js";
 
 /** The channel or the layer equivariance, by its name, out of a score of the service. */
 export const estimateOf = (score, name) => ({ value: score[name], interval: score[`${name}_interval`], reason: score.reason });
@@ -11,6 +12,6 @@ export const estimateOf = (score, name) => ({ value: score[name], interval: scor
 export function scoreCell({ value, interval, reason, extra, below }) {
   const half = interval && element("small", { class: "half" }, halfWidth(interval));
   const title = interval ? `95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}` : value == null ? reason : null;
-  const small = below && element("small", { class: "below only-narrow" }, element("span", {}, below.extra), " ", fixed(below.value));
+  const small = below && element("small", { class: "below only-narrow" }, explained(below.extra), " ", fixed(below.value));
   return element("td", { class: extra ? "number only-wide" : "number", title }, fixed(value), half, small);
 }

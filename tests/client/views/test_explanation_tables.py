@@ -78,3 +78,20 @@ def test_the_table_of_images():
         "Mean similarity over 2 images: Pool 0.500, Final –.",
         "1 of them gets another class.",
     ]
+
+
+def test_the_name_of_a_channel_stands_clear_of_the_maps_above_and_below():
+    path = "n01440764/" + "ILSVRC2012_val_" * 6 + ".JPEG"
+    layout = figures.maps(MAPS.model_copy(update={"channels": MAPS.channels * 3, "image": path}))["layout"]
+    inside_px = layout["height"] - layout["margin"]["t"] - layout["margin"]["b"]
+    lowest = [layout[f"yaxis{number}"]["domain"] for number in (4, 7)]  # of the second and the third row
+    above = [layout[f"yaxis{number}"]["domain"] for number in ("", 4)]
+    names = [one for one in layout["annotations"] if one["text"].startswith("channel")]
+    assert len(names) == 3
+    for name, (_, top), (bottom, _) in zip(names[1:], lowest, above, strict=True):
+        place_px = name["y"] * inside_px + name["yshift"]
+        assert bottom * inside_px - place_px >= 5
+        assert place_px - top * inside_px >= 20
+    title = layout["annotations"][0]["text"].split("<br>")
+    assert len(title) == 3
+    assert max(map(len, title)) < 75

@@ -243,6 +243,43 @@ def test_no_warning_where_there_is_nothing_to_beware_of(body):
     assert warnings(body) == []
 
 
+def test_held_out_is_no_better_than_channel_where_it_lies_below():
+    held_out_above, held_out_below = (
+        warnings(with_scores("Pool", "rotation", layer=0.5, layer_interval=None, layer_held_out=value))
+        for value in (0.45, 0.35)
+    )
+    assert "Read channel or layer held out there" in held_out_above[0]
+    assert "Read channel there" in held_out_below[0]
+
+
+def test_images_that_all_keep_their_class_leave_room_for_others():
+    body = with_scores("Final", "rotation", top1_agreement=1.0, top1_agreement_interval=(1.0, 1.0))
+    assert warnings(body) == []
+    body["images"] |= {"count": 64, "requested": 64}
+    assert warnings(body) == [
+        "None of 64 images changes its class under rotation, and ±0.000 says no more than that: among other images, up "
+        "to 5 % may."
+    ]
+    body["parts"]["Final"]["rotation"]["top1_agreement"] = 0.99
+    assert warnings(body) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((0.95, 0.65, 0.92), ""),  # it falls and rises
+        ((0.95, 0.92, 0.65), ", less with depth"),
+        ((0.65, 0.655, 0.92), ", more with depth"),
+        ((0.65, 0.92, 0.655), ""),
+        ((0.9, 0.901, 0.902), ""),
+    ],
+)
+def test_scores_fall_or_rise_with_depth_only_where_all_parts_say_so(values, told):
+    translation = scores_of(*values, 0.9, 0.9)
+    (moved,) = [text for text in sentences(body_of(translation, scores_of(*[0.5] * 5))) if "shifted" in text]
+    assert re.findall(r", (?:less|more) with depth", moved) == [told][: bool(told)]
+
+
 def test_few_images_raise_layer_in_reports_without_a_held_out_score():
     body = with_scores("Pool", "rotation", layer=0.5)
     body["images"] |= {"count": 200, "requested": 200}  # of 1000 channels, the best correlates 0.26 by chance

@@ -54,6 +54,16 @@ def test_a_comparison_gives_up_intervals_but_no_digit_of_a_number():
     assert narrowest.rows[0] == ["timm/res….a1_in1k", "71.50", *["0.910"] * 5]
 
 
+def test_compared_audits_of_one_model_are_told_apart_by_their_ids():
+    audits = comparison().audits
+    twin = audits[0].model_copy(update={"id": "f" * 32})
+    table = comparison_tables(comparison().model_copy(update={"audits": (*audits, twin)}))[0]
+    names = [row[0] for row in table.rows]
+    assert len(set(names)) == len(audits) + 1
+    assert names[-1] == f"{twin.model} (ffffffff)"
+    assert names[1] == comparison_tables(comparison())[0].rows[1][0]
+
+
 @pytest.mark.parametrize("table", report_tables(whole_report()) + comparison_tables(comparison()))
 def test_every_table_of_scores_fits_80_columns(table):
     narrow = fitted(table, 80, wraps_head=True)

@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score", choices=LEADERBOARD_SCORES, help="the score to show (default: the one sorted by)")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most this many (default 20)")
     parser.add_argument("--family")
-    parser.add_argument("--source", choices=[*SEARCHED_ZOOS, "own"])
+    parser.add_argument("--source", choices=SEARCHED_ZOOS)
     weights = parser.add_argument(
         "--weights", metavar="KIND", help="pretrained, untrained, checkpoint or checkpoint:NAME"
     )

@@ -45,7 +45,8 @@ TERMS: dict[str, Term] = {
     "layer-held-out": _term(
         "layer held out",
         "As layer, but the best partner of each channel is chosen on other images than those on which the two are "
-        "compared, so that chance raises nothing. What layer has beyond it is mostly chance.",
+        "compared, so that chance raises nothing. With few images it is too low, since a partner chosen from them may "
+        "not be the best one: the layer score of many images lies between the two, and not below channel.",
     ),
     "learned": _term(
         "learned",

@@ -81,9 +81,11 @@ def _score_table(
 
 
 def _model(comparison: Comparison, audit: ComparedAudit) -> str:
-    """Name the model, with its weights where the audits differ in them."""
-    mixed = len({one.weights for one in comparison.audits}) > 1 and audit.weights != "pretrained"
-    return printable(audit.model) + (f" ({audit.weights})" if mixed else "")
+    """Name the model, with its weights where the audits differ in them, and its id where another has the same."""
+    is_mixed = len({one.weights for one in comparison.audits}) > 1 and audit.weights != "pretrained"
+    has_twin = [(one.model, one.weights) for one in comparison.audits].count((audit.model, audit.weights)) > 1
+    details = [audit.weights] * is_mixed + [audit.id[:8]] * has_twin
+    return printable(audit.model) + (f" ({', '.join(details)})" if details else "")
 
 
 def _top1(value: float | None) -> str:

@@ -1,12 +1,12 @@
 """A report in words: sentences made from its numbers. docs/method.md, "Reading a report", has the rules."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from statistics import fmean
 
 from zooaudit.contract import TERMS, TRANSFORMS, Estimate, PartName, Reading, Report, Score, Statement, TransformName
 from zooaudit.views.agreement import agreement_rows
-from zooaudit.views.report_warnings import warnings_of
+from zooaudit.views.report_warnings import UNDER, warnings_of
 from zooaudit.views.tables import Table, in_depth_order
 from zooaudit.views.text import joined, percent, printable, two_decimals
 
@@ -15,7 +15,6 @@ SCALE = ((0.8, "closely"), (0.5, "largely"), (0.2, "partly"))
 """From each score on, how far features follow; below all of these, hardly."""
 NOTABLE = 0.05
 """A gap between layer and channel that is smaller is not worth a clause."""
-UNDER = {"translation": "under shifts", "rotation": "under rotation"}
 Interval = tuple[float, float] | None
 Named = tuple[PartName, Score, float]
 """A part, its scores under one transform, and its channel score."""
@@ -85,9 +84,9 @@ def _by_depth(depth: Sequence[Named], verb: str) -> str:
             f"{adverb}{verb} with it {where} ({', '.join(f'{name} {two_decimals(value)}' for name, _, value in group)})"
         )
     text += "".join(f", {word} in {_listed(group)}" for word, group in others)
-    (_, first, shallow), (_, last, deep) = depth[0], depth[-1]
-    if _apart(first.channel_interval, last.channel_interval):
-        text += ", less with depth" if shallow > deep else ", more with depth"
+    steps = {deep > shallow for (_, one, shallow), (_, other, deep) in combinations(depth, 2) if _are_apart(one, other)}
+    if len(steps) == 1 and _are_apart(depth[0][1], depth[-1][1]):
+        text += ", more with depth" if steps.pop() else ", less with depth"
     return text
 
 
@@ -228,6 +227,10 @@ def _changes(changes: Sequence[tuple[TransformName, PartName, float]]) -> str:
 
 def _is_sure(interval: tuple[float, float]) -> bool:
     return interval[0] > 0 or interval[1] < 0
+
+
+def _are_apart(one: Score, other: Score) -> bool:
+    return _apart(one.channel_interval, other.channel_interval)
 
 
 def _apart(one: Interval, other: Interval) -> bool:

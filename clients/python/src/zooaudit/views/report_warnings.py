@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from zooaudit.contract import TRANSFORMS, AuditRequest, PartName, Report, Score, TransformName
 from zooaudit.views.tables import in_depth_order
-from zooaudit.views.text import counted, full_stop, joined, printable, ranges, two_decimals
+from zooaudit.views.text import counted, full_stop, joined, percent, printable, ranges, two_decimals
 
 Warnings = Iterator[tuple[str, str]]
 DEFAULT_SHIFTS: tuple[int, ...] = AuditRequest.model_fields["translations_px"].default
@@ -21,11 +21,25 @@ CHANCE = 0.1
 BIAS = 0.02
 """By how much chance may raise layer before it is worth a warning."""
 DEAD_SHARE = 0.1
+RULE_OF_THREE = 3
+"""What none of n images does, up to 3 / n of all images do, with 95 % confidence."""
+FEW_CHANGES = 0.01
+"""A smaller share of images that may change their class is not worth a warning."""
+UNDER: dict[TransformName, str] = {"translation": "under shifts", "rotation": "under rotation"}
 
 
 def warnings_of(report: Report) -> list[tuple[str, str]]:
     """List all warnings, those first that concern the meaning of every number."""
-    checks = (_what_was_measured, _missing, _uncertain, _raised_by_chance, _other_transforms, _rounded, _how_measured)
+    checks = (
+        _what_was_measured,
+        _missing,
+        _uncertain,
+        _no_class_changed,
+        _raised_by_chance,
+        _other_transforms,
+        _rounded,
+        _how_measured,
+    )
     return [warning for check in checks for warning in check(report)]
 
 
@@ -33,8 +47,8 @@ def _what_was_measured(report: Report) -> Warnings:
     if report.model.weights.kind == "untrained":
         yield (
             "untrained",
-            "Untrained weights. These scores are the architecture’s own equivariance, not that of a trained model; "
-            "audit pretrained weights to learn about that.",
+            "Untrained weights. These scores are the architecture’s own equivariance, not that of a trained model, and "
+            "the classes that it predicts mean nothing; audit pretrained weights to learn about that.",
         )
     if report.images.dataset == "synthetic":
         yield (
@@ -87,6 +101,23 @@ def _uncertain(report: Report) -> Warnings:
         )
 
 
+def _no_class_changed(report: Report) -> Warnings:
+    """Warn that where n images all keep their class, so that the interval has no width, 3 / n of others may not."""
+    final, count = report.parts.get("Final"), report.images.count
+    scores = [getattr(final, transform) for transform in TRANSFORMS if final]
+    where = [
+        UNDER[transform]
+        for transform, score in zip(TRANSFORMS, scores, strict=False)
+        if score.top1_agreement == 1 and score.top1_agreement_interval
+    ]
+    if where and RULE_OF_THREE / count > FEW_CHANGES:
+        yield (
+            "top1-agreement",
+            f"None of {counted(count, 'image')} changes its class {' or '.join(where)}, and ±0.000 says no more than "
+            f"that: among other images, up to {percent(RULE_OF_THREE / count)} may.",
+        )
+
+
 def _channel_and_layer(report: Report) -> list[tuple[str, float | None, tuple[float, float] | None]]:
     """List the channel and the layer score of each part with its interval, and what it is in words."""
     return [
@@ -104,7 +135,7 @@ def _raised_by_chance(report: Report) -> Warnings:
     It is raised by no more than it lies above channel, however far held out, with partners from few images, lies below.
     """
     found = []
-    has_held_out = False
+    is_held_out_better = False
     last: tuple[PartName, ...] = ("Pool", "Final")
     for name in last:
         for transform in TRANSFORMS:
@@ -114,7 +145,7 @@ def _raised_by_chance(report: Report) -> Warnings:
             where = f"{name} under {transform}"
             if score.layer_held_out is not None:
                 if score.layer - score.layer_held_out > BIAS:
-                    has_held_out = True
+                    is_held_out_better |= score.layer_held_out > score.channel
                     found.append(
                         f"{where} ({two_decimals(score.layer)}, held out {two_decimals(score.layer_held_out)})"
                     )
@@ -124,8 +155,8 @@ def _raised_by_chance(report: Report) -> Warnings:
         yield (
             "layer-held-out",
             f"With {counted(report.images.count, 'image')}, chance raises layer at {joined(found)}: the best of so "
-            f"many channels also picks chance. Read channel {'or layer held out ' if has_held_out else ''}there, or "
-            "measure more images.",
+            f"many channels also picks chance. Read channel {'or layer held out ' if is_held_out_better else ''}there, "
+            "or measure more images.",
         )
 
 

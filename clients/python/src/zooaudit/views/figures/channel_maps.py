@@ -5,9 +5,12 @@ import base64
 from zooaudit.contract import ChannelMaps, Explanation
 from zooaudit.views.explanation_tables import transform_of
 from zooaudit.views.figures.panels import FigureDict, Trace
-from zooaudit.views.figures.style import TEMPLATE, literal
+from zooaudit.views.figures.style import TEMPLATE, literal, wrapped
 
-ROW_PX, TOP_PX, MARGIN_PX, WIDTH_PX = 150, 100, 20, 560
+ROW_PX, TOP_PX, MARGIN_PX, WIDTH_PX = 164, 44, 20, 560
+LABEL_PX, ABOVE_LABEL_PX = 34, 8
+"""Room for the name of a channel above its maps, and how much of it parts the name from the maps above."""
+TITLE_LINE_PX, TITLE_CHARACTERS = 18, 62
 GAP = 0.03
 """Share of the figure between two maps."""
 COLUMNS = ("of x", "of T(x), moved back", "difference")
@@ -18,16 +21,18 @@ def maps(explanation: Explanation) -> FigureDict:
     """Draw the maps of x and of T(x), moved back, and their difference, a row for each channel."""
     rows = explanation.channels
     traces: list[Trace] = []
+    title = wrapped(_title(explanation), TITLE_CHARACTERS)
+    top_px = TOP_PX + TITLE_LINE_PX * len(title)
     layout: Trace = {
         "template": TEMPLATE,
         "width": WIDTH_PX,
-        "height": TOP_PX + MARGIN_PX + ROW_PX * max(1, len(rows)),
-        "margin": {"l": MARGIN_PX, "r": MARGIN_PX, "t": TOP_PX, "b": MARGIN_PX},
+        "height": top_px + MARGIN_PX + ROW_PX * max(1, len(rows)),
+        "margin": {"l": MARGIN_PX, "r": MARGIN_PX, "t": top_px, "b": MARGIN_PX},
         "showlegend": False,
-        "annotations": [_text(f"<b>{literal(_title(explanation))}</b>", 0.0, 1.0, 62, "left", 13)],
+        "annotations": [_text("<br>".join(f"<b>{literal(line)}</b>" for line in title), 0.0, 1.0, 30, "left", 13)],
     }
     layout["annotations"] += [
-        _text(literal(name), (column + 0.5) / 3, 1.0, 38, "center", 12) for column, name in enumerate(COLUMNS)
+        _text(literal(name), (column + 0.5) / 3, 1.0, 10, "center", 12) for column, name in enumerate(COLUMNS)
     ]
     for row, channel in enumerate(rows):
         top = 1 - row / len(rows)
@@ -40,13 +45,13 @@ def maps(explanation: Explanation) -> FigureDict:
             layout[f"xaxis{axis}"] = {**plain, "domain": [column / 3 + GAP / 2, (column + 1) / 3 - GAP / 2]}
             layout[f"yaxis{axis}"] = {
                 **plain,
-                "domain": [bottom, top - 24 / (ROW_PX * len(rows))],
+                "domain": [bottom, top - LABEL_PX / (ROW_PX * len(rows))],
                 "autorange": "reversed",
                 "scaleanchor": f"x{axis}",
             }
         correlation = "none" if channel.correlation is None else f"{channel.correlation:.3f}"
         text = f"channel {channel.channel}, correlation {correlation}"
-        layout["annotations"].append(_text(literal(text), GAP / 2, top, 4, "left", 12))
+        layout["annotations"].append(_text(literal(text), GAP / 2, top, -ABOVE_LABEL_PX, "left", 12))
     if not rows:
         layout["annotations"].append(_text("No channel varies over this image.", 0.0, 0.9, 0, "left", 12))
     return {"data": traces, "layout": layout}
