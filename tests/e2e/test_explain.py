@@ -126,7 +126,7 @@ def test_the_page_shows_maps_and_leads_from_image_to_image(page, client: AuditCl
     page.reload()
     expect(page.locator("table.least tbody th a")).to_have_text([one.image for one in least.least])
     assert page.locator("img.thumbnail").last.evaluate("(node) => node.naturalWidth") > 0
-    page.locator("table.least a").nth(2).click()
+    page.locator("table.least tbody a").nth(2).click()
     expect(page.locator("#detail")).to_contain_text(f"Image {least.least[2].place}, {least.least[2].image}")
     page.go_back()
     expect(page.locator("#detail")).to_contain_text("Image 1, ")
