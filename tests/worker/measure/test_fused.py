@@ -14,7 +14,6 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from worker.measure import fused
-from worker.measure.fused import readable
 from worker.measure.tensor_cores import tensor_cores_are_exact
 
 
@@ -64,11 +63,11 @@ def assembly(kernel: Any, dtype: str, constants: dict[str, Any]) -> str:
 
 def test_maps_are_copied_only_where_the_kernels_cannot_read_them() -> None:
     maps = torch.zeros(2, 5, 5, 8)
-    assert readable(maps[:, 1:, 2:]).data_ptr() == maps[:, 1:, 2:].data_ptr()
-    assert readable(maps.permute(0, 2, 3, 1)).stride(3) == 1
-    assert readable(maps.double()).dtype == torch.float32
+    assert fused.readable(maps[:, 1:, 2:]).data_ptr() == maps[:, 1:, 2:].data_ptr()
+    assert fused.readable(maps.permute(0, 2, 3, 1)).stride(3) == 1
+    assert fused.readable(maps.double()).dtype == torch.float32
     tokens = torch.zeros(2, 5, 5, 12)[..., :8]
-    assert readable(tokens).stride(2) == 8
+    assert fused.readable(tokens).stride(2) == 8
 
 
 def test_a_cpu_has_no_tensor_cores() -> None:
