@@ -36,6 +36,16 @@ AUDIT_REQUEST_BODY = {
 }
 
 
+def _shown_audit(
+    identifier: str, queue: QueueDep, line: LineDep, recovery: RecoveryDep, annotations: AnnotationsDep
+) -> Audit:
+    return annotations.show(line.show(find_audit(identifier, queue, recovery)))
+
+
+ShownAudit = Annotated[Audit, Depends(_shown_audit)]
+"""The audit of the path with its place in the queue and what is written on it; without one, 404."""
+
+
 @router.post(
     "/audit",
     status_code=202,
@@ -120,16 +130,9 @@ def listing(
     summary="One audit's status and progress",
     responses={**documented(404, s200=Audit), 304: NOT_MODIFIED},
 )
-def status(
-    identifier: str,
-    request: Request,
-    queue: QueueDep,
-    line: LineDep,
-    recovery: RecoveryDep,
-    annotations: AnnotationsDep,
-) -> Response:
-    audit = annotations.show(line.show(placed(find_audit(identifier, queue, recovery), request)))
-    return etag_response(request, audit.model_dump_json().encode(), retry_after(audit))
+def status(request: Request, audit: ShownAudit) -> Response:
+    body = placed(audit, request).model_dump_json()
+    return etag_response(request, body.encode(), retry_after(audit))
 
 
 @router.delete(

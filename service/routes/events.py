@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from zooaudit.contract import Audit
 
@@ -10,8 +10,8 @@ from service.annotations import AnnotationStore
 from service.events import Events
 from service.queue import AuditQueue, WaitingLine
 from service.recovery import Recovery
-from service.routes.audits import find_audit
-from service.routes.dependencies import AnnotationsDep, EventsDep, LineDep, QueueDep, RecoveryDep
+from service.routes.audits import ShownAudit
+from service.routes.dependencies import EventsDep
 from service.routes.responses import documented, etag_of, placed
 
 router = APIRouter()
@@ -24,31 +24,26 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
+def _room(events: EventsDep) -> None:
+    events.ensure_room()
+
+
 @router.get(
     "/audit/{identifier}/events",
     summary="Follow an audit by server-sent events",
     response_class=EventStream,
+    dependencies=[Depends(_room)],
     responses={
         **documented(404),
         200: {"description": "Events, until the audit has ended"},
         204: {"description": "The audit has ended and the client knows: it need not open the stream again"},
     },
 )
-def follow(
-    identifier: str,
-    request: Request,
-    queue: QueueDep,
-    line: LineDep,
-    recovery: RecoveryDep,
-    annotations: AnnotationsDep,
-    events: EventsDep,
-) -> Response:
+def follow(request: Request, audit: ShownAudit, events: EventsDep) -> Response:
     """An event at once, at each change, and at the end, after which the stream ends. An event has the audit's status as
     its name, the audit as its data, and the ETag of `GET /audit/{id}` as its id. With this id in `Last-Event-ID`, the
     first event is left out if nothing has changed; if the audit has ended, too, the answer is 204, after which a
     browser does not ask again."""
-    events.ensure_room()
-    audit = annotations.show(line.show(find_audit(identifier, queue, recovery)))
     if audit.status.final and _event(audit, request)[0] == request.headers.get("last-event-id"):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
