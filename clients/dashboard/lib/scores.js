@@ -16,9 +16,11 @@ export function meanAgreement(score) {
 /** The parts that at least one of the compared audits has. */
 export const partsOf = (audits) => PARTS.filter((part) => audits.some((audit) => audit.parts[part]));
 
+/** Tells whether another of the audits is of the same model and weights. */
+export const hasTwin = (audits, audit) => audits.some(({ id, model, weights }) => id !== audit.id && model === audit.model && weights === audit.weights);
+
 /** The model's name, with the weights or the start of the id where another audit has the same. */
 export function nameAmong(audits, audit) {
-  const same = audits.filter(({ id, model }) => model === audit.model && id !== audit.id);
-  if (same.length === 0) return audit.model;
-  return `${audit.model} (${same.some(({ weights }) => weights === audit.weights) ? audit.id.slice(0, 8) : audit.weights})`;
+  if (!audits.some(({ id, model }) => id !== audit.id && model === audit.model)) return audit.model;
+  return `${audit.model} (${hasTwin(audits, audit) ? audit.id.slice(0, 8) : audit.weights})`;
 }

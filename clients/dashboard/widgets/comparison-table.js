@@ -2,7 +2,7 @@
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, halfWidth, millions } from "../lib/format.js";
-import { partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { hasTwin, partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { href, params } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
@@ -44,18 +44,17 @@ export function comparisonTable({ onTop1, without }) {
       keepFocus(body, () => body.replaceChildren(...sorted(audits, sort, sortValues).map((audit) => {
         const cells = columns.map(([transform, part]) => shadedCell(audit.parts[part]?.[transform], scoreName));
         const top1 = top1Input(audit, top1Texts[audits.indexOf(audit)] ?? "", onTop1);
-        const hasTwin = audits.some(({ id, model, weights }) => id !== audit.id && model === audit.model && weights === audit.weights);
-        return comparedRow(audit, top1, cells, hasTwin, audits.length > 2 && without(audit.id));
+        return comparedRow(audit, top1, cells, hasTwin(audits, audit), audits.length > 2 && without(audit.id));
       })));
     },
   };
 }
 
-/** One compared audit, with its id if it `hasTwin` of the same model and weights; `withoutAddress` is false where there are too few audits to leave one out. */
-function comparedRow(audit, top1, cells, hasTwin, withoutAddress) {
+/** One compared audit, with its id if it `isTwin`, of the same model and weights as another; `withoutAddress` is false where there are too few audits to leave one out. */
+function comparedRow(audit, top1, cells, isTwin, withoutAddress) {
   const link = element("a", { class: "model", href: href({ audit: audit.id }) }, breakable(audit.model));
   const badge = audit.weights === "pretrained" ? [] : [" ", weightsBadge(audit.weights)];
-  return element("tr", {}, element("th", { scope: "row" }, link, badge, hasTwin && element("small", {}, ` ${audit.id.slice(0, 8)}`)), element("td", { class: "number" }, top1),
+  return element("tr", {}, element("th", { scope: "row" }, link, badge, isTwin && element("small", {}, ` ${audit.id.slice(0, 8)}`)), element("td", { class: "number" }, top1),
     element("td", { class: "number parameters" }, millions(audit.parameters)), cells,
     element("td", {}, withoutAddress && element("a", { class: "leave", href: withoutAddress, "aria-label": `Leave out ${audit.model}`, title: "Leave out" }, "×")));
 }
