@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 from zooaudit.contract import (
+    FIRST_PROTOCOL,
     PARTS,
-    PROTOCOL,
     AngleRow,
     AuditRequest,
     Block,
@@ -71,7 +71,7 @@ def report_of(request: AuditRequest, started_at: datetime | None = None, skipped
     source, _, rest = request.model.partition("/")
     return Report(
         id=audit_id(request),
-        protocol=PROTOCOL,
+        protocol=FIRST_PROTOCOL,
         model=Model(
             name=request.model,
             source=source,

@@ -64,7 +64,7 @@ def explain(
 
 def _transform(asked: LeastEquivariantRequest, prepared: Prepared) -> Transform:
     if asked.shift_px is not None:
-        return Shift(asked.shift_px, borders_of(prepared.request)[0])
+        return Shift(asked.shift_px, borders_of(prepared.request)[0], prepared.request.direction)
     assert asked.angle_deg is not None
     return Rotation(asked.angle_deg)
 

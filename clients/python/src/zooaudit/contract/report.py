@@ -5,10 +5,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zooaudit.contract.base import Contract, Signed, Unit, omit_none
+from zooaudit.contract.base import Contract, Signed, Unit, omit_default_direction, omit_empty, omit_none
 from zooaudit.contract.catalogue import Code, Layout, Source
 from zooaudit.contract.request import AuditRequest
-from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationScore
+from zooaudit.contract.scores import (
+    ALL_TRANSFORMS,
+    TRANSFORMS,
+    Axis,
+    Direction,
+    Part,
+    PartName,
+    ReflectionScore,
+    RotationScore,
+    TransformName,
+    TranslationScore,
+)
 
 SCHEMA_VERSION: Literal[1] = 1
 """Version of the report's fields."""
@@ -29,6 +40,7 @@ class ActivationCheck(Contract):
 
     translation: Activation
     rotation: Activation
+    reflection: Activation | None = Field(default=None, exclude_if=omit_none)
 
 
 class Block(Contract):
@@ -43,6 +55,7 @@ class Block(Contract):
     dead_channels: Annotated[int, Field(description="How many channels are constant over all reference views.")]
     translation: TranslationScore
     rotation: RotationScore
+    reflection: ReflectionScore | None = Field(default=None, exclude_if=omit_none)
     activation: Annotated[
         ActivationCheck | None,
         Field(description="Over the block's channels; only where the request asks for both similarities."),
@@ -83,6 +96,7 @@ class LearnedScore(Contract):
 class LearnedPart(Contract):
     translation: LearnedScore
     rotation: LearnedScore
+    reflection: LearnedScore | None = Field(default=None, exclude_if=omit_none)
 
 
 class Baseline(Contract):
@@ -108,6 +122,7 @@ class ScoreDeviations(Contract):
 class PartDeviations(Contract):
     translation: ScoreDeviations
     rotation: ScoreDeviations
+    reflection: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
 
 
 class Deviations(Contract):
@@ -188,14 +203,23 @@ class Images(Contract):
 
 
 class Method(Contract):
+    """How it was measured. ``direction`` is absent where it is diagonal, and ``reflections`` where there are none."""
+
     similarity: Literal["correlation", "cosine", "both"]
     border: Literal["crop", "zero", "circular", "all"]
     resize: int
     canvas_size: int
     translations_px: tuple[int, ...]
+    direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     rotations_deg: tuple[int, ...]
+    reflections: tuple[Axis, ...] = Field(default=(), exclude_if=omit_empty)
     precision: Literal["float32", "tf32", "bfloat16"]
     tolerance: float | None = None
+
+    @property
+    def transforms(self) -> tuple[TransformName, ...]:
+        """The transforms that the report has scores of, be they null."""
+        return ALL_TRANSFORMS if self.reflections else TRANSFORMS
 
 
 class Environment(Contract):
@@ -309,7 +333,9 @@ def request_of(report: Report) -> AuditRequest:
         num_images=report.images.requested or report.images.count + len(report.images.skipped),
         seed=report.images.seed,
         translations_px=report.method.translations_px,
+        direction=report.method.direction,
         rotations_deg=report.method.rotations_deg,
+        reflections=report.method.reflections,
         similarity=report.method.similarity,
         border=report.method.border,
         precision=report.method.precision,
