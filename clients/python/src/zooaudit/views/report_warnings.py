@@ -6,7 +6,7 @@ docs/method.md, "Reading a report", lists the conditions. Each function yields p
 import math
 from collections.abc import Iterator
 
-from zooaudit.contract import TRANSFORMS, AuditRequest, PartName, Report, Score, TransformName
+from zooaudit.contract import AuditRequest, PartName, Report, Score, TransformName
 from zooaudit.views.tables import in_depth_order
 from zooaudit.views.text import counted, full_stop, joined, printable, ranges, two_decimals
 
@@ -53,7 +53,7 @@ def _what_was_measured(report: Report) -> Warnings:
 def _missing(report: Report) -> Warnings:
     reasons: dict[str, list[str]] = {}
     for name, part in in_depth_order(report.parts):
-        for transform in TRANSFORMS:
+        for transform in report.method.transforms:
             score: Score = getattr(part, transform)
             if score.channel is None and _was_asked(report, transform):
                 reason = printable(score.reason or "").strip() or "none is given"
@@ -64,7 +64,12 @@ def _missing(report: Report) -> Warnings:
 
 def _was_asked(report: Report, transform: TransformName) -> bool:
     method = report.method
-    return bool(method.translations_px if transform == "translation" else method.rotations_deg)
+    asked = {
+        "translation": method.translations_px,
+        "rotation": method.rotations_deg,
+        "reflection": method.reflections,
+    }
+    return bool(asked[transform])
 
 
 def _uncertain(report: Report) -> Warnings:
@@ -92,7 +97,7 @@ def _channel_and_layer(report: Report) -> list[tuple[str, float | None, tuple[fl
     return [
         (f"{name} {kind} under {transform}", getattr(score, kind), getattr(score, f"{kind}_interval"))
         for name, part in in_depth_order(report.parts)
-        for transform in TRANSFORMS
+        for transform in report.method.transforms
         for score in (getattr(part, transform),)
         for kind in ("channel", "layer")
     ]
@@ -107,7 +112,7 @@ def _raised_by_chance(report: Report) -> Warnings:
     has_held_out = False
     last: tuple[PartName, ...] = ("Pool", "Final")
     for name in last:
-        for transform in TRANSFORMS:
+        for transform in report.method.transforms:
             score: Score | None = getattr(report.parts.get(name), transform, None)
             if score is None or score.layer is None or score.channel is None or score.layer - score.channel <= BIAS:
                 continue
@@ -146,6 +151,12 @@ def _other_transforms(report: Report) -> Warnings:
             f"The mean is over {'a shift' if len(method.translations_px) == 1 else 'shifts'} of {shifts} px only, "
             f"which is not comparable with the usual one over {ranges(DEFAULT_SHIFTS)} px; compare it only with "
             "audits of the same shifts, or measure all of them.",
+        )
+    if method.direction != "diagonal":
+        yield (
+            "translation",
+            f"The shifts go {method.direction} only, which is another quantity than the usual diagonal ones, in both "
+            "directions at once; compare them only with audits of the same direction.",
         )
     if not method.rotations_deg:
         yield "rotation", "No rotations were measured; audit with 90, 180 and 270 degrees to learn about rotation."
