@@ -77,16 +77,19 @@ def compare(
     audits = tuple(
         compared_audit(report, stated) for report, stated in zip(reports, top1 or [None] * len(reports), strict=True)
     )
+    method = shared_method(reports[0])
     accuracy = {
         part: RelatedPart(
-            translation=_relate_scores(audits, [audit.parts[part].translation for audit in audits]),
-            rotation=_relate_scores(audits, [audit.parts[part].rotation for audit in audits]),
+            **{
+                transform: _relate_scores(audits, [getattr(audit.parts[part], transform) for audit in audits])
+                for transform in method.transforms
+            }
         )
         for part in PARTS
         if all(part in audit.parts for audit in audits)
     }
     return Comparison(
-        method=shared_method(reports[0]),
+        method=method,
         audits=audits,
         accuracy=accuracy,
         differences=differences(reports, reference or reports[0].id),
@@ -95,7 +98,7 @@ def compare(
 
 def _require_same_method(reports: Sequence[Report]) -> None:
     """Refuse with 422 reports whose methods or images differ, and name the differences and the audits."""
-    methods = [shared_method(report).model_dump() for report in reports]
+    methods = [dict(shared_method(report)) for report in reports]
     errors = [
         FieldError(field=field, message=_groups_by_value(reports, values))
         for field in methods[0]
@@ -134,7 +137,9 @@ def _audit_names(reports: Sequence[Report]) -> str:
 
 
 def _value_text(value: object) -> str:
-    return ranges(value) if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(value) if value and isinstance(value[0], str) else ranges(value)
 
 
 def _relate_scores(audits: Sequence[ComparedAudit], scores: Sequence[Score]) -> RelatedScores:

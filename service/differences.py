@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from zooaudit.contract import (
     CONFIDENCE,
     PARTS,
-    TRANSFORMS,
     Difference,
     Differences,
     DifferentAudit,
@@ -30,7 +29,7 @@ ROUNDING = 1e-5
 """Scores that are closer than this are the same: float32 forward passes move them by this much between machines."""
 
 Place = tuple[PartName, TransformName, str]
-"""Which score: of a part, under the shifts or the rotations, by name."""
+"""Which score: of a part, under the shifts, the rotations or the reflections, by name."""
 
 
 def differences(reports: Sequence[Report], reference: str) -> Differences:
@@ -39,20 +38,22 @@ def differences(reports: Sequence[Report], reference: str) -> Differences:
     others = [report for report in reports if report.id != reference]
     by_place: dict[Place, list[Difference | None]] = {}
     for part in PARTS:
-        for transform in TRANSFORMS:
+        for transform in base.method.transforms:
             for name in COMPARED:
                 place = (part, transform, name)
                 by_place[place] = _adjusted([_difference(report, base, place) for report in others])
     return Differences(
         reference=reference,
         audits=tuple(
-            _of_audit(report, {place: row[index] for place, row in by_place.items()})
+            _of_audit(report.id, base.method.transforms, {place: row[index] for place, row in by_place.items()})
             for index, report in enumerate(others)
         ),
     )
 
 
-def _of_audit(report: Report, by_place: Mapping[Place, Difference | None]) -> DifferentAudit:
+def _of_audit(
+    identifier: str, transforms: Sequence[TransformName], by_place: Mapping[Place, Difference | None]
+) -> DifferentAudit:
     def scores(part: PartName, transform: TransformName) -> DifferentScores:
         return DifferentScores.model_validate(
             {name: found for name in COMPARED if (found := by_place[part, transform, name]) is not None}
@@ -60,10 +61,9 @@ def _of_audit(report: Report, by_place: Mapping[Place, Difference | None]) -> Di
 
     shared = [part for part in PARTS if by_place[part, "translation", "channel"] is not None]
     return DifferentAudit(
-        id=report.id,
+        id=identifier,
         parts={
-            part: DifferentPart(translation=scores(part, "translation"), rotation=scores(part, "rotation"))
-            for part in shared
+            part: DifferentPart(**{transform: scores(part, transform) for transform in transforms}) for part in shared
         },
     )
 

@@ -20,7 +20,7 @@ from zooaudit.contract import (
 from service.summaries import SCORE_PLACES, Known, Summary
 
 ANSWERS_KEPT = 4
-SETTINGS = ("dataset", "num_images", "seed", "similarity", "border", "precision", "protocol")
+SETTINGS = ("dataset", "num_images", "seed", "direction", "similarity", "border", "precision", "protocol")
 """The settings of a method that a query names just as the method has them."""
 
 
@@ -86,6 +86,7 @@ def _has_settings(method: LeaderboardMethod, query: LeaderboardQuery) -> bool:
         and query.tolerance in (None, tolerance)
         and (query.translations_px is None or _numbers(query.translations_px) == set(method.translations_px))
         and (query.rotations_deg is None or _numbers(query.rotations_deg) == set(method.rotations_deg))
+        and query.reflections in (None, ",".join(method.reflections) or "none")
         and method.images_sha256.startswith(query.images_sha256 or "")
     )
 

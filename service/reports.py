@@ -7,13 +7,23 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 from pydantic import ValidationError
-from zooaudit.contract import Block, Import, Report, ReportHead, import_key, report_key, request_of, store_trouble
+from zooaudit.contract import (
+    ALL_TRANSFORMS,
+    Block,
+    Import,
+    Report,
+    ReportHead,
+    import_key,
+    report_key,
+    request_of,
+    store_trouble,
+)
 
 from service.errors import StoreUnavailable
 
@@ -152,7 +162,9 @@ def _none_if_missing(read: Callable[[], T]) -> T | None:
 
 
 def _without_transforms(block: Block) -> Block:
-    scores = {
-        name: getattr(block, name).model_copy(update={"by_transform": ()}) for name in ("translation", "rotation")
+    scores: dict[str, Any] = {
+        name: score.model_copy(update={"by_transform": ()})
+        for name in ALL_TRANSFORMS
+        if (score := getattr(block, name)) is not None
     }
     return block.model_copy(update=scores)

@@ -201,7 +201,7 @@ class Summaries:
 def _scores(row: LeaderboardRow) -> Iterator[float]:
     for name in SCORE_PLACES:
         transform, part, score = name.split(".")
-        value = getattr(getattr(row.parts[part], transform), score) if part in row.parts else None
+        value = getattr(getattr(row.parts.get(part), transform, None), score, None)  # type: ignore[call-overload]
         yield float("nan") if value is None else value
 
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from zooaudit.contract import (
     PARTS,
-    PROTOCOL,
     AngleRow,
     AuditRequest,
     Block,
@@ -14,15 +13,19 @@ from zooaudit.contract import (
     Environment,
     Images,
     Method,
+    MirrorRow,
     Model,
     Part,
+    ReflectionScore,
     Report,
     RotationScore,
+    Score,
     ShiftRow,
     Timing,
     TranslationScore,
     Weights,
     audit_id,
+    protocol_of,
 )
 
 ASK = {"model": "timm/resnet18.a1_in1k", "dataset": "synthetic", "num_images": 8}
@@ -64,14 +67,17 @@ def report_of(request: AuditRequest, started_at: datetime | None = None, skipped
     started_at = started_at or datetime.now(UTC)
     shifts = tuple(ShiftRow(shift_px=s, channel=0.9, layer=0.95) for s in request.translations_px)
     angles = tuple(AngleRow(angle_deg=a, channel=0.3, layer=0.5) for a in request.rotations_deg)
-    scores = {
+    scores: dict[str, Score] = {
         "translation": TranslationScore(channel=0.9, layer=0.95, by_transform=shifts),
         "rotation": RotationScore(channel=0.3, layer=0.5, by_transform=angles),
     }
+    if request.reflections:
+        mirrors = tuple(MirrorRow(axis=axis, channel=0.6, layer=0.7) for axis in request.reflections)
+        scores["reflection"] = ReflectionScore(channel=0.6, layer=0.7, by_transform=mirrors)
     source, _, rest = request.model.partition("/")
     return Report(
         id=audit_id(request),
-        protocol=PROTOCOL,
+        protocol=protocol_of(request),
         model=Model(
             name=request.model,
             source=source,
@@ -95,7 +101,9 @@ def report_of(request: AuditRequest, started_at: datetime | None = None, skipped
             resize=256,
             canvas_size=256,
             translations_px=request.translations_px,
+            direction=request.direction,
             rotations_deg=request.rotations_deg,
+            reflections=request.reflections,
             precision=request.precision,
         ),
         parts={part: Part(blocks=1, **scores) for part in PARTS},

@@ -14,7 +14,7 @@ import torch
 import torchvision
 import zooaudit
 from torch import nn
-from zooaudit.contract import PROTOCOL, AuditRequest, Progress, Report, Timing, sealed
+from zooaudit.contract import AuditRequest, Progress, Report, Timing, protocol_of, sealed
 
 from worker import report, zoo
 from worker.depth import Representation
@@ -167,7 +167,7 @@ def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experime
     sample = experiment.stream.sample
     software = [zooaudit.__version__, torch.__version__, timm.__version__, torchvision.__version__, *DECODERS]
     sizes = [sample.size(name) for name in sample.names]
-    same = [PROTOCOL, *software, loaded.weights.model_dump_json(), sample.sha256, repr(sizes), repr(units)]
+    same = [protocol_of(request), *software, loaded.weights.model_dump_json(), sample.sha256, repr(sizes), repr(units)]
     same += [loaded.code.model_dump_json()] if loaded.code else []
     return Plan(
         fingerprint=sha256("\n".join(same).encode()).hexdigest()[:16],

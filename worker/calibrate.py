@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from zooaudit.contract import AngleRow, AuditRequest, Block, Report, ShiftRow
+from zooaudit.contract import AngleRow, AuditRequest, Block, MirrorRow, Report, ShiftRow
 
 from worker.audit import run
 from worker.known import NETWORKS, SIZE, Known
@@ -76,10 +76,13 @@ def deviations(known: Known, report: Report) -> list[str]:
     return wrong
 
 
-def _rows(block: Block) -> list[tuple[int, ShiftRow | AngleRow]]:
-    """List the rows of a block, each with its shift in px or rotation in degrees."""
-    shifts = [(row.shift_px, row) for row in block.translation.by_transform]
-    return [*shifts, *((row.angle_deg, row) for row in block.rotation.by_transform)]
+def _rows(block: Block) -> list[tuple[int | str, ShiftRow | AngleRow | MirrorRow]]:
+    """List the rows of a block, each with its shift in px, rotation in degrees, or axis of reflection."""
+    return [
+        *((row.shift_px, row) for row in block.translation.by_transform),
+        *((row.angle_deg, row) for row in block.rotation.by_transform),
+        *((row.axis, row) for row in (block.reflection.by_transform if block.reflection else ())),
+    ]
 
 
 def check(device: str | None = None) -> None:

@@ -35,12 +35,15 @@ def _maps_query(
     image: Annotated[str, Query(min_length=1, max_length=1024, description="Its place, from 0, or relative path.")],
     shift_px: int | None = None,
     angle_deg: int | None = None,
+    axis: str | None = None,
 ) -> ExplanationRequest:
-    return _checked(ExplanationRequest, block=block, image=image, shift_px=shift_px, angle_deg=angle_deg)
+    return _checked(ExplanationRequest, block=block, image=image, shift_px=shift_px, angle_deg=angle_deg, axis=axis)
 
 
-def _least_query(shift_px: int | None = None, angle_deg: int | None = None) -> LeastEquivariantRequest:
-    return _checked(LeastEquivariantRequest, shift_px=shift_px, angle_deg=angle_deg)
+def _least_query(
+    shift_px: int | None = None, angle_deg: int | None = None, axis: str | None = None
+) -> LeastEquivariantRequest:
+    return _checked(LeastEquivariantRequest, shift_px=shift_px, angle_deg=angle_deg, axis=axis)
 
 
 def _checked(record: type[Record], **fields: str | int | None) -> Record:
@@ -143,8 +146,13 @@ def _least_question(request: Request, report: Report, asked: LeastEquivariantReq
 
 def _check_transform(report: Report, asked: LeastEquivariantRequest) -> None:
     method = report.method
-    if asked.shift_px not in (None, *method.translations_px) or asked.angle_deg not in (None, *method.rotations_deg):
+    if (
+        asked.shift_px not in (None, *method.translations_px)
+        or asked.angle_deg not in (None, *method.rotations_deg)
+        or asked.axis not in (None, *method.reflections)
+    ):
         known = [f"{shift} px" for shift in method.translations_px] + [f"{angle}°" for angle in method.rotations_deg]
+        known += method.reflections
         raise refused("not-explainable", f"The audit has not measured {asked.transform}; it has {', '.join(known)}.")
 
 

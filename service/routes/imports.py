@@ -6,7 +6,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
-from zooaudit.contract import PROTOCOL, Audit, Import, Report, Status, audit_id, request_of, seal_of
+from zooaudit.contract import (
+    FIRST_PROTOCOL,
+    PROTOCOL,
+    Audit,
+    Import,
+    Report,
+    Status,
+    audit_id,
+    protocol_of,
+    request_of,
+    seal_of,
+)
 
 from service.errors import invalid, refused
 from service.queue import AuditQueue
@@ -35,8 +46,9 @@ def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Rep
         if errors[0]["type"] == "json_invalid":
             raise refused("malformed-json", errors[0]["msg"]) from None
         raise invalid(errors, "report") from None
-    if report.protocol != PROTOCOL:
-        detail = f"The report is by version {report.protocol[:16]} of the measure, and this service has {PROTOCOL}."
+    if report.protocol not in (FIRST_PROTOCOL, PROTOCOL):
+        has = f"this service has {FIRST_PROTOCOL} and {PROTOCOL}"
+        detail = f"The report is by version {report.protocol[:16]} of the measure, and {has}."
         raise refused("report-unsealed", f"{detail} Measure it again.")
     seal = report.environment.report_sha256
     if seal is None:
@@ -49,9 +61,13 @@ def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Rep
         message = "It lies in the future: the report would stay the newest of its model. Set that machine's clock."
         raise invalid([{"loc": ("timing", "finished_at"), "msg": message}], "report")
     try:
-        answers = audit_id(request_of(report))
+        request = request_of(report)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_context=False, include_input=False), "report") from None
+    answers = audit_id(request)
+    if report.protocol != protocol_of(request):
+        detail = f"What the report has is measured by version {protocol_of(request)}, not {report.protocol}."
+        raise refused("report-altered", f"{detail} Take the file as it was written.")
     if report.id != answers:
         detail = f"The report calls itself {report.id[:64]}, but the request that it answers has the id {answers}."
         raise refused("report-altered", f"{detail} Take the file as it was written.")

@@ -192,6 +192,38 @@ def whole_report() -> Report:
     return Report.model_validate(body)
 
 
+def reflected_report() -> Report:
+    """Make a report as whole_report() does, of shifts to the right, that has reflections, too."""
+    numbers = iter(random.Random(1).sample(range(1_000_001, 2_000_000), 1_000))
+
+    def one() -> float:
+        return next(numbers) / 2e6
+
+    def reflection() -> dict[str, Any]:
+        names = ("channel", "layer", "layer_held_out", "top1_agreement")
+        scores = {name: one() for name in names} | {f"{name}_interval": (one(), one()) for name in names}
+        rows = [{"axis": axis, **{name: one() for name in names}} for axis in ("horizontal", "vertical")]
+        return {**scores, "by_transform": rows}
+
+    def learned() -> dict[str, Any]:
+        estimates = {key: {"value": one(), "interval": (one(), one())} for key in ("untrained", "difference")}
+        return {**estimates, "pretrained": {"value": 0.5, "interval": None}, "by_seed": (one(), one())}
+
+    body = whole_report().model_dump()
+    body["protocol"] = "2"
+    body["method"] |= {"direction": "right", "reflections": ("horizontal", "vertical")}
+    main = body["parts"]
+    for parts in (main, body["borders"]["zero"], body["borders"]["circular"], body["cosine"]["parts"]):
+        for part in parts.values():
+            part["reflection"] = reflection()
+    body["borders"]["crop"] = main
+    for block in body["blocks"]:
+        block["reflection"] = reflection()
+    for part in body["baseline"]["parts"].values():
+        part["reflection"] = {"channel": learned(), "layer": learned()}
+    return Report.model_validate(body)
+
+
 def comparison(reason: str | None = None) -> Comparison:
     """Make a comparison of two audits. With a ``reason``, it has no accuracies."""
     score = Score(channel=0.91, channel_interval=(0.9, 0.92), layer=0.95, layer_interval=(0.94, 0.96))

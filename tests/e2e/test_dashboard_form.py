@@ -9,8 +9,8 @@ from playwright.sync_api import Locator, Page, Request, Route, expect
 from tests.e2e.browser import KEY, QUICK, finished, opened
 
 PROGRAMMERS_WORDS = re.compile(r"\^\(|\$|GET /|q=|Bearer|ZOOAUDIT_|_px|_deg|num_images|\.0\b|should|urn:|Input")
-FIELDS = ("model", "weights", "dataset", "num_images", "translations_px", "rotations_deg", "similarity", "border")
-FIELDS += ("precision", "baseline", "tolerance", "seed", "repetition", "priority")
+FIELDS = ("model", "weights", "dataset", "num_images", "translations_px", "rotations_deg", "direction", "reflections")
+FIELDS += ("similarity", "border", "precision", "baseline", "tolerance", "seed", "repetition", "priority")
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_mistakes_of_several_fields(page):
     page.locator("[name=rotations_deg]").fill("none")
     launch(page)
     expect(page.locator("label", has_text="Shifts").locator(".mistake")).to_contain_text(
-        "at least one shift or rotation"
+        "at least one shift, rotation or reflection"
     )
     page.locator("[name=translations_px]").fill("500")
     page.locator("[name=rotations_deg]").fill("45")

@@ -149,6 +149,23 @@ def test_other_differences_are_named_too():
         assert [error.field for error in caught.value.problem.errors] == [field]
 
 
+def test_reflections_are_compared_and_directions_kept_apart():
+    mirrors = {"reflections": ["horizontal", "vertical"]}
+    reports = [scored(f"m{n}", 0.1 * n, 70.0 + n, **mirrors) for n in range(1, 6)]
+    compared = compare(reports)
+    assert compared.method.transforms == ("translation", "rotation", "reflection")
+    assert compared.audits[0].parts["Late"].reflection.layer == 0.7
+    assert compared.accuracy["Late"].reflection.layer.reason == "The score is the same for all 5 models."
+    assert compared.differences.audits[0].parts["Late"].reflection.channel.value == 0
+    with pytest.raises(Exception, match="Scores compare only") as caught:
+        compare([*reports, scored("one", reflections=["vertical"])])
+    (error,) = caught.value.problem.errors
+    assert (error.field, error.message.partition(" in ")[0]) == ("reflections", "horizontal,vertical")
+    with pytest.raises(Exception, match="Scores compare only") as caught:
+        compare([scored("diagonal"), scored("right", direction="right"), scored("none")])
+    assert [error.field for error in caught.value.problem.errors] == ["protocol", "direction"]
+
+
 def test_a_report_of_all_borders_and_both_similarities_compares_with_its_main_parts():
     reports = [scored("a"), scored("b", border="all"), scored("c", similarity="both")]
     method = compare(reports).method

@@ -89,6 +89,8 @@ async def test_what_cannot_be_checked_is_refused(http, measured):
     assert is_problem(await post(http, unsealed), 422, "report-unsealed")
     older = sealed(measured.model_copy(update={"protocol": "0"})).model_dump_json()
     assert is_problem(await post(http, older), 422, "report-unsealed")
+    later = sealed(measured.model_copy(update={"protocol": "2"})).model_dump_json()  # it has nothing of version 2
+    assert is_problem(await post(http, later), 422, "report-altered")
     assert is_problem(await post(http, "{"), 400, "malformed-json")
     assert is_problem(await post(http, "[]"), 422, "invalid-request")
     huge = measured.model_dump_json().replace('"threads":1', f'"threads":{"9" * 5000}')
@@ -98,7 +100,7 @@ async def test_what_cannot_be_checked_is_refused(http, measured):
     )
     answer = await post(http, sealed(nothing).model_dump_json())
     assert is_problem(answer, 422, "invalid-request")
-    assert "ask for at least one translation or rotation" in answer.json()["detail"]
+    assert "ask for at least one translation, rotation or reflection" in answer.json()["detail"]
     assert is_problem(await post(http, unsealed, **{"Content-Type": "text/plain"}), 415, "unsupported-media-type")
     assert is_problem(await post(http, b" " * (MAX_REPORT_BYTES + 1)), 413, "body-too-large")
 

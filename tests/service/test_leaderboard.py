@@ -63,6 +63,19 @@ async def test_the_most_equivariant_late_features_come_first_and_rows_without_a_
     assert row.parts["Late"].rotation.channel_interval == pytest.approx((0.58, 0.62))
 
 
+async def test_audits_with_reflections_have_a_board_of_their_own(http, store_report, small_zoo):
+    mirrors = {"reflections": ["horizontal", "vertical"], "direction": "down"}
+    for name, channel in (("a", 0.2), ("b", 0.6)):
+        store_report(zoo_report(f"timm/{name}", scores={"reflection.Late": channel}, **mirrors))
+    shown = await board(http, reflections="horizontal,vertical", sort="-reflection.Late.channel")
+    assert names(shown) == ["b pretrained", "a pretrained"]
+    assert shown.method.direction == "down"
+    assert shown.rows[0].parts["Late"].reflection.channel == 0.6
+    assert names(await board(http, direction="down", sort="reflection.Late.channel")) == names(shown)[::-1]
+    assert (await board(http)).total == (await board(http, reflections="none")).total == len(small_zoo)
+    assert (await board(http, reflections="vertical")).method is None
+
+
 @pytest.mark.parametrize(
     ("sort", "first", "last"),
     [

@@ -70,30 +70,44 @@ def feature_maps(module: nn.Module, blocks: list[dict[str, Any]], classifier: st
     return maps
 
 
-def transformed(canvas: torch.Tensor, size: int, border: str, shift: int = 0, angle: int = 0) -> torch.Tensor:
+def transformed(
+    canvas: torch.Tensor, size: int, border: str, down: int = 0, right: int = 0, angle: int = 0, axis: str = ""
+) -> torch.Tensor:
     room = canvas.shape[-1] - size
     x0 = canvas[..., room:, room:][..., :size, :size]
+    if axis:
+        mirrored = x0.numpy()[..., ::-1] if axis == "horizontal" else x0.numpy()[..., ::-1, :]
+        return torch.from_numpy(mirrored.copy())
     if angle:
         return torch.rot90(x0, angle // 90, (2, 3))
     if border == "crop":
-        return canvas[..., room - shift : room - shift + size, room - shift : room - shift + size]
-    moved = torch.roll(x0, (shift, shift), (2, 3))
-    if border == "zero" and shift:
-        moved[..., :shift, :] = 0
-        moved[..., :, :shift] = 0
+        return canvas[..., room - down : room - down + size, room - right : room - right + size]
+    moved = torch.roll(x0, (down, right), (2, 3))
+    if border == "zero":
+        moved[..., :down, :] = 0
+        moved[..., :, :right] = 0
     return moved
 
 
 def pair(
-    a: NDArray[np.float64], b: NDArray[np.float64], size: int, border: str, shift: int = 0, angle: int = 0
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    size: int,
+    border: str,
+    down: int = 0,
+    right: int = 0,
+    angle: int = 0,
+    axis: str = "",
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """T(f(x_0)) and f(T(x_0)) where they overlap, as (K, observations); None where the map cannot be turned."""
     h, w = a.shape[2:]
     if (h, w) != (1, 1):
         if angle and h != w:
             return None
-        sy, sx = int(np.floor(shift * h / size)), int(np.floor(shift * w / size))
+        sy, sx = int(np.floor(down * h / size)), int(np.floor(right * w / size))
         a = np.rot90(a, angle // 90, (2, 3))
+        if axis:
+            a = a[..., ::-1] if axis == "horizontal" else a[..., ::-1, :]
         if border == "circular":
             a = np.roll(a, (sy, sx), (2, 3))
         else:
@@ -131,7 +145,12 @@ def recompute(
     blocks = report["blocks"]
     reference = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"]))
     rows: dict[str, list[tuple[float | None, float | None]]] = {key: [] for key in reference}
-    transforms = [{"shift": s} for s in method["translations_px"]] + [{"angle": a} for a in method["rotations_deg"]]
+    direction = method.get("direction", "diagonal")
+    transforms = [
+        {"down": s * (direction != "right"), "right": s * (direction != "down")} for s in method["translations_px"]
+    ]
+    transforms += [{"angle": a} for a in method["rotations_deg"]]
+    transforms += [{"axis": axis} for axis in method.get("reflections", ())]
     for transform in transforms:
         moved = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"], **transform))
         for key, a in reference.items():

@@ -49,7 +49,9 @@ def audit(**request: Any) -> Report:
 def rows(report: Report) -> dict[str, list[tuple[float | None, float | None]]]:
     return {
         f"{block.part}:{block.name}": [
-            (row.channel, row.layer) for row in (*block.translation.by_transform, *block.rotation.by_transform)
+            (row.channel, row.layer)
+            for score in (block.translation, block.rotation, block.reflection)
+            for row in (score.by_transform if score else ())
         ]
         for block in report.blocks
     }
@@ -89,6 +91,15 @@ def test_every_row_is_what_the_definition_gives(name: str) -> None:
 def test_every_border_and_similarity(border: str, similarity: str) -> None:
     report = audit(model="timm/test_resnet.r160_in1k", border=border, similarity=similarity)
     assert_recomputes(report, [dead_leaves(0, index) for index in range(3)])
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+@pytest.mark.parametrize("border", ["crop", "zero", "circular"])
+def test_every_direction_and_reflection(direction: str, border: str) -> None:
+    model = "timm/test_vit.r160_in1k" if border == "crop" else "timm/test_resnet.r160_in1k"
+    report = audit(model=model, border=border, direction=direction, reflections=["vertical", "horizontal"])
+    assert_recomputes(report, [dead_leaves(0, index) for index in range(3)])
+    assert [len(pairs) for pairs in rows(report).values()] == [2 + 3 + 2] * len(report.blocks)
 
 
 def test_parts_are_the_means_of_their_blocks_and_blocks_of_their_transforms() -> None:

@@ -23,7 +23,7 @@ from worker.explain.maps import show_maps
 from worker.explain.precision import precision_of
 from worker.images.canvas_cache import CanvasCache
 from worker.measure.experiment import borders_of
-from worker.measure.transforms import Rotation, Shift, Transform
+from worker.measure.transforms import Reflection, Rotation, Shift, Transform
 
 __all__ = ["explain"]
 
@@ -64,7 +64,9 @@ def explain(
 
 def _transform(asked: LeastEquivariantRequest, prepared: Prepared) -> Transform:
     if asked.shift_px is not None:
-        return Shift(asked.shift_px, borders_of(prepared.request)[0])
+        return Shift(asked.shift_px, borders_of(prepared.request)[0], prepared.request.direction)
+    if asked.axis is not None:
+        return Reflection(asked.axis)
     assert asked.angle_deg is not None
     return Rotation(asked.angle_deg)
 

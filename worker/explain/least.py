@@ -52,7 +52,9 @@ def find_least(
     return LeastEquivariant(
         audit=report.id,
         shift_px=asked.shift_px,
+        direction=prepared.request.direction if asked.shift_px is not None else "diagonal",
         angle_deg=asked.angle_deg,
+        axis=asked.axis,
         border=experiment.borders[0],
         precision=precision_of(prepared.request),
         images=len(looked.places),

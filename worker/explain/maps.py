@@ -2,6 +2,7 @@
 difference."""
 
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,9 @@ def show_maps(
         place=place,
         image=name,
         shift_px=asked.shift_px,
+        direction=prepared.request.direction if asked.shift_px is not None else "diagonal",
         angle_deg=asked.angle_deg,
+        axis=asked.axis,
         border=experiment.borders[0],
         precision=precision_of(prepared.request),
         height=alignment.height,
@@ -156,7 +159,9 @@ def _audit_channel(report: Report, asked: ExplanationRequest) -> float | None:
     """Return the channel score of the block under the transform over all images, as the report has it."""
     for block in report.blocks:
         if block.name == asked.block:
-            shifts = {row.shift_px: row.channel for row in block.translation.by_transform}
-            angles = {row.angle_deg: row.channel for row in block.rotation.by_transform}
-            return shifts.get(asked.shift_px) if asked.shift_px is not None else angles.get(asked.angle_deg or 0)
+            mirrors = block.reflection.by_transform if block.reflection else ()
+            rows: tuple[Any, ...] = (*block.translation.by_transform, *block.rotation.by_transform, *mirrors)
+            # The one field of the three that is there names the transform in the request as in a row.
+            ((field, value),) = asked.model_dump(include={"shift_px", "angle_deg", "axis"}).items()
+            return next((row.channel for row in rows if getattr(row, field, None) == value), None)
     return None

@@ -73,6 +73,12 @@ def gaussian(channels: int, into: int) -> nn.Conv2d:
     return _convolution(torch.randn(into, channels, 1, 1).sign() * torch.exp(-square / widths))
 
 
+def mirrored(channels: int, into: int) -> nn.Conv2d:
+    """Make a convolution of random kernels, each of which is the same when left and right are swapped."""
+    kernel = torch.randn(into, channels, 3, 3)
+    return _convolution((kernel + kernel.flip(-1)) / channels)
+
+
 def rotated_copies(channels: int, into: int) -> nn.Conv2d:
     """Make a convolution of one odd kernel, a slope, a quarter further turned in each output channel."""
     slope = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / channels

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from worker.known.group_convolution import P4, P4M, GroupConvolution, Motion
-from worker.known.layers import Circular, Dead, PlaceBlind, Pools, gaussian, rotated_copies
+from worker.known.layers import Circular, Dead, PlaceBlind, Pools, gaussian, mirrored, rotated_copies
 
 SIZE = 64
 """The networks' input, in pixels."""
@@ -20,6 +20,7 @@ Bounds = tuple[Bound, Bound]
 ONE: Bound = (1 - EXACT, 1.0)
 ROTATIONS: dict[str, Any] = {"translations_px": (), "rotations_deg": (90, 180, 270)}
 SHIFTS: dict[str, Any] = {"translations_px": (1, 2, 3, 4, 5, 6), "rotations_deg": (), "border": "circular"}
+REFLECTIONS: dict[str, Any] = {"translations_px": (), "rotations_deg": (), "reflections": ("horizontal", "vertical")}
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Known:
 
     ``build``    makes it; ``blocks`` are the paths of the blocks that are checked
     ``request``  the fields of the request that audits it
-    ``expect``   returns the bounds of a block's channel and layer score under a shift in px or a rotation in degrees;
-                 None stands for a null with a reason
+    ``expect``   returns the bounds of a block's channel and layer score under a shift in px, a rotation in degrees, or
+                 a reflection by the name of its axis; None stands for a null with a reason
     ``dead``     how many dead channels a block has
     ``signal``   it is audited on one image, each row of which repeats this signal, 0 for black and 1 for white;
                  by default on synthetic images
@@ -40,7 +41,7 @@ class Known:
     build: Callable[[], nn.Module]
     blocks: Sequence[str]
     request: dict[str, Any]
-    expect: Callable[[str, int], Bounds | None]
+    expect: Callable[[str, Any], Bounds | None]
     dead: dict[str, int] = field(default_factory=dict)
     signal: Sequence[int] = ()
     quick: bool = False
@@ -88,6 +89,15 @@ def _pools_of_the_signal(block: str, amount: int) -> Bounds:
     return exactly, exactly
 
 
+def _of_turns_alone(_block: str, amount: Any) -> Bounds:
+    """A reflection is no turn: it leads to no other orientation of the same filter."""
+    return ((0.0, 0.6), (0.0, 0.9) if isinstance(amount, str) else ONE)
+
+
+def _of_mirrored_kernels(_block: str, axis: str) -> Bounds:
+    return (ONE, ONE) if axis == "horizontal" else ((0.0, 0.9), (0.0, 0.95))
+
+
 NETWORKS = (
     Known(
         "gaussian-kernels",
@@ -116,14 +126,14 @@ NETWORKS = (
         "p4-group-convolutions",
         lambda: _three_on_a_group(P4),
         ("0", "1", "2"),
-        ROTATIONS,
-        lambda _block, _angle: ((0.0, 0.6), ONE),
+        ROTATIONS | {"reflections": ("horizontal", "vertical")},
+        _of_turns_alone,
     ),
     Known(
         "p4m-group-convolutions",
         lambda: _three_on_a_group(P4M),
         ("0", "1", "2"),
-        ROTATIONS,
+        ROTATIONS | {"reflections": ("horizontal", "vertical")},
         lambda _block, _angle: ((0.0, 0.6), ONE),
     ),
     Known(
@@ -132,6 +142,14 @@ NETWORKS = (
         ("0", "1", "2"),
         SHIFTS,
         lambda _block, _shift: (ONE, ONE),
+        quick=True,
+    ),
+    Known(
+        "mirrored-kernels",
+        lambda: _three_units(mirrored, 8),
+        ("0", "1", "2"),
+        REFLECTIONS,
+        _of_mirrored_kernels,
         quick=True,
     ),
     Known(

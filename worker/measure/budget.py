@@ -35,7 +35,7 @@ class Budget:
     transforms: int
 
     def passes(self, transforms: Sequence[Transform]) -> tuple[tuple[Transform, ...], ...]:
-        """Share ``transforms`` out over as few passes as possible, each with shifts and rotations."""
+        """Share ``transforms`` out over as few passes as possible, each with transforms of all kinds."""
         count = math.ceil(len(transforms) / self.transforms)
         return tuple(tuple(transforms[first::count]) for first in range(count))
 

@@ -12,7 +12,7 @@ from worker.measure.budget import Budget
 from worker.measure.progress import ForwardCounter
 from worker.measure.scores import Results, ScoreTable, tabulate
 from worker.measure.similarity import Similarity
-from worker.measure.transforms import Alignment, Rotation, Shift, Transform, Views, align
+from worker.measure.transforms import Alignment, Reflection, Rotation, Shift, Transform, Views, align
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ def borders_of(request: AuditRequest) -> tuple[Border, ...]:
 
 
 def transforms_of(request: AuditRequest) -> tuple[Transform, ...]:
-    """Return the transforms that ``request`` asks for: shifts under each border, then rotations."""
-    shifts = [Shift(shift_px, border) for border in borders_of(request) for shift_px in request.translations_px]
-    return (*shifts, *map(Rotation, request.rotations_deg))
+    """Return the transforms that ``request`` asks for: shifts under each border, rotations, reflections."""
+    shifts = [
+        Shift(shift_px, border, request.direction)
+        for border in borders_of(request)
+        for shift_px in request.translations_px
+    ]
+    return (*shifts, *map(Rotation, request.rotations_deg), *map(Reflection, request.reflections))

@@ -8,7 +8,7 @@ from worker.errors import AuditError
 from worker.measure.agreement import Agreement, agreement
 from worker.measure.moments import Spread
 from worker.measure.scores import Results
-from worker.measure.transforms import Rotation, Transform
+from worker.measure.transforms import Reflection, Rotation, Transform
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,10 @@ def added_up(parts: Iterable[tuple[Sequence[Transform], ModelScores]]) -> ModelS
     )
 
 
-def _ascending(transform: Transform) -> tuple[bool, int, str]:
-    if isinstance(transform, Rotation):
-        return True, transform.angle_deg, ""
-    return False, transform.shift_px, transform.border
+def _ascending(transform: Transform) -> tuple[int, int, str]:
+    match transform:
+        case Rotation(angle_deg):
+            return 1, angle_deg, ""
+        case Reflection(axis):
+            return 2, 0, axis
+    return 0, transform.shift_px, transform.border

@@ -53,7 +53,7 @@ class Plan:
         """Choose this worker's share of the ``free`` tasks: of one model, and no more than one pass can measure.
 
         ``crew`` workers are about to share them. Each further share costs one more pass of the reference view, so there
-        are no more than workers and memory need. Shifts and rotations are spread over all shares.
+        are no more than workers and memory need. The kinds of transforms are spread over all shares.
         """
         if not free:
             return []

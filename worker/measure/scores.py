@@ -1,16 +1,16 @@
 """Scores in a table: by transform, their mean at each block, and the mean of the blocks over each part."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
-from zooaudit.contract import PARTS, Border, PartName
+from zooaudit.contract import PARTS, Border, PartName, TransformName
 
 from worker.depth import Representation
 from worker.measure.similarity import Equivariance, Similarity
-from worker.measure.transforms import Rotation, Shift, Transform, is_whole
+from worker.measure.transforms import Reflection, Rotation, Shift, Transform, is_whole
 
 Results = Mapping[Transform, Sequence[Mapping[Similarity, Equivariance]]]
 """The scores of every representation under every transform, by each similarity of the experiment."""
@@ -20,7 +20,7 @@ TOO_FEW = "the model has too few blocks"
 
 @dataclass(frozen=True)
 class Curve:
-    """The scores of one block or part over the shifts, or over the rotations.
+    """The scores of one block or part over the shifts, over the rotations, or over the reflections.
 
     ``rows`` has a score for each transform, and ``mean`` is their mean. ``aligned`` is the mean over the shifts by a
     whole number of a block's cells (:func:`worker.measure.transforms.is_whole`); ``whole_shifts`` counts them.
@@ -34,10 +34,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of one block or part."""
+    """The curves of one block or part. ``reflection`` is None where there is none."""
 
     translation: Curve
     rotation: Curve
+    reflection: Curve | None = None
+
+    def by_transform(self) -> dict[TransformName, Curve]:
+        """Return the curves that there are, by the name of the transform."""
+        always: dict[TransformName, Curve] = {"translation": self.translation, "rotation": self.rotation}
+        return always if self.reflection is None else always | {"reflection": self.reflection}
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,21 @@ def tabulate(
     """
     shifts = [transform for transform in results if isinstance(transform, Shift) and transform.border == border]
     rotations = [transform for transform in results if isinstance(transform, Rotation)]
+    reflections = [transform for transform in results if isinstance(transform, Reflection)]
     blocks = []
     for index, representation in enumerate(representations):
-        whole = {
-            shift for shift in shifts if is_whole(shift.shift_px, representation.height, representation.width, size)
-        }
-        translation = _of_block({shift: results[shift][index][similarity] for shift in shifts}, "translation", whole)
-        rotation = _of_block({angle: results[angle][index][similarity] for angle in rotations}, "rotation", set())
-        blocks.append(Curves(translation, rotation))
+        whole = {shift for shift in shifts if is_whole(shift, representation.height, representation.width, size)}
+        shifted, rotated, reflected = (
+            {transform: results[transform][index][similarity] for transform in of_kind}
+            for of_kind in (shifts, rotations, reflections)
+        )
+        blocks.append(
+            Curves(
+                _of_block(shifted, "translation", whole),
+                _of_block(rotated, "rotation"),
+                _of_block(reflected, "reflection") if reflected else None,
+            )
+        )
     parts = {}
     for name in PARTS:
         members = [
@@ -82,11 +95,14 @@ def tabulate(
         parts[name] = Curves(
             _over_blocks([curves.translation for curves in members], shifts, reason),
             _over_blocks([curves.rotation for curves in members], rotations, reason),
+            _over_blocks([curves.reflection for curves in members if curves.reflection], reflections, reason)
+            if reflections
+            else None,
         )
     return ScoreTable(blocks, parts)
 
 
-def _of_block(rows: Mapping[Transform, Equivariance], transform_name: str, whole: set[Shift]) -> Curve:
+def _of_block(rows: Mapping[Transform, Equivariance], transform_name: str, whole: Collection[Shift] = ()) -> Curve:
     aligned = [score for transform, score in rows.items() if transform in whole]
     absent = f"no {transform_name} was asked for"
     none_aligned = absent if not rows else "no shift asked for is a whole number of cells here"

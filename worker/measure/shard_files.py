@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
-from zooaudit.contract import Contract
+from zooaudit.contract import Axis, Contract, Direction
 
 from worker.measure.model_scores import ModelScores
 from worker.measure.moments import Spread
 from worker.measure.plan import Task
 from worker.measure.similarity import Equivariance, Similarity
-from worker.measure.transforms import Border, Rotation, Shift, Transform
+from worker.measure.transforms import Border, Reflection, Rotation, Shift, Transform
 
 HEADER = "header"
 
@@ -38,7 +38,9 @@ class _Row(Contract):
 
     shift_px: int | None
     border: Border | None
+    direction: Direction | None
     angle_deg: int | None
+    axis: Axis | None
     same_class: tuple[int, ...]
     scores: tuple[dict[Similarity, _Score], ...]
 
@@ -73,7 +75,9 @@ def to_bytes(tasks: tuple[Task, ...], scores: ModelScores) -> bytes:
             _Row(
                 shift_px=transform.shift_px if isinstance(transform, Shift) else None,
                 border=transform.border if isinstance(transform, Shift) else None,
+                direction=transform.direction if isinstance(transform, Shift) else None,
                 angle_deg=transform.angle_deg if isinstance(transform, Rotation) else None,
+                axis=transform.axis if isinstance(transform, Reflection) else None,
                 same_class=tuple(scores.same_class[transform]),
                 scores=tuple(cells),
             )
@@ -159,6 +163,8 @@ def _equivariance(score: _Score, tensors: Mapping[str, Tensor], key: str) -> Equ
 def _transform(row: _Row) -> Transform:
     if row.angle_deg is not None:
         return Rotation(row.angle_deg)
-    if row.shift_px is None or row.border is None:
-        raise ValueError("neither a shift nor a rotation")
-    return Shift(row.shift_px, row.border)
+    if row.axis is not None:
+        return Reflection(row.axis)
+    if row.shift_px is None or row.border is None or row.direction is None:
+        raise ValueError("neither a shift nor a rotation nor a reflection")
+    return Shift(row.shift_px, row.border, row.direction)

@@ -1,7 +1,7 @@
 """The transforms T: how they act on an image, and how the feature maps of both views are laid upon each other.
 
-Images and canvases are (N, 3, height, width), feature maps (N, h, w, K). All shifts are diagonal, down and right;
-rotations are counter-clockwise.
+Images and canvases are (N, 3, height, width), feature maps (N, h, w, K). Shifts are down, right, or both; rotations are
+counter-clockwise; a horizontal reflection swaps left and right, a vertical one top and bottom.
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,40 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+from zooaudit.contract import Axis, Direction
 
 Border = Literal["crop", "zero", "circular"]
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A diagonal shift by ``shift_px``. ``border`` says what enters the view: real pixels of the canvas ("crop"),
-    zeros, or the view's other side ("circular")."""
+    """A shift by ``shift_px`` in a ``direction``. ``border`` says what enters the view: real pixels of the canvas
+    ("crop"), zeros, or the view's other side ("circular")."""
 
     shift_px: int
     border: Border = "crop"
+    direction: Direction = "diagonal"
+
+    @property
+    def vector(self) -> tuple[int, int]:
+        """By how many pixels the content moves down, and right.
+
+        >>> Shift(4).vector, Shift(4, direction="right").vector, Shift(4, direction="down").vector
+        ((4, 4), (0, 4), (4, 0))
+        """
+        return (
+            0 if self.direction == "right" else self.shift_px,
+            0 if self.direction == "down" else self.shift_px,
+        )
 
     def __str__(self) -> str:
         """Return the shift as people read it.
 
-        >>> print(Shift(4), Shift(4, "zero"), sep=", ")
-        4 px, 4 px zero
+        >>> print(Shift(4), Shift(4, "zero"), Shift(4, "zero", "right"), sep=", ")
+        4 px, 4 px zero, 4 px right zero
         """
-        return f"{self.shift_px} px" + ("" if self.border == "crop" else f" {self.border}")
+        direction = "" if self.direction == "diagonal" else f" {self.direction}"
+        return f"{self.shift_px} px{direction}" + ("" if self.border == "crop" else f" {self.border}")
 
 
 @dataclass(frozen=True)
@@ -45,14 +60,24 @@ class Rotation:
         return self.angle_deg // 90
 
 
-Transform = Shift | Rotation
+@dataclass(frozen=True)
+class Reflection:
+    """A reflection: left to right ("horizontal"), or top to bottom ("vertical")."""
+
+    axis: Axis
+
+    def __str__(self) -> str:
+        return self.axis
+
+
+Transform = Shift | Rotation | Reflection
 
 
 @dataclass(frozen=True)
 class Views:
     """The views, of ``size`` pixels, of a canvas of ``size + room`` pixels; ``room`` is the largest shift asked for.
 
-    The reference view and the rotated views are the same for all borders.
+    The reference view and what is rotated or reflected of it are the same for all borders.
     """
 
     size: int
@@ -60,23 +85,27 @@ class Views:
 
     def reference(self, canvas: Tensor) -> Tensor:
         """Return x_0 = canvas[room : room + size] on both axes, the view with which every other one is compared."""
-        return self._window(canvas, self.room)
+        return self._window(canvas, self.room, self.room)
 
     def transformed(self, canvas: Tensor, transform: Transform) -> Tensor:
         """Return T(x_0). Under border "crop" a shifted view is another window of the canvas, so every pixel is real."""
         match transform:
             case Rotation():
                 return torch.rot90(self.reference(canvas), transform.quarters, (2, 3))
-            case Shift(shift, "crop"):
-                return self._window(canvas, self.room - shift)
-            case Shift(shift, "zero"):
-                kept = self.reference(canvas)[:, :, : self.size - shift, : self.size - shift]
-                return functional.pad(kept, (shift, 0, shift, 0))
-            case Shift(shift):
-                return torch.roll(self.reference(canvas), (shift, shift), (2, 3))
+            case Reflection(axis):
+                return torch.flip(self.reference(canvas), (3 if axis == "horizontal" else 2,))
+        down, right = transform.vector
+        match transform.border:
+            case "crop":
+                return self._window(canvas, self.room - down, self.room - right)
+            case "zero":
+                kept = self.reference(canvas)[:, :, : self.size - down, : self.size - right]
+                return functional.pad(kept, (right, 0, down, 0))
+            case "circular":
+                return torch.roll(self.reference(canvas), (down, right), (2, 3))
 
-    def _window(self, canvas: Tensor, start: int) -> Tensor:
-        return canvas[:, :, start : start + self.size, start : start + self.size]
+    def _window(self, canvas: Tensor, top: int, left: int) -> Tensor:
+        return canvas[:, :, top : top + self.size, left : left + self.size]
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,7 @@ class Alignment:
     """How b = f(T(x)) is laid upon a = f(x): both are cut to ``height`` x ``width`` cells, and b undergoes T's inverse.
 
     ``offset`` (rows, columns) is where b's window begins: the shift in cells of the map, rounded down. a's begins at 0.
+    ``mirrored`` is the axis along which the maps of a reflection are turned round.
     """
 
     height: int
@@ -91,6 +121,7 @@ class Alignment:
     offset: tuple[int, int] = (0, 0)
     roll: bool = False
     quarters: int = 0
+    mirrored: int | None = None
 
     def of_reference(self, a: Tensor) -> Tensor:
         return a[:, : self.height, : self.width]
@@ -99,6 +130,8 @@ class Alignment:
         rows, columns = self.offset
         if self.roll:
             return torch.roll(b, (-rows, -columns), (1, 2))
+        if self.mirrored is not None:
+            return torch.flip(b, (self.mirrored,))
         window = b[:, rows:, columns:]
         # A rotation copies, one by nothing, too.
         return torch.rot90(window, -self.quarters, (1, 2)) if self.quarters else window
@@ -111,7 +144,9 @@ def align(transform: Transform, height: int, width: int, size: int) -> Alignment
     identity, and the comparison measures invariance.
 
     >>> align(Shift(33), 7, 7, 224)
-    Alignment(height=6, width=6, offset=(1, 1), roll=False, quarters=0)
+    Alignment(height=6, width=6, offset=(1, 1), roll=False, quarters=0, mirrored=None)
+    >>> align(Shift(64, direction="right"), 7, 7, 224).offset
+    (0, 2)
     >>> align(Rotation(90), 8, 4, 224)
     'a map of 8 x 4 cells does not fit upon itself when it is rotated'
     """
@@ -122,17 +157,23 @@ def align(transform: Transform, height: int, width: int, size: int) -> Alignment
             if height != width:
                 return f"a map of {height} x {width} cells does not fit upon itself when it is rotated"
             return Alignment(height, width, quarters=transform.quarters)
-        case Shift(shift, border):
-            offset = (shift * height // size, shift * width // size)
-            if border == "circular":
+        case Reflection(axis):
+            return Alignment(height, width, mirrored=2 if axis == "horizontal" else 1)
+        case Shift():
+            down, right = transform.vector
+            offset = (down * height // size, right * width // size)
+            if transform.border == "circular":
                 return Alignment(height, width, offset, roll=True)
             return Alignment(height - offset[0], width - offset[1], offset)
 
 
-def is_whole(shift_px: int, height: int, width: int, size: int) -> bool:
+def is_whole(shift: Shift, height: int, width: int, size: int) -> bool:
     """Tell whether a shift is a whole number of cells of a map, so that no rounding enters the comparison.
 
-    >>> [shift for shift in range(1, 33) if is_whole(shift, 14, 14, 224)]
+    >>> [shift_px for shift_px in range(1, 33) if is_whole(Shift(shift_px), 14, 14, 224)]
     [16, 32]
+    >>> [shift_px for shift_px in range(1, 33) if is_whole(Shift(shift_px, direction="down"), 28, 14, 224)]
+    [8, 16, 24, 32]
     """
-    return (height, width) == (1, 1) or (shift_px * height % size == 0 and shift_px * width % size == 0)
+    down, right = shift.vector
+    return (height, width) == (1, 1) or (down * height % size == 0 and right * width % size == 0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
-from zooaudit.contract import Activation, ActivationCheck
+from zooaudit.contract import Activation, ActivationCheck, TransformName
 
 from worker.measure.experiment import Experiment
 from worker.measure.moments import Spread
@@ -16,10 +16,12 @@ Array = NDArray[np.float64]
 
 def over_channels(spread: Spread, correlation: Curves, cosine: Curves) -> ActivationCheck:
     """Correlate a block's scores by channel with the channels' mean activations in the reference view, ``spread``."""
-    return _check(
-        spread.mean.abs().cpu().numpy(),
-        (correlation.translation.mean.own, cosine.translation.mean.own),
-        (correlation.rotation.mean.own, cosine.rotation.mean.own),
+    magnitude = spread.mean.abs().cpu().numpy()
+    return ActivationCheck(
+        **{
+            transform: _activation(magnitude, curve.mean.own, cosine.by_transform()[transform].mean.own)
+            for transform, curve in correlation.by_transform().items()
+        }
     )
 
 
@@ -36,29 +38,23 @@ def over_depth(
         if representation.part not in ("Pool", "Final")
     ]
 
-    def translation(table: ScoreTable) -> Array:
-        return np.array([table.blocks[index].translation.mean.channel for index in blocks], dtype=np.float64)
+    magnitude = np.array([float(reference_spreads[index].mean.abs().mean()) for index in blocks])
 
-    def rotation(table: ScoreTable) -> Array:
-        return np.array([table.blocks[index].rotation.mean.channel for index in blocks], dtype=np.float64)
+    def over_blocks(table: ScoreTable, transform: TransformName) -> Array:
+        curves = [table.blocks[index].by_transform()[transform] for index in blocks]
+        return np.array([curve.mean.channel for curve in curves], dtype=np.float64)
 
-    return _check(
-        np.array([float(reference_spreads[index].mean.abs().mean()) for index in blocks]),
-        (translation(correlation), translation(cosine)),
-        (rotation(correlation), rotation(cosine)),
+    return ActivationCheck(
+        **{
+            transform: _activation(magnitude, over_blocks(correlation, transform), over_blocks(cosine, transform))
+            for transform in correlation.parts["Final"].by_transform()
+        }
     )
 
 
-def _check(
-    magnitude: Array, translation: tuple[Array | None, Array | None], rotation: tuple[Array | None, Array | None]
-) -> ActivationCheck:
-    """Correlate the ``magnitude`` of the activations with two scores each: by the correlation, and by the cosine."""
-
-    def activation(scores: tuple[Array | None, Array | None]) -> Activation:
-        correlation, cosine = scores
-        return Activation(correlation=_spearman(magnitude, correlation), cosine=_spearman(magnitude, cosine))
-
-    return ActivationCheck(translation=activation(translation), rotation=activation(rotation))
+def _activation(magnitude: Array, correlation: Array | None, cosine: Array | None) -> Activation:
+    """Correlate the ``magnitude`` of the activations with two scores: by the correlation, and by the cosine."""
+    return Activation(correlation=_spearman(magnitude, correlation), cosine=_spearman(magnitude, cosine))
 
 
 def _spearman(x: Array, y: Array | None) -> float | None:

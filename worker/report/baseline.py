@@ -24,14 +24,12 @@ def baseline(
         seeds=tuple(range(len(tables))),
         parts={
             name: LearnedPart(
-                translation=_score(
-                    trained.parts[name].translation.mean,
-                    [table.parts[name].translation.mean for table in tables],
-                    groups,
-                ),
-                rotation=_score(
-                    trained.parts[name].rotation.mean, [table.parts[name].rotation.mean for table in tables], groups
-                ),
+                **{
+                    transform: _score(
+                        curve.mean, [table.parts[name].by_transform()[transform].mean for table in tables], groups
+                    )
+                    for transform, curve in trained.parts[name].by_transform().items()
+                }
             )
             for name in PARTS
         },

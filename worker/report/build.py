@@ -11,7 +11,6 @@ import torch
 import torchvision
 import zooaudit
 from zooaudit.contract import (
-    PROTOCOL,
     Aligned,
     AngleRow,
     AuditRequest,
@@ -20,15 +19,18 @@ from zooaudit.contract import (
     Environment,
     Images,
     Method,
+    MirrorRow,
     Model,
     Part,
     PartName,
+    ReflectionScore,
     Report,
     RotationScore,
     ShiftRow,
     Timing,
     TranslationScore,
     audit_id,
+    protocol_of,
 )
 
 from worker.measure.agreement import decides, mean_agreement
@@ -39,7 +41,7 @@ from worker.measure.model_scores import ModelScores
 from worker.measure.scores import Curve, ScoreTable
 from worker.measure.similarity import Equivariance, constant
 from worker.measure.tensor_cores import tensor_cores_are_exact
-from worker.measure.transforms import Rotation, Shift, Transform
+from worker.measure.transforms import Reflection, Rotation, Shift, Transform
 from worker.report.activation import over_channels, over_depth
 from worker.report.baseline import baseline
 from worker.report.deviations import deviations_of
@@ -60,7 +62,7 @@ def build(
     cosine = experiment.table(scores.results, "cosine") if request.similarity == "both" else None
     return Report(
         id=audit_id(request),
-        protocol=PROTOCOL,
+        protocol=protocol_of(request),
         repetition=request.repetition,
         model=Model(
             name=model.name,
@@ -116,7 +118,9 @@ def _method(request: AuditRequest, model: LoadedModel, experiment: Experiment) -
         resize=max(model.preprocessing.resize, experiment.stream.side),
         canvas_size=experiment.stream.side,
         translations_px=request.translations_px,
+        direction=request.direction,
         rotations_deg=request.rotations_deg,
+        reflections=request.reflections,
         precision=request.precision,
         tolerance=request.tolerance,
     )
@@ -129,6 +133,7 @@ def _parts(experiment: Experiment, table: ScoreTable, scores: ModelScores) -> di
             blocks=sizes[name],
             translation=_translation(curves.translation, scores, name == "Final"),
             rotation=_rotation(curves.rotation, scores, name == "Final"),
+            reflection=_reflection(curves.reflection, scores, name == "Final"),
         )
         for name, curves in table.parts.items()
     }
@@ -143,6 +148,7 @@ def _blocks(
             dead_channels=int(constant(spread).sum()),
             translation=_translation(curves.translation, scores, representation.part == "Final"),
             rotation=_rotation(curves.rotation, scores, representation.part == "Final"),
+            reflection=_reflection(curves.reflection, scores, representation.part == "Final"),
             activation=over_channels(spread, curves, cosine.blocks[index]) if cosine else None,
         )
         for index, (representation, curves, spread) in enumerate(
@@ -172,6 +178,20 @@ def _rotation(curve: Curve, scores: ModelScores, is_final: bool) -> RotationScor
             AngleRow(angle_deg=rotation.angle_deg, **_row(rotation, score, scores, is_final))
             for rotation, score in curve.rows.items()
             if isinstance(rotation, Rotation)
+        ),
+    )
+
+
+def _reflection(curve: Curve | None, scores: ModelScores, is_final: bool) -> ReflectionScore | None:
+    if curve is None:
+        return None
+    return ReflectionScore(
+        **score_fields(curve.mean, scores.groups),
+        **(_agreement_fields(curve, scores) if is_final else {}),
+        by_transform=tuple(
+            MirrorRow(axis=reflection.axis, **_row(reflection, score, scores, is_final))
+            for reflection, score in curve.rows.items()
+            if isinstance(reflection, Reflection)
         ),
     )
 

@@ -17,8 +17,10 @@ def deviations_of(table: ScoreTable, scores: ModelScores) -> Deviations:
         images=tuple(scores.groups),
         parts={
             name: PartDeviations(
-                translation=_of_curve(curves.translation, scores, name == "Final"),
-                rotation=_of_curve(curves.rotation, scores, name == "Final"),
+                **{
+                    transform: _of_curve(curve, scores, name == "Final")
+                    for transform, curve in curves.by_transform().items()
+                }
             )
             for name, curves in table.parts.items()
         },

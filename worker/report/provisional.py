@@ -14,8 +14,10 @@ def provisional(table: ScoreTable, groups: Sequence[int]) -> Provisional:
         images=sum(groups),
         parts={
             name: ProvisionalPart(
-                translation=Score(**score_fields(curves.translation.mean, groups)),
-                rotation=Score(**score_fields(curves.rotation.mean, groups)),
+                **{
+                    transform: Score(**score_fields(curve.mean, groups))
+                    for transform, curve in curves.by_transform().items()
+                }
             )
             for name, curves in table.parts.items()
         },

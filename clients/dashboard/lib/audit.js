@@ -12,6 +12,11 @@ export function elapsedSeconds(audit) {
   return Math.max(0, ((audit.finished_at ? new Date(audit.finished_at) : new Date()) - new Date(audit.started_at)) / 1000);
 }
 
+/** "shifts 1–32 px", or "shifts 1–32 px right" if they go right only. */
+export const shiftsText = ({ translations_px: shifts, direction }) => `shifts ${ranges(shifts)} px${direction ? ` ${direction}` : ""}`;
+
+export const reflectionsText = ({ reflections }) => `reflections ${reflections?.join(", ") || "none"}`;
+
 /** The settings that differ from the defaults, in words: they tell audits of one model apart. */
 export function unusualSettings(request) {
   const { translations_px: shifts, rotations_deg: angles } = request;
@@ -19,7 +24,9 @@ export function unusualSettings(request) {
     request.checkpoint_version && `version ${request.checkpoint_version}`,
     request.seed !== 0 && `seed ${request.seed}`,
     !(shifts.length === 32 && shifts.at(-1) === 32) && (shifts.length ? `shifts ${ranges(shifts)} px` : "no shifts"),
+    request.direction && `shifts ${request.direction} only`,
     angles.length !== 3 && (angles.length ? `rotations ${angles.join(", ")}°` : "no rotations"),
+    request.reflections && reflectionsText(request),
     request.similarity !== "correlation" && `similarity ${request.similarity}`,
     request.border !== "crop" && `border ${request.border}`,
     request.precision !== "float32" && request.precision,
@@ -35,7 +42,7 @@ export const requestSummary = (request) =>
 
 /** The settings that compared audits share, in words. */
 export const methodSummary = (method) => [
-  method.dataset, `${plural(method.num_images, "image")}, seed ${method.seed}`, `shifts ${ranges(method.translations_px)} px`,
-  `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.similarity, `border ${method.border}`,
+  method.dataset, `${plural(method.num_images, "image")}, seed ${method.seed}`, shiftsText(method),
+  `rotations ${method.rotations_deg.join("°, ") || "none"}${method.rotations_deg.length ? "°" : ""}`, method.reflections && reflectionsText(method), method.similarity, `border ${method.border}`,
   method.precision, method.tolerance != null && `tolerance ${method.tolerance}`, `protocol ${method.protocol}`,
 ].filter(Boolean).join(" · ");

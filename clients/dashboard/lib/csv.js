@@ -1,7 +1,7 @@
 // Reports and comparisons as comma-separated values.
 
 import { weightsLabel } from "./format.js";
-import { meanAgreement, PARTS, partsOf, TRANSFORMS } from "./scores.js";
+import { comparedTransforms, meanAgreement, PARTS, partsOf, transformsOf } from "./scores.js";
 
 const REPORT_COLUMNS = [
   "audit", "model", "weights", "level", "name", "part", "channels", "height", "width", "layout", "dead_channels", "transform", "by",
@@ -18,32 +18,35 @@ const BOARD_SCORES = ["channel", "layer", "layer_held_out"];
 
 /**
  * A row for each score of a part or a block (`level`), with its interval. `by` is "mean" (over the transforms),
- * "aligned" (over the shifts that are whole at that block), or one transform, such as "8 px" or "90 deg".
+ * "aligned" (over the shifts that are whole at that block), or one transform, such as "8 px", "8 px right" if the shifts go
+ * right only, "90 deg" or "horizontal".
  */
 export function reportCsv(report) {
   const shared = { audit: report.id, model: report.model.name, weights: weightsLabel(report.model.weights) };
-  const parts = Object.entries(report.parts).flatMap(([name, part]) => reportRows({ ...shared, level: "part", name, part: name }, part));
+  const direction = report.method.direction ? ` ${report.method.direction}` : "";
+  const parts = Object.entries(report.parts).flatMap(([name, part]) => reportRows({ ...shared, level: "part", name, part: name }, part, direction));
   const blocks = report.blocks.flatMap((block) => {
     const { name, part, channels, height, width, layout, dead_channels } = block;
-    return reportRows({ ...shared, level: "block", name, part, channels, height, width, layout, dead_channels }, block);
+    return reportRows({ ...shared, level: "block", name, part, channels, height, width, layout, dead_channels }, block, direction);
   });
   return toCsv(REPORT_COLUMNS, [...parts, ...blocks]);
 }
 
 /** The rows of one part or block, whose own columns are `shared`. */
-function reportRows(shared, scores) {
-  return TRANSFORMS.flatMap((transform) => {
-    const row = (by, score) => ({ ...shared, transform, by, ...scoreColumns(score) });
+function reportRows(shared, scores, direction) {
+  const by = (score) => score.axis ?? ("shift_px" in score ? `${score.shift_px} px${direction}` : `${score.angle_deg} deg`);
+  return transformsOf([scores]).flatMap((transform) => {
+    const row = (name, score) => ({ ...shared, transform, by: name, ...scoreColumns(score) });
     const mean = scores[transform];
     return [row("mean", { ...mean, top1_agreement: meanAgreement(mean) }), ...(mean.aligned ? [row("aligned", mean.aligned)] : []),
-      ...mean.by_transform.map((score) => row("shift_px" in score ? `${score.shift_px} px` : `${score.angle_deg} deg`, score))];
+      ...mean.by_transform.map((score) => row(by(score), score))];
   });
 }
 
 /** A row for each audit, part and transform, with the differences from the reference. */
 export function comparisonCsv({ audits, differences }) {
   const different = new Map(differences.audits.map((audit) => [audit.id, audit.parts]));
-  const rows = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => TRANSFORMS.map((transform) => {
+  const rows = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => comparedTransforms([audit]).map((transform) => {
     const { id, model, weights, parameters, imagenet_top1, images } = audit;
     return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(audit.parts[part][transform]),
       reference: differences.reference, ...differenceColumns(different.get(id)?.[part]?.[transform]) };
@@ -54,7 +57,7 @@ export function comparisonCsv({ audits, differences }) {
 /** A row for each model of the leaderboard, with a column for each score and each end of its interval. */
 export function leaderboardCsv(rows) {
   const facts = ["audit", "model", "family", "source", "weights", "parameters", "input_size", "imagenet_top1", "images", "finished_at"];
-  const scores = TRANSFORMS.flatMap((transform) => PARTS.flatMap((part) => BOARD_SCORES.map((name) => [transform, part, name])));
+  const scores = comparedTransforms(rows).flatMap((transform) => PARTS.flatMap((part) => BOARD_SCORES.map((name) => [transform, part, name])));
   const cells = ({ id, ...row }) => ({ ...row, audit: id, ...Object.fromEntries(scores.flatMap(([transform, part, name]) => {
     const score = row.parts[part]?.[transform], column = [transform, part, name].join(".");
     return [[column, score?.[name]], [`${column}_low`, score?.[`${name}_interval`]?.[0]], [`${column}_high`, score?.[`${name}_interval`]?.[1]]];

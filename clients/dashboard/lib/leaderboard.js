@@ -1,5 +1,6 @@
 // The rows of the leaderboard: their columns, what the address's filters leave, and the method that they share.
 
+import { reflectionsText, shiftsText } from "./audit.js";
 import { count, plural, ranges } from "./format.js";
 import { PARTS, TRANSFORMS } from "./scores.js";
 
@@ -59,8 +60,11 @@ const SETTINGS = {
   dataset: (method) => [method.dataset, method.dataset],
   num_images: (method) => [method.num_images, plural(method.num_images, "image")],
   seed: (method) => [method.seed, `seed ${method.seed}`],
-  translations_px: (method) => [ranges(method.translations_px).replaceAll("–", "-").replaceAll(" ", ""), `shifts ${ranges(method.translations_px)} px`],
+  translations_px: (method) => [ranges(method.translations_px).replaceAll("–", "-").replaceAll(" ", ""), shiftsText(method)],
+  // Version 1 of the measure has neither other directions nor reflections, so there is no need to name them.
+  direction: (method) => [method.protocol === "1" ? null : method.direction ?? "diagonal", ""],
   rotations_deg: (method) => [method.rotations_deg.join(",") || "none", `rotations ${method.rotations_deg.map((angle) => `${angle}°`).join(", ") || "none"}`],
+  reflections: (method) => [method.protocol === "1" ? null : method.reflections?.join(",") ?? "none", reflectionsText(method)],
   similarity: (method) => [method.similarity, method.similarity],
   border: (method) => [method.border, `border ${method.border}`],
   precision: (method) => [method.precision, method.precision],

@@ -12,6 +12,8 @@ const FIELDS = {
   dataset: ["Data set", "Choose one of the data sets in the list."],
   num_images: ["Images", `Give a whole number from 1 to ${count(100_000)}.`],
   translations_px: ["Shifts, px", "Give whole numbers from 1 to 128, each once, such as 1,2,8 or 1-32. Or write none."],
+  direction: ["Direction", "Choose one of the list; right and down go with shifts."],
+  reflections: ["Reflections", "Choose one of the list."],
   rotations_deg: ["Rotations, °", "Give some of 90, 180 and 270, each once, such as 90,270. Or write none."],
   similarity: ["Similarity", "Choose one of the list."],
   border: ["Border", "Choose one of the list."],

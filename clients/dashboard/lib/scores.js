@@ -4,7 +4,13 @@ export const PARTS = ["Early", "Middle", "Late", "Pool", "Final"];
 export const TRANSFORMS = ["translation", "rotation"];
 export const SCORE_NAMES = ["channel", "layer"];
 
-export const transformLabel = (transform) => (transform === "translation" ? "Translation" : "Rotation");
+export const transformLabel = (transform) => transform[0].toUpperCase() + transform.slice(1);
+
+/** The transforms that parts or blocks have scores of: reflection only where it was asked for. */
+export const transformsOf = (scored) => (scored.some((one) => one.reflection) ? [...TRANSFORMS, "reflection"] : TRANSFORMS);
+
+/** The same of compared audits. */
+export const comparedTransforms = (audits) => transformsOf(audits.flatMap((audit) => Object.values(audit.parts)));
 
 /** The mean top-1 agreement of a score; older reports have it in the rows of the transforms only. */
 export function meanAgreement(score) {

@@ -23,7 +23,7 @@ export function term(name, label, { mark = false } = {}) {
 /** The names of the terms that tables write in their headers and first columns. */
 const NAMES = {
   channel: "channel", layer: "layer", "held out": "layer-held-out", aligned: "aligned", learned: "learned", untrained: "untrained",
-  Translation: "translation", Rotation: "rotation", Part: "part", Blocks: "block", Early: "early", Middle: "middle", Late: "late",
+  Translation: "translation", Rotation: "rotation", Reflection: "reflection", Part: "part", Blocks: "block", Early: "early", Middle: "middle", Late: "late",
   Pool: "pool", Final: "final", Dead: "dead-channels", "ρ": "spearman", "95 % interval": "interval",
 };
 

@@ -20,7 +20,7 @@ const FIGURES = [
   ["accuracy", "Against accuracy", "each score against ImageNet top-1 accuracy, as in the tables of correlation and of residuals"],
   ["depth", "Through the depth", "equivariance of the blocks of each model; each report has a table of them"],
   ["shifts", "By shift", "translation equivariance of each part of each model under each shift; each report’s CSV file has the numbers"],
-  ["agreement", "Top-1 agreement", "how often the class that each model predicts stays the same under each shift and rotation, beside its score at Final"],
+  ["agreement", "Top-1 agreement", "how often the class that each model predicts stays the same under each transform, beside its score at Final"],
 ];
 
 /** `idList` is the ids of the audits, with commas between them. */

@@ -40,13 +40,14 @@ export function explanationPage(root, id) {
     },
   };
 
-  /** The transform that the address names, else the first rotation, else the largest shift. */
+  /** The transform that the address names, else the first rotation, else the largest shift, else the first reflection. */
   function transform() {
-    const { translations_px: shifts, rotations_deg: angles } = report.method;
-    const shift = params().get("shift"), angle = params().get("angle");
+    const { translations_px: shifts, rotations_deg: angles, reflections } = report.method;
+    const shift = params().get("shift"), angle = params().get("angle"), axis = params().get("axis");
+    if (axis) return { axis };
     if (shift) return { shift_px: Number(shift) };
     if (angle || angles.length) return { angle_deg: Number(angle ?? angles[0]) };
-    return { shift_px: shifts.at(-1) };
+    return shifts.length ? { shift_px: shifts.at(-1) } : { axis: reflections[0] };
   }
 
   function query() {
@@ -63,12 +64,12 @@ export function explanationPage(root, id) {
     shownAddress = location.search;
     asked = new Set();
     for (const part of [maps, least]) part.replaceChildren(element("p", { class: "note" }, "Loading…"));
-    const { block, image, shift_px: shift, angle_deg: angle } = query();
+    const { block, image, shift_px: shift, angle_deg: angle, axis } = query();
     heading.replaceChildren(...breakable(report.model.name));
     setText(note, `${report.images.dataset} · what the strongest channels of a block make of an image x and of the transformed image T(x)`);
     actions.replaceChildren(element("a", { class: "button", href: href({ audit: id }) }, "Report"));
     setText(fact, "");
-    showControls(block, image, shift == null ? `angle ${angle}` : `shift ${shift}`);
+    showControls(block, image, axis ? `axis ${axis}` : shift == null ? `angle ${angle}` : `shift ${shift}`);
     if (!maps.isConnected) {
       body.replaceChildren(element("section", { class: "card wide" }, controls, fact), card("Maps", maps, element("p", { class: "note" },
         "x and T(x) share one scale in each row, dark is low and bright is high. In the difference, on the same scale, white is none, orange is more under T, and blue is less. Only the cells that both have are compared. ", moreOnThis())),
@@ -78,8 +79,9 @@ export function explanationPage(root, id) {
   }
 
   function showControls(block, image, transformName) {
-    const { translations_px: shifts, rotations_deg: angles } = report.method;
-    const transforms = [...shifts.map((px) => [`shift ${px}`, `${px} px`]), ...angles.map((deg) => [`angle ${deg}`, `${deg}°`])];
+    const { translations_px: shifts, direction, rotations_deg: angles, reflections = [] } = report.method;
+    const transforms = [...shifts.map((px) => [`shift ${px}`, `${px} px${direction ? ` ${direction}` : ""}`]),
+      ...angles.map((deg) => [`angle ${deg}`, `${deg}°`]), ...reflections.map((axis) => [`axis ${axis}`, `${axis} reflection`])];
     const select = (label, options, chosen, choose) => {
       const made = element("select", { "data-key": label, onchange: (event) => go(choose(event.target.value)) },
         options.map(([value, text]) => element("option", { value, selected: value === chosen }, text)));
@@ -98,7 +100,7 @@ export function explanationPage(root, id) {
       select("Block", blocks().map((name) => [name, name]), block, (name) => changed({ block: name })),
       select("Transform", transforms, transformName, (name) => {
         const [kind, amount] = name.split(" ");
-        return changed({ shift: null, angle: null, [kind]: amount });
+        return changed({ shift: null, angle: null, axis: null, [kind]: amount });
       }),
       element("label", { class: "image" }, `Image, 0 to ${count(places - 1)}`, number),
       element("span", { class: "bar steps" }, step("← Previous", image - 1, "Previous image"), step("Next →", image + 1, "Next image")));

@@ -6,7 +6,7 @@ import { reportCsv } from "../lib/csv.js";
 import { announceChanges, breakable, element, keepFocus, scrollable } from "../lib/dom.js";
 import { count, duration, fixed, millions, plural } from "../lib/format.js";
 import { sentence } from "../lib/problems.js";
-import { transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { transformLabel, transformsOf } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { go, href, params } from "../lib/url.js";
 import { annotationsCard } from "../widgets/annotations.js";
@@ -26,9 +26,9 @@ const BUSY_MS = 1000;
 const caption = (...start) => [...start, term("equivariance", "equivariance"), " by depth, from 0 (none) to 1 (perfect); at Pool and Final ",
   term("invariance", "invariance"), "; ± ", term("interval", "half of a 95 % confidence interval")];
 const FIGURES = [
-  ["parts", "By part", "channel and layer equivariance of the five parts under translation and rotation, as in the table of parts"],
+  ["parts", "By part", "channel and layer equivariance of the five parts under each kind of transform, as in the table of parts"],
   ["shifts", "By shift", "translation equivariance of each part under each shift; the CSV file has the numbers"],
-  ["agreement", "Top-1 agreement", "how often the predicted class stays the same under each shift and rotation, beside the scores of Final; the CSV file has the numbers"],
+  ["agreement", "Top-1 agreement", "how often the predicted class stays the same under each transform, beside the scores of Final; the CSV file has the numbers"],
   ["depth", "Through the depth", "channel and layer equivariance of every block, as in the table of blocks"],
 ];
 
@@ -173,7 +173,7 @@ function summary({ model, images, timing }) {
 
 /** How much each similarity depends on the magnitude of the activations. */
 function activationNote(activation) {
-  const sentences = TRANSFORMS.map((transform) => {
+  const sentences = transformsOf([activation]).map((transform) => {
     const { correlation, cosine } = activation[transform];
     return `${transformLabel(transform)}: correlation ${fixed(correlation, 2)}, cosine ${fixed(cosine, 2)}.`;
   });

@@ -2,7 +2,7 @@
 
 import { breakable, element, setText } from "../lib/dom.js";
 import { fixed, plural } from "../lib/format.js";
-import { partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { comparedTransforms, partsOf, transformLabel, TRANSFORMS, transformsOf } from "../lib/scores.js";
 import { href } from "../lib/url.js";
 import { groupedHeaders, groupHeader } from "./column-groups.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
@@ -14,22 +14,26 @@ import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 export function correlationTable() {
   const body = element("tbody");
   const columns = ["ρ", "95 % interval", "p", "models"];
+  const heads = (transforms) => groupedHeaders(transforms.map((transform) => [transformLabel(transform), columns]));
+  let head = heads(TRANSFORMS);
   const node = element("table", { class: "scores" },
     element("caption", {}, "Spearman’s rank correlation of the score with ImageNet top-1 accuracy over the models that have both; two-sided p-value of no association"),
-    groupedHeaders(TRANSFORMS.map((transform) => [transformLabel(transform), columns])),
-    body);
+    head, body);
   const note = element("p", { class: "note" });
   return {
     node,
     note,
     show({ accuracy }, scoreName) {
-      const relations = Object.values(accuracy).flatMap((part) => TRANSFORMS.map((transform) => part[transform][scoreName]));
+      const transforms = transformsOf(Object.values(accuracy)), heading = heads(transforms);
+      head.replaceWith(heading);
+      head = heading;
+      const relations = Object.values(accuracy).flatMap((part) => transforms.map((transform) => part[transform][scoreName]));
       const correlated = relations.some(({ spearman }) => spearman != null);
       node.hidden = !correlated;
       note.hidden = correlated;
       setText(note, [...new Set(relations.map(({ reason }) => reason))].join(" ") + " Top-1 accuracies can be put into the table above.");
       body.replaceChildren(...Object.entries(accuracy).map(([name, part]) =>
-        element("tr", {}, element("th", { scope: "row" }, name), TRANSFORMS.flatMap((transform) => correlationCells(part[transform][scoreName])))));
+        element("tr", {}, element("th", { scope: "row" }, name), transforms.flatMap((transform) => correlationCells(part[transform][scoreName])))));
       return correlated;
     },
   };
@@ -50,13 +54,13 @@ export function residualsTable() {
     node,
     show({ audits, accuracy }, scoreName, sort) {
       const parts = partsOf(audits).filter((part) => accuracy[part]);
-      const columns = TRANSFORMS.flatMap((transform) => parts.map((part) => [transform, part]));
+      const transforms = comparedTransforms(audits), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
       const residual = (audit, [transform, part]) => accuracy[part][transform][scoreName].residuals[audit.id];
       const largest = Math.max(...audits.flatMap((audit) => columns.map((column) => Math.abs(residual(audit, column) ?? 0))));
       const fitted = audits.filter((audit) => columns.some((column) => residual(audit, column) != null));
       caption.textContent = `Residuals of the least-squares line of ${scoreName} equivariance on top-1 accuracy, of ${plural(fitted.length, "model")}: `
         + "above 0, more equivariant than others of the same accuracy";
-      groupRow.replaceChildren(element("td"), ...TRANSFORMS.map((transform) => groupHeader(transformLabel(transform), parts.length)));
+      groupRow.replaceChildren(element("td"), ...transforms.map((transform) => groupHeader(transformLabel(transform), parts.length)));
       const order = { sort, param: "residuals" };
       replaceHeaders(headerRow, [sortHeader("Model", "model", order), ...columns.map(([transform, part]) =>
         sortHeader(part, `${transform}.${part}`, { ...order, first: "-", class: part === parts[0] ? "number first" : "number" }))]);

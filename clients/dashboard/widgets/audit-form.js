@@ -103,9 +103,12 @@ function readForm() {
     if (value(name)) body[name] = Number(value(name));
   }
   for (const name of ["translations_px", "rotations_deg"]) if (value(name)) body[name] = readNumbers(name, value(name));
-  if (body.translations_px?.length === 0 && body.rotations_deg?.length === 0) {
-    throw mistake("translations_px", "Ask for at least one shift or rotation.");
+  if (value("direction") !== "diagonal") body.direction = value("direction");
+  if (value("reflections")) body.reflections = value("reflections").split(",");
+  if (body.translations_px?.length === 0 && body.rotations_deg?.length === 0 && !body.reflections) {
+    throw mistake("translations_px", "Ask for at least one shift, rotation or reflection.");
   }
+  if (body.direction && body.translations_px?.length === 0) throw mistake("direction", "A direction is one of shifts: ask for some, or choose diagonal.");
   for (const name of ["similarity", "border", "precision", "priority"]) body[name] = value(name);
   if (value("baseline")) body.baseline = true;
   if (body.baseline && weights === "untrained") {

@@ -2,12 +2,13 @@
 
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
-import { PARTS, SCORE_NAMES, TRANSFORMS } from "../lib/scores.js";
+import { PARTS, SCORE_NAMES, transformLabel, transformsOf } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
-const SCORE_COLUMNS = TRANSFORMS.flatMap((transform) => SCORE_NAMES.map((scoreName) => [transform, scoreName]));
+/** [transform, score] of each score column. */
+const scoreColumns = (blocks) => transformsOf(blocks).flatMap((transform) => SCORE_NAMES.map((scoreName) => [transform, scoreName]));
 const SORT_VALUES = {
   block: (block) => block.name,
   part: (block) => PARTS.indexOf(block.part),
@@ -15,7 +16,6 @@ const SORT_VALUES = {
   map: (block) => block.height * block.width,
   layout: (block) => block.layout,
   dead: (block) => block.dead_channels,
-  ...Object.fromEntries(SCORE_COLUMNS.map(([transform, scoreName]) => [`${transform}.${scoreName}`, (block) => block[transform][scoreName]])),
 };
 
 /**
@@ -23,8 +23,9 @@ const SORT_VALUES = {
  * they run. `seeIt(block)` is the address of a block's maps, or null.
  */
 export function blockTable(blocks, seeIt = () => null) {
-  const scored = blocks.some((block) => block.translation);
-  const rows = new Map(blocks.map((block) => [block, blockRow(block, seeIt(block))]));
+  const scored = blocks.some((block) => block.translation), columns = scored ? scoreColumns(blocks) : [];
+  const values = { ...SORT_VALUES, ...Object.fromEntries(columns.map(([transform, scoreName]) => [`${transform}.${scoreName}`, (block) => block[transform][scoreName]])) };
+  const rows = new Map(blocks.map((block) => [block, blockRow(block, seeIt(block), columns)]));
   const headerRow = element("tr");
   const body = element("tbody");
   const table = element("table", { class: scored ? "blocks" : "blocks unscored" },
@@ -40,10 +41,10 @@ export function blockTable(blocks, seeIt = () => null) {
         column("Block", "block"), explainedColumn(column("Part", "part", { class: "detail" }), "part", "part"), column("Channels", "channels", detail), column("Map", "map", detail),
         column("Layout", "layout", { class: "detail" }),
         ...(scored ? [explainedColumn(column("Dead", "dead", detail), "dead-channels", "dead")] : []),
-        ...(scored ? SCORE_COLUMNS : []).map(([transform, scoreName]) => explainedColumn(
-          column(`${transform === "translation" ? "Transl." : "Rotation"} ${scoreName}`, `${transform}.${scoreName}`, number), scoreName, scoreName)),
+        ...columns.map(([transform, scoreName]) => explainedColumn(
+          column(`${transform === "translation" ? "Transl." : transformLabel(transform)} ${scoreName}`, `${transform}.${scoreName}`, number), scoreName, scoreName)),
       ]);
-      arrange(body, sorted(blocks, sort, SORT_VALUES).map((block) => rows.get(block)));
+      arrange(body, sorted(blocks, sort, values).map((block) => rows.get(block)));
     },
   };
 }
@@ -55,16 +56,15 @@ function explainedColumn(header, name, word) {
 }
 
 /** A narrow screen has the details below the block's name instead of in columns of their own, which leaves room for the scores. */
-function blockRow(block, address) {
+function blockRow(block, address, columns) {
   const detail = (text, isNumber = true) => element("td", { class: isNumber ? "detail number" : "detail" }, text);
   const name = element("code", {}, breakable(block.name));
   const map = `${block.height} × ${block.width}`;
   const dead = block.dead_channels ? `${count(block.dead_channels)} dead` : null;
   const summary = [block.part, `${count(block.channels)} × ${map}`, block.layout, dead].filter(Boolean).join(" · ");
-  const scores = block.translation ? SCORE_COLUMNS : [];
   return element("tr", {},
     element("th", { scope: "row" }, address ? element("a", { class: "see-it", href: address }, name) : name, element("span", { class: "sub only-narrow" }, summary)),
     detail(block.part, false), detail(count(block.channels)), detail(map), detail(block.layout, false),
     block.translation && detail(count(block.dead_channels)),
-    scores.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));
+    columns.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));
 }

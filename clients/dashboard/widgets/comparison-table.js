@@ -2,7 +2,7 @@
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, halfWidth, millions } from "../lib/format.js";
-import { hasTwin, partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { comparedTransforms, hasTwin, partsOf, transformLabel } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { href, params } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
@@ -22,14 +22,14 @@ export function comparisonTable({ onTop1, without }) {
     node,
     show({ audits }, scoreName, sort) {
       const parts = partsOf(audits);
-      const columns = TRANSFORMS.flatMap((transform) => parts.map((part) => [transform, part]));
+      const transforms = comparedTransforms(audits), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
       const top1Texts = (params().get("top1") ?? "").split(",");
       keepFocus(caption, () => caption.replaceChildren(
         term(scoreName, scoreName === "channel" ? "Channel equivariance" : "Layer equivariance"), " by ", term("part", "part"),
         " of the depth, from 0 to 1; at ", term("pool", "Pool"), " and ", term("final", "Final"), ", ", term("invariance", "invariance"),
         ". Top-1 is the zoo’s figure unless you put one in."));
       groupRow.replaceChildren(element("td", { colspan: 2 }), element("td", { class: "parameters" }),
-        ...TRANSFORMS.map((transform) => groupHeader(transformLabel(transform), parts.length)), element("td"));
+        ...transforms.map((transform) => groupHeader(transformLabel(transform), parts.length)), element("td"));
       const number = { sort, first: "-", class: "number" };
       replaceHeaders(headerRow, [
         sortHeader("Model", "model", { sort }), sortHeader("Top-1, %", "top1", number), sortHeader("Parameters", "parameters", { ...number, class: "number parameters" }),

@@ -2,7 +2,7 @@
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, halfWidth, plural } from "../lib/format.js";
-import { nameAmong, partsOf, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { comparedTransforms, nameAmong, partsOf, transformLabel } from "../lib/scores.js";
 import { href } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
@@ -21,10 +21,10 @@ export function differenceTable({ onReference }) {
       select.replaceChildren(...audits.map(({ id }) => element("option", { value: id }, labels.get(id))));
       select.value = differences.reference;
       const parts = partsOf(audits);
-      const columns = TRANSFORMS.flatMap((transform) => parts.map((part) => [transform, part]));
+      const transforms = comparedTransforms(audits), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
       const difference = (audit, [transform, part]) => audit.parts[part]?.[transform][scoreName];
       caption.replaceChildren(...captionOf(differences.audits, scoreName, labels.get(differences.reference)));
-      groupRow.replaceChildren(element("td"), ...TRANSFORMS.map((transform) => groupHeader(transformLabel(transform), parts.length)));
+      groupRow.replaceChildren(element("td"), ...transforms.map((transform) => groupHeader(transformLabel(transform), parts.length)));
       const order = { sort, param: "differences" };
       replaceHeaders(headerRow, [sortHeader("Model", "model", order), ...columns.map(([transform, part]) =>
         sortHeader(part, `${transform}.${part}`, { ...order, first: "-", class: part === parts[0] ? "number first" : "number" }))]);

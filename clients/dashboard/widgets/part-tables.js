@@ -1,7 +1,7 @@
 // Tables of scores by part: of a report, of its cosine similarity, under each border, and beside the untrained architecture.
 
 import { element } from "../lib/dom.js";
-import { meanAgreement, SCORE_NAMES, transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { meanAgreement, SCORE_NAMES, transformLabel, transformsOf } from "../lib/scores.js";
 import { explained, term } from "../lib/terms.js";
 import { EXTRA, groupedHeaders, groupHeader } from "./column-groups.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
@@ -18,10 +18,10 @@ function columnsOf(parts, transform) {
   ].filter(Boolean);
 }
 
-/** Channel and layer equivariance of each part, under both transforms; beside them layer held out and aligned channel, where there are any. */
+/** Channel and layer equivariance of each part, under each kind of transform; beside them layer held out and aligned channel, where there are any. */
 export function partsTable(parts, caption) {
   const counted = Object.values(parts).some((part) => part.blocks != null); // provisional parts do not count their blocks
-  const columns = TRANSFORMS.map((transform) => [transform, columnsOf(parts, transform)]);
+  const columns = transformsOf(Object.values(parts)).map((transform) => [transform, columnsOf(parts, transform)]);
   const rows = Object.entries(parts).map(([name, part]) =>
     [name, part.blocks, columns.flatMap(([transform, ofTransform]) => estimatesWithExtras(part[transform], ofTransform))]);
   return table(caption, columns.map(([transform, ofTransform]) => [transformLabel(transform), ofTransform.map(([label]) => label)]), rows, counted);
@@ -37,7 +37,7 @@ function estimatesWithExtras(score, columns) {
 
 /** How often the class stays the same: the mean and some of the transforms; null where no part has an agreement. */
 export function agreementTable(final) {
-  const kinds = TRANSFORMS.map((transform) => [transform, final?.[transform]]).filter(([, score]) => score && meanAgreement(score) != null);
+  const kinds = transformsOf(final ? [final] : []).map((transform) => [transform, final?.[transform]]).filter(([, score]) => score && meanAgreement(score) != null);
   if (!kinds.length) return null;
   const columns = kinds.map(([transform, score]) => [transform, score, shownRows(score.by_transform.filter((row) => row.top1_agreement != null))]);
   return element("table", { class: "scores agreement" },
@@ -52,7 +52,7 @@ export function agreementTable(final) {
     ]))));
 }
 
-const transformOf = (row) => ("shift_px" in row ? `${row.shift_px} px` : `${row.angle_deg}°`);
+const transformOf = (row) => row.axis ?? ("shift_px" in row ? `${row.shift_px} px` : `${row.angle_deg}°`);
 
 /** Of many shifts those of 1, 2, 4, 8, … pixels, the first and the last. */
 const shownRows = (rows) => (rows.length <= 6 ? rows
@@ -68,20 +68,20 @@ export function bordersTable(borders) {
 
 /** Channel equivariance of the weights and of the untrained architecture, and the difference: what was learned. */
 export function baselineTable({ parts, seeds }) {
-  const columns = ["trained", "untrained", "learned"];
-  const rows = Object.entries(parts).map(([name, part]) => [name, null, TRANSFORMS.flatMap((transform) => {
+  const columns = ["trained", "untrained", "learned"], transforms = transformsOf(Object.values(parts));
+  const rows = Object.entries(parts).map(([name, part]) => [name, null, transforms.flatMap((transform) => {
     const { pretrained, untrained, difference } = part[transform].channel;
     return [pretrained, untrained, difference];
   })]);
   const baseline = seeds.length > 1 ? `mean of ${seeds.length} initialisations` : `seed ${seeds[0]}`;
   return table(`Channel equivariance, that of the untrained architecture (${baseline}), and what is learned beyond it`,
-    TRANSFORMS.map((transform) => [transformLabel(transform), columns]), rows);
+    transforms.map((transform) => [transformLabel(transform), columns]), rows);
 }
 
 /** A note for each reason why scores of the parts are missing. */
 export function missingReasons(parts) {
   const texts = Object.entries(parts).flatMap(([name, part]) =>
-    TRANSFORMS.map((transform) => part[transform].reason).filter(Boolean).map((reason) => `${name}: ${reason}`));
+    transformsOf([part]).map((transform) => part[transform].reason).filter(Boolean).map((reason) => `${name}: ${reason}`));
   return [...new Set(texts)].map((text) => element("p", { class: "note" }, text));
 }
 

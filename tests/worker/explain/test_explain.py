@@ -34,7 +34,7 @@ from worker.explain import explain
 from worker.explain.least import find_least, lowest, similarities
 from worker.explain.maps import show_maps, strongest_channels
 from worker.known import NETWORKS, SIZE
-from worker.measure.transforms import Rotation, Shift, Transform
+from worker.measure.transforms import Reflection, Rotation, Shift, Transform
 from worker.zoo.own import from_module
 
 LEVELS: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -118,7 +118,9 @@ def test_maps_are_what_numpy_computes_and_lays_upon_each_other(noise: Path) -> N
     module = nn.Sequential(
         nn.Sequential(convolution, nn.ReLU()), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5)
     )
-    report, prepared = audited(module, noise, ("0",), translations_px=[5], rotations_deg=[90])
+    report, prepared = audited(
+        module, noise, ("0",), translations_px=[5], rotations_deg=[90], reflections=["vertical"], direction="right"
+    )
     names = [path.name for path in sorted(noise.iterdir())]
     name = random.Random(0).sample(names, len(names))[4]
     canvas = prepared_canvas(noise / name)
@@ -132,10 +134,18 @@ def test_maps_are_what_numpy_computes_and_lays_upon_each_other(noise: Path) -> N
     expected: dict[Transform, tuple[NDArray[np.float64], NDArray[np.float64]]] = {
         Shift(5): (maps(x)[:-2, :-2], maps(canvas[:SIZE, :SIZE])[2:, 2:]),
         Rotation(90): (maps(x), np.rot90(maps(np.rot90(x)), -1)),
+        Shift(5, direction="right"): (maps(x)[:, :-2], maps(canvas[5 : 5 + SIZE, :SIZE])[:, 2:]),
+        Reflection("vertical"): (maps(x), maps(x[::-1])[::-1]),
+    }
+    asked: dict[type, dict[str, Any]] = {
+        Shift: {"shift_px": 5},
+        Rotation: {"angle_deg": 90},
+        Reflection: {"axis": "vertical"},
     }
     for transform, (a, b) in expected.items():
-        how = {"shift_px": 5} if isinstance(transform, Shift) else {"angle_deg": 90}
-        shown = show_maps(prepared, report, ExplanationRequest(block="0", image=name, **how), transform, pictures=False)
+        question = ExplanationRequest(block="0", image=name, **asked[type(transform)])
+        shown = show_maps(prepared, report, question, transform, pictures=False)
+        assert shown.audit_channel is not None
         assert (shown.place, shown.image) == (4, name)
         assert (shown.height, shown.width) == (shown.shown_height, shown.shown_width) == a.shape[:2]
         strongest = np.argsort(-a.std((0, 1)), kind="stable")[:8]

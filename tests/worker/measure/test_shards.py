@@ -67,7 +67,7 @@ def content(report: Report) -> str:
     "request_of",
     [
         {"model": "timm/test_resnet.r160_in1k", "similarity": "both", "border": "all"},
-        {"model": "timm/test_vit.r160_in1k"},
+        {"model": "timm/test_vit.r160_in1k", "direction": "down", "reflections": ["horizontal", "vertical"]},
         {"model": "timm/test_efficientnet.r160_in1k", "num_images": 37},
     ],
     ids=lambda request: request["model"],

@@ -9,12 +9,12 @@ from zooaudit.contract import Report
 
 from tests.worker.small_audits import audit
 
-KINDS = ("translation", "rotation")
+KINDS = ("translation", "rotation", "reflection")
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return audit()
+    return audit({"reflections": ["horizontal", "vertical"], "direction": "right"})
 
 
 def by_hand(deviations: list[float], images: list[int]) -> float:
@@ -46,7 +46,7 @@ def test_the_intervals_follow_from_the_deviations(report: Report) -> None:
                     expected = (max(0, value - half), min(1, value + half))
                     assert getattr(score, f"{which}_interval") == pytest.approx(expected, abs=1e-12)
                     checked += 1
-    assert checked == 2 * 5 * 2 + 2
+    assert checked == 3 * (5 * 2 + 1)
 
 
 def test_agreement_at_final_is_the_mean_over_the_transforms(report: Report) -> None:

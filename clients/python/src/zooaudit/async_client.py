@@ -19,6 +19,7 @@ from zooaudit.contract import (
     Action,
     Archived,
     AuditRequest,
+    Axis,
     Health,
     LogEntry,
     ModelDetail,
@@ -130,10 +131,11 @@ class AsyncAuditClient:
         image: int | str = 0,
         shift_px: int | None = None,
         angle_deg: int | None = None,
+        axis: Axis | None = None,
         timeout: float | None = None,
     ) -> Explanation:
         """Fetch the maps of the strongest channels of ``block`` for one ``image``."""
-        return await self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, timeout))
+        return await self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, axis, timeout))
 
     async def least_equivariant(
         self,
@@ -141,10 +143,11 @@ class AsyncAuditClient:
         *,
         shift_px: int | None = None,
         angle_deg: int | None = None,
+        axis: Axis | None = None,
         timeout: float | None = None,
     ) -> LeastEquivariant:
-        """Fetch the images on which the model is least equivariant under a shift or a rotation."""
-        return await self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, timeout))
+        """Fetch the images on which the model is least equivariant under a transform."""
+        return await self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, axis, timeout))
 
     async def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""

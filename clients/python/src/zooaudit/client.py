@@ -18,6 +18,7 @@ from zooaudit.contract import (
     Action,
     Archived,
     AuditRequest,
+    Axis,
     Health,
     LogEntry,
     ModelDetail,
@@ -161,17 +162,18 @@ class AuditClient:
         image: int | str = 0,
         shift_px: int | None = None,
         angle_deg: int | None = None,
+        axis: Axis | None = None,
         timeout: float | None = None,
     ) -> Explanation:
-        """Fetch the maps of the strongest channels of ``block`` for one ``image``, under a shift or a rotation that the
-        audit has measured. A worker makes them unless that has been done.
+        """Fetch the maps of the strongest channels of ``block`` for one ``image``, under a transform that the audit has
+        measured. A worker makes them unless that has been done.
 
         ``block``                  the name of a block with maps, as in the report
         ``image``                  its place in the order of measuring, from 0, or its relative path
-        ``shift_px``, ``angle_deg``  one of the two
+        ``shift_px``, ``angle_deg``, ``axis``  one of the three: a shift, a rotation or a reflection
         ``timeout``                seconds to wait; a worker goes on after that. None sets no limit.
         """
-        return self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, timeout))
+        return self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, axis, timeout))
 
     def least_equivariant(
         self,
@@ -179,11 +181,12 @@ class AuditClient:
         *,
         shift_px: int | None = None,
         angle_deg: int | None = None,
+        axis: Axis | None = None,
         timeout: float | None = None,
     ) -> LeastEquivariant:
-        """Fetch the images on which the model is least equivariant under a shift or a rotation, by what enters its
+        """Fetch the images on which the model is least equivariant under a transform, by what enters its
         classifier and what leaves it. A worker looks for them, among 256 at most, unless that has been done."""
-        return self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, timeout))
+        return self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, axis, timeout))
 
     def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""

@@ -21,7 +21,9 @@ class Options(TypedDict, total=False):
     num_images: int
     seed: int
     translations_px: Iterable[int]
+    direction: Literal["diagonal", "right", "down"]
     rotations_deg: Iterable[int]
+    reflections: Iterable[Literal["horizontal", "vertical"]]
     similarity: Literal["correlation", "cosine", "both"]
     border: Literal["crop", "zero", "circular", "all"]
     precision: Literal["float32", "tf32", "bfloat16"]
@@ -36,7 +38,7 @@ class Options(TypedDict, total=False):
 def request_from(model: str, options: Options) -> AuditRequest:
     """Make the request, and raise :class:`InvalidRequest` for a mistake before anything is sent."""
     values: dict[str, Any] = {"model": model, **options}
-    for transforms in ("translations_px", "rotations_deg"):
+    for transforms in ("translations_px", "rotations_deg", "reflections"):
         if transforms in values:
             values[transforms] = tuple(values[transforms])
     try:
@@ -58,7 +60,9 @@ class LeaderboardOptions(TypedDict, total=False):
     num_images: int
     seed: int
     translations_px: Iterable[int] | str
+    direction: str
     rotations_deg: Iterable[int] | str
+    reflections: Iterable[str] | str
     similarity: str
     border: str
     precision: str

@@ -49,9 +49,11 @@ class Report(EqualByContent, contract.Report):
         its interval, such as ``channel_low`` to ``channel_high``:
 
         ``level``, ``part``, ``block``  a "part", or a "block" with its name
-        ``kind``                        "translation" or "rotation"
+        ``kind``                        "translation", "rotation" or "reflection"
         ``statistic``, ``amount``       "mean" over all transforms; "aligned", the mean over those shifts that are whole
                                         at the block; or one "transform" of that many pixels or degrees
+        ``direction``                   where shifts go, "diagonal", "right" or "down"; or how one reflection flips,
+                                        "horizontal" or "vertical"
         ``transforms``                  the number of transforms in the mean
         ``similarity``, ``border``      the settings under which it was measured
         ``quantity``, ``seed``          "score" of the requested weights; with a baseline also "untrained", the mean and
@@ -141,8 +143,8 @@ class Comparison(EqualByContent, contract.Comparison):
     """Audits of one method on the same images. It prints as tables, and gives data frames and figures."""
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Return every score and interval in long form: a row for each audit, ``part`` and ``kind`` ("translation" or
-        "rotation"). Needs pandas.
+        """Return every score and interval in long form: a row for each audit, ``part`` and ``kind`` ("translation",
+        "rotation" or "reflection"). Needs pandas.
 
         ``channel_residual`` and ``layer_residual`` say how far a score lies above the line over ``imagenet_top1``.
         """
@@ -178,7 +180,7 @@ class Leaderboard(EqualByContent, contract.Leaderboard):
     """The newest audit of each model by one method. It prints as a table, and gives a data frame."""
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Return a row for each ``id``, ``part`` and ``kind`` ("translation" or "rotation"), with the facts of the
+        """Return a row for each ``id``, ``part`` and ``kind`` ("translation", ...), with the facts of the
         model, both scores and their intervals, as :meth:`Comparison.to_dataframe` does. Needs pandas."""
         return leaderboard_frame(self)
 

@@ -3,10 +3,11 @@
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from zooaudit.cli.commands import _print_json, _require_plotly, _save_figures
 from zooaudit.cli.exit_codes import Exit, Mistake
+from zooaudit.contract import Axis
 from zooaudit.results import Report
 from zooaudit.views import figures
 from zooaudit.views.explanation_tables import channels_table, least_table
@@ -31,14 +32,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     transform.add_argument("--shift", type=int, metavar="PX", help=text)
     text = "a rotation in degrees that the audit has measured (default, without shifts: its first)"
     transform.add_argument("--angle", type=int, metavar="DEG", help=text)
+    transform.add_argument("--reflection", choices=get_args(Axis), help="a reflection that the audit has measured")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this for a worker")
 
 
 def explain(client: "AuditClient", args: argparse.Namespace) -> Exit:
     _require_plotly(args)
     report = client.report(args.audit)
-    shift_px, angle_deg = _transform(report, args)
-    how = {"shift_px": shift_px, "angle_deg": angle_deg, "timeout": args.timeout}
+    how = {**_transform(report, args), "timeout": args.timeout}
     least, image = None, args.image
     if image is None:
         with spinner(
@@ -60,13 +61,18 @@ def explain(client: "AuditClient", args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-def _transform(report: Report, args: argparse.Namespace) -> tuple[int | None, int | None]:
-    """Return the shift or else the rotation that is asked for, or the audit's own."""
-    if args.shift is not None or args.angle is not None:
-        return args.shift, args.angle
-    if report.method.translations_px:
-        return max(report.method.translations_px), None
-    return None, report.method.rotations_deg[0]
+def _transform(report: Report, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the transform that is asked for, or one of the audit's own."""
+    asked = {"shift_px": args.shift, "angle_deg": args.angle, "axis": args.reflection}
+    method = report.method
+    if all(value is None for value in asked.values()):
+        own = {
+            "shift_px": max(method.translations_px, default=None),
+            "angle_deg": next(iter(method.rotations_deg), None),
+            "axis": next(iter(method.reflections), None),
+        }
+        asked = dict([next(item for item in own.items() if item[1] is not None)])
+    return asked
 
 
 def _last_block(report: Report) -> str:

@@ -2,11 +2,19 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from zooaudit.cli import completion
 from zooaudit.cli.exit_codes import Exit, Mistake
-from zooaudit.contract import LEADERBOARD_COLUMNS, LEADERBOARD_SCORES, SEARCHED_ZOOS
+from zooaudit.contract import (
+    ALL_TRANSFORMS,
+    LEADERBOARD_COLUMNS,
+    LEADERBOARD_SCORES,
+    SEARCHED_ZOOS,
+    Axis,
+    Direction,
+    TransformName,
+)
 from zooaudit.options import LeaderboardOptions
 from zooaudit.views.leaderboard_table import leaderboard_table
 from zooaudit.views.terminal import print_tables
@@ -16,7 +24,10 @@ if TYPE_CHECKING:
 
 WORDS = ("model", "family", "source", "weights")
 """The columns that are sorted from A to Z unless --reverse is given; all others from the highest number down."""
-GIVEN = ("dataset", "num_images", "seed", "translations_px", "rotations_deg", "similarity", "border", "precision")
+GIVEN = (
+    *("dataset", "num_images", "seed", "translations_px", "direction", "rotations_deg", "reflections"),
+    *("similarity", "border", "precision"),
+)
 FILTERS = ("family", "source", "weights", "min_parameters", "max_parameters", "min_top1", "max_top1")
 
 
@@ -49,7 +60,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     method.add_argument("--num-images", type=int, metavar="N")
     method.add_argument("--seed", type=int, metavar="N")
     method.add_argument("--translations-px", metavar="LIST", help="1,2,8 or 1-32 or none")
+    method.add_argument("--direction", choices=get_args(Direction))
     method.add_argument("--rotations-deg", metavar="LIST")
+    method.add_argument("--reflections", choices=["none", *get_args(Axis), ",".join(get_args(Axis))])
     method.add_argument("--similarity", choices=["correlation", "cosine"])
     method.add_argument("--border", choices=["crop", "zero", "circular"])
     method.add_argument("--precision", choices=["float32", "tf32", "bfloat16"])
@@ -76,7 +89,6 @@ def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
     transform, _, score = args.sort.partition(".")
     score_name = args.score or (score.split(".")[1] if "." in score else "channel")
     score_name = score_name if score_name in LEADERBOARD_SCORES else "channel"
-    print_tables(
-        [leaderboard_table(board, score_name, "translation" if transform == "translation" else "rotation")], sys.stdout
-    )
+    narrow_transform: TransformName = next((each for each in ALL_TRANSFORMS if each == transform), "rotation")
+    print_tables([leaderboard_table(board, score_name, narrow_transform)], sys.stdout)
     return Exit.OK

@@ -11,7 +11,7 @@ from zooaudit.cli import commands, completion, explain, exporting, importing, ke
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.cli.terms import terms
-from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Sort, Status
+from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Axis, Direction, Sort, Status
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
 from zooaudit.views import figures
@@ -317,8 +317,10 @@ def _audit_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
     option("dataset", "one of the service's data sets", metavar="NAME")
     option("num_images", "how many images", type=_whole_number, metavar="N")
     option("seed", "chooses the images", type=_whole_number, metavar="N")
-    option("translations_px", "diagonal shifts in pixels: 1,2,8 or 1-32 or none", type=_numbers, metavar="LIST")
+    option("translations_px", "shifts in pixels: 1,2,8 or 1-32 or none", type=_numbers, metavar="LIST")
+    option("direction", "where shifts go: right and down at once, or one of both", choices=get_args(Direction))
     option("rotations_deg", "rotations in degrees, or none", type=_numbers, metavar="LIST")
+    option("reflections", "horizontal, vertical, or horizontal,vertical", type=_axes, metavar="LIST")
     option("similarity", "how feature maps are compared", choices=["correlation", "cosine", "both"])
     option("border", "what fills the border of a shifted image", choices=["crop", "zero", "circular", "all"])
     option("precision", "precision of the forward passes", choices=["float32", "tf32", "bfloat16"])
@@ -350,6 +352,14 @@ def _numbers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{item!r} is not a range from a smaller to a larger number")
         values += run
     return tuple(values)
+
+
+def _axes(text: str) -> tuple[str, ...]:
+    """Parse a list such as "horizontal", "horizontal,vertical" or "none"."""
+    axes = () if text == "none" else tuple(text.split(","))
+    if not set(axes) <= set(get_args(Axis)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like horizontal,vertical or none")
+    return axes
 
 
 def _whole_number(text: str) -> int:

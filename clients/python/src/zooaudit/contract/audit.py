@@ -31,6 +31,7 @@ class Status(StrEnum):
 class ProvisionalPart(Contract):
     translation: Score
     rotation: Score
+    reflection: Score | None = Field(default=None, exclude_if=omit_none)
 
 
 class Provisional(Contract):

@@ -33,6 +33,11 @@ def omit_empty(value: object) -> bool:
     return not value
 
 
+def omit_default_direction(value: object) -> bool:
+    """Tell the direction of shifts to stay out of the JSON where it is the diagonal one (``exclude_if``)."""
+    return value == "diagonal"
+
+
 class Contract(BaseModel):
     """A record that cannot be changed and refuses unknown fields, NaN and infinity."""
 

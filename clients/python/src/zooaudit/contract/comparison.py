@@ -4,9 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.base import Contract, Signed, omit_none
+from zooaudit.contract.base import Contract, Signed, omit_default_direction, omit_empty, omit_none
 from zooaudit.contract.report import Border, Estimate, Report, ReportHead
-from zooaudit.contract.scores import Aligned, PartName, Score
+from zooaudit.contract.scores import (
+    ALL_TRANSFORMS,
+    TRANSFORMS,
+    Aligned,
+    Axis,
+    Direction,
+    PartName,
+    Score,
+    TransformName,
+)
 
 
 class SharedMethod(Contract):
@@ -16,12 +25,19 @@ class SharedMethod(Contract):
     similarity: Literal["correlation", "cosine"]
     border: Border
     translations_px: tuple[int, ...]
+    direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     rotations_deg: tuple[int, ...]
+    reflections: tuple[Axis, ...] = Field(default=(), exclude_if=omit_empty)
     precision: Literal["float32", "tf32", "bfloat16"]
     tolerance: float | None
     dataset: str
     num_images: int
     seed: int
+
+    @property
+    def transforms(self) -> tuple[TransformName, ...]:
+        """The transforms that all compared audits have scores of, be they null."""
+        return ALL_TRANSFORMS if self.reflections else TRANSFORMS
 
 
 class ComparedTranslation(Score):
@@ -31,6 +47,7 @@ class ComparedTranslation(Score):
 class ComparedPart(Contract):
     translation: ComparedTranslation
     rotation: Score
+    reflection: Score | None = Field(default=None, exclude_if=omit_none)
 
 
 class ComparedAudit(Contract):
@@ -59,7 +76,9 @@ def shared_method(report: Report | ReportHead) -> SharedMethod:
         similarity="correlation" if method.similarity == "both" else method.similarity,
         border="crop" if method.border == "all" else method.border,
         translations_px=method.translations_px,
+        direction=method.direction,
         rotations_deg=method.rotations_deg,
+        reflections=method.reflections,
         precision=method.precision,
         tolerance=method.tolerance,
         dataset=images.dataset,
@@ -86,6 +105,7 @@ def compared_audit(report: Report | ReportHead, top1: float | None = None) -> Co
                     **dict(_bare_score(part.translation)), aligned=part.translation.aligned
                 ),
                 rotation=_bare_score(part.rotation),
+                reflection=None if part.reflection is None else _bare_score(part.reflection),
             )
             for name, part in report.parts.items()
         },
@@ -123,6 +143,7 @@ class RelatedScores(Contract):
 class RelatedPart(Contract):
     translation: RelatedScores
     rotation: RelatedScores
+    reflection: RelatedScores | None = Field(default=None, exclude_if=omit_none)
 
 
 class Difference(Estimate):
@@ -150,6 +171,7 @@ class DifferentScores(Contract):
 class DifferentPart(Contract):
     translation: DifferentScores
     rotation: DifferentScores
+    reflection: DifferentScores | None = Field(default=None, exclude_if=omit_none)
 
 
 class DifferentAudit(Contract):

@@ -66,9 +66,9 @@ class Cost(Contract):
 
 
 def transforms_in(asked: AuditRequest | Method) -> int:
-    """Count the transforms: shifts under each border, and rotations."""
+    """Count the transforms: shifts under each border, rotations, and reflections."""
     borders = len(BORDERS) if asked.border == "all" else 1
-    return borders * len(asked.translations_px) + len(asked.rotations_deg)
+    return borders * len(asked.translations_px) + len(asked.rotations_deg) + len(asked.reflections)
 
 
 def forward_images_of(request: AuditRequest, passes: int = 1) -> int:

@@ -13,10 +13,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from zooaudit.contract.base import Contract, Signed, Unit, omit_none
+from zooaudit.contract.base import Contract, Signed, Unit, omit_default_direction, omit_none
 from zooaudit.contract.report import Border
 from zooaudit.contract.request import MAX_IMAGES, MAX_SHIFT_PX
-from zooaudit.contract.scores import PartName
+from zooaudit.contract.scores import Axis, Direction, PartName
 
 EXPLANATION_VERSION = 1
 """Version of how explanations are made. It enters their keys: made otherwise, they are others."""
@@ -36,20 +36,23 @@ State = Literal["waiting", "making"]
 class LeastEquivariantRequest(Contract):
     """Which transform to look at: one that the audit has measured."""
 
-    shift_px: Annotated[int | None, Field(ge=1, le=MAX_SHIFT_PX, description="A shift, or else angle_deg.")] = Field(
-        default=None, exclude_if=omit_none
+    shift_px: Annotated[int | None, Field(ge=1, le=MAX_SHIFT_PX, description="A shift, or else angle_deg or axis.")] = (
+        Field(default=None, exclude_if=omit_none)
     )
     angle_deg: Literal[90, 180, 270] | None = Field(default=None, exclude_if=omit_none)
+    axis: Annotated[Axis | None, Field(description="That of a reflection.")] = Field(default=None, exclude_if=omit_none)
 
     @model_validator(mode="after")
     def _one_transform(self) -> "LeastEquivariantRequest":
-        if (self.shift_px is None) == (self.angle_deg is None):
-            raise ValueError("give either shift_px or angle_deg")
+        if sum(given is not None for given in (self.shift_px, self.angle_deg, self.axis)) != 1:
+            raise ValueError("give one of shift_px, angle_deg and axis")
         return self
 
     @property
     def transform(self) -> str:
-        """The transform as people read it: "8 px" or "90°"."""
+        """The transform as people read it: "8 px", "90°" or "horizontal"."""
+        if self.axis is not None:
+            return self.axis
         return f"{self.shift_px} px" if self.shift_px is not None else f"{self.angle_deg}°"
 
 
@@ -135,7 +138,9 @@ class Explanation(Contract):
     place: int
     image: str
     shift_px: int | None = Field(default=None, exclude_if=omit_none)
+    direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     angle_deg: int | None = Field(default=None, exclude_if=omit_none)
+    axis: Axis | None = Field(default=None, exclude_if=omit_none)
     border: Border
     precision: Precision
     height: int
@@ -170,7 +175,9 @@ class LeastEquivariant(Contract):
 
     audit: str
     shift_px: int | None = Field(default=None, exclude_if=omit_none)
+    direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     angle_deg: int | None = Field(default=None, exclude_if=omit_none)
+    axis: Axis | None = Field(default=None, exclude_if=omit_none)
     border: Border
     precision: Precision
     images: int

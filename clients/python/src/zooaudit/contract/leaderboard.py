@@ -10,7 +10,7 @@ from zooaudit.contract.base import Contract
 from zooaudit.contract.catalogue import Source
 from zooaudit.contract.comparison import ComparedAudit, SharedMethod, compared_audit, shared_method
 from zooaudit.contract.report import Border, Report, ReportHead
-from zooaudit.contract.scores import PARTS, TRANSFORMS
+from zooaudit.contract.scores import ALL_TRANSFORMS, PARTS, Direction
 
 LEADERBOARD_SCORES = ("channel", "layer", "layer_held_out")
 """The scores that every part has; Final has ``top1_agreement``, too."""
@@ -18,7 +18,7 @@ LEADERBOARD_COLUMNS = (
     *("model", "family", "source", "weights", "parameters", "input_size", "imagenet_top1", "images", "finished_at"),
     *(
         f"{transform}.{part}.{score}"
-        for transform in TRANSFORMS
+        for transform in ALL_TRANSFORMS
         for part in PARTS
         for score in (*LEADERBOARD_SCORES, *(["top1_agreement"] if part == "Final" else []))
     ),
@@ -100,7 +100,9 @@ class LeaderboardQuery(Contract):
     num_images: Annotated[int | None, Field(ge=1)] = None
     seed: Annotated[int | None, Field(ge=0)] = None
     translations_px: Annotated[Numbers | None, Field(description="Such as 1,2,8 or 1-32 or none.")] = None
+    direction: Direction | None = None
     rotations_deg: Annotated[Numbers | None, Field(description="Such as 90,180,270 or none.")] = None
+    reflections: Literal["none", "horizontal", "vertical", "horizontal,vertical"] | None = None
     similarity: Literal["correlation", "cosine"] | None = None
     border: Border | None = None
     precision: Literal["float32", "tf32", "bfloat16"] | None = None

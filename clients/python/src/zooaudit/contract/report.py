@@ -4,10 +4,30 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from zooaudit.contract.base import Contract, Count, Moment, Signed, Unit, omit_none
+from zooaudit.contract.base import (
+    Contract,
+    Count,
+    Moment,
+    Signed,
+    Unit,
+    omit_default_direction,
+    omit_empty,
+    omit_none,
+)
 from zooaudit.contract.catalogue import Code, Layout, Source
 from zooaudit.contract.request import AuditRequest
-from zooaudit.contract.scores import Part, PartName, RotationScore, TranslationScore
+from zooaudit.contract.scores import (
+    ALL_TRANSFORMS,
+    TRANSFORMS,
+    Axis,
+    Direction,
+    Part,
+    PartName,
+    ReflectionScore,
+    RotationScore,
+    TransformName,
+    TranslationScore,
+)
 
 SCHEMA_VERSION: Literal[1] = 1
 """Version of the report's fields."""
@@ -28,6 +48,7 @@ class ActivationCheck(Contract):
 
     translation: Activation
     rotation: Activation
+    reflection: Activation | None = Field(default=None, exclude_if=omit_none)
 
 
 class Block(Contract):
@@ -42,6 +63,7 @@ class Block(Contract):
     dead_channels: Annotated[Count, Field(description="How many channels are constant over all reference views.")]
     translation: TranslationScore
     rotation: RotationScore
+    reflection: ReflectionScore | None = Field(default=None, exclude_if=omit_none)
     activation: Annotated[
         ActivationCheck | None,
         Field(description="Over the block's channels; only where the request asks for both similarities."),
@@ -82,6 +104,7 @@ class LearnedScore(Contract):
 class LearnedPart(Contract):
     translation: LearnedScore
     rotation: LearnedScore
+    reflection: LearnedScore | None = Field(default=None, exclude_if=omit_none)
 
 
 class Baseline(Contract):
@@ -107,6 +130,7 @@ class ScoreDeviations(Contract):
 class PartDeviations(Contract):
     translation: ScoreDeviations
     rotation: ScoreDeviations
+    reflection: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
 
 
 class Deviations(Contract):
@@ -119,7 +143,7 @@ class Deviations(Contract):
     @model_validator(mode="after")
     def _has_one_for_each_group(self) -> "Deviations":
         for part in self.parts.values():
-            for scores in (part.translation, part.rotation):
+            for scores in (part.translation, part.rotation, part.reflection or ()):
                 if any(of_score is not None and len(of_score) != len(self.images) for _, of_score in scores):
                     raise ValueError("a score does not have one deviation for each group of images")
         return self
@@ -198,14 +222,23 @@ class Images(Contract):
 
 
 class Method(Contract):
+    """How it was measured. ``direction`` is absent where it is diagonal, and ``reflections`` where there are none."""
+
     similarity: Literal["correlation", "cosine", "both"]
     border: Literal["crop", "zero", "circular", "all"]
     resize: Count
     canvas_size: Count
     translations_px: tuple[int, ...]
+    direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     rotations_deg: tuple[int, ...]
+    reflections: tuple[Axis, ...] = Field(default=(), exclude_if=omit_empty)
     precision: Literal["float32", "tf32", "bfloat16"]
     tolerance: float | None = None
+
+    @property
+    def transforms(self) -> tuple[TransformName, ...]:
+        """The transforms that the report has scores of, be they null."""
+        return ALL_TRANSFORMS if self.reflections else TRANSFORMS
 
 
 class Environment(Contract):
@@ -327,7 +360,9 @@ def request_of(report: Report) -> AuditRequest:
         num_images=report.images.requested or report.images.count + len(report.images.skipped),
         seed=report.images.seed,
         translations_px=report.method.translations_px,
+        direction=report.method.direction,
         rotations_deg=report.method.rotations_deg,
+        reflections=report.method.reflections,
         similarity=report.method.similarity,
         border=report.method.border,
         precision=report.method.precision,

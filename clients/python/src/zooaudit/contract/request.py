@@ -11,15 +11,18 @@ True
 """
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from zooaudit.contract.base import Contract, omit_none
+from zooaudit.contract.base import Contract, omit_default_direction, omit_empty, omit_none
 from zooaudit.contract.callbacks import CallbackUrl
+from zooaudit.contract.scores import Axis, Direction
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 """Version of the measure. It enters every audit's id: another measure is another audit."""
+FIRST_PROTOCOL = "1"
+"""The version of what could be measured from the first, whose ids and reports stay what they are."""
 MAX_SHIFT_PX = 128
 MAX_IMAGES = 100_000
 
@@ -85,10 +88,14 @@ class AuditRequest(Contract):
         tuple[Annotated[int, Field(ge=1, le=MAX_SHIFT_PX, strict=True)], ...],
         Field(
             max_length=MAX_SHIFT_PX,
-            description="Diagonal shifts, in input pixels, each once.",
+            description="Shifts, in input pixels, each once.",
             json_schema_extra={"uniqueItems": True},
         ),
     ] = tuple(range(1, 33))
+    direction: Annotated[
+        Direction,
+        Field(description="Where shifts move the content: right and down at once (diagonal), or only one of the two."),
+    ] = Field(default="diagonal", exclude_if=omit_default_direction)
     rotations_deg: Annotated[
         tuple[Literal[90, 180, 270], ...],
         Field(
@@ -97,6 +104,14 @@ class AuditRequest(Contract):
             json_schema_extra={"uniqueItems": True},
         ),
     ] = (90, 180, 270)
+    reflections: Annotated[
+        tuple[Axis, ...],
+        Field(
+            max_length=2,
+            description="Reflections, each once: horizontal (left to right), vertical (top to bottom).",
+            json_schema_extra={"uniqueItems": True},
+        ),
+    ] = Field(default=(), exclude_if=omit_empty)
     similarity: Annotated[
         Literal["correlation", "cosine", "both"],
         Field(description='How feature maps are compared; "both" adds the cosine to the correlation at no extra cost.'),
@@ -141,17 +156,23 @@ class AuditRequest(Contract):
         ),
     ] = Field(default=None, exclude_if=omit_none)
 
-    @field_validator("translations_px", "rotations_deg")
+    @field_validator("translations_px", "rotations_deg", "reflections")
     @classmethod
-    def _distinct_ascending(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+    def _distinct_ascending(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(values)) != len(values):
             raise ValueError("each value may be given only once")
         return tuple(sorted(values))
 
     @model_validator(mode="after")
     def _at_least_one_transform(self) -> "AuditRequest":
-        if not self.translations_px and not self.rotations_deg:
-            raise ValueError("ask for at least one translation or rotation")
+        if not self.translations_px and not self.rotations_deg and not self.reflections:
+            raise ValueError("ask for at least one translation, rotation or reflection")
+        return self
+
+    @model_validator(mode="after")
+    def _direction_needs_shifts(self) -> "AuditRequest":
+        if self.direction != "diagonal" and not self.translations_px:
+            raise ValueError("direction goes with translations_px")
         return self
 
     @model_validator(mode="after")
@@ -169,10 +190,21 @@ class AuditRequest(Contract):
         return self
 
 
+def protocol_of(request: AuditRequest) -> str:
+    """Return the version of the measure that ``request`` needs: the first, unless it asks for what came later.
+
+    >>> protocol_of(AuditRequest(model="timm/resnet50.a1_in1k"))
+    '1'
+    >>> protocol_of(AuditRequest(model="timm/resnet50.a1_in1k", reflections=["horizontal"]))
+    '2'
+    """
+    return PROTOCOL if request.reflections or request.direction != "diagonal" else FIRST_PROTOCOL
+
+
 def audit_id(request: AuditRequest) -> str:
     """Return the content address of an audit: 32 hex digits of SHA-256 over the protocol and the canonical request.
 
     The priority and the callback are left out: they say when to measure and whom to tell, not what to measure.
     """
-    canonical = f"{PROTOCOL}\n{request.model_dump_json(exclude={'priority', 'callback_url'})}"
+    canonical = f"{protocol_of(request)}\n{request.model_dump_json(exclude={'priority', 'callback_url'})}"
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -8,8 +8,14 @@ from zooaudit.contract.base import Contract, Count, Unit, omit_none
 
 PartName = Literal["Early", "Middle", "Late", "Pool", "Final"]
 PARTS: tuple[PartName, ...] = ("Early", "Middle", "Late", "Pool", "Final")
-TransformName = Literal["translation", "rotation"]
+TransformName = Literal["translation", "rotation", "reflection"]
 TRANSFORMS: tuple[TransformName, ...] = ("translation", "rotation")
+"""The transforms that every report has scores of, be they null. Where it was asked for, there is reflection, too."""
+ALL_TRANSFORMS: tuple[TransformName, ...] = (*TRANSFORMS, "reflection")
+Direction = Literal["diagonal", "right", "down"]
+"""Where the content of an image goes when it is shifted; "diagonal" is right and down by the same amount."""
+Axis = Literal["horizontal", "vertical"]
+"""How an image is reflected: left to right ("horizontal"), or top to bottom."""
 ScoreName = Literal["channel", "layer"]
 SCORES: tuple[ScoreName, ...] = ("channel", "layer")
 
@@ -39,7 +45,7 @@ class Score(Contract):
 
 
 class ShiftRow(Contract):
-    """The scores under one diagonal shift. Only Final has ``top1_agreement``."""
+    """The scores under one shift. Only Final has ``top1_agreement``."""
 
     shift_px: int
     channel: Unit | None
@@ -53,6 +59,17 @@ class AngleRow(Contract):
     """The scores under one counter-clockwise rotation. Only Final has ``top1_agreement``."""
 
     angle_deg: int
+    channel: Unit | None
+    layer: Unit | None
+    layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
+    reason: str | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
+
+
+class MirrorRow(Contract):
+    """The scores under one reflection. Only Final has ``top1_agreement``."""
+
+    axis: Axis
     channel: Unit | None
     layer: Unit | None
     layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
@@ -79,9 +96,15 @@ class RotationScore(Score):
     by_transform: tuple[AngleRow, ...]
 
 
+class ReflectionScore(Score):
+    by_transform: tuple[MirrorRow, ...]
+
+
 class Part(Contract):
-    """The scores of one of the five parts of the depth: the mean over its blocks."""
+    """The scores of one of the five parts of the depth: the mean over its blocks. ``reflection`` is absent unless it
+    was asked for."""
 
     blocks: Count
     translation: TranslationScore
     rotation: RotationScore
+    reflection: ReflectionScore | None = Field(default=None, exclude_if=omit_none)

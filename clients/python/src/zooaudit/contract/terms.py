@@ -86,8 +86,9 @@ TERMS: dict[str, Term] = {
         "Channels that are constant over all images. They have no correlation with anything, and are left out of the "
         "scores.",
     ),
-    "translation": _term("translation", "The image is shifted down and right, by default by 1 to 32 pixels."),
+    "translation": _term("translation", "The image is shifted right and down, by default by 1 to 32 pixels."),
     "rotation": _term("rotation", "The image is turned counter-clockwise, by default by 90, 180 and 270 degrees."),
+    "reflection": _term("reflection", "The image is flipped, left to right (horizontal) or top to bottom (vertical)."),
     "aligned": _term(
         "aligned",
         "The channel score over those shifts only that are a whole number of a block's cells. Other shifts are rounded "

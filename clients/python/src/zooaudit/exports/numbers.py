@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zooaudit.contract import PARTS, TRANSFORMS, PartName, Report, Score, TransformName
+from zooaudit.contract import PARTS, PartName, Report, Score, TransformName
 from zooaudit.views.text import ranges
 
 SCORE_FIELDS = ("channel", "layer", "layer_held_out", "top1_agreement")
@@ -23,7 +23,7 @@ class PartScore(NamedTuple):
 def part_scores(report: Report) -> Iterator[PartScore]:
     """Yield the scores of all parts, from Early to Final; what could not be measured is left out."""
     for part_name in PARTS:
-        for transform in TRANSFORMS if part_name in report.parts else ():
+        for transform in report.method.transforms if part_name in report.parts else ():
             score: Score = getattr(report.parts[part_name], transform)
             for field in SCORE_FIELDS:
                 value = getattr(score, field)
@@ -41,7 +41,7 @@ def metrics(report: Report) -> dict[str, float]:
         if interval:
             named |= {f"{name}_low": interval[0], f"{name}_high": interval[1]}
     for part_name, learned_part in (report.baseline.parts if report.baseline else {}).items():
-        for transform in TRANSFORMS:
+        for transform in report.method.transforms:
             for field in ("channel", "layer"):
                 learned = getattr(getattr(learned_part, transform), field).difference.value
                 if learned is not None:
@@ -62,8 +62,9 @@ def by_shift(report: Report) -> Iterator[tuple[int, dict[str, float]]]:
 
 def by_depth(report: Report) -> Iterator[tuple[int, dict[str, float]]]:
     """Yield for each block, counted from 0, its scores by ``by_depth/TRANSFORM/FIELD``."""
+    transforms = report.method.transforms
     for place, block in enumerate(report.blocks):
-        scores = {(name, f): getattr(getattr(block, name), f) for name in TRANSFORMS for f in ("channel", "layer")}
+        scores = {(name, f): getattr(getattr(block, name), f) for name in transforms for f in ("channel", "layer")}
         yield place, {f"by_depth/{name}/{f}": value for (name, f), value in scores.items() if value is not None}
 
 
@@ -88,6 +89,8 @@ def parameters(report: Report) -> dict[str, str | int | float]:
         "border": method.border,
         "precision": method.precision,
         "translations_px": ranges(method.translations_px),
+        **({} if method.direction == "diagonal" else {"direction": method.direction}),
         "rotations_deg": ranges(method.rotations_deg),
+        **({"reflections": ",".join(method.reflections)} if method.reflections else {}),
         **({} if method.tolerance is None else {"tolerance": method.tolerance}),
     }

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import httpx
 
-from zooaudit.contract import problem
+from zooaudit.contract import Axis, problem
 from zooaudit.errors import NotFound, Unavailable
 from zooaudit.exchange import Exchange, Flow, parse
 from zooaudit.flows.identifiers import audit_path, full_id, query_of
@@ -25,16 +25,22 @@ def explain(
     image: int | str,
     shift_px: int | None,
     angle_deg: int | None,
+    axis: Axis | None,
     timeout: float | None,
 ) -> Flow[Explanation]:
-    asked = {"block": block, "image": image} | query_of(shift_px=shift_px, angle_deg=angle_deg)
+    asked = {"block": block, "image": image} | query_of(shift_px=shift_px, angle_deg=angle_deg, axis=axis)
     return parse(Explanation, (yield from _made(service, identifier, "explanation", asked, timeout)))
 
 
 def least_equivariant(
-    service: Exchange, identifier: str, shift_px: int | None, angle_deg: int | None, timeout: float | None
+    service: Exchange,
+    identifier: str,
+    shift_px: int | None,
+    angle_deg: int | None,
+    axis: Axis | None,
+    timeout: float | None,
 ) -> Flow[LeastEquivariant]:
-    asked = query_of(shift_px=shift_px, angle_deg=angle_deg)
+    asked = query_of(shift_px=shift_px, angle_deg=angle_deg, axis=axis)
     return parse(LeastEquivariant, (yield from _made(service, identifier, "least-equivariant", asked, timeout)))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from zooaudit.contract import PARTS, TRANSFORMS, Import, ReportSummary
+from zooaudit.contract import ALL_TRANSFORMS, PARTS, Import, ReportSummary
 from zooaudit.views.text import ranges
 
 
@@ -32,7 +32,7 @@ SCORE_FIELDS = ("channel", "layer", "top1_agreement")
 SCORES_OF_PARTS = tuple(
     (part, transform, field)
     for part in PARTS
-    for transform in TRANSFORMS
+    for transform in ALL_TRANSFORMS
     for field in SCORE_FIELDS
     if part == "Final" or field != "top1_agreement"
 )
@@ -69,8 +69,10 @@ COLUMNS = (
     Column("num_images", "integer", "How many images were asked for."),
     Column("images_seed", "integer", "The seed that chose the images."),
     Column("images_sha256", "string", "The hash of the list of the chosen images."),
-    Column("translations_px", "string", "The diagonal shifts in pixels."),
+    Column("translations_px", "string", "The shifts in pixels."),
+    Column("direction", "string", "Where the shifts go: right, down, or diagonal, which is both at once."),
     Column("rotations_deg", "string", "The counter-clockwise rotations in degrees."),
+    Column("reflections", "string", "The reflections: horizontal (left to right), vertical, or none."),
     Column("similarity", "string", "How feature maps are compared."),
     Column("border", "string", "What fills the border of a shifted image."),
     Column("precision", "string", "The precision of the forward passes."),
@@ -116,6 +118,8 @@ def _cell(value: Any) -> Any:
             return str(value).lower()
         case datetime():
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        case (str(), *_):
+            return ",".join(value)
         case tuple():
             return ranges(value)
         case str() if FORMULA.match(value):

@@ -16,10 +16,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from zooaudit.contract import (
+    ALL_TRANSFORMS,
     PARTS,
     SCORES,
     TERMS,
-    TRANSFORMS,
     Audit,
     Import,
     Report,
@@ -259,14 +259,14 @@ def _row(summary: ReportSummary) -> dict[str, Any]:
 
     def numbers(part: str, transform: str, score: str) -> list[float] | None:
         parts: Any = summary.row.parts
-        if part not in parts:
+        measured = getattr(parts.get(part), transform, None)
+        if measured is None:
             return None
-        measured = getattr(parts[part], transform)
         value, interval = getattr(measured, score), getattr(measured, f"{score}_interval")
         return None if value is None else [round(number, 4) for number in (value, *(interval or ()))]
 
     row = summary.row
-    scores = [[[numbers(part, transform, score) for score in SCORES] for transform in TRANSFORMS] for part in PARTS]
+    scores = [[[numbers(part, transform, score) for score in SCORES] for transform in ALL_TRANSFORMS] for part in PARTS]
     facts = {"id": row.id, "model": row.model, "weights": row.weights, "family": row.family, "top1": row.imagenet_top1}
     return {**facts, "parameters": row.parameters, "scores": scores}
 

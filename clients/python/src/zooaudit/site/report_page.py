@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zooaudit.contract import TERMS, TRANSFORMS, Import, Report
+from zooaudit.contract import TERMS, Import, Report
 from zooaudit.exports.numbers import parameters
 from zooaudit.site.rendering import asset, compact, in_script, plotly_script, render
 from zooaudit.version import __version__
@@ -59,7 +59,8 @@ def _page(report: Report, **values: Any) -> str:
 
 def _block_table(report: Report) -> Table:
     """Show the scores of each block."""
-    scores = [(f"{name} {field}".capitalize(), name, field) for name in TRANSFORMS for field in ("channel", "layer")]
+    fields, transforms = ("channel", "layer"), report.method.transforms
+    scores = [(f"{name} {field}".capitalize(), name, field) for name in transforms for field in fields]
     rows = [
         [
             printable(block.name),

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from zooaudit.contract import (
     PARTS,
-    TRANSFORMS,
     AccuracyRelation,
     ComparedAudit,
     Comparison,
@@ -21,21 +20,21 @@ Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
 
 def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel") -> list[Table]:
-    """Show one score of all audits by part, for translation and for rotation; how it differs from that of the
+    """Show one score of all audits by part, for each kind of transform; how it differs from that of the
     reference; how it relates to accuracy; and how far each audit's score lies above what its accuracy predicts."""
-    notes = _notes(comparison)
+    notes, transforms = _notes(comparison), comparison.method.transforms
     relations: Relations = {
-        part_name: {transform: getattr(getattr(part, transform), score_name) for transform in TRANSFORMS}
+        part_name: {transform: getattr(getattr(part, transform), score_name) for transform in transforms}
         for part_name, part in in_depth_order(comparison.accuracy)
     }
-    residuals = [_residual_table(comparison, relations, transform, score_name) for transform in TRANSFORMS]
+    residuals = [_residual_table(comparison, relations, transform, score_name) for transform in transforms]
     return [
         *(
-            _score_table(comparison, transform, score_name, notes if transform == TRANSFORMS[-1] else ())
-            for transform in TRANSFORMS
+            _score_table(comparison, transform, score_name, notes if transform == transforms[-1] else ())
+            for transform in transforms
         ),
         *difference_tables(comparison, score_name),
-        _spearman_table(relations, score_name),
+        _spearman_table(relations, transforms, score_name),
         *(table for table in residuals if table.rows),
     ]
 
@@ -48,7 +47,7 @@ def _notes(comparison: Comparison) -> list[str]:
         (audit, part_name, transform, getattr(part, transform))
         for audit in comparison.audits
         for part_name, part in in_depth_order(audit.parts)
-        for transform in TRANSFORMS
+        for transform in method.transforms
     ]
     if any(score.channel_interval for *_, score in scores):
         notes.append(HALF_WIDTH)
@@ -92,9 +91,9 @@ def _top1(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _spearman_table(relations: Relations, score_name: ScoreName) -> Table:
+def _spearman_table(relations: Relations, transforms: Sequence[TransformName], score_name: ScoreName) -> Table:
     title = f"Spearman's rho of {score_name} equivariance with ImageNet top-1, and its 95 % interval"
-    columns = ("Part", "Models", "Translation", "p", "Rotation", "p")
+    columns = ("Part", "Models", *(head for transform in transforms for head in (transform.capitalize(), "p")))
     rows = []
     places_by_reason: dict[str, list[str]] = {}
     for part_name, by_transform in relations.items():
@@ -105,7 +104,7 @@ def _spearman_table(relations: Relations, score_name: ScoreName) -> Table:
             if relation.reason:
                 places_by_reason.setdefault(printable(relation.reason), []).append(f"{part_name} {transform}")
         rows.append(row)
-    everywhere = len(TRANSFORMS) * len(relations)
+    everywhere = len(transforms) * len(relations)
     notes = [
         reason if len(places) == everywhere else f"{', '.join(places)}: {reason}"
         for reason, places in places_by_reason.items()

@@ -1,8 +1,9 @@
 """The tables of how audits differ from one of them."""
 
+from collections.abc import Sequence
+
 from zooaudit.contract import (
     PARTS,
-    TRANSFORMS,
     ComparedAudit,
     Comparison,
     Difference,
@@ -19,11 +20,11 @@ TIE = "≈"
 
 
 def difference_tables(comparison: Comparison, score_name: ScoreName) -> list[Table]:
-    """Show one score of all audits less that of the reference, by part: for translation and for rotation."""
+    """Show one score of all audits less that of the reference, by part: for each kind of transform."""
     if comparison.differences is None:
         return []
     audits = {audit.id: audit for audit in comparison.audits}
-    return [_table(comparison, audits, transform, score_name) for transform in TRANSFORMS]
+    return [_table(comparison, audits, transform, score_name) for transform in comparison.method.transforms]
 
 
 def _table(
@@ -35,7 +36,8 @@ def _table(
         [_named(audits[audit.id], comparison), *(_cell(audit, part, transform, score_name) for part in PARTS)]
         for audit in others
     ]
-    notes = _notes(others, score_name) if transform == TRANSFORMS[-1] else []
+    transforms = comparison.method.transforms
+    notes = _notes(others, transforms, score_name) if transform == transforms[-1] else []
     title = f"{transform.capitalize()}: {score_name} equivariance less that of {_named(reference, comparison)}"
     return with_narrower(Table(("Model", *PARTS), rows, title, numbers_from=1, notes=notes, flexible=0))
 
@@ -73,12 +75,12 @@ def difference_cell(difference: Difference) -> str:
     return f"{tie}{value} ±{(high - low) / 2:.3f}"
 
 
-def _notes(others: tuple[DifferentAudit, ...], score_name: ScoreName) -> list[str]:
+def _notes(others: tuple[DifferentAudit, ...], transforms: Sequence[TransformName], score_name: ScoreName) -> list[str]:
     found = [
-        getattr(scores, score_name)
+        getattr(getattr(part, transform), score_name)
         for audit in others
         for part in audit.parts.values()
-        for scores in (part.translation, part.rotation)
+        for transform in transforms
     ]
     notes = []
     if any(difference.differs is not None for difference in found):

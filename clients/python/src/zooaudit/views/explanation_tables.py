@@ -50,10 +50,13 @@ def least_table(least: LeastEquivariant) -> Table:
 
 
 def transform_of(explained: Explanation | LeastEquivariant) -> str:
-    """Return the transform as people read it: "8 px", "8 px zero" or "90°"."""
+    """Return the transform as people read it: "8 px", "8 px right", "8 px zero", "90°" or "horizontal reflection"."""
     if explained.angle_deg is not None:
         return f"{explained.angle_deg}°"
-    return f"{explained.shift_px} px" + ("" if explained.border == "crop" else f" {explained.border}")
+    if explained.axis is not None:
+        return f"{explained.axis} reflection"
+    direction = "" if explained.direction == "diagonal" else f" {explained.direction}"
+    return f"{explained.shift_px} px{direction}" + ("" if explained.border == "crop" else f" {explained.border}")
 
 
 def _change(prediction: Prediction) -> str:

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zooaudit.contract import (
+    ALL_TRANSFORMS,
     SCORES,
-    TRANSFORMS,
     Baseline,
+    Block,
     Comparison,
     Leaderboard,
     LearnedScore,
     Part,
     PartName,
+    ReflectionScore,
     Report,
     RotationScore,
     Score,
@@ -32,6 +34,7 @@ REPORT_TYPES = {
     **dict.fromkeys(("id", "model", "weights", "similarity", "border", "level", "part", "block", "kind"), STR),
     "statistic": STR,
     "amount": INT,
+    "direction": STR,
     "transforms": INT,
     "quantity": STR,
     "seed": INT,
@@ -83,7 +86,7 @@ def report_frame(report: Report) -> "pandas.DataFrame":
     rows = list(_part_rows(report.parts, measured_by))
     for block in report.blocks:
         shared = {**measured_by, "level": "block", "part": block.part, "block": block.name}
-        rows += _score_rows(block.translation, block.rotation, shared)
+        rows += _score_rows(block, shared)
     for border, parts in (report.borders or {}).items():
         if border != measured_by["border"]:
             rows += _part_rows(parts, {**measured_by, "border": border})
@@ -92,7 +95,9 @@ def report_frame(report: Report) -> "pandas.DataFrame":
     if report.baseline:
         rows += _baseline_rows(report.baseline, measured_by)
     audit = {"id": report.id, "model": model.name, "weights": model.weights.label}
-    return _frame([{"quantity": "score", **audit, **row} for row in rows], REPORT_TYPES)
+    direction = {"translation": method.direction}
+    shared = {"quantity": "score", **audit}
+    return _frame([{**shared, "direction": direction.get(row["kind"]), **row} for row in rows], REPORT_TYPES)
 
 
 def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
@@ -101,7 +106,7 @@ def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
     for audit in comparison.audits:
         shared = audit.model_dump(exclude={"parts"})
         for part_name, part in in_depth_order(audit.parts):
-            for transform in TRANSFORMS:
+            for transform in comparison.method.transforms:
                 related = getattr(comparison.accuracy.get(part_name), transform, None)
                 residuals = {
                     f"{score_name}_residual": getattr(related, score_name).residuals.get(audit.id) if related else None
@@ -118,7 +123,7 @@ def leaderboard_frame(board: Leaderboard) -> "pandas.DataFrame":
     for row in board.rows:
         shared = row.model_dump(exclude={"parts"})
         for part_name, part in in_depth_order(row.parts):
-            for transform in TRANSFORMS:
+            for transform in board.method.transforms if board.method else ():
                 score = getattr(part, transform)
                 held_out = {
                     "layer_held_out": score.layer_held_out,
@@ -134,7 +139,7 @@ def accuracy_frame(comparison: Comparison) -> "pandas.DataFrame":
     """Make the data frame of :meth:`zooaudit.Comparison.accuracy_dataframe`."""
     rows = []
     for part_name, part in in_depth_order(comparison.accuracy):
-        for transform in TRANSFORMS:
+        for transform in comparison.method.transforms:
             for score_name in SCORES:
                 relation = getattr(getattr(part, transform), score_name)
                 low, high = relation.interval or (None, None)
@@ -149,7 +154,7 @@ def differences_frame(comparison: Comparison) -> "pandas.DataFrame":
     rows = []
     for audit in comparison.differences.audits if comparison.differences else ():
         for part_name, part in in_depth_order(audit.parts):
-            for transform in TRANSFORMS:
+            for transform in comparison.method.transforms:
                 for score_name, found in dict(getattr(part, transform)).items():
                     if found is None:
                         continue
@@ -163,15 +168,16 @@ def differences_frame(comparison: Comparison) -> "pandas.DataFrame":
 
 def _part_rows(parts: Mapping[PartName, Part], shared: Row) -> Iterator[Row]:
     for part_name, part in in_depth_order(parts):
-        yield from _score_rows(part.translation, part.rotation, {**shared, "level": "part", "part": part_name})
+        yield from _score_rows(part, {**shared, "level": "part", "part": part_name})
 
 
-def _score_rows(translation: TranslationScore, rotation: RotationScore, shared: Row) -> Iterator[Row]:
+def _score_rows(scores: Part | Block, shared: Row) -> Iterator[Row]:
     """Yield the mean over all transforms, the mean over the shifts that are whole at the block, and each transform.
 
     ``shared`` are the cells that all these rows have in common.
     """
-    shifted, rotated = {**shared, "kind": "translation"}, {**shared, "kind": "rotation"}
+    translation, rotation, reflection = scores.translation, scores.rotation, scores.reflection
+    shifted, rotated, mirrored = ({**shared, "kind": kind} for kind in ALL_TRANSFORMS)
     mean, single = {"statistic": "mean"}, {"statistic": "transform", "transforms": 1}
     yield {**shifted, **mean, "transforms": len(translation.by_transform), **_mean_cells(translation)}
     if aligned := translation.aligned:
@@ -182,12 +188,19 @@ def _score_rows(translation: TranslationScore, rotation: RotationScore, shared: 
     yield {**rotated, **mean, "transforms": len(rotation.by_transform), **_mean_cells(rotation)}
     for angle in rotation.by_transform:
         yield {**rotated, **single, "amount": angle.angle_deg, **angle.model_dump(exclude={"angle_deg"})}
+    if reflection is None:
+        return
+    yield {**mirrored, **mean, "transforms": len(reflection.by_transform), **_mean_cells(reflection)}
+    for mirror in reflection.by_transform:
+        yield {**mirrored, **single, "direction": mirror.axis, **mirror.model_dump(exclude={"axis"})}
 
 
 def _baseline_rows(baseline: Baseline, shared: Row) -> Iterator[Row]:
     for part_name, part in in_depth_order(baseline.parts):
-        for transform in TRANSFORMS:
-            learned: LearnedScore = getattr(part, transform)
+        for transform in ALL_TRANSFORMS:
+            learned: LearnedScore | None = getattr(part, transform)
+            if learned is None:
+                continue
             cells = {**shared, "level": "part", "part": part_name, "kind": transform, "statistic": "mean"}
             for quantity, estimate in (("untrained", "untrained"), ("learned", "difference")):
                 yield {**cells, "quantity": quantity, **_estimate_cells(learned, estimate)}
@@ -208,7 +221,7 @@ def _estimate_cells(learned: LearnedScore, name: str) -> Row:
     }
 
 
-def _mean_cells(score: TranslationScore | RotationScore) -> Row:
+def _mean_cells(score: TranslationScore | RotationScore | ReflectionScore) -> Row:
     return {**_score_cells(score), "top1_agreement": mean_agreement(score)}
 
 

@@ -1,9 +1,11 @@
 """The table of a leaderboard."""
 
-from zooaudit.contract import PARTS, TRANSFORMS, Leaderboard, LeaderboardRow, TransformName
+from zooaudit.contract import PARTS, Leaderboard, LeaderboardRow, TransformName
 from zooaudit.views.report_tables import method_line
 from zooaudit.views.tables import Table
-from zooaudit.views.text import counted, printable, three_decimals
+from zooaudit.views.text import counted, joined, printable, three_decimals
+
+SHORT: dict[TransformName, str] = {"translation": "Transl.", "rotation": "Rot.", "reflection": "Refl."}
 
 
 def leaderboard_table(
@@ -27,16 +29,16 @@ def leaderboard_table(
 
     def table(transforms: tuple[TransformName, ...], narrower: tuple[Table, ...] = ()) -> Table:
         scores = [(transform, part_name) for transform in transforms for part_name in PARTS]
-        short = (
-            {"translation": "Transl. ", "rotation": "Rot. "} if len(transforms) > 1 else dict.fromkeys(TRANSFORMS, "")
-        )
-        columns = ("Model", "Params", "Top-1 %", *(f"{short[transform]}{part_name}" for transform, part_name in scores))
+        short = SHORT if len(transforms) > 1 else dict.fromkeys(transforms, "")
+        heads = [f"{short[transform]} {part_name}".strip() for transform, part_name in scores]
+        columns = ("Model", "Params", "Top-1 %", *heads)
         rows = [[*_facts(row), *(_score(row, *pair, score_name) for pair in scores)] for row in board.rows]
         name = score_name.replace("_", " ").replace("layer held out", "layer (held out)")
-        title = f"{' and '.join(transforms).capitalize()}: {name} equivariance"
+        title = f"{joined(transforms).capitalize()}: {name} equivariance"
         return Table(columns, rows, title, numbers_from=1, notes=notes, flexible=0, narrower=narrower)
 
-    return table(TRANSFORMS, narrower=(table((narrow_transform,)),))
+    narrow = narrow_transform if narrow_transform in method.transforms else "rotation"
+    return table(method.transforms, narrower=(table((narrow,)),))
 
 
 def _facts(row: LeaderboardRow) -> list[str]:
@@ -47,7 +49,7 @@ def _facts(row: LeaderboardRow) -> list[str]:
 
 def _score(row: LeaderboardRow, transform: TransformName, part_name: str, score_name: str) -> str:
     part = row.parts.get(part_name)  # type: ignore[call-overload]
-    return "–" if part is None else three_decimals(getattr(getattr(part, transform), score_name))
+    return "–" if part is None else three_decimals(getattr(getattr(part, transform), score_name, None))
 
 
 def _missing(board: Leaderboard) -> list[str]:

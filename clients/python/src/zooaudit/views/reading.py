@@ -4,7 +4,17 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from statistics import fmean
 
-from zooaudit.contract import TERMS, TRANSFORMS, Estimate, PartName, Reading, Report, Score, Statement, TransformName
+from zooaudit.contract import (
+    ALL_TRANSFORMS,
+    TERMS,
+    Estimate,
+    PartName,
+    Reading,
+    Report,
+    Score,
+    Statement,
+    TransformName,
+)
 from zooaudit.views.agreement import agreement_rows
 from zooaudit.views.report_warnings import UNDER, warnings_of
 from zooaudit.views.tables import Table, in_depth_order
@@ -15,6 +25,11 @@ SCALE = ((0.8, "closely"), (0.5, "largely"), (0.2, "partly"))
 """From each score on, how far features follow; below all of these, hardly."""
 NOTABLE = 0.05
 """A gap between layer and channel that is smaller is not worth a clause."""
+VERBS = {"translation": "move", "rotation": "turn", "reflection": "flip"}
+MOVED = {"translation": "shifted", "rotation": "turned", "reflection": "flipped"}
+COPIES = {"rotation": "turned", "reflection": "mirrored"}
+"""What copies of one filter are that keep a feature in another channel when the image is transformed."""
+FLIPS = {"horizontal": "left to right", "vertical": "top to bottom"}
 Interval = tuple[float, float] | None
 Named = tuple[PartName, Score, float]
 """A part, its scores under one transform, and its channel score."""
@@ -25,6 +40,7 @@ def reading(report: Report) -> Reading:
     sentences = {
         "translation": _moving(report, "translation"),
         "rotation": _moving(report, "rotation"),
+        "reflection": _moving(report, "reflection") if report.method.reflections else "",
         "top1-agreement": _same_class(report),
         "learned": _learned(report),
     }
@@ -61,14 +77,14 @@ def _moving(report: Report, transform: TransformName) -> str:
     clauses = []
     if depth:
         whose = "the untrained network’s" if report.model.weights.kind == "untrained" else "its"
-        verb = "move" if transform == "translation" else "turn"
         comparison = _against_shifts(report) if transform == "rotation" else ""
-        clauses.append(f"{whose} features {_by_depth(depth, verb)}{comparison}")
-        if transform == "rotation":
-            clauses += _copies(depth)
+        clauses.append(f"{whose} features {_by_depth(depth, VERBS[transform])}{comparison}")
+        if transform in COPIES:
+            clauses += _copies(depth, COPIES[transform])
     if last:
         clauses.append(_staying(last))
-    moved = "shifted" if transform == "translation" else "turned"
+    direction = "" if transform != "translation" or report.method.direction == "diagonal" else report.method.direction
+    moved = f"{MOVED[transform]} {direction}".strip()
     return f"When the image is {moved}, {'; '.join(clauses)}." if clauses else ""
 
 
@@ -135,8 +151,9 @@ def _against_shifts(report: Report) -> str:
     return f", at every depth {'less' if less.pop() else 'more'} than they move under shifts"
 
 
-def _copies(depth: Sequence[Named]) -> list[str]:
-    """Say in which part layer exceeds channel most: there features are kept as turned copies in other channels."""
+def _copies(depth: Sequence[Named], what: str) -> list[str]:
+    """Say in which part layer exceeds channel most: there features are kept in other channels, as turned or mirrored
+    copies (``what``)."""
     gaps = [
         (score.layer - value, name, score.layer, value)
         for name, score, value in depth
@@ -146,7 +163,7 @@ def _copies(depth: Sequence[Named]) -> list[str]:
     if gap < NOTABLE:
         return []
     scores = f"layer {two_decimals(layer)}, channel {two_decimals(channel)}"
-    return [f"in {name} some are there in other channels, as turned copies of filters make them ({scores})"]
+    return [f"in {name} some are there in other channels, as {what} copies of filters make them ({scores})"]
 
 
 def _staying(last: Sequence[Named]) -> str:
@@ -164,10 +181,12 @@ def _staying(last: Sequence[Named]) -> str:
 
 
 def _same_class(report: Report) -> str:
-    """Say for how many of the images the class stays the same, under the first and the last shift and each rotation."""
+    """Say for how many of the images the class stays the same, under the first and the last shift, each rotation, and
+    each reflection."""
     final = report.parts.get("Final")
     shifts = agreement_rows(final.translation) if final else []
     angles = agreement_rows(final.rotation) if final else []
+    mirrors = agreement_rows(final.reflection) if final and final.reflection else []
     of_images = "of the images" if report.images.count != 1 else "of the one image"
     clauses = []
     if shifts:
@@ -180,6 +199,10 @@ def _same_class(report: Report) -> str:
     if angles:
         shares, labels = joined([percent(value) for _, value in angles]), joined([label for label, _ in angles])
         clauses.append(f"for {shares} {'' if shifts else f'{of_images} '}at a rotation by {labels}")
+    if mirrors:
+        first = "" if clauses else f"{of_images} "
+        of_flips = [f"for {percent(value)} {first}when it is flipped {FLIPS[label]}" for label, value in mirrors]
+        clauses.append(" and ".join(of_flips))
     return f"The predicted class stays the same {', and '.join(clauses)}." if clauses else ""
 
 
@@ -204,7 +227,7 @@ def _learned(report: Report) -> str:
 
 def _differences(report: Report) -> Iterator[tuple[TransformName, PartName, float, Interval]]:
     if report.baseline:
-        for transform in TRANSFORMS:
+        for transform in report.method.transforms:
             for name, part in in_depth_order(report.baseline.parts):
                 difference: Estimate = getattr(part, transform).channel.difference
                 if difference.value is not None:
@@ -214,7 +237,7 @@ def _differences(report: Report) -> Iterator[tuple[TransformName, PartName, floa
 def _changes(changes: Sequence[tuple[TransformName, PartName, float]]) -> str:
     """Write "0.31 in Early and 0.42 at Final under shifts, and 0.12 in Late under rotation"."""
     texts = []
-    for transform in TRANSFORMS:
+    for transform in ALL_TRANSFORMS:
         of_transform = [
             f"{two_decimals(abs(value))} {'in' if name in DEPTH else 'at'} {name}"
             for kind, name, value in changes

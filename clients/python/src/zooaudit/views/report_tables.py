@@ -35,14 +35,15 @@ def report_tables(report: Report) -> list[Table]:
     measured = f"{counted(images.count, 'image')} of {printable(images.dataset)}"
     measured += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{measured}, seed {images.seed}; {method_line(report.method)}"]
-    if any(part.translation.channel_interval or part.rotation.channel_interval for part in report.parts.values()):
+    transforms = report.method.transforms
+    if any(getattr(part, each).channel_interval for part in report.parts.values() for each in transforms):
         notes.append(HALF_WIDTH)
     columns = list(_columns(report))
     rows = []
     for part_name, part in in_depth_order(report.parts):
         rows.append([part_name, str(part.blocks), *(cell(part) for _, cell in columns)])
-        reasons = {printable(score.reason) for score in (part.translation, part.rotation) if score.reason}
-        notes += [f"{part_name}: {reason}" for reason in sorted(reasons)]
+        reasons = {getattr(part, each).reason for each in transforms} - {None}
+        notes += [f"{part_name}: {printable(reason)}" for reason in sorted(reasons)]
     notes += _agreement_notes(report)
     heads = ["Part", "Blocks", *(head for head, _ in columns)]
     parts = Table(heads, rows, f"{printable(model.name)} ({weights})", numbers_from=1, notes=notes)
@@ -53,7 +54,7 @@ def _columns(report: Report) -> Iterator[tuple[str, Callable[[Part], str]]]:
     """Yield the head of each column of scores, and the function from a part to its cell. Columns in which no part has
     anything, as in older reports, are left out."""
     parts = report.parts.values()
-    for transform in TRANSFORMS:
+    for transform in report.method.transforms:
         for score_name, words in (("channel", "channel"), ("layer", "layer"), ("layer_held_out", "held out")):
             scores = [getattr(part, transform) for part in parts]
             if score_name in SCORES or any(getattr(score, score_name) is not None for score in scores):
@@ -74,7 +75,7 @@ def _aligned_cell(part: Part) -> str:
 def _agreement_notes(report: Report) -> list[str]:
     """Write how often the class stays the same: "Top-1 agreement, shifts: 0.664 (1 px 0.810, 32 px 0.530)"."""
     notes = []
-    for transform, name in (("translation", "shifts"), ("rotation", "rotations")):
+    for transform, name in (("translation", "shifts"), ("rotation", "rotations"), ("reflection", "reflections")):
         score = getattr(report.parts.get("Final"), transform, None)
         if score is None or (mean := mean_agreement(score)) is None:
             continue
@@ -94,17 +95,22 @@ def with_narrower(table: Table) -> Table:
 
 def _with_shorter_heads(table: Table) -> Table:
     """Add renditions with shorter heads: with intervals, without them, and without numbers of blocks, too."""
-    short = replace(
-        table, columns=[head.replace("Translation", "Transl.").replace("Rotation", "Rot.") for head in table.columns]
-    )
+    short = replace(table, columns=[_shorter(head) for head in table.columns])
     (bare,) = with_narrower(short).narrower
     columns, *rows = [[line[0], *line[2:]] for line in (bare.columns, *bare.rows)]
     return replace(table, narrower=[short, bare, replace(bare, columns=columns, rows=rows)])
 
 
+def _shorter(head: str) -> str:
+    return head.replace("Translation", "Transl.").replace("Rotation", "Rot.").replace("Reflection", "Refl.")
+
+
 def method_line(method: Method | SharedMethod) -> str:
     """Write the transforms and settings of a measurement in one line."""
-    transforms = f"shifts {ranges(method.translations_px)} px, rotations {ranges(method.rotations_deg)} deg"
+    direction = "" if method.direction == "diagonal" else f" {method.direction}"
+    transforms = f"shifts {ranges(method.translations_px)} px{direction}, rotations {ranges(method.rotations_deg)} deg"
+    if method.reflections:
+        transforms += f", reflections {','.join(method.reflections)}"
     return f"{transforms}; {method.similarity}, border {method.border}, {method.precision}"
 
 
@@ -114,10 +120,9 @@ def score_cell(
     transform: TransformName,
     score_name: ScoreName,
 ) -> str:
-    """Write one score of a part with half the width of its interval; a dash where there is no such part."""
-    if part_name not in parts:
-        return "–"
-    return _score_cells(getattr(parts[part_name], transform))[SCORES.index(score_name)]
+    """Write one score of a part with half the width of its interval; a dash where there is none."""
+    score = getattr(parts.get(part_name), transform, None)
+    return "–" if score is None else _score_cells(score)[SCORES.index(score_name)]
 
 
 def _score_cells(score: Score) -> tuple[str, str]:
@@ -146,21 +151,22 @@ def _baseline_tables(report: Report) -> list[Table]:
     for part_name, part in in_depth_order(report.baseline.parts):
         estimates = [
             estimate
-            for learned in (part.translation.channel, part.rotation.channel)
+            for learned in (getattr(part, transform).channel for transform in report.method.transforms)
             for estimate in (learned.untrained, learned.difference)
         ]
         rows.append([part_name, *(with_half_width(estimate.value, estimate.interval) for estimate in estimates)])
-    columns = ("Part", "Translation untrained", "Translation learned", "Rotation untrained", "Rotation learned")
+    heads = [f"{each.capitalize()} {what}" for each in report.method.transforms for what in ("untrained", "learned")]
     title = f"Channel equivariance beyond {counted(len(report.baseline.seeds), 'untrained initialisation')}"
-    return [with_narrower(Table(columns, rows, title, numbers_from=1))]
+    return [with_narrower(Table(("Part", *heads), rows, title, numbers_from=1))]
 
 
 def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
-    """Show the channel equivariance of each model by part: one table for translation, one for rotation.
+    """Show the channel equivariance of each model by part: one table for each kind of transform.
 
     ``reports`` are by the model's name.
     """
-    has_intervals = any("±" in cell for report in reports.values() for cell in _sweep_cells(report, "rotation"))
+    transforms = max((report.method.transforms for report in reports.values()), key=len, default=TRANSFORMS)
+    has_intervals = any("±" in cell for report in reports.values() for cell in _sweep_cells(report, transforms[-1]))
     return [
         with_narrower(
             Table(
@@ -168,11 +174,11 @@ def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
                 [[printable(model), *_sweep_cells(report, transform)] for model, report in reports.items()],
                 f"{transform.capitalize()}: channel equivariance",
                 numbers_from=1,
-                notes=[HALF_WIDTH] if has_intervals and transform == TRANSFORMS[-1] else (),
+                notes=[HALF_WIDTH] if has_intervals and transform == transforms[-1] else (),
                 flexible=0,
             )
         )
-        for transform in TRANSFORMS
+        for transform in transforms
     ]
 
 

@@ -6,7 +6,7 @@ docs/method.md, "Reading a report", lists the conditions. Each function yields p
 import math
 from collections.abc import Iterator
 
-from zooaudit.contract import TRANSFORMS, AuditRequest, PartName, Report, Score, TransformName
+from zooaudit.contract import AuditRequest, PartName, Report, Score, TransformName
 from zooaudit.views.tables import in_depth_order
 from zooaudit.views.text import counted, full_stop, joined, percent, printable, ranges, two_decimals
 
@@ -25,7 +25,11 @@ RULE_OF_THREE = 3
 """What none of n images does, up to 3 / n of all images do, with 95 % confidence."""
 FEW_CHANGES = 0.01
 """A smaller share of images that may change their class is not worth a warning."""
-UNDER: dict[TransformName, str] = {"translation": "under shifts", "rotation": "under rotation"}
+UNDER: dict[TransformName, str] = {
+    "translation": "under shifts",
+    "rotation": "under rotation",
+    "reflection": "under reflection",
+}
 
 
 def warnings_of(report: Report) -> list[tuple[str, str]]:
@@ -67,7 +71,7 @@ def _what_was_measured(report: Report) -> Warnings:
 def _missing(report: Report) -> Warnings:
     reasons: dict[str, list[str]] = {}
     for name, part in in_depth_order(report.parts):
-        for transform in TRANSFORMS:
+        for transform in report.method.transforms:
             score: Score = getattr(part, transform)
             if score.channel is None and _was_asked(report, transform):
                 reason = printable(score.reason or "").strip() or "none is given"
@@ -78,7 +82,12 @@ def _missing(report: Report) -> Warnings:
 
 def _was_asked(report: Report, transform: TransformName) -> bool:
     method = report.method
-    return bool(method.translations_px if transform == "translation" else method.rotations_deg)
+    asked = {
+        "translation": method.translations_px,
+        "rotation": method.rotations_deg,
+        "reflection": method.reflections,
+    }
+    return bool(asked[transform])
 
 
 def _uncertain(report: Report) -> Warnings:
@@ -104,11 +113,9 @@ def _uncertain(report: Report) -> Warnings:
 def _no_class_changed(report: Report) -> Warnings:
     """Warn that where n images all keep their class, so that the interval has no width, 3 / n of others may not."""
     final, count = report.parts.get("Final"), report.images.count
-    scores = [getattr(final, transform) for transform in TRANSFORMS if final]
+    scores = [(transform, getattr(final, transform)) for transform in report.method.transforms if final]
     where = [
-        UNDER[transform]
-        for transform, score in zip(TRANSFORMS, scores, strict=False)
-        if score.top1_agreement == 1 and score.top1_agreement_interval
+        UNDER[transform] for transform, score in scores if score.top1_agreement == 1 and score.top1_agreement_interval
     ]
     if where and RULE_OF_THREE / count > FEW_CHANGES:
         yield (
@@ -123,7 +130,7 @@ def _channel_and_layer(report: Report) -> list[tuple[str, float | None, tuple[fl
     return [
         (f"{name} {kind} under {transform}", getattr(score, kind), getattr(score, f"{kind}_interval"))
         for name, part in in_depth_order(report.parts)
-        for transform in TRANSFORMS
+        for transform in report.method.transforms
         for score in (getattr(part, transform),)
         for kind in ("channel", "layer")
     ]
@@ -138,7 +145,7 @@ def _raised_by_chance(report: Report) -> Warnings:
     is_held_out_better = False
     last: tuple[PartName, ...] = ("Pool", "Final")
     for name in last:
-        for transform in TRANSFORMS:
+        for transform in report.method.transforms:
             score: Score | None = getattr(report.parts.get(name), transform, None)
             if score is None or score.layer is None or score.channel is None or score.layer - score.channel <= BIAS:
                 continue
@@ -177,6 +184,12 @@ def _other_transforms(report: Report) -> Warnings:
             f"The mean is over {'a shift' if len(method.translations_px) == 1 else 'shifts'} of {shifts} px only, "
             f"which is not comparable with the usual one over {ranges(DEFAULT_SHIFTS)} px; compare it only with "
             "audits of the same shifts, or measure all of them.",
+        )
+    if method.direction != "diagonal":
+        yield (
+            "translation",
+            f"The shifts go {method.direction} only, which is another quantity than the usual diagonal ones, in both "
+            "directions at once; compare them only with audits of the same direction.",
         )
     if not method.rotations_deg:
         yield "rotation", "No rotations were measured; audit with 90, 180 and 270 degrees to learn about rotation."

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from zooaudit.contract import SCORES, TRANSFORMS, AccuracyRelation, Comparison, ScoreName
+from zooaudit.contract import SCORES, TRANSFORMS, AccuracyRelation, Comparison, PartName, ScoreName, TransformName
 from zooaudit.views.figures.labels import MANY, model_name, pens, score_point, shared_weights
 from zooaudit.views.figures.panels import FigureDict, Panels
 
@@ -12,34 +12,33 @@ NO_MARK = "\u2003"
 
 def accuracy(comparison: Comparison) -> FigureDict:
     """Draw each score against ImageNet top-1 accuracy, with Spearman's rho and the least-squares line (the thesis's
-    Figure 13): a row for each part, translation on the left and rotation on the right."""
+    Figure 13): a row for each part, translation on the left and rotation on the right. Panels of reflection follow."""
     audits = comparison.audits
     with_top1 = [audit for audit in audits if audit.imagenet_top1 is not None]
     pen_of = dict(zip((audit.id for audit in audits), pens(audits), strict=True))
     panels = Panels(f"Equivariance against ImageNet top-1{shared_weights(audits)}", columns=2, height=140, gap=92)
     low, high = (end(audit.imagenet_top1 or 0 for audit in with_top1) if with_top1 else 0 for end in (min, max))
-    for part_name, part in comparison.accuracy.items():
-        for transform in TRANSFORMS:
-            related = getattr(part, transform)
-            relations = {score_name: getattr(related, score_name) for score_name in SCORES}
-            _begin_panel(panels, f"{part_name}, {transform}", relations, low, high)
-            for pen in dict.fromkeys(pen_of.values()):
-                points = [
-                    score_point(
-                        audit.imagenet_top1 or 0,
-                        getattr(audit.parts[part_name], transform),
-                        score_name,
-                        (
-                            model_name(audit),
-                            f"top-1 {audit.imagenet_top1:.2f} %",
-                            f"{part_name}, {transform} {score_name}",
-                        ),
-                    )
-                    for audit in with_top1
-                    if pen_of[audit.id] == pen
-                    for score_name in SCORES
-                ]
-                panels.add_points(pen, points, line=0, small=len(with_top1) > MANY)
+    for part_name, transform in _places(comparison):
+        related = getattr(comparison.accuracy[part_name], transform)
+        relations = {score_name: getattr(related, score_name) for score_name in SCORES}
+        _begin_panel(panels, f"{part_name}, {transform}", relations, low, high)
+        for pen in dict.fromkeys(pen_of.values()):
+            points = [
+                score_point(
+                    audit.imagenet_top1 or 0,
+                    getattr(audit.parts[part_name], transform),
+                    score_name,
+                    (
+                        model_name(audit),
+                        f"top-1 {audit.imagenet_top1:.2f} %",
+                        f"{part_name}, {transform} {score_name}",
+                    ),
+                )
+                for audit in with_top1
+                if pen_of[audit.id] == pen
+                for score_name in SCORES
+            ]
+            panels.add_points(pen, points, line=0, small=len(with_top1) > MANY)
     _add_notes(panels, comparison, left_out=len(audits) - len(with_top1))
     pad = max(0.05 * (high - low), 0.5)
     panels.x = {
@@ -49,6 +48,13 @@ def accuracy(comparison: Comparison) -> FigureDict:
     }
     panels.add_score_legend("markers")
     return panels.figure()
+
+
+def _places(comparison: Comparison) -> list[tuple[PartName, TransformName]]:
+    """List the panels in order, two in a row: three would not fit on a phone."""
+    in_rows = [(part_name, transform) for part_name in comparison.accuracy for transform in TRANSFORMS]
+    added = [each for each in comparison.method.transforms if each not in TRANSFORMS]
+    return in_rows + [(part_name, transform) for transform in added for part_name in comparison.accuracy]
 
 
 def _begin_panel(
@@ -71,7 +77,7 @@ def _add_notes(panels: Panels, comparison: Comparison, left_out: int) -> None:
     relations = [
         relation
         for part in comparison.accuracy.values()
-        for related in (part.translation, part.rotation)
+        for related in (getattr(part, transform) for transform in comparison.method.transforms)
         for relation in (related.channel, related.layer)
     ]
     if all(relation.spearman is None for relation in relations):

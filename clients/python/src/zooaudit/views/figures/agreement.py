@@ -3,93 +3,112 @@
 from collections.abc import Sequence
 from typing import Any
 
-from zooaudit.contract import AngleRow, Report, ScoreName, ShiftRow
+from zooaudit.contract import ALL_TRANSFORMS, AngleRow, MirrorRow, Report, ScoreName, ShiftRow, TransformName
+from zooaudit.views.agreement import label_of
 from zooaudit.views.figures.by_shift import shift_axis
-from zooaudit.views.figures.labels import MANY, MARKS, model_name, pens, title
+from zooaudit.views.figures.labels import MANY, MARKS, model_name, pens, title, transforms_of
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
 
-Row = ShiftRow | AngleRow
+Row = ShiftRow | AngleRow | MirrorRow
 AGREEMENT = "top-1 agreement"
 
 
 def agreement(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict:
-    """Draw by shift and by angle how often the predicted class stays the same, beside ``score`` at Final.
+    """Draw by shift, by angle and by reflection how often the predicted class stays the same, beside ``score`` at
+    Final.
 
     Final can read high while the class changes: the correlation of logits says little about which is the largest. One
     model has both in one panel; several models have a panel for each, with a curve for each model.
     """
     panels = Panels(title(reports), height=190 if len(reports) == 1 else 150, gap=78)
-    rows: list[Row] = []
-    for report in reports:
-        rows += [*_shifts(report)]
-        rows += [*_angles(report)]
-    if all(row.top1_agreement is None for row in rows):
+    if all(row.top1_agreement is None for report in reports for by in ALL_TRANSFORMS for row in _rows(report, by)):
         panels.add_note(f"No {AGREEMENT}: {_missing(reports)}")
         return panels.figure()
     if not any(report.method.rotations_deg for report in reports):
         panels.add_note("No rotation was asked for.")
-    angles = sorted({row.angle_deg for report in reports for row in _angles(report)})
-    by_angle = {
-        "title": {"text": "rotation", "standoff": 6, "font": {"size": 12}},
-        "tickvals": list(range(len(angles))),
-        "ticktext": [f"{angle}°" for angle in angles],
-        "range": [-0.5, max(len(angles), 1) - 0.5],
-    }
-    axes: list[tuple[str, dict[str, Any]]] = [("by shift", shift_axis(reports)), ("by rotation", by_angle)]
-    for by, x in axes:
+    for by in transforms_of(reports):
+        ticks = list(dict.fromkeys(label_of(row) for row in _sorted_rows(reports, by)))
+        x = shift_axis(reports) if by == "translation" else _axis(by, ticks)
         if len(reports) == 1:
-            _one_model(panels, reports[0], by, x, angles)
+            _one_model(panels, reports[0], by, x, ticks)
         else:
-            _several_models(panels, reports, score, by, x, angles)
+            _several_models(panels, reports, score, by, x, ticks)
     return panels.figure()
 
 
-def _one_model(panels: Panels, report: Report, by: str, x: dict[str, Any], angles: Sequence[int]) -> None:
-    is_shift = by == "by shift"
-    rows: Sequence[Row] = _shifts(report) if is_shift else _angles(report)
+def _axis(by: TransformName, ticks: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of an axis that has a place for each rotation, or for each reflection."""
+    return {
+        "title": {"text": by, "standoff": 6, "font": {"size": 12}},
+        "tickvals": list(range(len(ticks))),
+        "ticktext": list(ticks),
+        "range": [-0.5, max(len(ticks), 1) - 0.5],
+    }
+
+
+def _one_model(panels: Panels, report: Report, by: TransformName, x: dict[str, Any], ticks: Sequence[str]) -> None:
+    is_shift = by == "translation"
     if is_shift and (story := _story(_shifts(report))):
         panels.add_note(story)
-    panels.begin(f"{AGREEMENT[0].upper()}{AGREEMENT[1:]} {by}", x=x)
+    panels.begin(f"{AGREEMENT[0].upper()}{AGREEMENT[1:]} by {_word(by)}", x=x)
     scores = (
         (Pen(AGREEMENT, COLOURS[1], "diamond"), "top1_agreement"),
         (Pen("Final, channel", COLOURS[0], "circle"), "channel"),
         (Pen("Final, layer", COLOURS[0], "circle", "dot"), "layer"),
     )
     for pen, name in scores:
-        points = [_point(report, row, name, angles) for row in rows]
+        points = [_point(report, row, name, by, ticks) for row in _rows(report, by)]
         panels.add_points(pen, points, line=2 if is_shift else 0, step=1)
 
 
 def _several_models(
-    panels: Panels, reports: Sequence[Report], score: ScoreName, by: str, x: dict[str, Any], angles: Sequence[int]
+    panels: Panels,
+    reports: Sequence[Report],
+    score: ScoreName,
+    by: TransformName,
+    x: dict[str, Any],
+    ticks: Sequence[str],
 ) -> None:
-    is_shift, is_crowd = by == "by shift", len(reports) > MANY
+    is_shift, is_crowd = by == "translation", len(reports) > MANY
     for name, text in (("top1_agreement", "Top-1 agreement"), (score, f"Final, {score}")):
-        panels.begin(f"{text} {by}", x=x)
+        panels.begin(f"{text} by {_word(by)}", x=x)
         for index, (report, pen) in enumerate(zip(reports, pens(reports), strict=True)):
             aside = 0.0 if is_shift else 0.7 * ((index + 0.5) / len(reports) - 0.5)
-            rows: Sequence[Row] = _shifts(report) if is_shift else _angles(report)
-            points = [_point(report, row, name, angles, aside) for row in rows]
+            points = [_point(report, row, name, by, ticks, aside) for row in _rows(report, by)]
             line = 0 if not is_shift else 1 if is_crowd else 2
             panels.add_points(pen, points, line=line, marks=not (is_shift and is_crowd), small=True, step=1)
+
+
+def _word(by: TransformName) -> str:
+    return "shift" if by == "translation" else by
+
+
+def _rows(report: Report, by: TransformName) -> Sequence[Row]:
+    score = getattr(report.parts.get("Final"), by, None)
+    return () if score is None else score.by_transform
+
+
+def _sorted_rows(reports: Sequence[Report], by: TransformName) -> list[Row]:
+    """List the rows of all reports in ascending order of their transforms."""
+
+    def amount(row: Row) -> tuple[int, str]:
+        return (row.angle_deg if isinstance(row, AngleRow) else 0), label_of(row)
+
+    return sorted((row for report in reports for row in _rows(report, by)), key=amount)
 
 
 def _shifts(report: Report) -> Sequence[ShiftRow]:
     return report.parts["Final"].translation.by_transform if "Final" in report.parts else ()
 
 
-def _angles(report: Report) -> Sequence[AngleRow]:
-    return report.parts["Final"].rotation.by_transform if "Final" in report.parts else ()
-
-
-def _point(report: Report, row: Row, name: str, angles: Sequence[int], aside: float = 0) -> Point:
-    if isinstance(row, ShiftRow):
-        x, transform = float(row.shift_px), f"shift {row.shift_px} px"
-    else:
-        x, transform = angles.index(row.angle_deg) + aside, f"rotation {row.angle_deg}°"
+def _point(report: Report, row: Row, name: str, by: TransformName, ticks: Sequence[str], aside: float = 0) -> Point:
+    """Make the point of a row: at its shift in pixels, or else at the place of its transform among the ``ticks``."""
+    label = label_of(row)
+    x = float(row.shift_px) if isinstance(row, ShiftRow) else ticks.index(label) + aside
     what = AGREEMENT if name == "top1_agreement" else f"Final, {name}"
-    return Point(x, getattr(row, name), None, row.reason, (model_name(report), f"{what}, {transform}"), MARKS[name])
+    hover = (model_name(report), f"{what}, {_word(by)} {label}")
+    return Point(x, getattr(row, name), None, row.reason, hover, MARKS[name])
 
 
 def _story(rows: Sequence[ShiftRow]) -> str | None:

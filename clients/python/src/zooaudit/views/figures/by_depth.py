@@ -3,8 +3,18 @@
 import math
 from collections.abc import Sequence
 
-from zooaudit.contract import TRANSFORMS, Block, PartName, Report, Score, ScoreName, TransformName
-from zooaudit.views.figures.labels import FEW, HELD_OUT, MANY, MEANINGS, model_name, pens, score_point, title
+from zooaudit.contract import Block, PartName, Report, Score, ScoreName, TransformName
+from zooaudit.views.figures.labels import (
+    FEW,
+    HELD_OUT,
+    MANY,
+    MEANINGS,
+    model_name,
+    pens,
+    score_point,
+    title,
+    transforms_of,
+)
 from zooaudit.views.figures.panels import LEFT_PX, PHONE_PX, RIGHT_PX, Band, FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
 
@@ -34,7 +44,7 @@ def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
     """
     alone = len(reports) == 1
     panels = Panels(title(reports), height=230)
-    for transform, colour in zip(TRANSFORMS, COLOURS, strict=False):
+    for transform, colour in zip(transforms_of(reports), COLOURS, strict=False):
         panels.begin(f"{transform.title()} equivariance" if alone else f"{transform.title()} equivariance, {score}")
         if alone:
             curves: list[Curve] = [
@@ -64,7 +74,7 @@ def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
 
 def _scores_of(report: Report) -> list[tuple[str, str]]:
     """Return the scores that the figure of one report shows, each with the dash of its line."""
-    scores = [getattr(block, transform) for block in report.blocks for transform in TRANSFORMS]
+    scores = [getattr(block, transform) for block in report.blocks for transform in report.method.transforms]
     has_held_out = any(score.layer_held_out is not None for score in scores)
     return [("channel", "solid"), ("layer", "dot"), *([("layer_held_out", HELD_OUT[2])] if has_held_out else [])]
 
@@ -98,6 +108,8 @@ def _add_curves(panels: Panels, transform: TransformName, curves: Sequence[Curve
     """Add ``curves`` of one or more ``models``. No line leads to Pool and Final, whose scores are invariance."""
     few, crowd = models <= FEW, models > MANY
     for index, (report, pen, score_name) in enumerate(curves):
+        if transform not in report.method.transforms:
+            continue
         aside = 0.7 * ((index + 0.5) / len(curves) - 0.5)
         points = _points_by_part(report, transform, score_name, aside)
         panels.add_points(

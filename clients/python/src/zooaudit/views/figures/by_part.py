@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from zooaudit.contract import (
     PARTS,
     SCORES,
-    TRANSFORMS,
     ComparedAudit,
     ComparedTranslation,
     PartName,
@@ -14,7 +13,18 @@ from zooaudit.contract import (
     TransformName,
     TranslationScore,
 )
-from zooaudit.views.figures.labels import ALIGNED, FEW, HELD_OUT, MANY, MEANINGS, model_name, pens, score_point, title
+from zooaudit.views.figures.labels import (
+    ALIGNED,
+    FEW,
+    HELD_OUT,
+    MANY,
+    MEANINGS,
+    model_name,
+    pens,
+    score_point,
+    title,
+    transforms_of,
+)
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
 
@@ -26,7 +36,7 @@ Series = tuple[Pen, Report | ComparedAudit, TransformName]
 def parts(audits: Sequence[Report | ComparedAudit]) -> FigureDict:
     """Draw the scores of the five parts with their intervals (the thesis's Figures 11 and 12).
 
-    One model's translation and rotation are in one panel; of several models, each transform has a panel.
+    One model's transforms are in one panel; of several models, each transform has a panel.
     """
     part_names = [part_name for part_name in PARTS if any(part_name in audit.parts for audit in audits)]
     panels = _one_model(audits[0], part_names) if len(audits) == 1 else _several_models(audits, part_names)
@@ -47,7 +57,8 @@ def _one_model(audit: Report | ComparedAudit, part_names: Sequence[PartName]) ->
     panels = Panels(title([audit]), height=260)
     panels.begin("Equivariance", [SUBTITLE])
     series: list[Series] = []
-    for transform, colour, symbol in zip(TRANSFORMS, COLOURS, ("circle", "diamond"), strict=False):
+    symbols = ("circle", "diamond", "square")
+    for transform, colour, symbol in zip(transforms_of([audit]), COLOURS, symbols, strict=False):
         scores: list[Score] = [getattr(audit.parts[part_name], transform) for part_name in part_names]
         if any(score.channel is not None or score.layer is not None for score in scores):
             series.append((Pen(transform, colour, symbol), audit, transform))
@@ -60,7 +71,7 @@ def _one_model(audit: Report | ComparedAudit, part_names: Sequence[PartName]) ->
 
 def _several_models(audits: Sequence[Report | ComparedAudit], part_names: Sequence[PartName]) -> Panels:
     panels = Panels(title(audits))
-    for transform in TRANSFORMS:
+    for transform in transforms_of(audits):
         panels.begin(transform.title(), [SUBTITLE])
         _add_pairs(
             panels, part_names, [(pen, audit, transform) for pen, audit in zip(pens(audits), audits, strict=True)]
@@ -70,7 +81,8 @@ def _several_models(audits: Sequence[Report | ComparedAudit], part_names: Sequen
 
 def _has(audits: Sequence[Report | ComparedAudit], name: str) -> bool:
     """Tell whether a part of an audit has the score ``name``."""
-    scores = (getattr(part, transform) for audit in audits for part in audit.parts.values() for transform in TRANSFORMS)
+    transforms = transforms_of(audits)
+    scores = (getattr(part, transform) for audit in audits for part in audit.parts.values() for transform in transforms)
     return any(getattr(score, name, None) is not None for score in scores)
 
 
@@ -81,10 +93,10 @@ def _add_pairs(panels: Panels, part_names: Sequence[PartName], series: Sequence[
     few, crowd = len(series) <= FEW, list[Point]()
     for index, (pen, audit, transform) in enumerate(series):
         for place, part_name in enumerate(part_names):
-            if part_name not in audit.parts:
+            score: Score | None = getattr(audit.parts.get(part_name), transform, None)
+            if score is None:
                 continue
             middle = place + (index - (len(series) - 1) / 2) * width
-            score: Score = getattr(audit.parts[part_name], transform)
             names = [*SCORES, *(["layer_held_out"] if few and score.layer_held_out is not None else [])]
             points = [
                 score_point(

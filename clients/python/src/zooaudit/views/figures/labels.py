@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from zooaudit.contract import ComparedAudit, Report, Score
+from zooaudit.contract import ALL_TRANSFORMS, TRANSFORMS, ComparedAudit, Report, Score, TransformName
 from zooaudit.views.figures.panels import Pen, Point
 from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS, translucent
 
@@ -26,6 +26,12 @@ def pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
         )
         for index, (label, audit) in enumerate(zip(labels, audits, strict=True))
     ]
+
+
+def transforms_of(audits: Sequence[Report | ComparedAudit]) -> tuple[TransformName, ...]:
+    """Return the transforms that a figure of ``audits`` shows: reflection where one of them has it."""
+    reflected = any(part.reflection is not None for audit in audits for part in audit.parts.values())
+    return ALL_TRANSFORMS if reflected else TRANSFORMS
 
 
 def title(audits: Sequence[Report | ComparedAudit]) -> str:
