@@ -119,6 +119,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
             {"forward", "feeding", "cuda_graphs"},
         ),
         {"fold", "transforms", "device_name"},
+        "warps",
     ],
     "service": [
         *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention", "metrics"}),

@@ -74,7 +74,7 @@ def test_reflections_are_enough_of_a_request_and_cost_a_view_each():
         ({"reflections": ["diagonal"]}, "'horizontal' or 'vertical'"),
         ({"direction": "left"}, "'diagonal', 'right' or 'down'"),
         ({"direction": "right", "translations_px": []}, "direction goes with translations_px"),
-        ({"translations_px": [], "rotations_deg": []}, "at least one translation, rotation or reflection"),
+        ({"translations_px": [], "rotations_deg": []}, "at least one translation, rotation, reflection or warp"),
     ],
 )
 def test_what_makes_no_sense_is_refused(asked: dict[str, Any], says: str):

@@ -53,7 +53,7 @@ from zooaudit.contract.comparison import (
     compared_audit,
     shared_method,
 )
-from zooaudit.contract.cost import Certainty, Cost, CostBasis, forward_images_of, transforms_in
+from zooaudit.contract.cost import Certainty, Cost, CostBasis, forward_images_of, probe_views, transforms_in
 from zooaudit.contract.explanation import (
     EXPLAINING_KEY,
     MAX_WAITING,
@@ -154,15 +154,19 @@ from zooaudit.contract.request import (
     MAX_SHIFT_PX,
     PROTOCOL,
     AuditRequest,
+    Deformations,
     Priority,
+    Warps,
     audit_id,
     protocol_of,
+    transforms_named,
 )
 from zooaudit.contract.scores import (
     ALL_TRANSFORMS,
     PARTS,
     SCORES,
     TRANSFORMS,
+    WARPS,
     Aligned,
     AngleRow,
     Axis,
@@ -177,8 +181,19 @@ from zooaudit.contract.scores import (
     ShiftRow,
     TransformName,
     TranslationScore,
+    WarpKind,
+    WarpRow,
+    WarpScore,
 )
 from zooaudit.contract.seal import seal_of, sealed
+from zooaudit.contract.second_opinion import (
+    GENERATORS,
+    Consistency,
+    DeformationRow,
+    Generator,
+    Magnitude,
+    SecondOpinion,
+)
 from zooaudit.contract.shards import Shard, Sharing
 from zooaudit.contract.terms import TERMS, Term, Terms, find_term
 
@@ -196,6 +211,7 @@ __all__ = [
     "EXPLAINING_KEY",
     "FIRST_PROTOCOL",
     "FORMER_JOBS",
+    "GENERATORS",
     "HELP_JOB",
     "HELP_PREFIX",
     "IDLE_KEY",
@@ -226,6 +242,7 @@ __all__ = [
     "TROUBLES_KEY",
     "WANTED_DEPTHS_KEY",
     "WANTED_EXPLANATIONS_KEY",
+    "WARPS",
     "Access",
     "AccuracyRelation",
     "Action",
@@ -259,10 +276,13 @@ __all__ = [
     "ComparedPart",
     "ComparedTranslation",
     "Comparison",
+    "Consistency",
     "Contract",
     "Cosine",
     "Cost",
     "CostBasis",
+    "DeformationRow",
+    "Deformations",
     "DepthBlock",
     "Deviations",
     "Difference",
@@ -279,6 +299,7 @@ __all__ = [
     "FieldError",
     "Figure",
     "Figures",
+    "Generator",
     "Health",
     "ImageSimilarity",
     "Images",
@@ -297,6 +318,7 @@ __all__ = [
     "Links",
     "LogEntry",
     "LogPage",
+    "Magnitude",
     "MeasuredMethod",
     "MemberRecord",
     "Method",
@@ -333,6 +355,7 @@ __all__ = [
     "Score",
     "ScoreDeviations",
     "ScoreName",
+    "SecondOpinion",
     "Shard",
     "ShardRecord",
     "SharedMethod",
@@ -350,6 +373,10 @@ __all__ = [
     "TranslationScore",
     "Unit",
     "ViewPictures",
+    "WarpKind",
+    "WarpRow",
+    "WarpScore",
+    "Warps",
     "Weights",
     "answer_key",
     "audit_id",
@@ -371,6 +398,7 @@ __all__ = [
     "newest_rows",
     "only_known",
     "place_of",
+    "probe_views",
     "problem",
     "protocol_of",
     "published_relatives",
@@ -386,5 +414,6 @@ __all__ = [
     "store_trouble",
     "summary_of",
     "transforms_in",
+    "transforms_named",
     "unfit_key",
 ]

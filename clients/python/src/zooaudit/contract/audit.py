@@ -32,6 +32,10 @@ class ProvisionalPart(Contract):
     translation: Score
     rotation: Score
     reflection: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: Score | None = Field(default=None, exclude_if=omit_none)
 
 
 class Provisional(Contract):

@@ -9,6 +9,8 @@ Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 """A number from 0 to 1."""
 Signed = Annotated[float, Field(ge=-1.0, le=1.0)]
 """A number from -1 to 1."""
+NonNegative = Annotated[float, Field(ge=0.0)]
+"""A number from 0 up."""
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """How many there are of something: a number that JavaScript, too, reads exactly."""
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from zooaudit.contract.base import Contract, Signed, omit_default_direction, omit_empty, omit_none
 from zooaudit.contract.report import Border, Estimate, Report, ReportHead
+from zooaudit.contract.request import Deformations, Warps, transforms_named
 from zooaudit.contract.scores import (
     ALL_TRANSFORMS,
     TRANSFORMS,
@@ -16,6 +17,7 @@ from zooaudit.contract.scores import (
     Score,
     TransformName,
 )
+from zooaudit.contract.second_opinion import Consistency, SecondOpinion
 
 
 class SharedMethod(Contract):
@@ -28,6 +30,11 @@ class SharedMethod(Contract):
     direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     rotations_deg: tuple[int, ...]
     reflections: tuple[Axis, ...] = Field(default=(), exclude_if=omit_empty)
+    warps: tuple[Warps, ...] = Field(default=(), exclude_if=omit_empty)
+    deformation: Deformations | None = Field(default=None, exclude_if=omit_none)
+    local: bool = Field(default=False, exclude_if=omit_empty)
+    consistency_draws: int = Field(default=0, exclude_if=omit_empty)
+    variance: bool = Field(default=False, exclude_if=omit_empty)
     precision: Literal["float32", "tf32", "bfloat16"]
     tolerance: float | None
     dataset: str
@@ -37,7 +44,7 @@ class SharedMethod(Contract):
     @property
     def transforms(self) -> tuple[TransformName, ...]:
         """The transforms that all compared audits have scores of, be they null."""
-        return ALL_TRANSFORMS if self.reflections else TRANSFORMS
+        return transforms_named(self.reflections, self.warps)
 
 
 class ComparedTranslation(Score):
@@ -48,6 +55,11 @@ class ComparedPart(Contract):
     translation: ComparedTranslation
     rotation: Score
     reflection: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: Score | None = Field(default=None, exclude_if=omit_none)
+    second_opinion: SecondOpinion | None = Field(default=None, exclude_if=omit_none)
 
 
 class ComparedAudit(Contract):
@@ -62,6 +74,7 @@ class ComparedAudit(Contract):
     imagenet_top1: float | None
     images: int
     parts: dict[PartName, ComparedPart]
+    consistency: Consistency | None = Field(default=None, exclude_if=omit_none)
 
 
 def shared_method(report: Report | ReportHead) -> SharedMethod:
@@ -79,6 +92,11 @@ def shared_method(report: Report | ReportHead) -> SharedMethod:
         direction=method.direction,
         rotations_deg=method.rotations_deg,
         reflections=method.reflections,
+        warps=method.warps,
+        deformation=method.deformation,
+        local=method.local,
+        consistency_draws=method.consistency_draws,
+        variance=method.variance,
         precision=method.precision,
         tolerance=method.tolerance,
         dataset=images.dataset,
@@ -105,10 +123,16 @@ def compared_audit(report: Report | ReportHead, top1: float | None = None) -> Co
                     **dict(_bare_score(part.translation)), aligned=part.translation.aligned
                 ),
                 rotation=_bare_score(part.rotation),
-                reflection=None if part.reflection is None else _bare_score(part.reflection),
+                **{
+                    name: _bare_score(score)
+                    for name in ALL_TRANSFORMS[len(TRANSFORMS) :]
+                    if (score := getattr(part, name)) is not None
+                },
+                second_opinion=part.second_opinion,
             )
             for name, part in report.parts.items()
         },
+        consistency=report.consistency,
     )
 
 
@@ -144,6 +168,10 @@ class RelatedPart(Contract):
     translation: RelatedScores
     rotation: RelatedScores
     reflection: RelatedScores | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: RelatedScores | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: RelatedScores | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: RelatedScores | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: RelatedScores | None = Field(default=None, exclude_if=omit_none)
 
 
 class Difference(Estimate):
@@ -172,6 +200,10 @@ class DifferentPart(Contract):
     translation: DifferentScores
     rotation: DifferentScores
     reflection: DifferentScores | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: DifferentScores | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: DifferentScores | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: DifferentScores | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: DifferentScores | None = Field(default=None, exclude_if=omit_none)
 
 
 class DifferentAudit(Contract):

@@ -9,6 +9,7 @@ from zooaudit.contract.audit import QueuePosition, Status
 from zooaudit.contract.base import Contract, omit_none
 from zooaudit.contract.report import BORDERS, Method
 from zooaudit.contract.request import AuditRequest
+from zooaudit.contract.second_opinion import GENERATORS
 
 Certainty = Literal["exact", "at least", "at most", "at most about"]
 
@@ -66,13 +67,23 @@ class Cost(Contract):
 
 
 def transforms_in(asked: AuditRequest | Method) -> int:
-    """Count the transforms: shifts under each border, rotations, and reflections."""
+    """Count the transforms: shifts under each border, rotations, reflections, and warps."""
     borders = len(BORDERS) if asked.border == "all" else 1
-    return borders * len(asked.translations_px) + len(asked.rotations_deg) + len(asked.reflections)
+    warps = sum(len(each.amounts) for each in asked.warps)
+    return borders * len(asked.translations_px) + len(asked.rotations_deg) + len(asked.reflections) + warps
+
+
+def probe_views(asked: AuditRequest | Method) -> int:
+    """Count the views of an image that the other measures see: each goes over the images by itself."""
+    deformation = 1 + 2 * len(asked.deformation.displacements_px) if asked.deformation else 0
+    local = 1 + 2 * len(GENERATORS) if asked.local else 0
+    kinds = [asked.translations_px, asked.rotations_deg, asked.reflections, *(each.amounts for each in asked.warps)]
+    variance = sum(1 + len(of_kind) for of_kind in kinds if of_kind) if asked.variance else 0
+    return deformation + local + 2 * asked.consistency_draws + variance
 
 
 def forward_images_of(request: AuditRequest, passes: int = 1) -> int:
-    """Count the forward images of an audit that goes over its images this often: each pass sees the reference view,
-    too."""
+    """Count the forward images of an audit that goes over its images this often for its transforms: each pass sees the
+    reference view, too."""
     models = 1 + request.baseline * request.baseline_seeds
-    return models * request.num_images * (passes + transforms_in(request))
+    return models * request.num_images * (passes + transforms_in(request) + probe_views(request))

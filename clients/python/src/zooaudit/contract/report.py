@@ -15,10 +15,9 @@ from zooaudit.contract.base import (
     omit_none,
 )
 from zooaudit.contract.catalogue import Code, Layout, Source
-from zooaudit.contract.request import AuditRequest
+from zooaudit.contract.request import AuditRequest, Deformations, Warps, transforms_named
 from zooaudit.contract.scores import (
     ALL_TRANSFORMS,
-    TRANSFORMS,
     Axis,
     Direction,
     Part,
@@ -27,7 +26,9 @@ from zooaudit.contract.scores import (
     RotationScore,
     TransformName,
     TranslationScore,
+    WarpScore,
 )
+from zooaudit.contract.second_opinion import Consistency, SecondOpinion
 
 SCHEMA_VERSION: Literal[1] = 1
 """Version of the report's fields."""
@@ -49,6 +50,10 @@ class ActivationCheck(Contract):
     translation: Activation
     rotation: Activation
     reflection: Activation | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: Activation | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: Activation | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: Activation | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: Activation | None = Field(default=None, exclude_if=omit_none)
 
 
 class Block(Contract):
@@ -64,6 +69,11 @@ class Block(Contract):
     translation: TranslationScore
     rotation: RotationScore
     reflection: ReflectionScore | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    second_opinion: SecondOpinion | None = Field(default=None, exclude_if=omit_none)
     activation: Annotated[
         ActivationCheck | None,
         Field(description="Over the block's channels; only where the request asks for both similarities."),
@@ -105,11 +115,19 @@ class LearnedPart(Contract):
     translation: LearnedScore
     rotation: LearnedScore
     reflection: LearnedScore | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: LearnedScore | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: LearnedScore | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: LearnedScore | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: LearnedScore | None = Field(default=None, exclude_if=omit_none)
 
 
 class Baseline(Contract):
+    """``second_opinion`` and ``consistency`` are those of the untrained architecture, the means over its seeds."""
+
     seeds: tuple[int, ...]
     parts: dict[PartName, LearnedPart]
+    second_opinion: dict[PartName, SecondOpinion] | None = Field(default=None, exclude_if=omit_none)
+    consistency: Consistency | None = Field(default=None, exclude_if=omit_none)
 
 
 DeviationsByGroup = Annotated[
@@ -131,6 +149,10 @@ class PartDeviations(Contract):
     translation: ScoreDeviations
     rotation: ScoreDeviations
     reflection: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
 
 
 class Deviations(Contract):
@@ -143,7 +165,7 @@ class Deviations(Contract):
     @model_validator(mode="after")
     def _has_one_for_each_group(self) -> "Deviations":
         for part in self.parts.values():
-            for scores in (part.translation, part.rotation, part.reflection or ()):
+            for scores in (getattr(part, name) or () for name in ALL_TRANSFORMS):
                 if any(of_score is not None and len(of_score) != len(self.images) for _, of_score in scores):
                     raise ValueError("a score does not have one deviation for each group of images")
         return self
@@ -222,7 +244,8 @@ class Images(Contract):
 
 
 class Method(Contract):
-    """How it was measured. ``direction`` is absent where it is diagonal, and ``reflections`` where there are none."""
+    """How it was measured. ``direction`` is absent where it is diagonal; so is, from ``reflections`` to ``variance``,
+    what was not asked for."""
 
     similarity: Literal["correlation", "cosine", "both"]
     border: Literal["crop", "zero", "circular", "all"]
@@ -232,13 +255,18 @@ class Method(Contract):
     direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     rotations_deg: tuple[int, ...]
     reflections: tuple[Axis, ...] = Field(default=(), exclude_if=omit_empty)
+    warps: tuple[Warps, ...] = Field(default=(), exclude_if=omit_empty)
+    deformation: Deformations | None = Field(default=None, exclude_if=omit_none)
+    local: bool = Field(default=False, exclude_if=omit_empty)
+    consistency_draws: Count = Field(default=0, exclude_if=omit_empty)
+    variance: bool = Field(default=False, exclude_if=omit_empty)
     precision: Literal["float32", "tf32", "bfloat16"]
     tolerance: float | None = None
 
     @property
     def transforms(self) -> tuple[TransformName, ...]:
         """The transforms that the report has scores of, be they null."""
-        return ALL_TRANSFORMS if self.reflections else TRANSFORMS
+        return transforms_named(self.reflections, self.warps)
 
 
 class Environment(Contract):
@@ -306,7 +334,8 @@ class Report(Contract):
 
     ``parts`` and ``blocks`` are by correlation where the request asks for both similarities, and under border "crop"
     where it asks for all borders. ``borders`` has the parts under each border, ``cosine`` the parts by cosine
-    similarity, and ``baseline`` the parts of the untrained architecture; each is absent unless requested.
+    similarity, ``baseline`` the parts of the untrained architecture, and ``consistency`` how often windows of one image
+    are of one class; each is absent unless requested.
     ``deviations`` are absent in reports from before they were kept.
     """
 
@@ -323,6 +352,7 @@ class Report(Contract):
     cosine: Cosine | None = Field(default=None, exclude_if=omit_none)
     baseline: Baseline | None = Field(default=None, exclude_if=omit_none)
     deviations: Deviations | None = Field(default=None, exclude_if=omit_none)
+    consistency: Consistency | None = Field(default=None, exclude_if=omit_none)
     environment: Environment
     timing: Timing
 
@@ -345,6 +375,7 @@ class ReportHead(BaseModel):
     images: Images
     method: Method
     parts: dict[PartName, Part]
+    consistency: Consistency | None = None
     timing: Timing
 
 
@@ -363,6 +394,11 @@ def request_of(report: Report) -> AuditRequest:
         direction=report.method.direction,
         rotations_deg=report.method.rotations_deg,
         reflections=report.method.reflections,
+        warps=report.method.warps,
+        deformation=report.method.deformation,
+        local=report.method.local,
+        consistency_draws=report.method.consistency_draws,
+        variance=report.method.variance,
         similarity=report.method.similarity,
         border=report.method.border,
         precision=report.method.precision,

@@ -11,13 +11,14 @@ True
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from zooaudit.contract.base import Contract, omit_default_direction, omit_empty, omit_none
 from zooaudit.contract.callbacks import CallbackUrl
-from zooaudit.contract.scores import Axis, Direction
+from zooaudit.contract.scores import ALL_TRANSFORMS, TRANSFORMS, WARPS, Axis, Direction, TransformName, WarpKind
 
 PROTOCOL = "2"
 """Version of the measure. It enters every audit's id: another measure is another audit."""
@@ -26,12 +27,65 @@ FIRST_PROTOCOL = "1"
 MAX_SHIFT_PX = 128
 MAX_IMAGES = 100_000
 
+MAX_AMOUNTS = 36
+"""Of one kind of warp."""
+WARP_LIMITS: dict[WarpKind, tuple[float, float]] = {
+    "translation": (-MAX_SHIFT_PX, MAX_SHIFT_PX),
+    "rotation": (-180.0, 180.0),
+    "scale": (0.8, 1.25),
+    "shear": (-0.3, 0.3),
+}
+
 Priority = Literal["low", "normal", "high"]
 
 
 def _is_normal(priority: str) -> bool:
     """Keep the default priority out of the JSON, which then is what it was before there were priorities."""
     return priority == "normal"
+
+
+def _distinct_ascending(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("each value may be given only once")
+    return tuple(sorted(values))
+
+
+class Warps(Contract):
+    """Transforms that need interpolation, about the middle of the view: real shifts (px, down and right), rotations
+    (degrees, counter-clockwise), scales (factors), shears (of x by y)."""
+
+    kind: WarpKind
+    amounts: Annotated[
+        tuple[float, ...],
+        Field(min_length=1, max_length=MAX_AMOUNTS, description="Each once.", json_schema_extra={"uniqueItems": True}),
+    ]
+
+    @field_validator("amounts")
+    @classmethod
+    def _distinct_ascending(cls, amounts: tuple[float, ...]) -> tuple[float, ...]:
+        return _distinct_ascending(tuple(amount + 0.0 for amount in amounts))  # no -0.0
+
+    @model_validator(mode="after")
+    def _within_limits(self) -> "Warps":
+        low, high = WARP_LIMITS[self.kind]
+        if not low <= min(self.amounts) <= max(self.amounts) <= high:
+            raise ValueError(f"the amounts of {self.kind} are from {low:g} to {high:g}")
+        return self
+
+
+class Deformations(Contract):
+    """Smooth random deformations: their mean displacements, and the highest frequency of their sine waves."""
+
+    displacements_px: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=16)], ...],
+        Field(min_length=1, max_length=8, description="Each once.", json_schema_extra={"uniqueItems": True}),
+    ] = (0.5, 1.0, 2.0, 4.0)
+    cutoff: Annotated[int, Field(ge=1, le=16, strict=True)] = 3
+
+    @field_validator("displacements_px")
+    @classmethod
+    def _distinct_ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        return _distinct_ascending(values)
 
 
 class AuditRequest(Contract):
@@ -112,6 +166,29 @@ class AuditRequest(Contract):
             json_schema_extra={"uniqueItems": True},
         ),
     ] = Field(default=(), exclude_if=omit_empty)
+    warps: Annotated[
+        tuple[Warps, ...],
+        Field(max_length=len(WARP_LIMITS), description="Transforms that need interpolation; each kind once."),
+    ] = Field(default=(), exclude_if=omit_empty)
+    deformation: Annotated[
+        Deformations | None, Field(description="Also measure how stable the network is to random deformations.")
+    ] = Field(default=None, exclude_if=omit_none)
+    local: Annotated[
+        bool, Field(strict=True, description="Also measure the local equivariance error, of five generators.")
+    ] = Field(default=False, exclude_if=omit_empty)
+    consistency_draws: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100,
+            strict=True,
+            description="Also measure the shift consistency, with so many pairs of windows of each image (usually 5).",
+        ),
+    ] = Field(default=0, exclude_if=omit_empty)
+    variance: Annotated[
+        bool,
+        Field(strict=True, description="Also measure the variance over the transforms by the variance over images."),
+    ] = Field(default=False, exclude_if=omit_empty)
     similarity: Annotated[
         Literal["correlation", "cosine", "both"],
         Field(description='How feature maps are compared; "both" adds the cosine to the correlation at no extra cost.'),
@@ -159,14 +236,18 @@ class AuditRequest(Contract):
     @field_validator("translations_px", "rotations_deg", "reflections")
     @classmethod
     def _distinct_ascending(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(values)) != len(values):
-            raise ValueError("each value may be given only once")
-        return tuple(sorted(values))
+        return _distinct_ascending(values)
+
+    @field_validator("warps")
+    @classmethod
+    def _kinds_once(cls, warps: tuple[Warps, ...]) -> tuple[Warps, ...]:
+        _distinct_ascending(tuple(each.kind for each in warps))
+        return tuple(sorted(warps, key=lambda each: each.kind))
 
     @model_validator(mode="after")
     def _at_least_one_transform(self) -> "AuditRequest":
-        if not self.translations_px and not self.rotations_deg and not self.reflections:
-            raise ValueError("ask for at least one translation, rotation or reflection")
+        if not (self.translations_px or self.rotations_deg or self.reflections or self.warps):
+            raise ValueError("ask for at least one translation, rotation, reflection or warp")
         return self
 
     @model_validator(mode="after")
@@ -198,7 +279,16 @@ def protocol_of(request: AuditRequest) -> str:
     >>> protocol_of(AuditRequest(model="timm/resnet50.a1_in1k", reflections=["horizontal"]))
     '2'
     """
-    return PROTOCOL if request.reflections or request.direction != "diagonal" else FIRST_PROTOCOL
+    later = (
+        request.reflections,
+        request.direction != "diagonal",
+        request.warps,
+        request.deformation,
+        request.local,
+        request.consistency_draws,
+        request.variance,
+    )
+    return PROTOCOL if any(later) else FIRST_PROTOCOL
 
 
 def audit_id(request: AuditRequest) -> str:
@@ -208,3 +298,14 @@ def audit_id(request: AuditRequest) -> str:
     """
     canonical = f"{protocol_of(request)}\n{request.model_dump_json(exclude={'priority', 'callback_url'})}"
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def transforms_named(reflections: Sequence[Axis], warps: Sequence[Warps]) -> tuple[TransformName, ...]:
+    """Return the transforms that a report has scores of, be they null, where these were asked for.
+
+    >>> transforms_named((), [Warps(kind="rotation", amounts=(15, 30))])
+    ('translation', 'rotation', 'warp_rotation')
+    """
+    kinds = {each.kind for each in warps}
+    asked = {*TRANSFORMS, *(["reflection"] if reflections else []), *(WARPS[kind] for kind in kinds)}
+    return tuple(name for name in ALL_TRANSFORMS if name in asked)

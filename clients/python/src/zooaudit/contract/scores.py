@@ -4,14 +4,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zooaudit.contract.base import Contract, Count, Unit, omit_none
+from zooaudit.contract.base import Contract, Count, Signed, Unit, omit_none
+from zooaudit.contract.second_opinion import SecondOpinion
 
 PartName = Literal["Early", "Middle", "Late", "Pool", "Final"]
 PARTS: tuple[PartName, ...] = ("Early", "Middle", "Late", "Pool", "Final")
-TransformName = Literal["translation", "rotation", "reflection"]
+TransformName = Literal[
+    "translation", "rotation", "reflection", "warp_translation", "warp_rotation", "warp_scale", "warp_shear"
+]
 TRANSFORMS: tuple[TransformName, ...] = ("translation", "rotation")
-"""The transforms that every report has scores of, be they null. Where it was asked for, there is reflection, too."""
-ALL_TRANSFORMS: tuple[TransformName, ...] = (*TRANSFORMS, "reflection")
+"""The transforms that every report has scores of, be they null. The others are there where they were asked for."""
+WarpKind = Literal["translation", "rotation", "scale", "shear"]
+WARPS: dict[WarpKind, TransformName] = {
+    "translation": "warp_translation",
+    "rotation": "warp_rotation",
+    "scale": "warp_scale",
+    "shear": "warp_shear",
+}
+"""The names of the warps of each kind among the transforms."""
+ALL_TRANSFORMS: tuple[TransformName, ...] = (*TRANSFORMS, "reflection", *WARPS.values())
 Direction = Literal["diagonal", "right", "down"]
 """Where the content of an image goes when it is shifted; "diagonal" is right and down by the same amount."""
 Axis = Literal["horizontal", "vertical"]
@@ -77,6 +88,23 @@ class MirrorRow(Contract):
     top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
 
 
+class WarpRow(Contract):
+    """The scores under one warp. Only Final has ``top1_agreement``.
+
+    ``amount``         in pixels or degrees, or a factor of scale, or of shear
+    ``interpolation``  the mean over channels of the correlation of the map with itself, warped and warped back: what
+                       it lacks to 1 is lost to interpolation, whatever the network does
+    """
+
+    amount: float
+    channel: Unit | None
+    layer: Unit | None
+    layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
+    interpolation: Signed | None = None
+    reason: str | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
+
+
 class Aligned(Contract):
     """The mean over those shifts that are a whole number of a block's cells. ``shifts`` counts them: for a block among
     the requested shifts, for a part over all of its blocks."""
@@ -100,11 +128,23 @@ class ReflectionScore(Score):
     by_transform: tuple[MirrorRow, ...]
 
 
+class WarpScore(Score):
+    """``interpolation`` is the mean over the warps, as in :class:`WarpRow`."""
+
+    interpolation: Signed | None = None
+    by_transform: tuple[WarpRow, ...]
+
+
 class Part(Contract):
-    """The scores of one of the five parts of the depth: the mean over its blocks. ``reflection`` is absent unless it
-    was asked for."""
+    """The scores of one of the five parts of the depth: the mean over its blocks. ``reflection``, the warps and
+    ``second_opinion`` are absent unless they were asked for."""
 
     blocks: Count
     translation: TranslationScore
     rotation: RotationScore
     reflection: ReflectionScore | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: WarpScore | None = Field(default=None, exclude_if=omit_none)
+    second_opinion: SecondOpinion | None = Field(default=None, exclude_if=omit_none)
