@@ -40,15 +40,14 @@ def of_ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64],
         return Statistic(None, NOT_FINITE)
     if below <= 0:
         return Statistic(None, constant)
-    return Statistic(float(above / below), None, deviations(above / below, above - numerators, below - denominators))
+    value = float(above / below)
+    return Statistic(value, None, ratios(above - numerators, below - denominators) - value)
 
 
-def deviations(whole: float, numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute by how much the ratios of sums over all images but a group's differ from the ``whole`` one, (G,)."""
-    defined = denominators > 0
-    without = np.divide(numerators, denominators, out=np.full_like(denominators, np.nan), where=defined)
-    moved: NDArray[np.float64] = without - whole
-    return moved
+def ratios(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide sums over all images but a group's, (G,), by others: NaN where the denominator is 0."""
+    divided: NDArray[np.float64] = np.full_like(denominators, np.nan)
+    return np.divide(numerators, denominators, out=divided, where=denominators > 0)
 
 
 def mean(statistics: Iterable[Statistic], absent: str = "there is nothing to average") -> Statistic:
