@@ -107,6 +107,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
             "experiment",
             "progress",
             "scores",
+            "probes",
         ),
         *({"budget", "jackknife"}, "held_out"),
         {"representation_sums", "agreement"},
@@ -121,6 +122,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"fold", "transforms", "device_name"},
         "warps",
     ],
+    "worker.measure.probes": [{"deformation", "local_error"}, "statistic"],
     "service": [
         *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention", "metrics"}),
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "callbacks", "events"},

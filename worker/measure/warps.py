@@ -71,8 +71,9 @@ class Warp:
         return np.eye(2)
 
 
-def affine_moved(points: Points, linear: Points, shift: float, size: int) -> Points:
-    """Turn ``points`` by a matrix about the middle of a view of ``size`` pixels, and shift them down and right."""
+def affine_moved(points: Points, linear: Points, shift: float | Points, size: int) -> Points:
+    """Turn ``points`` by a matrix about the middle of a view of ``size`` pixels, and shift them down and right: by one
+    number, or by one for each, (2,)."""
     moved: Points = (points - size / 2) @ linear.T + size / 2 + shift
     return moved
 
