@@ -102,6 +102,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
     "worker.measure": [
         *(
             {"shards", "shard_files"},
+            "probe_pass",
             {"passes", "plan"},
             {"measurement", "model_scores"},
             "experiment",
@@ -122,7 +123,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         {"fold", "transforms", "device_name"},
         "warps",
     ],
-    "worker.measure.probes": [{"deformation", "local_error", "consistency", "variance"}, "statistic"],
+    "worker.measure.probes": ["kinds", {"deformation", "local_error", "consistency", "variance"}, "statistic"],
     "service": [
         *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention", "metrics"}),
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "callbacks", "events"},

@@ -29,6 +29,7 @@ from worker.measure.fold import Trace
 from worker.measure.forward import Subject, find_representations
 from worker.measure.model_scores import added_up
 from worker.measure.plan import Measured, Plan
+from worker.measure.probes.kinds import probes_of
 from worker.measure.progress import ForwardCounter, OnProgress
 from worker.measure.repeatable import refuse_unrepeatable
 from worker.measure.shards import OwnShards, Shards, measure_shards
@@ -168,6 +169,7 @@ def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experime
     software = [zooaudit.__version__, torch.__version__, timm.__version__, torchvision.__version__, *DECODERS]
     sizes = [sample.size(name) for name in sample.names]
     same = [protocol_of(request), *software, loaded.weights.model_dump_json(), sample.sha256, repr(sizes), repr(units)]
+    same += [repr(experiment.probes)] if experiment.probes else []
     same += [loaded.code.model_dump_json()] if loaded.code else []
     return Plan(
         fingerprint=sha256("\n".join(same).encode()).hexdigest()[:16],
@@ -176,6 +178,7 @@ def plan_of(request: AuditRequest, loaded: zoo.LoadedModel, experiment: Experime
         images=len(sample.names),
         most=experiment.budget.transforms,
         adaptive=adaptive,
+        probes=experiment.probes,
     )
 
 
@@ -267,7 +270,9 @@ def set_up(
     """Put together what all passes have in common, for the model and for its untrained baselines."""
     models = 1 + request.baseline * request.baseline_seeds
     transforms = transforms_of(request)
+    probes = probes_of(request, transforms)
     views_of_image = len(budget.passes(transforms)) + len(transforms)  # each pass sees the reference view, too
+    views_of_image += sum(probe.views for probe in probes)
     return Experiment(
         representations=representations,
         absent=dict(loaded.depth.absent),
@@ -275,6 +280,8 @@ def set_up(
         similarities=similarities_of(request),
         borders=borders_of(request),
         transforms=transforms,
+        probes=probes,
+        seed=request.seed,
         budget=budget,
         stream=stream,
         forwards=ForwardCounter(models * request.num_images * views_of_image, on_progress, report.provisional),

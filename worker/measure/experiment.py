@@ -9,6 +9,7 @@ from zooaudit.contract import BORDERS, AuditRequest, Border, PartName
 from worker.depth import Representation
 from worker.images.stream import Stream
 from worker.measure.budget import Budget
+from worker.measure.probes.kinds import Probe
 from worker.measure.progress import ForwardCounter
 from worker.measure.scores import Results, ScoreTable, tabulate
 from worker.measure.similarity import Similarity
@@ -25,6 +26,8 @@ class Experiment:
     ``similarities``     what the request asks for; the scores of the report's parts and blocks are by the first
     ``borders``          what the request asks for; the scores of the report's parts and blocks are under the first
     ``transforms``       all that the request asks for
+    ``probes``           the other measures that it asks for
+    ``seed``             of all that is drawn at random for an image
     ``budget``           how many images go through at once, and how many transforms one pass over them can measure
     ``stream``           the images
     ``forwards``         counts the forward passes and tells the progress
@@ -36,6 +39,8 @@ class Experiment:
     similarities: tuple[Similarity, ...]
     borders: tuple[Border, ...]
     transforms: tuple[Transform, ...]
+    probes: tuple[Probe, ...]
+    seed: int
     budget: Budget
     stream: Stream
     forwards: ForwardCounter

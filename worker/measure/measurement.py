@@ -20,6 +20,7 @@ from worker.measure.forward import Subject, full_precision
 from worker.measure.groups import GROUPS, group_of
 from worker.measure.jackknife import scored
 from worker.measure.moments import Spread
+from worker.measure.probes.kinds import Probe
 from worker.measure.representation_sums import RepresentationSums
 from worker.measure.scores import Results
 from worker.measure.similarity import Equivariance
@@ -70,7 +71,7 @@ class Measurement:
         }
         self._images_of_group: Counter[int] = Counter()
         self._members = self._classes = torch.empty(0)
-        self._given_away: set[Transform] = set()
+        self._given_away: set[Transform | Probe] = set()
         self.used_graphs: bool | None = None
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -95,7 +96,7 @@ class Measurement:
             for transform in self._own()
         }
 
-    def give_away(self, transforms: Collection[Transform]) -> bool:
+    def give_away(self, transforms: Collection[Transform | Probe]) -> bool:
         """Measure nothing more under these transforms, which get no scores. Return whether any others are left."""
         self._given_away.update(transforms)
         return bool(self._own())
@@ -199,7 +200,7 @@ def measure(
     batch_size: int,
     choosing: Mapping[int, int],
     enough: Callable[[Measurement], bool],
-    given_away: Callable[[], Collection[Transform]],
+    given_away: Callable[[], Collection[Transform | Probe]],
 ) -> Measurement:
     """Measure images under ``transforms``, by one forward pass of the reference view and one for each transform.
 

@@ -1,12 +1,13 @@
 """The scores of one model under some transforms: what a shard results in, and what all shards of a model add up to."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from worker.errors import AuditError
 from worker.measure.agreement import Agreement, agreement
 from worker.measure.moments import Spread
+from worker.measure.probes.kinds import Found, Probe
 from worker.measure.scores import Results
 from worker.measure.transforms import Reflection, Rotation, Transform
 
@@ -15,7 +16,8 @@ from worker.measure.transforms import Reflection, Rotation, Transform
 class ModelScores:
     """The scores of one model, and what a report says about how they were measured.
 
-    ``results``            the scores by transform and representation
+    ``results``            the scores by transform and representation; none in the shard of a probe
+    ``probes``             what the probes have found; :data:`worker.measure.probes.kinds.Found`
     ``same_class``         on how many images of each group the top-1 class stayed the same, by transform
     ``reference_spreads``  the spread of each representation of the reference view
     ``groups``             how many images each group has
@@ -39,6 +41,7 @@ class ModelScores:
     forward_images: int
     started_at: datetime
     seconds: float
+    probes: Mapping[Probe, Found] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -50,19 +53,22 @@ class ModelScores:
         return agreement(self.same_class[transform], self.groups)
 
 
-def added_up(parts: Iterable[tuple[Sequence[Transform], ModelScores]]) -> ModelScores:
+def added_up(parts: Iterable[tuple[Sequence[Transform | Probe], ModelScores]]) -> ModelScores:
     """Put the scores of one model together, in the order of the transforms, wherever each was measured.
 
-    Of each part, only the given transforms count. What all parts have in common is taken from the part that has the
-    first transform, so the order of the parts changes nothing. Raises AuditError if they saw different images.
+    Of each part, only the given transforms and probes count. What all parts have in common is taken from the part that
+    has the first transform, so the order of the parts changes nothing. Raises AuditError if they saw different images.
     """
-    of_transform = {transform: scores for transforms, scores in parts for transform in transforms}
-    ordered = {transform: of_transform[transform] for transform in sorted(of_transform, key=_ascending)}
-    distinct = list({id(scores): scores for scores in ordered.values()}.values())
+    holders = {each: scores for asked, scores in parts for each in asked}
+    transforms = [each for each in holders if not isinstance(each, Probe)]
+    ordered = {transform: holders[transform] for transform in sorted(transforms, key=_ascending)}
+    probed = {each: scores for each, scores in holders.items() if isinstance(each, Probe)}
+    of_transforms = list({id(scores): scores for scores in ordered.values()}.values())
+    distinct = of_transforms + list({id(scores): scores for scores in probed.values()}.values())
     first = distinct[0]
     if any((scores.groups, scores.skipped) != (first.groups, first.skipped) for scores in distinct):
         raise AuditError("dataset-changed", "The workers of this audit could read different images; try again.")
-    used = [scores.used_graphs for scores in distinct]
+    used = [scores.used_graphs for scores in of_transforms]
     return replace(
         first,
         results={transform: scores.results[transform] for transform, scores in ordered.items()},
@@ -72,6 +78,7 @@ def added_up(parts: Iterable[tuple[Sequence[Transform], ModelScores]]) -> ModelS
         forward_images=sum(scores.forward_images for scores in distinct),
         started_at=min(scores.started_at for scores in distinct),
         seconds=sum(scores.seconds for scores in distinct),
+        probes={probe: scores.probes[probe] for probe, scores in sorted(probed.items(), key=lambda item: str(item[0]))},
     )
 
 

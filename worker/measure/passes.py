@@ -16,6 +16,7 @@ from worker.measure.groups import choosing_groups, first_place
 from worker.measure.jackknife import intervals
 from worker.measure.measurement import Measurement, measure
 from worker.measure.model_scores import ModelScores
+from worker.measure.probes.kinds import Probe
 from worker.measure.scores import Results
 from worker.measure.transforms import Transform
 
@@ -37,7 +38,7 @@ def measure_pass(
     tolerance: float | None = None,
     at_least: int = 0,
     show: bool = False,
-    given_away: Callable[[], Collection[Transform]] = tuple,
+    given_away: Callable[[], Collection[Transform | Probe]] = tuple,
 ) -> ModelScores:
     """Measure under ``transforms`` all images of the experiment, or the first ``limit``, or as many as needed.
 
@@ -48,11 +49,21 @@ def measure_pass(
     ``show``        whether the progress shows the scores known so far
     ``given_away``  returns the transforms that are measured elsewhere and therefore not here any more
     """
+
+    def run(size: int) -> ModelScores:
+        enough = _enough(experiment, limit, tolerance, at_least, show)
+        return _one_pass(experiment, subject, transforms, size, limit, tolerance, enough, given_away)
+
+    return as_large_as_fits(experiment, batch_size, run)
+
+
+def as_large_as_fits(experiment: Experiment, batch_size: int, run: Callable[[int], ModelScores]) -> ModelScores:
+    """Return what a pass that is ``run`` with ``batch_size`` images at once has measured; with half as many, and from
+    the start, whenever the device runs out of memory. Raises AuditError if a single one does not fit."""
     while True:
         done = experiment.forwards.done
         try:
-            enough = _enough(experiment, limit, tolerance, at_least, show)
-            return _one_pass(experiment, subject, transforms, batch_size, limit, tolerance, enough, given_away)
+            return run(batch_size)
         except (torch.OutOfMemoryError, MemoryError) as error:
             if batch_size == 1:
                 detail = "Even one image at a time does not fit into the memory of this worker's device."
@@ -140,7 +151,7 @@ def _one_pass(
     limit: int | None,
     tolerance: float | None,
     enough: Callable[[Measurement], bool],
-    given_away: Callable[[], Collection[Transform]],
+    given_away: Callable[[], Collection[Transform | Probe]],
 ) -> ModelScores:
     """Run one pass and return only its scores, so its (K, K) sums are freed before the next pass allocates."""
     started_at, clock, before = datetime.now(UTC), time.perf_counter(), experiment.forwards.done

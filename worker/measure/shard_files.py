@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any, get_args
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -14,10 +16,13 @@ from zooaudit.contract import Axis, Contract, Direction
 from worker.measure.model_scores import ModelScores
 from worker.measure.moments import Spread
 from worker.measure.plan import Task
+from worker.measure.probes.kinds import Found, Probe
+from worker.measure.probes.statistic import Statistic
 from worker.measure.similarity import Equivariance, Similarity
 from worker.measure.transforms import Border, Reflection, Rotation, Shift, Transform
 
 HEADER = "header"
+PROBES: dict[str, Any] = {kind.__name__: kind for kind in get_args(Probe)}
 
 
 class DamagedShard(Exception):
@@ -45,6 +50,20 @@ class _Row(Contract):
     scores: tuple[dict[Similarity, _Score], ...]
 
 
+class _Statistic(Contract):
+    value: float | None
+    reason: str | None
+    deviations: bool
+
+
+class _Probe(Contract):
+    """What a probe has found; ``kind`` and ``fields`` name the probe."""
+
+    kind: str
+    fields: dict[str, Any]
+    found: dict[str, tuple[_Statistic, ...]]
+
+
 class _Header(Contract):
     tasks: tuple[Task, ...]
     rows: tuple[_Row, ...]
@@ -57,6 +76,7 @@ class _Header(Contract):
     forward_images: int
     started_at: datetime
     seconds: float
+    probes: tuple[_Probe, ...]
 
 
 def to_bytes(tasks: tuple[Task, ...], scores: ModelScores) -> bytes:
@@ -85,6 +105,12 @@ def to_bytes(tasks: tuple[Task, ...], scores: ModelScores) -> bytes:
     for index, spread in enumerate(scores.reference_spreads):
         for name in ("pivot", "total", "square"):
             tensors[f"spread/{index}/{name}"] = getattr(spread, name).cpu().contiguous()
+    for number, found in enumerate(scores.probes.values()):
+        for name, statistics in found.items():
+            for index, statistic in enumerate(statistics):
+                if statistic.deviations is not None:
+                    key = f"probe/{number}/{name}/{index}"
+                    tensors[key] = torch.from_numpy(statistic.deviations).contiguous()
     header = _Header(
         tasks=tasks,
         rows=tuple(rows),
@@ -97,6 +123,7 @@ def to_bytes(tasks: tuple[Task, ...], scores: ModelScores) -> bytes:
         forward_images=scores.forward_images,
         started_at=scores.started_at,
         seconds=scores.seconds,
+        probes=tuple(_probe(probe, found) for probe, found in scores.probes.items()),
     )
     return save(tensors, {HEADER: header.model_dump_json()})
 
@@ -121,6 +148,16 @@ def from_bytes(content: bytes) -> tuple[tuple[Task, ...], ModelScores]:
         for index, (count, resolution) in enumerate(header.spreads):
             pivot, total, square = (tensors[f"spread/{index}/{name}"] for name in ("pivot", "total", "square"))
             spreads.append(Spread(count, pivot, total, square, resolution))
+        probes = {
+            TypeAdapter(PROBES[probe.kind]).validate_python(probe.fields): {
+                name: [
+                    _read_statistic(statistic, tensors, f"probe/{number}/{name}/{index}")
+                    for index, statistic in enumerate(statistics)
+                ]
+                for name, statistics in probe.found.items()
+            }
+            for number, probe in enumerate(header.probes)
+        }
     except (SafetensorError, ValidationError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise DamagedShard(type(error).__name__) from error
     return header.tasks, ModelScores(
@@ -135,6 +172,7 @@ def from_bytes(content: bytes) -> tuple[tuple[Task, ...], ModelScores]:
         forward_images=header.forward_images,
         started_at=header.started_at,
         seconds=header.seconds,
+        probes=probes,
     )
 
 
@@ -158,6 +196,24 @@ def _equivariance(score: _Score, tensors: Mapping[str, Tensor], key: str) -> Equ
         own=tensors[f"{key}/own"].numpy() if score.own else None,
         deviations=tensors[f"{key}/deviations"].numpy() if score.deviations else None,
     )
+
+
+def _probe(probe: Probe, found: Found) -> _Probe:
+    return _Probe(
+        kind=type(probe).__name__,
+        fields=asdict(probe),
+        found={
+            name: tuple(
+                _Statistic(value=each.value, reason=each.reason, deviations=each.deviations is not None)
+                for each in statistics
+            )
+            for name, statistics in found.items()
+        },
+    )
+
+
+def _read_statistic(statistic: _Statistic, tensors: Mapping[str, Tensor], key: str) -> Statistic:
+    return Statistic(statistic.value, statistic.reason, tensors[key].numpy() if statistic.deviations else None)
 
 
 def _transform(row: _Row) -> Transform:

@@ -8,6 +8,8 @@ from worker.measure.forward import Subject
 from worker.measure.model_scores import ModelScores
 from worker.measure.passes import measure_pass
 from worker.measure.plan import Plan, Shard, Task
+from worker.measure.probe_pass import measure_probe
+from worker.measure.probes.kinds import Probe
 from worker.measure.transforms import Transform
 
 
@@ -20,8 +22,8 @@ class Shards(Protocol):
     def take(self) -> Shard | None:
         """Take a shard. None when there is no more for this worker to do."""
 
-    def given_away(self) -> Collection[Transform]:
-        """Return the transforms of the shard taken last that another worker measures instead."""
+    def given_away(self) -> Collection[Transform | Probe]:
+        """Return the transforms, or the probe, of the shard taken last that another worker measures instead."""
 
     def put(self, shard: Shard, scores: ModelScores) -> None:
         """Hand in the scores of a shard; those that were given away count no more."""
@@ -56,7 +58,7 @@ class OwnShards:
         tasks = self._plan.choose(self._plan.left(self._images), crew=1)
         return self._plan.shard(tasks, self._images) if tasks else None
 
-    def given_away(self) -> Collection[Transform]:
+    def given_away(self) -> Collection[Transform | Probe]:
         return ()
 
     def put(self, shard: Shard, scores: ModelScores) -> None:
@@ -79,16 +81,22 @@ def measure_shards(
     show = True
     shards.begin(plan)
     while (shard := shards.take()) is not None:
-        scores = measure_pass(
-            experiment,
-            subject_of(shard.model),
-            shard.transforms,
-            batch_size,
-            limit=shard.limit,
-            tolerance=None if shard.model else tolerance,
-            at_least=shard.at_least,
-            show=show and not shard.model,
-            given_away=shards.given_away,
-        )
+        subject = subject_of(shard.model)
+        if shard.probe:
+            scores = measure_probe(
+                experiment, subject, shard.probe, batch_size, limit=shard.limit, given_away=shards.given_away
+            )
+        else:
+            scores = measure_pass(
+                experiment,
+                subject,
+                shard.transforms,
+                batch_size,
+                limit=shard.limit,
+                tolerance=None if shard.model else tolerance,
+                at_least=shard.at_least,
+                show=show and not shard.model,
+                given_away=shards.given_away,
+            )
         batch_size, show = scores.batch_size, False
         shards.put(shard, scores)

@@ -12,6 +12,7 @@ from worker.measure.plan import Plan, Shard
 from worker.queue.audit_state import AuditState
 
 if TYPE_CHECKING:  # torch is imported by the process that measures, and not before
+    from worker.measure.probes.kinds import Probe
     from worker.measure.transforms import Transform
 
 
@@ -23,7 +24,7 @@ class Member:
     """The ``worker`` as one that takes part in the audit ``identifier``, and ``leads`` it or helps.
 
     ``taken``  the name of the shard that it measures now, and the shard
-    ``lost``   the transforms of this shard that others have taken
+    ``lost``   the transforms, or the probe, of this shard that others have taken
     """
 
     def __init__(self, identifier: str, worker: str, state: AuditState, *, leads: bool) -> None:
@@ -32,7 +33,7 @@ class Member:
         self._state = state
         self._leads = leads
         self.taken: tuple[str, Shard] | None = None
-        self.lost: frozenset[Transform] = frozenset()
+        self.lost: frozenset[Transform | Probe] = frozenset()
         self._plan: Plan | None = None
         self._begun_s = time.monotonic()
         self._last = Progress()
@@ -78,7 +79,7 @@ class Member:
             return record
         name, shard = self.taken
         done = max(0, self._counted - self._before)
-        total = (shard.limit or self._plan.images) * (1 + len(shard.transforms) - len(self.lost))
+        total = (shard.limit or self._plan.images) * (shard.views - len(self.lost))
         return record.model_copy(update={"shard": name, "done": done, "total": total, "rate": self.rate()})
 
     def _see_what_is_lost(self, name: str, shard: Shard) -> None:
@@ -87,7 +88,7 @@ class Member:
             owners = self._state.hasty_redis.hmget(board_key(self._id), [task_field(task) for task in shard.tasks])
             lost = [task for task, owner in zip(shard.tasks, owners, strict=True) if owner and owner.decode() != name]
             before = len(self.lost)
-            self.lost = frozenset(transform for _, unit in lost for transform in self._plan.units[unit])
+            self.lost = frozenset(each for _, unit in lost for each in self._plan.in_unit(unit))
             # What was measured under the transforms that are lost now counts no more.
-            views = 1 + len(shard.transforms) - before
+            views = shard.views - before
             self._before += (self._counted - self._before) * (len(self.lost) - before) // views

@@ -22,6 +22,7 @@ from zooaudit.contract import (
     PROTOCOL,
     Board,
     PlanRecord,
+    ProbeRecord,
     Problem,
     Progress,
     ShardRecord,
@@ -43,6 +44,7 @@ from worker.queue.taking import Workforce, dead_shards, free_tasks, joining, rep
 
 if TYPE_CHECKING:  # torch is imported by the process that measures, and not before
     from worker.measure.model_scores import ModelScores
+    from worker.measure.probes.kinds import Probe
     from worker.measure.transforms import Transform
 
 log = logging.getLogger("zooaudit.worker")
@@ -144,6 +146,7 @@ class AuditShards:
             images=plan.images,
             adaptive=plan.adaptive,
             most=plan.most,
+            probes=tuple(ProbeRecord(name=str(probe), views=probe.views) for probe in plan.probes),
         )
         changes: Changes = {"plan": record.model_dump_json()}
         former = [*map(task_field, board.taken), *map(shard_field, board.shards)] if board else []
@@ -266,7 +269,7 @@ class AuditShards:
         shard = ShardRecord(job=job, token=token, worker=self._worker, device=self._device)
         return {shard_field(name): shard.model_dump_json()} | {task_field(task): name for task in tasks}
 
-    def given_away(self) -> "Collection[Transform]":
+    def given_away(self) -> "Collection[Transform | Probe]":
         return self._member.lost
 
     def put(self, shard: Shard, scores: "ModelScores") -> None:
@@ -284,7 +287,7 @@ class AuditShards:
             own = [task for task in board.tasks_of(name) if self._has(task, scores)]
             if not own:
                 break
-            forward = scores.images * (1 + sum(len(self._plan.units[unit]) for _, unit in own))
+            forward = scores.images * board.plan.views(own)
             if not stored:
                 self._attempt.insist()
                 self._write(name, tuple(own), replace(scores, forward_images=forward))
@@ -296,7 +299,7 @@ class AuditShards:
         self._member.hand_in()
 
     def _has(self, task: Task, scores: "ModelScores") -> bool:
-        return all(transform in scores.results for transform in self._plan.units[task[1]])
+        return all(each in scores.results or each in scores.probes for each in self._plan.in_unit(task[1]))
 
     def _write(self, name: str, tasks: tuple[Task, ...], scores: "ModelScores") -> None:
         """Store a shard. While the store is unavailable, try again: for as long as the job may take, or a helper for a

@@ -85,7 +85,7 @@ def has_work(board: Board, fair: int) -> bool:
 
 def _free(board: Board) -> list[Task]:
     plan = board.plan
-    return free_tasks(board, left(plan.models, len(plan.units), plan.adaptive, board.measured()))
+    return free_tasks(board, left(plan.models, len(plan.units), len(plan.probes), plan.adaptive, board.measured()))
 
 
 def dead_shards(board: Board, workforce: Workforce) -> list[str]:

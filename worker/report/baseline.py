@@ -3,23 +3,30 @@
 from collections.abc import Sequence
 
 import numpy as np
-from zooaudit.contract import PARTS, Baseline, Estimate, Learned, LearnedPart, LearnedScore, ScoreName
+from zooaudit.contract import PARTS, AuditRequest, Baseline, Estimate, Learned, LearnedPart, LearnedScore, ScoreName
 
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import interval
 from worker.measure.model_scores import ModelScores
 from worker.measure.scores import ScoreTable
 from worker.measure.similarity import Equivariance
+from worker.report import second_opinion
 
 ROW: dict[ScoreName, int] = {"channel": 0, "layer": 1}
 """Which row of the deviations belongs to which score."""
 
 
 def baseline(
-    experiment: Experiment, trained: ScoreTable, untrained: Sequence[ModelScores], groups: Sequence[int]
+    request: AuditRequest,
+    experiment: Experiment,
+    trained: ScoreTable,
+    untrained: Sequence[ModelScores],
+    groups: Sequence[int],
 ) -> Baseline:
     """Set the ``trained`` scores beside those of the ``untrained`` seeds, on the same images in the same ``groups``."""
     tables = [experiment.table(scores.results) for scores in untrained]
+    found = second_opinion.findings(untrained)
+    opinions = second_opinion.of_parts(found, request, experiment) if found else {}
     return Baseline(
         seeds=tuple(range(len(tables))),
         parts={
@@ -33,6 +40,8 @@ def baseline(
             )
             for name in PARTS
         },
+        second_opinion={part: opinion for part, opinion in opinions.items() if opinion} or None,
+        consistency=second_opinion.consistency(found, request, experiment, None) if found else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +26,7 @@ from zooaudit.contract import (
     ReflectionScore,
     Report,
     RotationScore,
+    SecondOpinion,
     ShiftRow,
     Timing,
     TranslationScore,
@@ -42,6 +43,7 @@ from worker.measure.scores import Curve, ScoreTable
 from worker.measure.similarity import Equivariance, constant
 from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Reflection, Rotation, Shift, Transform
+from worker.report import second_opinion
 from worker.report.activation import over_channels, over_depth
 from worker.report.baseline import baseline
 from worker.report.deviations import deviations_of
@@ -60,6 +62,7 @@ def build(
     """Put the report of ``model`` together from its ``scores``; ``untrained`` has those of the baseline, by seed."""
     main = experiment.table(scores.results)
     cosine = experiment.table(scores.results, "cosine") if request.similarity == "both" else None
+    found = second_opinion.findings([scores])
     return Report(
         id=audit_id(request),
         protocol=protocol_of(request),
@@ -77,9 +80,9 @@ def build(
         ),
         images=_images(request, experiment, scores),
         method=_method(request, model, experiment),
-        parts=_parts(experiment, main, scores),
+        parts=_parts(experiment, main, scores, second_opinion.of_parts(found, request, experiment) if found else {}),
         deviations=deviations_of(main, scores),
-        blocks=_blocks(experiment, main, cosine, scores),
+        blocks=_blocks(experiment, main, cosine, scores, found, request),
         borders={
             border: _parts(experiment, experiment.table(scores.results, border=border), scores)
             for border in experiment.borders
@@ -92,7 +95,8 @@ def build(
         )
         if cosine
         else None,
-        baseline=baseline(experiment, main, untrained, scores.groups) if untrained else None,
+        baseline=baseline(request, experiment, main, untrained, scores.groups) if untrained else None,
+        consistency=second_opinion.consistency(found, request, experiment, model) if found else None,
         environment=_environment(device, [scores, *untrained]),
         timing=timing,
     )
@@ -121,12 +125,22 @@ def _method(request: AuditRequest, model: LoadedModel, experiment: Experiment) -
         direction=request.direction,
         rotations_deg=request.rotations_deg,
         reflections=request.reflections,
+        warps=request.warps,
+        deformation=request.deformation,
+        local=request.local,
+        consistency_draws=request.consistency_draws,
+        variance=request.variance,
         precision=request.precision,
         tolerance=request.tolerance,
     )
 
 
-def _parts(experiment: Experiment, table: ScoreTable, scores: ModelScores) -> dict[PartName, Part]:
+def _parts(
+    experiment: Experiment,
+    table: ScoreTable,
+    scores: ModelScores,
+    opinions: Mapping[PartName, SecondOpinion | None] = {},
+) -> dict[PartName, Part]:
     sizes = Counter(representation.part for representation in experiment.representations)
     return {
         name: Part(
@@ -134,13 +148,19 @@ def _parts(experiment: Experiment, table: ScoreTable, scores: ModelScores) -> di
             translation=_translation(curves.translation, scores, name == "Final"),
             rotation=_rotation(curves.rotation, scores, name == "Final"),
             reflection=_reflection(curves.reflection, scores, name == "Final"),
+            second_opinion=opinions.get(name),
         )
         for name, curves in table.parts.items()
     }
 
 
 def _blocks(
-    experiment: Experiment, table: ScoreTable, cosine: ScoreTable | None, scores: ModelScores
+    experiment: Experiment,
+    table: ScoreTable,
+    cosine: ScoreTable | None,
+    scores: ModelScores,
+    found: second_opinion.Findings | None,
+    request: AuditRequest,
 ) -> tuple[Block, ...]:
     return tuple(
         Block(
@@ -150,6 +170,7 @@ def _blocks(
             rotation=_rotation(curves.rotation, scores, representation.part == "Final"),
             reflection=_reflection(curves.reflection, scores, representation.part == "Final"),
             activation=over_channels(spread, curves, cosine.blocks[index]) if cosine else None,
+            second_opinion=second_opinion.of_block(found, request, index) if found else None,
         )
         for index, (representation, curves, spread) in enumerate(
             zip(experiment.representations, table.blocks, scores.reference_spreads, strict=True)

@@ -10,11 +10,15 @@ from zooaudit.contract import Report
 from tests.worker.small_audits import audit
 from worker.measure.model_scores import ModelScores
 from worker.measure.plan import Plan, Shard, Task
+from worker.measure.probes.kinds import Probe
 from worker.measure.shard_files import DamagedShard, from_bytes, to_bytes
 from worker.measure.shards import OwnShards
 from worker.measure.transforms import Transform
 
 MANY = {"num_images": 12, "translations_px": [1, 2, 3, 5, 8, 16], "rotations_deg": [90, 180, 270]}
+
+
+PROBED = {"deformation": {"displacements_px": [1]}, "local": True, "consistency_draws": 1, "variance": True}
 
 
 class ScatteredShards(OwnShards):
@@ -35,17 +39,21 @@ class ScatteredShards(OwnShards):
         free = self._plan.left(self._images)
         if not free:
             return None
-        of_model = [task for task in free if task[0] == self._random.choice(free)[0]] or free[:1]
+        chosen = self._random.choice(free)
+        if chosen[1] >= len(self._plan.units):  # a probe is a shard by itself
+            self._shard, self._asked, self._away = self._plan.shard([chosen], self._images), 0, ()
+            return self._shard
+        of_model = [task for task in free if task[0] == chosen[0] and task[1] < len(self._plan.units)]
         tasks = self._random.sample(of_model, self._random.randint(1, min(self._plan.most, len(of_model))))
         self._shard, self._asked, self._away = self._plan.shard(tasks, self._images), 0, ()
         return self._shard
 
-    def given_away(self) -> Collection[Transform]:
+    def given_away(self) -> Collection[Transform | Probe]:
         self._asked += 1
         if self._gives_away and self._asked == 2 and self._random.random() < 0.5:
             self._away = tuple(self._random.sample(self._shard.tasks, self._random.randint(1, len(self._shard.tasks))))
             self.taken_away += len(self._away)
-        return [transform for _, unit in self._away for transform in self._plan.units[unit]]
+        return [transform for _, unit in self._away for transform in self._plan.in_unit(unit)]
 
     def put(self, shard: Shard, scores: ModelScores) -> None:
         self.shards += 1
@@ -69,8 +77,9 @@ def content(report: Report) -> str:
         {"model": "timm/test_resnet.r160_in1k", "similarity": "both", "border": "all"},
         {"model": "timm/test_vit.r160_in1k", "direction": "down", "reflections": ["horizontal", "vertical"]},
         {"model": "timm/test_efficientnet.r160_in1k", "num_images": 37},
+        {"model": "timm/test_resnet.r160_in1k", "num_images": 37, "translations_px": [3], **PROBED},
     ],
-    ids=lambda request: request["model"],
+    ids=["borders", "reflections", "efficientnet", "probes"],
 )
 def test_shards_add_up_to_the_report_of_one_worker_to_the_last_digit(request_of: dict[str, Any]) -> None:
     whole = content(audit(MANY | request_of))
@@ -85,7 +94,7 @@ def test_shards_add_up_to_the_report_of_one_worker_to_the_last_digit(request_of:
 
 
 def test_a_tolerance_needs_the_same_images_in_whatever_order_its_passes_are_measured() -> None:
-    asked = MANY | {"num_images": 300, "tolerance": 0.4}
+    asked = MANY | {"num_images": 300, "tolerance": 0.4, "consistency_draws": 1}
     # With so little memory, each transform is a pass of its own, and they need different numbers of images.
     whole = audit(asked, memory_gib=0.01, batch_size=8)
     assert whole.images.stopped == "tolerance"

@@ -38,6 +38,14 @@ class Consistency:
 
     draws: int
 
+    @property
+    def views(self) -> int:
+        """How many views of an image go through the model."""
+        return 2 * self.draws
+
+    def __str__(self) -> str:
+        return "shift consistency"
+
 
 class ConsistencySums:
     """The running sums of a shift consistency, in windows of the size of the ``views``."""

@@ -41,6 +41,19 @@ class Deformation:
     displacements_px: tuple[float, ...]
     cutoff: int
 
+    @property
+    def views(self) -> int:
+        """How many views of an image go through the model."""
+        return 1 + 2 * len(self.displacements_px)
+
+    def __str__(self) -> str:
+        """Return it as people read it.
+
+        >>> print(Deformation((0.5, 1.0), 3))
+        deformation by 0.5, 1 px
+        """
+        return f"deformation by {', '.join(f'{each:g}' for each in self.displacements_px)} px"
+
 
 @dataclass(frozen=True)
 class Fields:

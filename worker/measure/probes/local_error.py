@@ -43,6 +43,14 @@ WIDTHS: Mapping[Generator, float] = dict.fromkeys(GENERATORS, 1.0) | {"shear": 0
 class LocalError:
     """The local equivariance error for each of the ``GENERATORS``."""
 
+    @property
+    def views(self) -> int:
+        """How many views of an image go through the model."""
+        return 1 + 2 * len(GENERATORS)
+
+    def __str__(self) -> str:
+        return "local error"
+
 
 def stepped(points: Points, generator: Generator, sign: int, size: int) -> Points:
     """Return T p of ``points`` of a view of ``size`` pixels, for the step by e or, with ``sign`` -1, by -e.

@@ -39,20 +39,33 @@ from worker.measure.transforms import Transform, Views
 
 @dataclass(frozen=True)
 class Variance:
-    """The variance over the ``transforms`` of one kind and the identity; ``name`` is that of the kind."""
+    """The variance over so many ``transforms`` of the kind ``name``, and the identity."""
 
     name: TransformName
-    transforms: tuple[Transform, ...]
+    transforms: int
+
+    @property
+    def views(self) -> int:
+        """How many views of an image go through the model."""
+        return 1 + self.transforms
+
+    def __str__(self) -> str:
+        return f"variance over {self.name}"
 
 
 class VarianceSums:
     """The running sums of all ``representations``: 4 bytes for each unit and view, and one map for each image."""
 
     def __init__(
-        self, key: Variance, representations: Sequence[Representation], views: Views, device: torch.device
+        self,
+        key: Variance,
+        transforms: Sequence[Transform],
+        representations: Sequence[Representation],
+        views: Views,
+        device: torch.device,
     ) -> None:
-        self._key, self._views = key, views
-        self._units = [UnitSums(one, 1 + len(key.transforms), device) for one in representations]
+        self._key, self._transforms, self._views = key, transforms, views
+        self._units = [UnitSums(one, 1 + len(transforms), device) for one in representations]
         self._changed: dict[int, str] = {}
         self._terms = torch.zeros(GROUPS, dtype=torch.float64, device=device)
         self._images = 0
@@ -73,7 +86,7 @@ class VarianceSums:
 
     def _all_views(self, canvas: Tensor) -> Iterator[Tensor]:
         yield self._views.reference(canvas)
-        for transform in self._key.transforms:
+        for transform in self._transforms:
             yield self._views.transformed(canvas, transform)
 
     def _receive(self, number: int, members: Tensor, index: int, maps: Tensor) -> None:
@@ -82,7 +95,7 @@ class VarianceSums:
             return
         if maps.shape[1:] != units.shape:
             before, after = (f"{height} x {width}" for height, width, _ in (units.shape, maps.shape[1:]))
-            self._changed[index] = f"{self._key.transforms[number - 1]} makes {after} cells of its {before}"
+            self._changed[index] = f"{self._transforms[number - 1]} makes {after} cells of its {before}"
             return
         units.see(number, maps, members, self._images)
 

@@ -43,7 +43,9 @@ def measured(network: Network, transforms: tuple[Transform, ...], canvas: Tensor
             maps.fill_(torch.nan)  # A model may compute in place.
         return view
 
-    sums = VarianceSums(Variance("translation", transforms), representations, VIEWS, torch.device("cpu"))
+    sums = VarianceSums(
+        Variance("translation", len(transforms)), transforms, representations, VIEWS, torch.device("cpu")
+    )
     with torch.inference_mode():
         for places in torch.arange(len(canvas)).split(batch_size):
             sums.see(canvas[places], places, memberships(places, len(canvas)), forward)

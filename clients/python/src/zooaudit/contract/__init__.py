@@ -22,7 +22,7 @@ from zooaudit.contract.audit import (
 from zooaudit.contract.audit_log import Action, LogEntry, LogPage, Result
 from zooaudit.contract.base import Contract, Signed, Unit
 from zooaudit.contract.batch import MAX_BATCH, Batch, BatchAnswer, BatchAnswers
-from zooaudit.contract.board import Board, MemberRecord, PlanRecord, ShardRecord
+from zooaudit.contract.board import Board, MemberRecord, PlanRecord, ProbeRecord, ShardRecord
 from zooaudit.contract.catalogue import (
     Catalogue,
     CatalogueEntry,
@@ -336,6 +336,7 @@ __all__ = [
     "PredictedClass",
     "Prediction",
     "Priority",
+    "ProbeRecord",
     "Problem",
     "ProblemType",
     "Progress",

@@ -4,7 +4,7 @@ The service reads it, to show it; the workers change it. Both parse it by :class
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,11 +21,18 @@ MEMBER_SHOWN_S = 15.0
 """A worker that has written no progress for this long, and has no shard, takes part no longer."""
 
 
+class ProbeRecord(Contract):
+    """One of an audit's other measures, as people read it, and how many views of an image it sees."""
+
+    name: str
+    views: int
+
+
 class PlanRecord(Contract):
     """The plan of an audit, as the worker that leads it has made it.
 
     ``software``  the protocol and the versions of all that decides the digits; only workers of the same may take part
-    ``units``     the names of the transforms of each unit
+    ``units``     the names of the transforms of each unit; each probe is one more unit, after these
     ``most``      how many transforms the leading worker can measure in one pass
     """
 
@@ -36,9 +43,23 @@ class PlanRecord(Contract):
     images: int
     adaptive: bool
     most: int
+    probes: tuple[ProbeRecord, ...] = ()
 
     def tasks(self) -> list[Task]:
-        return [(model, unit) for model in range(self.models) for unit in range(len(self.units))]
+        return [(model, unit) for model in range(self.models) for unit in range(len(self.units) + len(self.probes))]
+
+    def names(self, tasks: Sequence[Task]) -> tuple[str, ...]:
+        """Return the names of the transforms and probes of these tasks."""
+        units = (*self.units, *((probe.name,) for probe in self.probes))
+        return tuple(name for _, unit in tasks for name in units[unit])
+
+    def views(self, tasks: Sequence[Task], most: int | None = None) -> int:
+        """Count the views of an image that these tasks of one model see, in passes of at most ``most`` transforms: each
+        pass sees the reference view, too."""
+        count = len(self.units)
+        transforms = sum(len(self.units[unit]) for _, unit in tasks if unit < count)
+        of_probes = sum(self.probes[unit - count].views for _, unit in tasks if unit >= count)
+        return transforms + math.ceil(transforms / (most or max(1, transforms))) + of_probes
 
 
 class ShardRecord(Contract):
@@ -151,7 +172,7 @@ class Board:
                 shown.append(
                     Shard(
                         baseline_seed=tasks[0][0] - 1 if tasks[0][0] else None,
-                        transforms=tuple(text for _, unit in tasks for text in self.plan.units[unit]),
+                        transforms=self.plan.names(tasks),
                         worker=shard.worker,
                         device=shard.device,
                         state=shard.state,
@@ -163,7 +184,7 @@ class Board:
         joining = {token for token, member in self.members.items() if now_s - member.at_s < MEMBER_SHOWN_S}
         return Sharing(
             shards=tuple(shown),
-            waiting=sum(len(self.plan.units[unit]) for _, unit in self.waiting()),
+            waiting=len(self.plan.names(self.waiting())),
             workers=len(at_work | joining),
             repeated=self.repeated,
         )
@@ -182,8 +203,8 @@ class Board:
                 rates.append(member.rate)
                 longest_s = max(longest_s, (wanted - of_shard) / member.rate)
         for model in range(self.plan.models):
-            waiting = sum(len(self.plan.units[unit]) for number, unit in self.waiting() if number == model)
-            total += self.plan.images * (waiting + math.ceil(waiting / self.plan.most))
+            waiting = [task for task in self.waiting() if task[0] == model]
+            total += self.plan.images * self.plan.views(waiting, self.plan.most)
         left_s = (total - done) / sum(rates) if rates else 0.0 if done >= total else None
         eta_s = last.eta_s if left_s is None else max(left_s, longest_s)
         return last.model_copy(update={"done": done, "total": max(total, done), "eta_s": eta_s})
@@ -192,7 +213,7 @@ class Board:
         """Return how many forward images of a shard are done, and how many it has."""
         if (member := self.member_of(shard)) and member.total:
             return min(member.done, member.total), member.total
-        return 0, self.plan.images * (1 + sum(len(self.plan.units[unit]) for _, unit in self.tasks_of(shard)))
+        return 0, self.plan.images * self.plan.views(self.tasks_of(shard))
 
 
 def task_field(task: Task) -> str:

@@ -80,7 +80,7 @@ class Deformations(Contract):
         tuple[Annotated[float, Field(gt=0, le=16)], ...],
         Field(min_length=1, max_length=8, description="Each once.", json_schema_extra={"uniqueItems": True}),
     ] = (0.5, 1.0, 2.0, 4.0)
-    cutoff: Annotated[int, Field(ge=1, le=16, strict=True)] = 3
+    cutoff: Annotated[int, Field(ge=2, le=16, strict=True)] = 3
 
     @field_validator("displacements_px")
     @classmethod
