@@ -31,7 +31,7 @@ def warps_from(text: str) -> tuple[Warps, ...]:
     if text == NONE:
         return ()
     found = []
-    for item in text.split():
+    for item in text.split() or [""]:
         kind, colon, amounts = item.partition(":")
         if not colon or kind not in get_args(WarpKind):
             raise ValueError(f"{text[:64]!r} is not like rotation:15,30 translation:0.5 or none")
