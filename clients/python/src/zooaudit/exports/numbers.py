@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zooaudit.contract import (
+    KINDS,
     PARTS,
     Report,
     Score,
@@ -13,8 +14,8 @@ from zooaudit.contract import (
 )
 from zooaudit.views.text import ranges
 
-SCORE_FIELDS = ("channel", "layer", "layer_held_out", "top1_agreement", "interpolation")
-"""The fields of a Score that are numbers; all but ``interpolation``, which only warps have, have an interval."""
+SCORE_FIELDS = ("channel", "layer", "layer_held_out", "top1_agreement")
+"""The fields of a Score that are numbers with an interval."""
 
 
 class Measured(NamedTuple):
@@ -33,8 +34,8 @@ def measured(report: Report) -> Iterator[Measured]:
     for part_name, part in parts:
         for transform in report.method.transforms:
             score: Score = getattr(part, transform)
-            for field in SCORE_FIELDS:
-                value = getattr(score, field, None)
+            for field in (*SCORE_FIELDS, *(["interpolation"] if transform in KINDS else [])):
+                value = getattr(score, field)
                 if value is not None:
                     yield Measured((part_name, transform, field), value, getattr(score, f"{field}_interval", None))
     for part_name, part in parts:
@@ -82,7 +83,7 @@ def by_shift(report: Report) -> Iterator[tuple[int, dict[str, float]]]:
     rows: dict[int, dict[str, float]] = {}
     for part_name, part in report.parts.items():
         for row in part.translation.by_transform:
-            values = {field: getattr(row, field, None) for field in SCORE_FIELDS}
+            values = {field: getattr(row, field) for field in SCORE_FIELDS}
             named = {f"by_shift/{part_name}/{field}": value for field, value in values.items() if value is not None}
             rows.setdefault(row.shift_px, {}).update(named)
     yield from sorted(rows.items())

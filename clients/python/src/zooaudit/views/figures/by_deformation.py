@@ -27,9 +27,9 @@ def deformations(reports: Sequence[Report]) -> FigureDict:
     widest = max(
         px for report in reports if report.method.deformation for px in report.method.deformation.displacements_px
     )
-    for name, text, x in (("deformation", MOVED, gradients), ("ratio", RATIO, displacements)):
+    for scale, (name, text, x) in enumerate((("deformation", MOVED, gradients), ("ratio", RATIO, displacements))):
         for part_names in [PARTS] if len(reports) == 1 else [(part_name,) for part_name in PARTS]:
-            panels.begin(text if len(reports) == 1 else f"{part_names[0]}: {text}", x=x)
+            panels.begin(text if len(reports) == 1 else f"{part_names[0]}: {text}", x=x, scale=scale)
             if name == "ratio":
                 panels.add_line([(0, 1), (widest, 1)], "dot")
             for report, pen, part_name in _curves(reports, part_names):
