@@ -9,7 +9,6 @@ from zooaudit.contract import (
     AuditRequest,
     Deformations,
     FieldError,
-    WarpKind,
     Warps,
     deformation_text,
     problem,
@@ -28,8 +27,16 @@ class DeformationOptions(TypedDict, total=False):
     cutoff: int
 
 
-WarpOptions = Mapping[WarpKind, Iterable[float]] | Iterable[Warps]
-"""Warps by kind, ``{"rotation": [15, 30]}``, or as a request has them."""
+class WarpAmounts(TypedDict, total=False):
+    """The amounts of warps by kind, such as ``{"rotation": [15, 30]}``."""
+
+    translation: Iterable[float]
+    rotation: Iterable[float]
+    scale: Iterable[float]
+    shear: Iterable[float]
+
+
+WarpOptions = WarpAmounts | Iterable[Warps]
 
 
 class Options(TypedDict, total=False):
@@ -83,7 +90,8 @@ def request_from(model: str, options: Options) -> AuditRequest:
 def _warps(warps: WarpOptions) -> tuple[Any, ...]:
     if not isinstance(warps, Mapping):
         return tuple(warps)
-    return tuple({"kind": kind, "amounts": tuple(amounts)} for kind, amounts in warps.items())
+    by_kind: Mapping[str, Any] = warps
+    return tuple({"kind": kind, "amounts": tuple(amounts)} for kind, amounts in by_kind.items())
 
 
 def _field_error(path: tuple[int | str, ...], message: str) -> FieldError:
