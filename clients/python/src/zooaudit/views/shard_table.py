@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from zooaudit.contract import Shard, Sharing
 from zooaudit.views.tables import Table, shortened
-from zooaudit.views.text import counted, printable, ranges
+from zooaudit.views.text import counted, printable, ranges, spoken
 
 BRIEF_WORKER = 20
 """The letters of a worker's name where a terminal has no room for all of them: the ends tell machine and process."""
@@ -64,19 +64,19 @@ def transform_ranges(transforms: Sequence[str]) -> str:
 
     >>> transform_ranges(["1 px", "2 px", "3 px", "8 px", "4 px zero", "90°", "180°"])
     '1-3, 8 px, 4 px zero, 90°, 180°'
-    >>> transform_ranges(["warp by 30°", "warp by 15°", "scale 1.1", "local error"])
-    'warp by 15°, 30°, scale 1.1, local error'
+    >>> transform_ranges(["warp by 30°", "warp by 15°", "scale 1.1", "variance over warp_scale"])
+    'warp by 15°, 30°, scale 1.1, variance over warp scale'
     """
     amounts: dict[tuple[str, str], set[float]] = {}
     for transform in transforms:
-        found = re.fullmatch(r"([0-9]{1,4})( px.*|°)", transform)
+        found = re.fullmatch(r"([0-9]{1,4})( px.*|°.*)", transform)
         warp = re.fullmatch(r"(warp by |scale |shear )(-?[0-9.e-]{1,24})(.*)", transform)
         if found:
             amounts.setdefault(("", found[2]), set()).add(int(found[1]))
         elif warp and (amount := _number(warp[2])) is not None:
             amounts.setdefault((warp[1], warp[3]), set()).add(amount)
         else:
-            amounts.setdefault((transform, ""), set())
+            amounts.setdefault((spoken(transform), ""), set())
     return ", ".join(_listed(before, behind, sorted(of_kind)) for (before, behind), of_kind in amounts.items())
 
 
