@@ -108,7 +108,7 @@ TERMS: dict[str, Term] = {
     "local-equivariance-error": _term(
         "local equivariance error",
         "How much features change, beside what moves with the image, when it changes by one pixel, degree or per cent, "
-        "by how much they differ between images: 0 is equivariant, and there is no upper limit.",
+        "relative to how much they vary: 0 is equivariant, and there is no upper limit.",
     ),
     "shift-consistency": _term(
         "shift consistency",

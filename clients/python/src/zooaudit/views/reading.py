@@ -315,7 +315,7 @@ def _local(report: Report) -> str:
     if not clauses:
         return ""
     return (
-        "What features change by beside moving with the image, relative to how much they differ between images, is "
+        "What features change by beside moving with the image, relative to how much they vary, is "
         f"{'; and '.join(clauses)}. 0 would be equivariant."
     )
 
