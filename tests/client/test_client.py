@@ -99,7 +99,7 @@ async def test_an_older_service_that_accepts_the_audit_is_made_to_cancel_it(make
     [
         ({"num_images": 0}, "num_images: Input should be greater than or equal to 1."),
         ({"translations_px": [1, 1]}, "translations_px: each value may be given only once."),
-        ({"translations_px": [], "rotations_deg": []}, "at least one translation or rotation."),
+        ({"translations_px": [], "rotations_deg": []}, "at least one translation, rotation, reflection or warp."),
         ({"rotations_deg": [45]}, "rotations_deg.0: Input should be 90, 180 or 270."),
         ({"number": 1}, "number: Extra inputs are not permitted."),
     ],
