@@ -31,10 +31,11 @@ def complete(request: AuditRequest, catalogue: Catalogue) -> AuditRequest:
     if request.weights == "pretrained" and not entry.pretrained:
         raise _no_weights(entry, catalogue)
     _check_images(request, catalogue)
-    largest = max(request.translations_px, default=0)
+    warps = [amount for each in request.warps if each.kind == "translation" for amount in each.amounts]
+    largest = max([*request.translations_px, *map(abs, warps)], default=0)
     if entry.input_size is not None and largest >= entry.input_size:
         detail = (
-            f"A shift of {largest} pixels leaves nothing of the {entry.input_size} pixels that {name} sees; "
+            f"A shift of {largest:g} pixels leaves nothing of the {entry.input_size} pixels that {name} sees; "
             f"ask for shifts of at most {entry.input_size - 1}."
         )
         raise refused("shift-too-large", detail)

@@ -8,13 +8,17 @@ from zooaudit.contract import (
     AccuracyRelation,
     ComparedAudit,
     Comparison,
+    Deformations,
     FieldError,
     RelatedPart,
     RelatedScores,
     Report,
     Score,
+    Warps,
     compared_audit,
+    deformation_text,
     shared_method,
+    warps_text,
 )
 from zooaudit.views.text import ranges
 
@@ -137,8 +141,12 @@ def _audit_names(reports: Sequence[Report]) -> str:
 
 
 def _value_text(value: object) -> str:
+    if isinstance(value, Deformations):
+        return deformation_text(value)
     if not isinstance(value, tuple):
         return str(value)
+    if value and isinstance(value[0], Warps):
+        return warps_text(value)
     return ",".join(value) if value and isinstance(value[0], str) else ranges(value)
 
 

@@ -29,7 +29,7 @@ ROUNDING = 1e-5
 """Scores that are closer than this are the same: float32 forward passes move them by this much between machines."""
 
 Place = tuple[PartName, TransformName, str]
-"""Which score: of a part, under the shifts, the rotations or the reflections, by name."""
+"""Which score: of a part, under the transforms of one name, by its own name."""
 
 
 def differences(reports: Sequence[Report], reference: str) -> Differences:

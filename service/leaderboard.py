@@ -14,13 +14,18 @@ from zooaudit.contract import (
     LeaderboardQuery,
     LeaderboardRow,
     MeasuredMethod,
+    deformation_from,
     newest_rows,
+    warps_from,
 )
 
 from service.summaries import SCORE_PLACES, Known, Summary
 
 ANSWERS_KEPT = 4
-SETTINGS = ("dataset", "num_images", "seed", "direction", "similarity", "border", "precision", "protocol")
+SETTINGS = (
+    *("dataset", "num_images", "seed", "direction", "local", "consistency_draws", "variance"),
+    *("similarity", "border", "precision", "protocol"),
+)
 """The settings of a method that a query names just as the method has them."""
 
 
@@ -87,6 +92,8 @@ def _has_settings(method: LeaderboardMethod, query: LeaderboardQuery) -> bool:
         and (query.translations_px is None or _numbers(query.translations_px) == set(method.translations_px))
         and (query.rotations_deg is None or _numbers(query.rotations_deg) == set(method.rotations_deg))
         and query.reflections in (None, ",".join(method.reflections) or "none")
+        and (query.warps is None or warps_from(query.warps) == method.warps)
+        and (query.deformation is None or deformation_from(query.deformation) == method.deformation)
         and method.images_sha256.startswith(query.images_sha256 or "")
     )
 

@@ -13,6 +13,7 @@ from zooaudit.contract import (
     Report,
     Status,
     find_entry,
+    probe_views,
     transforms_in,
 )
 
@@ -172,12 +173,12 @@ def _speed_of(report: Report) -> Speed | None:
     measuring_s = timing.seconds - preparing_s
     if timing.forward_images <= 0 or measuring_s <= 0 or not model.parameters or not model.input_size:
         return None
-    transforms = transforms_in(report.method)
+    transforms, others = transforms_in(report.method), probe_views(report.method)
     models = 1 + (len(report.baseline.seeds) if report.baseline else 0)
     views, rest = divmod(timing.forward_images, max(1, models * report.images.count))
     # With a tolerance some passes may have gone over more images than others; several workers need more passes.
     alone = timing.workers == 1 and report.method.tolerance is None
-    shows_passes = rest == 0 and views > transforms and alone
+    shows_passes = rest == 0 and views > transforms + others and alone
     return Speed(
         id=report.id,
         model=model.name,
@@ -185,7 +186,7 @@ def _speed_of(report: Report) -> Speed | None:
         device=report.environment.device,
         finished_at=timing.finished_at,
         transforms=transforms,
-        passes=views - transforms if shows_passes else None,
+        passes=views - transforms - others if shows_passes else None,
         forward_images=timing.forward_images,
         images_per_second=timing.forward_images / measuring_s,
         preparing_seconds=preparing_s,

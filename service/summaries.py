@@ -14,7 +14,14 @@ from typing import Any
 from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
-from zooaudit.contract import LEADERBOARD_COLUMNS, LeaderboardMethod, LeaderboardRow, ReportSummary, summary_of
+from zooaudit.contract import (
+    LEADERBOARD_NUMBERS,
+    LeaderboardMethod,
+    LeaderboardRow,
+    ReportSummary,
+    leaderboard_number,
+    summary_of,
+)
 
 from service.errors import StoreUnavailable
 from service.reports import ReportStore
@@ -33,7 +40,7 @@ KEPT_S = 30 * 86_400
 SCHEMA = json.dumps([ReportSummary.model_json_schema(), DECIMALS], sort_keys=True)
 KEY = f"zooaudit:summaries:{hashlib.sha256(SCHEMA.encode()).hexdigest()[:12]}"
 """Redis hash: the ReportSummary of each audit, as JSON. A service whose summaries have other fields has another one."""
-SCORE_PLACES = {name: place for place, name in enumerate(name for name in LEADERBOARD_COLUMNS if "." in name)}
+SCORE_PLACES = {name: place for place, name in enumerate(LEADERBOARD_NUMBERS)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,15 +207,15 @@ class Summaries:
 
 def _scores(row: LeaderboardRow) -> Iterator[float]:
     for name in SCORE_PLACES:
-        transform, part, score = name.split(".")
-        value = getattr(getattr(row.parts.get(part), transform, None), score, None)  # type: ignore[call-overload]
+        value = leaderboard_number(row, name)
         yield float("nan") if value is None else value
 
 
 def with_rounded_scores(summary: ReportSummary) -> ReportSummary:
     """Round the scores: with all their sixteen digits, a leaderboard would be half as large again."""
     row = summary.row.model_dump(mode="json")
-    rounded = LeaderboardRow.model_validate_json(json.dumps(row | {"parts": _rounded(row["parts"])}))
+    measured = {name: _rounded(row[name]) for name in ("parts", "consistency") if name in row}
+    rounded = LeaderboardRow.model_validate_json(json.dumps(row | measured))
     return ReportSummary(method=summary.method, row=rounded)
 
 

@@ -4,14 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 from zooaudit.contract import (
+    GENERATORS,
     PARTS,
+    WARPS,
     AngleRow,
     AuditRequest,
     Block,
     Catalogue,
     CatalogueEntry,
+    Consistency,
+    DeformationRow,
     Environment,
     Images,
+    Magnitude,
     Method,
     MirrorRow,
     Model,
@@ -20,9 +25,12 @@ from zooaudit.contract import (
     Report,
     RotationScore,
     Score,
+    SecondOpinion,
     ShiftRow,
     Timing,
     TranslationScore,
+    WarpRow,
+    WarpScore,
     Weights,
     audit_id,
     protocol_of,
@@ -74,6 +82,10 @@ def report_of(request: AuditRequest, started_at: datetime | None = None, skipped
     if request.reflections:
         mirrors = tuple(MirrorRow(axis=axis, channel=0.6, layer=0.7) for axis in request.reflections)
         scores["reflection"] = ReflectionScore(channel=0.6, layer=0.7, by_transform=mirrors)
+    for warps in request.warps:
+        rows = tuple(WarpRow(amount=amount, channel=0.8, layer=0.85, interpolation=0.95) for amount in warps.amounts)
+        scores[WARPS[warps.kind]] = WarpScore(channel=0.8, layer=0.85, interpolation=0.95, by_transform=rows)
+    others = {"second_opinion": opinion} if (opinion := _second_opinion(request)) else {}
     source, _, rest = request.model.partition("/")
     return Report(
         id=audit_id(request),
@@ -104,13 +116,31 @@ def report_of(request: AuditRequest, started_at: datetime | None = None, skipped
             direction=request.direction,
             rotations_deg=request.rotations_deg,
             reflections=request.reflections,
+            warps=request.warps,
+            deformation=request.deformation,
+            local=request.local,
+            consistency_draws=request.consistency_draws,
+            variance=request.variance,
             precision=request.precision,
         ),
-        parts={part: Part(blocks=1, **scores) for part in PARTS},
+        parts={part: Part(blocks=1, **scores, **others) for part in PARTS},
         blocks=tuple(
-            Block(name=f"layer{n}", part=part, channels=1, height=1, width=1, layout="NCHW", dead_channels=0, **scores)
+            Block(
+                name=f"layer{n}",
+                part=part,
+                channels=1,
+                height=1,
+                width=1,
+                layout="NCHW",
+                dead_channels=0,
+                **scores,
+                **others,
+            )
             for n, part in enumerate(PARTS)
         ),
+        consistency=Consistency(draws=request.consistency_draws, offset_px=32, value=0.9)
+        if request.consistency_draws
+        else None,
         environment=Environment(
             zooaudit="0", python="0", torch="0", timm="0", torchvision="0", device="cpu", threads=1, batch_size=1
         ),
@@ -122,6 +152,20 @@ def report_of(request: AuditRequest, started_at: datetime | None = None, skipped
             images_per_second=18.0,
         ),
     )
+
+
+def _second_opinion(request: AuditRequest) -> SecondOpinion | None:
+    """Make up what other measures say, where ``request`` asks for any."""
+    displacements = request.deformation.displacements_px if request.deformation else ()
+    opinion = SecondOpinion(
+        deformation=tuple(
+            DeformationRow(displacement_px=px, gradient=0.1 * px, deformation=0.2 * px, noise=0.4 * px, ratio=0.5)
+            for px in displacements
+        ),
+        local_error={name: Magnitude(value=0.25) for name in GENERATORS} if request.local else {},
+        variance={"translation": Magnitude(value=0.125)} if request.variance else {},
+    )
+    return opinion if opinion != SecondOpinion() else None
 
 
 def is_problem(answer: httpx.Response, status: int, slug: str) -> bool:

@@ -153,7 +153,8 @@ def _check_transform(report: Report, asked: LeastEquivariantRequest) -> None:
     ):
         known = [f"{shift} px" for shift in method.translations_px] + [f"{angle}°" for angle in method.rotations_deg]
         known += method.reflections
-        raise refused("not-explainable", f"The audit has not measured {asked.transform}; it has {', '.join(known)}.")
+        has = ", ".join(known) or "none that can be explained"
+        raise refused("not-explainable", f"The audit has not measured {asked.transform}; it has {has}.")
 
 
 def _shows_images(request: Request, report: Report) -> bool:

@@ -132,5 +132,6 @@ def brief_report(identifier: str, queue: AuditQueue, store: ReportStore, recover
 
 def _figures(reports: Sequence[Report], score: ScoreName = "channel", **others: dict[str, Any]) -> bytes:
     """Draw the figures of the reports; return them, and ``others`` by name, as JSON."""
-    by_name = {name: figures.of(name, reports, score) for name in figures.NAMES} | others
+    names = figures.shown([report.method for report in reports])
+    by_name = {name: figures.of(name, reports, score) for name in names} | others
     return json.dumps(by_name, allow_nan=False).encode()

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 from zooaudit import AsyncAuditClient, Audit, AuditClient, Comparison, Cost, Report
 from zooaudit.contract import (
+    GENERATORS,
     PARTS,
     TRANSFORMS,
+    WARPS,
     AccuracyRelation,
     AngleRow,
     AuditRequest,
@@ -39,7 +41,11 @@ from zooaudit.contract import (
     ShiftRow,
     Status,
     TranslationScore,
+    Warps,
+    compared_audit,
     problem,
+    shared_method,
+    transforms_named,
 )
 
 CLIENTS = (AuditClient, AsyncAuditClient)
@@ -222,6 +228,93 @@ def reflected_report() -> Report:
     for part in body["baseline"]["parts"].values():
         part["reflection"] = {"channel": learned(), "layer": learned()}
     return Report.model_validate(body)
+
+
+WARPED = (
+    Warps(kind="rotation", amounts=(15, 22.5)),
+    Warps(kind="scale", amounts=(0.9, 1.1)),
+    Warps(kind="shear", amounts=(-0.1, 0.1)),
+    Warps(kind="translation", amounts=(0.5, 8)),
+)
+
+
+def warped_report(name: str = "timm/resnet18.a1_in1k", **changes: Any) -> Report:
+    """Make a report as reflected_report() does, of the model ``name``, that has warps of all kinds and all other
+    measures, too. ``changes`` are made to its body."""
+    numbers = iter(random.Random(name).sample(range(4_000_001, 5_000_000, 5), 4_000))
+
+    def one() -> float:
+        return next(numbers) / 5e6
+
+    def warp(amounts: Sequence[float]) -> dict[str, Any]:
+        names = ("channel", "layer", "layer_held_out", "top1_agreement")
+        scores = {name: one() for name in names} | {f"{name}_interval": (one(), one()) for name in names}
+        rows = [{"amount": amount, **{name: one() for name in (*names, "interpolation")}} for amount in amounts]
+        return {**scores, "interpolation": one(), "by_transform": rows}
+
+    def learned() -> dict[str, Any]:
+        estimates = {key: {"value": one(), "interval": (one(), one())} for key in ("untrained", "difference")}
+        return {**estimates, "pretrained": {"value": 0.5, "interval": None}, "by_seed": (one(), one())}
+
+    def magnitude() -> dict[str, Any]:
+        return {"value": 1 + one(), "interval": (1 + one(), 1 + one())}
+
+    def opinion() -> dict[str, Any]:
+        fields = ("gradient", "deformation", "noise", "ratio")
+        rows = [
+            {"displacement_px": px, **{field: 1 + one() for field in fields}, "ratio_interval": (1 + one(), 1 + one())}
+            for px in (0.75, 1.5)
+        ]
+        names = transforms_named(("horizontal",), WARPED)
+        return {
+            "deformation": rows,
+            "local_error": {name: magnitude() for name in GENERATORS},
+            "variance": {name: magnitude() for name in names},
+        }
+
+    def consistency(**more: Any) -> dict[str, Any]:
+        return {"draws": 5, "offset_px": 32, "value": one(), "interval": (one(), one()), **more}
+
+    body = reflected_report().model_dump()
+    body["model"]["name"] = name
+    body["method"] |= {
+        "warps": [each.model_dump() for each in WARPED],
+        "deformation": {"displacements_px": (0.75, 1.5)},
+        "local": True,
+        "consistency_draws": 5,
+        "variance": True,
+    }
+    main = body["parts"]
+    for parts in (main, body["borders"]["zero"], body["borders"]["circular"], body["cosine"]["parts"]):
+        for part in parts.values():
+            part |= {WARPS[each.kind]: warp(each.amounts) for each in WARPED}
+    body["borders"]["crop"] = main
+    for scores in (*main.values(), *body["blocks"]):
+        scores["second_opinion"] = opinion()
+    for block in body["blocks"]:
+        block |= {WARPS[each.kind]: warp(each.amounts) for each in WARPED}
+    for part in body["baseline"]["parts"].values():
+        part |= {WARPS[each.kind]: {"channel": learned(), "layer": learned()} for each in WARPED}
+    body["baseline"]["second_opinion"] = {part_name: opinion() for part_name in PARTS}
+    body["baseline"]["consistency"] = consistency()
+    body["consistency"] = consistency(published=one())
+    return Report.model_validate(body | changes)
+
+
+def warped_comparison() -> Comparison:
+    """Make a comparison of two reports as warped_report() makes them."""
+    reports = [warped_report(), warped_report("timm/resnet34.a1_in1k", id="f" * 32)]
+    method = shared_method(reports[0])
+    names = method.transforms
+    related = comparison().accuracy["Early"].translation
+    different = differences(ID, "f" * 32).audits[0].parts["Early"].translation
+    parts = dict.fromkeys(PARTS, DifferentPart(**dict.fromkeys(names, different)))
+    return Comparison(
+        method=method,
+        audits=tuple(compared_audit(each) for each in reports),
+        accuracy=dict.fromkeys(PARTS, RelatedPart(**dict.fromkeys(names, related))),
+        differences=Differences(reference=ID, audits=(DifferentAudit(id="f" * 32, parts=parts),)),
+    )
 
 
 def comparison(reason: str | None = None) -> Comparison:

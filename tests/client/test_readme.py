@@ -28,7 +28,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
-@pytest.mark.parametrize(("example", "output"), list(zip(blocks("python"), ("Early", "Spearman"), strict=True)))
+@pytest.mark.parametrize(
+    ("example", "output"), list(zip(blocks("python"), ("Early", "0.8 0.95", "Spearman"), strict=True))
+)
 def test_python(service, tmp_path, example, output):
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
@@ -46,6 +48,6 @@ def test_python(service, tmp_path, example, output):
 def test_shell():
     lines = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
     commands = [words[1:] for words in lines if words and words[0] == "zooaudit"]
-    assert len(commands) == 11
+    assert len(commands) == 12
     for words in commands:
         make_parser().parse_args(words)

@@ -10,6 +10,7 @@ from typing import Any, assert_type
 
 from zooaudit import AsyncAuditClient, Audit, AuditClient, AuditFailed, AuditHandle
 from zooaudit import Comparison, Cost, ModelDetail, Report, figures
+from zooaudit.contract import WarpScore, Warps
 
 
 def blocking() -> float | None:
@@ -20,6 +21,10 @@ def blocking() -> float | None:
         assert_type(client.wait(handle.id, on_progress=print), Audit)
         assert_type(client.compare([handle, report, "0" * 32, handle.status()], top1={"resnet18": 71.5}), Comparison)
         assert_type(client.model("timm/resnet18"), ModelDetail)
+        client.audit("timm/resnet18", warps={"rotation": [15, 22.5], "translation": [0.5]}, deformation={"cutoff": 5})
+        client.audit("timm/resnet18", warps=[Warps(kind="shear", amounts=(0.1,))], deformation={}, local=True)
+        assert_type(report.parts["Late"].warp_rotation, WarpScore | None)
+        report.plot("warps").show()
         report.plot("depth", report).show()
         report.to_dataframe().to_csv("scores.csv")
         assert_type(figures.parts([report])["data"], Any)
@@ -48,6 +53,8 @@ client.compare([1])
 client.cost("timm/resnet18", images=64)
 client.report("0").parts["Early"].translation.chanel
 client.report("0").parts["early"]
+client.audit("timm/resnet18", warps={"twist": [1]})
+client.audit("timm/resnet18", local="yes")
 """
 
 
@@ -75,4 +82,4 @@ def check(script: str, folder: Path) -> list[str]:
 def test_right_use_passes_and_each_mistake_is_found(tmp_path):
     assert check(SCRIPT, tmp_path) == []
     wrong = check(WRONG, tmp_path)
-    assert [int(line.split(":")[1]) for line in wrong] == [5, 6, 7, 8, 9, 10], wrong
+    assert [int(line.split(":")[1]) for line in wrong] == [5, 6, 7, 8, 9, 10, 11, 12], wrong

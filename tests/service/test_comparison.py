@@ -111,6 +111,11 @@ async def test_an_audit_that_was_missing_is_found_once_it_is_there(http, stored,
         ("border", "zero", "border"),
         ("translations_px", [1], "translations_px"),
         ("rotations_deg", [], "rotations_deg"),
+        ("warps", [{"kind": "rotation", "amounts": [15, 30]}], "warps"),
+        ("deformation", {"displacements_px": [0.5, 1]}, "deformation"),
+        ("local", True, "local"),
+        ("consistency_draws", 5, "consistency_draws"),
+        ("variance", True, "variance"),
         ("precision", "bfloat16", "precision"),
         ("dataset", "photos", "dataset"),
         ("num_images", 9, "num_images"),
@@ -122,7 +127,9 @@ async def test_audits_of_different_methods_do_not_compare(http, stored, store_re
     store_report(odd)
     answer = await http.get("/comparison", params={"audits": ",".join([*stored, odd.id])})
     assert is_problem(answer, 422, "methods-differ")
-    (error,) = answer.json()["errors"]
+    protocols = [{"field": "protocol", "message": f"1 in 4 audits, 2 in {odd.id} (timm/odd)"}]
+    *others, error = answer.json()["errors"]
+    assert others == (protocols if odd.protocol == "2" else [])
     assert error["field"] == field
     assert error["message"].endswith(f" in {odd.id} (timm/odd)")
     assert " in 4 audits, " in error["message"]
@@ -147,6 +154,48 @@ def test_other_differences_are_named_too():
         with pytest.raises(Exception, match="Scores compare only") as caught:
             compare([usual, other.model_copy(update=changed)])
         assert [error.field for error in caught.value.problem.errors] == [field]
+
+
+def test_unlike_warps_and_other_measures_are_named_as_they_are_asked_for():
+    warps = [{"kind": "rotation", "amounts": [15, 22.5]}, {"kind": "translation", "amounts": [0.5]}]
+    usual = scored("usual", warps=warps, deformation={}, local=True)
+    other = scored("other", warps=warps[:1], deformation={"cutoff": 5}, variance=True)
+    with pytest.raises(Exception, match="Scores compare only") as caught:
+        compare([usual, other])
+    assert {error.field: error.message.split(" in ")[0] for error in caught.value.problem.errors} == {
+        "warps": "rotation:15,22.5 translation:0.5",
+        "deformation": "0.5,1,2,4",
+        "local": "True",
+        "variance": "False",
+    }
+    assert "0.5,1,2,4:5 in " in str(caught.value.problem.detail)
+
+
+def test_warps_and_other_measures_stand_side_by_side():
+    asked = {"warps": [{"kind": "shear", "amounts": [0.1]}], "deformation": {}, "local": True, "consistency_draws": 5}
+    reports = [scored(f"m{n}", 0.1 * n, 70.0 + n, variance=True, **asked) for n in range(1, 6)]
+    compared = Comparison.model_validate_json(compare(reports).model_dump_json())
+    assert compared.method.transforms == ("translation", "rotation", "warp_shear")
+    late = compared.audits[0].parts["Late"]
+    assert (late.warp_shear.layer, late.warp_shear.interpolation) == (0.85, 0.95)
+    assert late.second_opinion == reports[0].parts["Late"].second_opinion
+    assert compared.audits[0].consistency.value == 0.9
+    assert compared.accuracy["Late"].warp_shear.layer.reason == "The score is the same for all 5 models."
+    assert compared.differences.audits[0].parts["Late"].warp_shear.channel.value == 0
+
+
+async def test_the_figures_of_a_comparison_have_warps_where_they_were_asked_for(http, stored, store_report):
+    asked = {"warps": [{"kind": "scale", "amounts": [0.9, 1.1]}], "deformation": {}}
+    warped = [scored(name, **asked) for name in ("one", "two")]
+    for report in warped:
+        store_report(report)
+    names = {"parts", "shifts", "agreement", "depth", "accuracy"}
+    for audits, more in ((stored, set()), ([report.id for report in warped], {"warps", "deformations"})):
+        answer = await http.get("/comparison/figures", params={"audits": ",".join(audits)})
+        assert set(answer.json()) == names | more
+        Figures.model_validate_json(answer.content)
+    shown = (await http.get(f"/audit/{warped[0].id}/figures")).json()
+    assert "Warp scale equivariance" in str(shown["warps"])
 
 
 def test_reflections_are_compared_and_directions_kept_apart():

@@ -239,6 +239,15 @@ async def test_the_forward_images_by_an_audit_in_one_pass(http, measured, asked,
         ({"forward_images": 200 * (4 + 2)}, {"tolerance": 0.1}, 100 * (4 + 2), "at most about"),
         ({"forward_images": 200 * (4 + 2), "tolerance": 0.1}, {}, 100 * (4 + 1), "at least"),
         ({"forward_images": 1001}, {}, 100 * (4 + 1), "at least"),  # that is no number of passes
+        # Other measures go over the images by themselves.
+        ({"forward_images": 200 * (4 + 2 + 11), "local": True}, {}, 100 * (4 + 2), "exact"),
+        ({"forward_images": 200 * (4 + 2)}, {"consistency_draws": 5}, 100 * (4 + 2 + 10), "exact"),
+        (
+            {"forward_images": 200 * (4 + 2)},
+            {"warps": [{"kind": "rotation", "amounts": [15, 30]}], "translations_px": [1]},
+            100 * (4 + 2),
+            "exact",
+        ),
     ],
 )
 @pytest.mark.usefixtures("sized")

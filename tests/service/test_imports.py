@@ -100,7 +100,7 @@ async def test_what_cannot_be_checked_is_refused(http, measured):
     )
     answer = await post(http, sealed(nothing).model_dump_json())
     assert is_problem(answer, 422, "invalid-request")
-    assert "ask for at least one translation, rotation or reflection" in answer.json()["detail"]
+    assert "ask for at least one translation, rotation, reflection or warp" in answer.json()["detail"]
     assert is_problem(await post(http, unsealed, **{"Content-Type": "text/plain"}), 415, "unsupported-media-type")
     assert is_problem(await post(http, b" " * (MAX_REPORT_BYTES + 1)), 413, "body-too-large")
 

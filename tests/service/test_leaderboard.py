@@ -6,7 +6,7 @@ from datetime import timedelta
 import obstore
 import pytest
 from obstore.store import LocalStore
-from zooaudit.contract import Leaderboard, Report, report_key
+from zooaudit.contract import Leaderboard, Magnitude, Report, report_key
 
 from service.reports import ReportStore
 from service.summaries import KEY, Summaries
@@ -74,6 +74,33 @@ async def test_audits_with_reflections_have_a_board_of_their_own(http, store_rep
     assert names(await board(http, direction="down", sort="reflection.Late.channel")) == names(shown)[::-1]
     assert (await board(http)).total == (await board(http, reflections="none")).total == len(small_zoo)
     assert (await board(http, reflections="vertical")).method is None
+
+
+async def test_audits_with_warps_and_other_measures_have_a_board_of_their_own(http, store_report, small_zoo):
+    asked = {"warps": [{"kind": "rotation", "amounts": [15, 30]}], "deformation": {}, "local": True, "variance": True}
+    opinions = {}
+    for name, channel, error in (("a", 0.2, 0.4), ("b", 0.6, 0.3)):
+        report = zoo_report(f"timm/{name}", scores={"warp_rotation.Late": channel}, consistency_draws=5, **asked)
+        late = report.parts["Late"]
+        opinions[name] = late.second_opinion.model_copy(update={"local_error": {"shear": Magnitude(value=error)}})
+        parts = {**report.parts, "Late": late.model_copy(update={"second_opinion": opinions[name]})}
+        store_report(report.model_copy(update={"parts": parts}))
+    query = {"warps": "rotation:30,15", "deformation": "0.5,1,2,4", "local": True, "variance": True}
+    shown = await board(http, consistency_draws=5, sort="-warp_rotation.Late.channel", **query)
+    assert names(shown) == ["b pretrained", "a pretrained"]
+    late = shown.rows[0].parts["Late"]
+    assert late.warp_rotation.interpolation == 0.95
+    assert late.second_opinion == opinions["b"]
+    assert shown.rows[0].consistency.value == 0.9
+    assert names(await board(http, sort="-local_error.Late.shear", **query)) == ["a pretrained", "b pretrained"]
+    for column in ("consistency", "deformation.Late.ratio", "variance.Late.translation"):
+        assert (await board(http, sort=column, **query)).total == 2
+    others = {"warps": "none", "deformation": "none", "local": False, "variance": False, "consistency_draws": 0}
+    assert (await board(http)).total == (await board(http, **others)).total == len(small_zoo)
+    for name, value in (("warps", "rotation:15"), ("deformation", "1"), ("consistency_draws", 4)):
+        assert (await board(http, **{name: value})).method is None
+    for wrong in ({"warps": "rotation"}, {"warps": "rotation:x"}, {"warps": "scale:3"}, {"deformation": "1:x"}):
+        assert is_problem(await http.get("/leaderboard", params=wrong), 422, "invalid-request")
 
 
 @pytest.mark.parametrize(

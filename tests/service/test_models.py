@@ -140,6 +140,11 @@ async def test_a_model_without_weights_names_relatives_that_have_them(http):
         ({"dataset": "imagenet-val"}, "unknown-dataset", ["imagenet-val", "photos", "synthetic"]),
         ({"dataset": "photos", "num_images": 21}, "too-few-images", ["21", "20"]),
         ({"model": "test_vit", "translations_px": [1, 100]}, "shift-too-large", ["100", "99"]),
+        (
+            {"model": "test_vit", "warps": [{"kind": "translation", "amounts": [-100.5, 1]}]},
+            "shift-too-large",
+            ["100.5", "99"],
+        ),
     ],
 )
 async def test_what_cannot_be_measured_is_refused_at_once(http, change, slug, words):

@@ -75,6 +75,15 @@ def test_one_shard_of_several_keeps_its_table(changes, sentence):
         (["32 px", "3 px", "1 px", "2 px"], "1-3, 32 px"),
         (["1 px crop", "1 px zero", "2 px crop", "2 px zero", "3 px zero", "90°"], "1, 2 px crop, 1-3 px zero, 90°"),
         (["mirrored", "1 px", "1 px", "5 pixels", "99999 px"], "mirrored, 1 px, 5 pixels, 99999 px"),
+        (
+            ["warp by 30°", "warp by 0.5 px", "warp by 22.5°", "shear -0.1", "shear 0.1", "scale 0.9"],
+            "warp by 22.5°, 30°, warp by 0.5 px, shear -0.1, 0.1, scale 0.9",
+        ),
+        ([f"warp by {angle}°" for angle in range(10, 180, 10)], "warp by 10 to 170° (17)"),
+        (
+            ["scale --", "deformation by 0.5, 1 px", "local error", "variance over warp_shear"],
+            "scale --, deformation by 0.5, 1 px, local error, variance over warp shear",
+        ),
         ([], ""),
     ],
 )

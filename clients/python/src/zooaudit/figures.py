@@ -6,6 +6,7 @@ from zooaudit.views.figures import (
     FigureDict,
     accuracy,
     agreement,
+    deformations,
     depth,
     draw,
     maps,
@@ -14,6 +15,8 @@ from zooaudit.views.figures import (
     save,
     save_page,
     shifts,
+    shown,
+    warps,
 )
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "FigureDict",
     "accuracy",
     "agreement",
+    "deformations",
     "depth",
     "draw",
     "maps",
@@ -30,4 +34,6 @@ __all__ = [
     "save",
     "save_page",
     "shifts",
+    "shown",
+    "warps",
 ]

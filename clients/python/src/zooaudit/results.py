@@ -11,7 +11,7 @@ from zooaudit.views.explanation_tables import channels_table, least_table
 from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, leaderboard_frame, report_frame
 from zooaudit.views.leaderboard_table import leaderboard_table
 from zooaudit.views.reading import reading, reading_table
-from zooaudit.views.report_tables import report_tables
+from zooaudit.views.report_tables import report_tables, score_tables
 from zooaudit.views.shard_table import shard_table
 from zooaudit.views.tables import fitted, html, plain
 from zooaudit.views.text import state, subject
@@ -49,15 +49,23 @@ class Report(EqualByContent, contract.Report):
         its interval, such as ``channel_low`` to ``channel_high``:
 
         ``level``, ``part``, ``block``  a "part", or a "block" with its name
-        ``kind``                        "translation", "rotation" or "reflection"
+        ``kind``                        "translation", "rotation", "reflection", or a warp such as "warp_rotation"
         ``statistic``, ``amount``       "mean" over all transforms; "aligned", the mean over those shifts that are whole
-                                        at the block; or one "transform" of that many pixels or degrees
+                                        at the block; or one "transform" of that many pixels or degrees, or of
+                                        that factor
         ``direction``                   where shifts go, "diagonal", "right" or "down"; or how one reflection flips,
                                         "horizontal" or "vertical"
         ``transforms``                  the number of transforms in the mean
         ``similarity``, ``border``      the settings under which it was measured
         ``quantity``, ``seed``          "score" of the requested weights; with a baseline also "untrained", the mean and
                                         by seed, and "learned", the score beyond the untrained mean
+
+        A report with warps has a column ``interpolation``, against which their scores are to be read. One with other
+        measures has a row for each of their numbers, whose statistic is NaN, and more columns: ``measure``
+        ("equivariance" of the scores, "local_error", "variance", "consistency", "published_consistency", and of
+        deformations "gradient", "deformation", "noise" and "ratio"), and ``value`` with its interval, ``value_low`` to
+        ``value_high``. Their ``kind`` is a generator, a transform, "deformation" or "window", and the ``amount`` of a
+        deformation its mean displacement in pixels.
 
         ``df.query("level == 'part' and statistic == 'mean'")`` is the table of the parts. Frames of several reports
         can be concatenated: each row has the audit's ``id``, ``model`` and ``weights``. A score that cannot be measured
@@ -66,8 +74,7 @@ class Report(EqualByContent, contract.Report):
         return report_frame(self)
 
     def __repr__(self) -> str:
-        parts = report_tables(self)[0]
-        return plain([fitted(parts, REPR_WIDTH) or parts])
+        return plain([fitted(table, REPR_WIDTH) or table for table in score_tables(self)])
 
     __str__ = __repr__
 
@@ -75,7 +82,9 @@ class Report(EqualByContent, contract.Report):
         return html([reading_table(self), *report_tables(self)])
 
     def plot(
-        self, kind: Literal["parts", "shifts", "agreement", "depth"] = "parts", *others: contract.Report
+        self,
+        kind: Literal["parts", "shifts", "agreement", "depth", "warps", "deformations"] = "parts",
+        *others: contract.Report,
     ) -> "plotly.graph_objects.Figure":
         """Draw this report, with ``others`` beside it: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
         return figures.draw(figures.of(kind, [self, *others]))
@@ -144,7 +153,7 @@ class Comparison(EqualByContent, contract.Comparison):
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return every score and interval in long form: a row for each audit, ``part`` and ``kind`` ("translation",
-        "rotation" or "reflection"). Needs pandas.
+        "rotation", ...). Other measures have rows and columns as in :meth:`Report.to_dataframe`. Needs pandas.
 
         ``channel_residual`` and ``layer_residual`` say how far a score lies above the line over ``imagenet_top1``.
         """

@@ -152,7 +152,7 @@ def report(client: "AuditClient", args: argparse.Namespace) -> Exit:
     waits = args.wait and not is_file(args.audit)
     report = _wait(client, client.status(args.audit), args) if waits else report_of(client, args.audit)
     code = _show_report(report, args)
-    _save_figures(lambda name: figures.of(name, [report]), figures.NAMES, args)
+    _save_figures(lambda name: figures.of(name, [report]), figures.shown([report.method]), args)
     return code
 
 
@@ -294,7 +294,7 @@ def compare(client: "AuditClient", args: argparse.Namespace) -> Exit:
             return figures.parts(comparison.audits)
         return figures.of(name, reports(), args.score)
 
-    _save_figures(figure, (*figures.NAMES, "accuracy"), args)
+    _save_figures(figure, (*figures.shown([comparison.method]), "accuracy"), args)
     return Exit.OK
 
 

@@ -71,7 +71,9 @@ def _transform(report: Report, args: argparse.Namespace) -> dict[str, Any]:
             "angle_deg": next(iter(method.rotations_deg), None),
             "axis": next(iter(method.reflections), None),
         }
-        asked = dict([next(item for item in own.items() if item[1] is not None)])
+        asked = dict([item for item in own.items() if item[1] is not None][:1])
+        if not asked:
+            raise Mistake("The report has warps only, which are not explained: shifts, rotations and reflections are.")
     return asked
 
 

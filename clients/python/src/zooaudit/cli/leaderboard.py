@@ -9,6 +9,7 @@ from zooaudit.cli.exit_codes import Exit, Mistake
 from zooaudit.contract import (
     ALL_TRANSFORMS,
     LEADERBOARD_COLUMNS,
+    LEADERBOARD_NUMBERS,
     LEADERBOARD_SCORES,
     SEARCHED_ZOOS,
     Axis,
@@ -26,6 +27,7 @@ WORDS = ("model", "family", "source", "weights")
 """The columns that are sorted from A to Z unless --reverse is given; all others from the highest number down."""
 GIVEN = (
     *("dataset", "num_images", "seed", "translations_px", "direction", "rotations_deg", "reflections"),
+    *("warps", "deformation", "local", "consistency_draws", "variance"),
     *("similarity", "border", "precision"),
 )
 FILTERS = ("family", "source", "weights", "min_parameters", "max_parameters", "min_top1", "max_top1")
@@ -39,7 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="rotation.Late.channel",
         metavar="COLUMN",
         help="a score such as rotation.Late.channel or translation.Final.layer, highest first (default "
-        "rotation.Late.channel); or imagenet_top1, parameters, model, family, finished_at",
+        "rotation.Late.channel); local_error.Late.rotation, variance.Late.translation, deformation.Late.ratio, "
+        "consistency; or imagenet_top1, parameters, model, family, finished_at",
     )
     sort.completer = lambda **_: LEADERBOARD_COLUMNS  # type: ignore[attr-defined]  # where argcomplete looks for it
     parser.add_argument("--reverse", action="store_true", help="lowest first; names from Z to A")
@@ -63,6 +66,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     method.add_argument("--direction", choices=get_args(Direction))
     method.add_argument("--rotations-deg", metavar="LIST")
     method.add_argument("--reflections", choices=["none", *get_args(Axis), ",".join(get_args(Axis))])
+    method.add_argument("--warps", metavar="LIST", help="'rotation:15,30 translation:0.5' or none")
+    method.add_argument("--deformation", metavar="PX,...", help="0.5,1,2,4 or none")
+    method.add_argument("--local", action=argparse.BooleanOptionalAction)
+    method.add_argument("--consistency-draws", type=int, metavar="N")
+    method.add_argument("--variance", action=argparse.BooleanOptionalAction)
     method.add_argument("--similarity", choices=["correlation", "cosine"])
     method.add_argument("--border", choices=["crop", "zero", "circular"])
     method.add_argument("--precision", choices=["float32", "tf32", "bfloat16"])
@@ -87,8 +95,10 @@ def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
         print(board.model_dump_json(indent=2))
         return Exit.OK
     transform, _, score = args.sort.partition(".")
-    score_name = args.score or (score.split(".")[1] if "." in score else "channel")
+    is_score = transform in ALL_TRANSFORMS
+    score_name = args.score or (score.split(".")[1] if is_score else "channel")
     score_name = score_name if score_name in LEADERBOARD_SCORES else "channel"
     narrow_transform: TransformName = next((each for each in ALL_TRANSFORMS if each == transform), "rotation")
-    print_tables([leaderboard_table(board, score_name, narrow_transform)], sys.stdout)
+    number = args.sort if args.sort in LEADERBOARD_NUMBERS and not is_score else None
+    print_tables([leaderboard_table(board, score_name, narrow_transform, number)], sys.stdout)
     return Exit.OK

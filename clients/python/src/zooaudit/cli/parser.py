@@ -11,7 +11,21 @@ from zooaudit.cli import commands, completion, explain, exporting, importing, ke
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.cli.terms import terms
-from zooaudit.contract import RANKS, SCORES, SEARCHED_ZOOS, AuditRequest, Axis, Direction, Sort, Status
+from zooaudit.contract import (
+    RANKS,
+    SCORES,
+    SEARCHED_ZOOS,
+    AuditRequest,
+    Axis,
+    Deformations,
+    Direction,
+    Sort,
+    Status,
+    Warps,
+    deformation_from,
+    deformation_text,
+    warps_from,
+)
 from zooaudit.options import DEFAULT_URL
 from zooaudit.version import __version__
 from zooaudit.views import figures
@@ -312,6 +326,7 @@ def _audit_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
         if name in completers:
             _complete(added, completers[name])
 
+    # None, not False, of a flag that is not given: only options that were given are sent.
     option("weights", "pretrained, untrained or checkpoint:NAME", metavar="KIND")
     option("checkpoint_version", "version of the checkpoint's content", metavar="HEX")
     option("dataset", "one of the service's data sets", metavar="NAME")
@@ -321,11 +336,23 @@ def _audit_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
     option("direction", "where shifts go: right and down at once, or one of both", choices=get_args(Direction))
     option("rotations_deg", "rotations in degrees, or none", type=_numbers, metavar="LIST")
     option("reflections", "horizontal, vertical, or horizontal,vertical", type=_axes, metavar="LIST")
+    option("warps", "transforms that need interpolation: 'rotation:15,30 translation:0.5'", type=_warps, metavar="LIST")
+    displacements = deformation_text(Deformations())
+    option(
+        "deformation",
+        f"also measure random deformations by so many px; without a value {displacements}",
+        type=_deformation,
+        nargs="?",
+        const=Deformations(),
+        metavar="PX,...",
+    )
+    option("local", "also measure the local equivariance error", action="store_true", default=None)
+    option("consistency_draws", "also measure the shift consistency, often 5 draws", type=_whole_number, metavar="N")
+    option("variance", "also measure the variance over transforms", action="store_true", default=None)
     option("similarity", "how feature maps are compared", choices=["correlation", "cosine", "both"])
     option("border", "what fills the border of a shifted image", choices=["crop", "zero", "circular", "all"])
     option("precision", "precision of the forward passes", choices=["float32", "tf32", "bfloat16"])
     option("tolerance", "stop when every part's interval is this narrow", type=_number, metavar="WIDTH")
-    # None, not False, unless it is given: only options that were given are sent.
     option("baseline", "also measure the untrained architecture", action="store_true", default=None)
     option("baseline_seeds", "number of untrained initialisations", type=_whole_number, metavar="N")
     option("repetition", "another number runs the same audit again", type=_whole_number, metavar="N")
@@ -360,6 +387,22 @@ def _axes(text: str) -> tuple[str, ...]:
     if not set(axes) <= set(get_args(Axis)):
         raise argparse.ArgumentTypeError(f"{text!r} is not like horizontal,vertical or none")
     return axes
+
+
+def _warps(text: str) -> tuple[Warps, ...]:
+    """Parse warps such as "rotation:15,30 translation:0.5", or "none"."""
+    try:
+        return warps_from(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _deformation(text: str) -> Deformations | None:
+    """Parse displacements such as "0.5,1,2", with another cutoff "0.5,1,2:5", or "none"."""
+    try:
+        return deformation_from(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _whole_number(text: str) -> int:

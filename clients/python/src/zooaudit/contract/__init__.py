@@ -41,6 +41,7 @@ from zooaudit.contract.comparison import (
     ComparedAudit,
     ComparedPart,
     ComparedTranslation,
+    ComparedWarp,
     Comparison,
     Difference,
     Differences,
@@ -106,6 +107,7 @@ from zooaudit.contract.keys import (
 )
 from zooaudit.contract.leaderboard import (
     LEADERBOARD_COLUMNS,
+    LEADERBOARD_NUMBERS,
     LEADERBOARD_SCORES,
     Leaderboard,
     LeaderboardMethod,
@@ -113,11 +115,13 @@ from zooaudit.contract.leaderboard import (
     LeaderboardRow,
     MeasuredMethod,
     ReportSummary,
+    leaderboard_number,
     leaderboard_row,
     newest_rows,
     summary_of,
 )
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
+from zooaudit.contract.notation import deformation_from, deformation_text, numbers_text, warps_from, warps_text
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
 from zooaudit.contract.reading import Reading, Statement
@@ -163,6 +167,7 @@ from zooaudit.contract.request import (
 )
 from zooaudit.contract.scores import (
     ALL_TRANSFORMS,
+    KINDS,
     PARTS,
     SCORES,
     TRANSFORMS,
@@ -219,7 +224,9 @@ __all__ = [
     "INSERT",
     "JOB",
     "KEEP",
+    "KINDS",
     "LEADERBOARD_COLUMNS",
+    "LEADERBOARD_NUMBERS",
     "LEADERBOARD_SCORES",
     "MAX_BATCH",
     "MAX_IMAGES",
@@ -275,6 +282,7 @@ __all__ = [
     "ComparedAudit",
     "ComparedPart",
     "ComparedTranslation",
+    "ComparedWarp",
     "Comparison",
     "Consistency",
     "Contract",
@@ -384,6 +392,8 @@ __all__ = [
     "board_key",
     "close_names",
     "compared_audit",
+    "deformation_from",
+    "deformation_text",
     "explanation_key",
     "explanations_prefix",
     "failure_key",
@@ -394,9 +404,11 @@ __all__ = [
     "import_key",
     "imports_prefix",
     "kept_report_key",
+    "leaderboard_number",
     "leaderboard_row",
     "members_key",
     "newest_rows",
+    "numbers_text",
     "only_known",
     "place_of",
     "probe_views",
@@ -417,4 +429,6 @@ __all__ = [
     "transforms_in",
     "transforms_named",
     "unfit_key",
+    "warps_from",
+    "warps_text",
 ]

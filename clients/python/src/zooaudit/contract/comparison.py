@@ -8,8 +8,7 @@ from zooaudit.contract.base import Contract, Signed, omit_default_direction, omi
 from zooaudit.contract.report import Border, Estimate, Report, ReportHead
 from zooaudit.contract.request import Deformations, Warps, transforms_named
 from zooaudit.contract.scores import (
-    ALL_TRANSFORMS,
-    TRANSFORMS,
+    KINDS,
     Aligned,
     Axis,
     Direction,
@@ -51,14 +50,20 @@ class ComparedTranslation(Score):
     aligned: Aligned | None = Field(default=None, exclude_if=omit_none)
 
 
+class ComparedWarp(Score):
+    """``interpolation`` is that of :class:`WarpScore`: models lose unlike amounts to it, by the sizes of their maps."""
+
+    interpolation: Signed | None = Field(default=None, exclude_if=omit_none)
+
+
 class ComparedPart(Contract):
     translation: ComparedTranslation
     rotation: Score
     reflection: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_translation: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_rotation: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_scale: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_shear: Score | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: ComparedWarp | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: ComparedWarp | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: ComparedWarp | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: ComparedWarp | None = Field(default=None, exclude_if=omit_none)
     second_opinion: SecondOpinion | None = Field(default=None, exclude_if=omit_none)
 
 
@@ -123,10 +128,11 @@ def compared_audit(report: Report | ReportHead, top1: float | None = None) -> Co
                     **dict(_bare_score(part.translation)), aligned=part.translation.aligned
                 ),
                 rotation=_bare_score(part.rotation),
+                reflection=None if part.reflection is None else _bare_score(part.reflection),
                 **{
-                    name: _bare_score(score)
-                    for name in ALL_TRANSFORMS[len(TRANSFORMS) :]
-                    if (score := getattr(part, name)) is not None
+                    name: ComparedWarp(**dict(_bare_score(warp)), interpolation=warp.interpolation)
+                    for name in KINDS
+                    if (warp := getattr(part, name)) is not None
                 },
                 second_opinion=part.second_opinion,
             )

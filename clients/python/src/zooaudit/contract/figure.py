@@ -15,10 +15,13 @@ class Figure(Contract):
 
 
 class Figures(Contract):
-    """The figures of one audit or of a comparison; only a comparison has ``accuracy``."""
+    """The figures of one audit or of a comparison; only a comparison has ``accuracy``. Those of warps and deformations
+    are absent unless they were asked for."""
 
     parts: Figure
     shifts: Figure
     agreement: Figure
     depth: Figure
+    warps: Figure | None = Field(default=None, exclude_if=omit_none)
+    deformations: Figure | None = Field(default=None, exclude_if=omit_none)
     accuracy: Figure | None = Field(default=None, exclude_if=omit_none)

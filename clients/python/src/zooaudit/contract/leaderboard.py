@@ -1,7 +1,8 @@
 """The zoo at a glance: one row for each model and weights, all measured by one method on the same images."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from statistics import fmean
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -9,19 +10,29 @@ from pydantic import AfterValidator, Field
 from zooaudit.contract.base import Contract
 from zooaudit.contract.catalogue import Source
 from zooaudit.contract.comparison import ComparedAudit, SharedMethod, compared_audit, shared_method
+from zooaudit.contract.notation import deformation_from, warps_from
 from zooaudit.contract.report import Border, Report, ReportHead
 from zooaudit.contract.scores import ALL_TRANSFORMS, PARTS, Direction
+from zooaudit.contract.second_opinion import GENERATORS, Magnitude, SecondOpinion
 
 LEADERBOARD_SCORES = ("channel", "layer", "layer_held_out")
 """The scores that every part has; Final has ``top1_agreement``, too."""
-LEADERBOARD_COLUMNS = (
-    *("model", "family", "source", "weights", "parameters", "input_size", "imagenet_top1", "images", "finished_at"),
+LEADERBOARD_NUMBERS = (
     *(
         f"{transform}.{part}.{score}"
         for transform in ALL_TRANSFORMS
         for part in PARTS
         for score in (*LEADERBOARD_SCORES, *(["top1_agreement"] if part == "Final" else []))
     ),
+    *(f"local_error.{part}.{generator}" for part in PARTS for generator in GENERATORS),
+    *(f"variance.{part}.{transform}" for part in PARTS for transform in ALL_TRANSFORMS),
+    *(f"deformation.{part}.ratio" for part in PARTS),
+    "consistency",
+)
+"""The columns of what was measured: scores, and other measures; the ratio is the mean R over the displacements."""
+LEADERBOARD_COLUMNS = (
+    *("model", "family", "source", "weights", "parameters", "input_size", "imagenet_top1", "images", "finished_at"),
+    *LEADERBOARD_NUMBERS,
 )
 """The columns by which a leaderboard can be sorted, such as "imagenet_top1" or "rotation.Late.channel"."""
 
@@ -43,6 +54,24 @@ class LeaderboardMethod(SharedMethod):
     compared. ``images_sha256`` is the hash of the list of all chosen images."""
 
     images_sha256: str
+
+
+def leaderboard_number(row: LeaderboardRow, column: str) -> float | None:
+    """Return what a row has in one of LEADERBOARD_NUMBERS."""
+    if column == "consistency":
+        return row.consistency.value if row.consistency else None
+    measure, part_name, name = column.split(".")
+    part = row.parts.get(part_name)  # type: ignore[call-overload]
+    opinion = (part and part.second_opinion) or SecondOpinion()
+    match measure:
+        case "local_error" | "variance":
+            magnitude: Magnitude | None = getattr(opinion, measure).get(name)
+            return magnitude.value if magnitude else None
+        case "deformation":
+            ratios = [row.ratio for row in opinion.deformation if row.ratio is not None]
+            return fmean(ratios) if ratios and len(ratios) == len(opinion.deformation) else None
+    value: float | None = getattr(getattr(part, measure, None), name, None)
+    return value
 
 
 class MeasuredMethod(Contract):
@@ -91,6 +120,14 @@ Numbers = Annotated[
 ]
 
 
+def _checked_by(read: Callable[[str], object]) -> AfterValidator:
+    def check(text: str) -> str:
+        read(text)
+        return text
+
+    return AfterValidator(check)
+
+
 class LeaderboardQuery(Contract):
     """Which models a leaderboard shows, and in which order. The settings of the method, from ``dataset`` to
     ``images_sha256``, choose among the methods that there are: of those that have all given settings, the one with the
@@ -103,6 +140,25 @@ class LeaderboardQuery(Contract):
     direction: Direction | None = None
     rotations_deg: Annotated[Numbers | None, Field(description="Such as 90,180,270 or none.")] = None
     reflections: Literal["none", "horizontal", "vertical", "horizontal,vertical"] | None = None
+    warps: (
+        Annotated[
+            str,
+            Field(max_length=2048, description="Such as rotation:15,30 translation:0.5 or none."),
+            _checked_by(warps_from),
+        ]
+        | None
+    ) = None
+    deformation: (
+        Annotated[
+            str,
+            Field(max_length=256, description="Displacements such as 0.5,1,2, with another cutoff 0.5,1:5, or none."),
+            _checked_by(deformation_from),
+        ]
+        | None
+    ) = None
+    local: bool | None = None
+    consistency_draws: Annotated[int | None, Field(ge=0)] = None
+    variance: bool | None = None
     similarity: Literal["correlation", "cosine"] | None = None
     border: Border | None = None
     precision: Literal["float32", "tf32", "bfloat16"] | None = None

@@ -73,6 +73,12 @@ class Warps(Contract):
         return self
 
 
+def by_kind(warps: tuple[Warps, ...]) -> tuple[Warps, ...]:
+    """Sort warps by their kinds. Raises ValueError if a kind is there twice."""
+    _distinct_ascending(tuple(each.kind for each in warps))
+    return tuple(sorted(warps, key=lambda each: each.kind))
+
+
 class Deformations(Contract):
     """Smooth random deformations: their mean displacements, and the highest frequency of their sine waves."""
 
@@ -241,8 +247,7 @@ class AuditRequest(Contract):
     @field_validator("warps")
     @classmethod
     def _kinds_once(cls, warps: tuple[Warps, ...]) -> tuple[Warps, ...]:
-        _distinct_ascending(tuple(each.kind for each in warps))
-        return tuple(sorted(warps, key=lambda each: each.kind))
+        return by_kind(warps)
 
     @model_validator(mode="after")
     def _at_least_one_transform(self) -> "AuditRequest":

@@ -22,6 +22,8 @@ WARPS: dict[WarpKind, TransformName] = {
     "shear": "warp_shear",
 }
 """The names of the warps of each kind among the transforms."""
+KINDS: dict[TransformName, WarpKind] = {name: kind for kind, name in WARPS.items()}
+"""The kind of the warps with each of these names."""
 ALL_TRANSFORMS: tuple[TransformName, ...] = (*TRANSFORMS, "reflection", *WARPS.values())
 Direction = Literal["diagonal", "right", "down"]
 """Where the content of an image goes when it is shifted; "diagonal" is right and down by the same amount."""

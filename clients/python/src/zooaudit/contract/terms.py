@@ -89,6 +89,36 @@ TERMS: dict[str, Term] = {
     "translation": _term("translation", "The image is shifted right and down, by default by 1 to 32 pixels."),
     "rotation": _term("rotation", "The image is turned counter-clockwise, by default by 90, 180 and 270 degrees."),
     "reflection": _term("reflection", "The image is flipped, left to right (horizontal) or top to bottom (vertical)."),
+    "warp": _term(
+        "warp",
+        "A transform by any amount, which takes interpolation: a shift by part of a pixel, a rotation by any angle, a "
+        "scale or a shear.",
+    ),
+    "interpolation": _term(
+        "interpolation",
+        "How far a map that is warped and warped back is still itself. What this lacks to 1 is lost to interpolation, "
+        "whatever the network does, so a warp's score is to be read against it.",
+    ),
+    "deformation-stability": _term(
+        "deformation stability",
+        "How far small smooth random deformations of an image move a representation (D), and how far noise that "
+        "changes the image as much does (G). Their ratio R is below 1 where the network is more stable to deformations "
+        "than to noise.",
+    ),
+    "local-equivariance-error": _term(
+        "local equivariance error",
+        "How much features change, beside what moves with the image, when it changes by one pixel, degree or per cent, "
+        "relative to how much they vary: 0 is equivariant, and there is no upper limit.",
+    ),
+    "shift-consistency": _term(
+        "shift consistency",
+        "How often a network predicts the same class for two windows of one image that are chosen at random.",
+    ),
+    "transformational-variance": _term(
+        "transformational variance",
+        "How much features vary over the transforms of an image, by how much they vary over images. It is 0 where they "
+        "are invariant: features that move with the image vary, so it measures no equivariance.",
+    ),
     "aligned": _term(
         "aligned",
         "The channel score over those shifts only that are a whole number of a block's cells. Other shifts are rounded "

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zooaudit.contract import Report
-from zooaudit.exports.numbers import PartScore, part_scores
+from zooaudit.exports.numbers import Measured, measured
 from zooaudit.views.report_tables import method_line
-from zooaudit.views.text import counted
+from zooaudit.views.text import counted, spoken
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry
@@ -21,6 +21,13 @@ FIELD_NAMES = {
     "layer": "layer equivariance",
     "layer_held_out": "layer equivariance, held out",
     "top1_agreement": "top-1 agreement",
+    "interpolation": "interpolation alone",
+}
+DEFORMATION_NAMES = {
+    "gradient": "gradient of deformations",
+    "deformation": "change under deformations (D)",
+    "noise": "change under noise (G)",
+    "ratio": "change under deformations by that under noise (R)",
 }
 INVARIANT_PARTS = ("Pool", "Final")
 """The parts whose features are no maps: their scores measure invariance."""
@@ -58,20 +65,20 @@ def eval_results(report: Report, benchmark: str, source: str | None = None) -> "
     return [
         EvalResultEntry(
             dataset_id=benchmark,
-            task_id=task_id(score),
-            value=score.value,
+            task_id=task_id(number),
+            value=number.value,
             date=report.timing.finished_at.isoformat(),
             source_url=source,
             source_name="zooaudit report" if source else None,
             notes=_notes(report),
         )
-        for score in part_scores(report)
+        for number in measured(report)
     ]
 
 
-def task_id(score: PartScore) -> str:
-    """Name the task of a benchmark by which it lists this score, such as ``late_rotation_channel``."""
-    return f"{score.part}_{score.transform}_{score.field}".lower()
+def task_id(number: Measured) -> str:
+    """Name the task of a benchmark by which it lists this number, such as ``late_rotation_channel``."""
+    return "_".join(number.name).lower()
 
 
 def model_index(report: Report, source: str | None = None) -> list[dict[str, Any]]:
@@ -87,24 +94,34 @@ def model_index(report: Report, source: str | None = None) -> list[dict[str, Any
             dataset_type=images.dataset,
             dataset_name=f"{images.dataset} ({counted(images.count, 'image')}, seed {images.seed})",
             dataset_args={"images_sha256": images.sha256},
-            metric_type=task_id(score),
-            metric_name=_metric_name(score),
-            metric_value=score.value,
-            metric_args={"interval_95": list(score.interval)} if score.interval else None,
+            metric_type=task_id(number),
+            metric_name=_metric_name(number),
+            metric_value=number.value,
+            metric_args={"interval_95": list(number.interval)} if number.interval else None,
             source_name="zooaudit report" if source else None,
             source_url=source,
         )
-        for score in part_scores(report)
+        for number in measured(report)
     ]
     index: list[dict[str, Any]] = eval_results_to_model_index(report.model.name, results)
     return index
 
 
-def _metric_name(score: PartScore) -> str:
-    name = FIELD_NAMES[score.field]
-    if score.part in INVARIANT_PARTS:
+def _metric_name(number: Measured) -> str:
+    match number.name:
+        case ("consistency",):
+            return "shift consistency"
+        case (part, "local_error", generator):
+            return f"{part}: local equivariance error, {spoken(generator)}"
+        case (part, "variance", transform):
+            return f"{part}: variance over {spoken(transform)} by variance over images"
+        case (part, "deformation", displacement, field):
+            return f"{part}: {DEFORMATION_NAMES[field]}, {displacement.removesuffix('px')} px"
+    part, transform, field = number.name
+    name = FIELD_NAMES[field]
+    if part in INVARIANT_PARTS:
         name = name.replace("equivariance", "invariance")
-    return f"{score.part}: {score.transform} {name}"
+    return f"{part}: {spoken(transform)} {name}"
 
 
 def _notes(report: Report) -> str:

@@ -3,40 +3,69 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zooaudit.contract import PARTS, PartName, Report, Score, TransformName
+from zooaudit.contract import (
+    KINDS,
+    PARTS,
+    Report,
+    Score,
+    SecondOpinion,
+    deformation_text,
+    warps_text,
+)
 from zooaudit.views.text import ranges
 
 SCORE_FIELDS = ("channel", "layer", "layer_held_out", "top1_agreement")
 """The fields of a Score that are numbers with an interval."""
 
 
-class PartScore(NamedTuple):
-    """One measured number of a part: its field of :data:`SCORE_FIELDS`, and its 95 % interval where there is one."""
+class Measured(NamedTuple):
+    """A number that was measured, by the words of its name, and its 95 % interval where there is one."""
 
-    part: PartName
-    transform: TransformName
-    field: str
+    name: tuple[str, ...]
     value: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float] | None = None
 
 
-def part_scores(report: Report) -> Iterator[PartScore]:
-    """Yield the scores of all parts, from Early to Final; what could not be measured is left out."""
-    for part_name in PARTS:
-        for transform in report.method.transforms if part_name in report.parts else ():
-            score: Score = getattr(report.parts[part_name], transform)
-            for field in SCORE_FIELDS:
+def measured(report: Report) -> Iterator[Measured]:
+    """Yield the scores of all parts, from Early to Final, by ``PART, TRANSFORM, FIELD``, and then what other measures
+    say: ``PART, local_error, GENERATOR``, ``PART, variance, TRANSFORM``, ``PART, deformation, 1px, ratio``, and
+    ``consistency`` of the model. What could not be measured is left out."""
+    parts = [(name, report.parts[name]) for name in PARTS if name in report.parts]
+    for part_name, part in parts:
+        for transform in report.method.transforms:
+            score: Score = getattr(part, transform)
+            for field in (*SCORE_FIELDS, *(["interpolation"] if transform in KINDS else [])):
                 value = getattr(score, field)
                 if value is not None:
-                    yield PartScore(part_name, transform, field, value, getattr(score, f"{field}_interval"))
+                    yield Measured((part_name, transform, field), value, getattr(score, f"{field}_interval", None))
+    for part_name, part in parts:
+        for each in _opinions(part.second_opinion):
+            yield each._replace(name=(part_name, *each.name))
+    if report.consistency and report.consistency.value is not None:
+        yield Measured(("consistency",), report.consistency.value, report.consistency.interval)
+
+
+def _opinions(opinion: SecondOpinion | None) -> Iterator[Measured]:
+    if opinion is None:
+        return
+    for row in opinion.deformation:
+        name = f"{row.displacement_px:g}px"
+        for field in ("gradient", "deformation", "noise", "ratio"):
+            value = getattr(row, field)
+            if value is not None:
+                yield Measured(("deformation", name, field), value, row.ratio_interval if field == "ratio" else None)
+    for measure in ("local_error", "variance"):
+        for name, magnitude in getattr(opinion, measure).items():
+            if magnitude.value is not None:
+                yield Measured((measure, name), magnitude.value, magnitude.interval)
 
 
 def metrics(report: Report) -> dict[str, float]:
-    """Name each score ``PART/TRANSFORM/FIELD``, and the ends of its interval with ``_low`` and ``_high``; with a
-    baseline also ``PART/TRANSFORM/FIELD_learned``."""
+    """Name each number by the words of :func:`measured`, ``PART/TRANSFORM/FIELD``, and the ends of its interval with
+    ``_low`` and ``_high``; with a baseline also ``PART/TRANSFORM/FIELD_learned``."""
     named: dict[str, float] = {}
-    for part, transform, field, value, interval in part_scores(report):
-        name = f"{part}/{transform}/{field}"
+    for words, value, interval in measured(report):
+        name = "/".join(words)
         named[name] = value
         if interval:
             named |= {f"{name}_low": interval[0], f"{name}_high": interval[1]}
@@ -61,11 +90,12 @@ def by_shift(report: Report) -> Iterator[tuple[int, dict[str, float]]]:
 
 
 def by_depth(report: Report) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yield for each block, counted from 0, its scores by ``by_depth/TRANSFORM/FIELD``."""
+    """Yield for each block, counted from 0, its scores by ``by_depth/TRANSFORM/FIELD``, and other measures."""
     transforms = report.method.transforms
     for place, block in enumerate(report.blocks):
-        scores = {(name, f): getattr(getattr(block, name), f) for name in transforms for f in ("channel", "layer")}
-        yield place, {f"by_depth/{name}/{f}": value for (name, f), value in scores.items() if value is not None}
+        scores = {f"{name}/{f}": getattr(getattr(block, name), f) for name in transforms for f in ("channel", "layer")}
+        others = {"/".join(each.name): each.value for each in _opinions(block.second_opinion)}
+        yield place, {f"by_depth/{name}": value for name, value in (scores | others).items() if value is not None}
 
 
 def parameters(report: Report) -> dict[str, str | int | float]:
@@ -92,5 +122,10 @@ def parameters(report: Report) -> dict[str, str | int | float]:
         **({} if method.direction == "diagonal" else {"direction": method.direction}),
         "rotations_deg": ranges(method.rotations_deg),
         **({"reflections": ",".join(method.reflections)} if method.reflections else {}),
+        **({"warps": warps_text(method.warps)} if method.warps else {}),
+        **({"deformation_px": deformation_text(method.deformation)} if method.deformation else {}),
+        **({"local": "yes"} if method.local else {}),
+        **({"consistency_draws": method.consistency_draws} if method.consistency_draws else {}),
+        **({"variance": "yes"} if method.variance else {}),
         **({} if method.tolerance is None else {"tolerance": method.tolerance}),
     }

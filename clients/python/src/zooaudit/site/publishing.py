@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from zooaudit.contract import (
     ALL_TRANSFORMS,
+    KINDS,
     PARTS,
     SCORES,
     TERMS,
@@ -24,16 +25,17 @@ from zooaudit.contract import (
     Import,
     Report,
     ReportSummary,
+    TransformName,
     newest_rows,
     summary_of,
 )
-from zooaudit.site.columns import COLUMNS, PublishedRow, csv_text, data_package
+from zooaudit.site.columns import PublishedRow, columns_of, csv_text, data_package
 from zooaudit.site.rendering import asset, compact, look, plotly_script, render
 from zooaudit.site.report_page import page_in_site
 from zooaudit.version import __version__
 from zooaudit.views.figures.labels import model_name
 from zooaudit.views.report_tables import method_line
-from zooaudit.views.text import counted
+from zooaudit.views.text import counted, spoken
 
 MANIFEST = "manifest.json"
 OURS = re.compile(
@@ -112,12 +114,14 @@ def publish(folder: Path, title: str, audits: Iterable[Audit], fetch: FetchRepor
     site.done.reports = len(rows)
     table = _with_newest(rows)
     site.write("leaderboard.csv", csv_text(table).encode())
-    site.write("datapackage.json", _json(data_package(title)))
+    columns = columns_of(table)
+    site.write("datapackage.json", _json(data_package(title, columns)))
     pages = sorted(names.items(), key=lambda item: (item[1], item[0]))
     leaderboard = {"title": title, "version": __version__, "rows_json": compact(_leaderboards(table)), "pages": pages}
+    leaderboard["transforms"] = [spoken(transform) for transform in _transforms(table)]
     site.write("index.html", render("index.html", **leaderboard).encode())
     site.write("terms.html", render("terms.html", title=title, version=__version__, terms=TERMS).encode())
-    readme = {"title": title, "version": __version__, "count": counted(len(rows), "report"), "columns": COLUMNS}
+    readme = {"title": title, "version": __version__, "count": counted(len(rows), "report"), "columns": columns}
     site.write("README.md", render("README.md", **readme).encode())
     site.end(Known(site.files, finished, imported, pages_from))
     return site.done
@@ -243,7 +247,8 @@ def _leaderboards(table: Sequence[PublishedRow]) -> dict[str, Any]:
             boards.setdefault(row.summary.method.model_dump_json(), []).append(row.summary)
     ordered = sorted(boards.items(), key=lambda item: (-len(item[1]), item[0]))
     methods = [
-        {"label": _method_label(summaries[0]), "rows": [_row(one) for one in summaries]} for _, summaries in ordered
+        {"label": _method_label(summaries[0]), "rows": [_row(one, _transforms(table)) for one in summaries]}
+        for _, summaries in ordered
     ]
     return {"parts": PARTS, "methods": methods}
 
@@ -254,7 +259,13 @@ def _method_label(summary: ReportSummary) -> str:
     return f"{images} ({method.images_sha256[:6]}); {method_line(method)}"
 
 
-def _row(summary: ReportSummary) -> dict[str, Any]:
+def _transforms(table: Sequence[PublishedRow]) -> list[TransformName]:
+    """Return the transforms that the leaderboard can show: warps only where they were asked for."""
+    asked = {name for row in table for name in row.summary.method.transforms}
+    return [name for name in ALL_TRANSFORMS if name not in KINDS or name in asked]
+
+
+def _row(summary: ReportSummary, transforms: Sequence[TransformName]) -> dict[str, Any]:
     """Make a row with its scores by part, transform and score: the value and the ends of its interval."""
 
     def numbers(part: str, transform: str, score: str) -> list[float] | None:
@@ -266,7 +277,7 @@ def _row(summary: ReportSummary) -> dict[str, Any]:
         return None if value is None else [round(number, 4) for number in (value, *(interval or ()))]
 
     row = summary.row
-    scores = [[[numbers(part, transform, score) for score in SCORES] for transform in ALL_TRANSFORMS] for part in PARTS]
+    scores = [[[numbers(part, transform, score) for score in SCORES] for transform in transforms] for part in PARTS]
     facts = {"id": row.id, "model": row.model, "weights": row.weights, "family": row.family, "top1": row.imagenet_top1}
     return {**facts, "parameters": row.parameters, "scores": scores}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zooaudit.contract import TERMS, Import, Report
+from zooaudit.contract import KINDS, TERMS, Import, Report
 from zooaudit.exports.numbers import parameters
 from zooaudit.site.rendering import asset, compact, in_script, plotly_script, render
 from zooaudit.version import __version__
@@ -10,13 +10,16 @@ from zooaudit.views import figures
 from zooaudit.views.figures.labels import model_name
 from zooaudit.views.reading import reading
 from zooaudit.views.report_tables import report_tables
+from zooaudit.views.second_opinion_tables import opinion_columns
 from zooaudit.views.tables import Table
-from zooaudit.views.text import duration, printable, three_decimals
+from zooaudit.views.text import duration, printable, spoken, three_decimals
 
 FIGURES = {
     "parts": "Scores by part of the depth",
     "shifts": "Scores over the shift of the image",
     "depth": "Scores over the depth, block by block",
+    "warps": "Scores over the amounts of warps, and what interpolation alone leaves",
+    "deformations": "Stability to deformations, over their gradient and against noise",
 }
 
 
@@ -40,6 +43,7 @@ def page_in_site(report: Report, site: str, imported: Import | None) -> str:
 
 def _page(report: Report, **values: Any) -> str:
     parts_table, *other_tables = report_tables(report)
+    captions = {name: FIGURES[name] for name in figures.shown([report.method]) if name in FIGURES}
     return render(
         "report.html",
         report=report,
@@ -50,17 +54,21 @@ def _page(report: Report, **values: Any) -> str:
         tables=other_tables,
         blocks=_block_table(report),
         facts=_facts(report),
-        captions=FIGURES,
-        figures_json=compact({name: figures.of(name, [report]) for name in FIGURES}),
+        captions=captions,
+        figures_json=compact({name: figures.of(name, [report]) for name in captions}),
         version=__version__,
         **values,
     )
 
 
 def _block_table(report: Report) -> Table:
-    """Show the scores of each block."""
-    fields, transforms = ("channel", "layer"), report.method.transforms
-    scores = [(f"{name} {field}".capitalize(), name, field) for name in transforms for field in fields]
+    """Show the scores of each block, and what other measures say."""
+    scores = [
+        (f"{spoken(name)} {field}".capitalize(), name, field)
+        for name in report.method.transforms
+        for field in ("channel", "layer", *(["interpolation"] if name in KINDS else []))
+    ]
+    opinions = opinion_columns([block.second_opinion for block in report.blocks])
     rows = [
         [
             printable(block.name),
@@ -69,10 +77,11 @@ def _block_table(report: Report) -> Table:
             f"{block.height} × {block.width}",
             str(block.dead_channels),
             *(three_decimals(getattr(getattr(block, name), field)) for _, name, field in scores),
+            *(cell(block.second_opinion) for cell in opinions.values()),
         ]
         for block in report.blocks
     ]
-    columns = ("Block", "Part", "Channels", "Map", "Dead", *(title for title, *_ in scores))
+    columns = ("Block", "Part", "Channels", "Map", "Dead", *(title for title, *_ in scores), *opinions)
     return Table(columns, rows, numbers_from=2)
 
 

@@ -3,14 +3,27 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from zooaudit.contract import AngleRow, MirrorRow, ReflectionScore, RotationScore, ShiftRow, TranslationScore
+from zooaudit.contract import (
+    KINDS,
+    AngleRow,
+    MirrorRow,
+    ReflectionScore,
+    RotationScore,
+    ShiftRow,
+    TransformName,
+    TranslationScore,
+    WarpRow,
+    WarpScore,
+)
+from zooaudit.views.text import warp_amount
 
 Labelled = tuple[str, float]
 """A transform as people write it, and its top-1 agreement."""
+Row = ShiftRow | AngleRow | MirrorRow | WarpRow
 
 
-def label_of(row: ShiftRow | AngleRow | MirrorRow) -> str:
-    """Write the transform of a row as people do: "8 px", "90°" or "horizontal"."""
+def label_of(row: Row, transform: TransformName) -> str:
+    """Write the transform of a row as people do: "8 px", "90°", "horizontal", or of a warp its amount: "22.5°"."""
     match row:
         case ShiftRow():
             return f"{row.shift_px} px"
@@ -18,18 +31,24 @@ def label_of(row: ShiftRow | AngleRow | MirrorRow) -> str:
             return f"{row.angle_deg}°"
         case MirrorRow():
             return row.axis
+        case WarpRow():
+            return warp_amount(KINDS[transform], row.amount)
 
 
-def agreement_rows(score: TranslationScore | RotationScore | ReflectionScore) -> list[Labelled]:
+def agreement_rows(
+    score: TranslationScore | RotationScore | ReflectionScore | WarpScore, transform: TransformName
+) -> list[Labelled]:
     """List the top-1 agreement under each transform that has one: ("8 px", 0.71), or ("90°", 0.4)."""
-    return [(label_of(row), row.top1_agreement) for row in score.by_transform if row.top1_agreement is not None]
+    return [
+        (label_of(row, transform), row.top1_agreement) for row in score.by_transform if row.top1_agreement is not None
+    ]
 
 
-def mean_agreement(score: TranslationScore | RotationScore | ReflectionScore) -> float | None:
+def mean_agreement(score: TranslationScore | RotationScore | ReflectionScore | WarpScore) -> float | None:
     """Return the mean top-1 agreement. Reports from before it was kept have it in the rows of the transforms."""
     if score.top1_agreement is not None:
         return score.top1_agreement
-    values = [value for _, value in agreement_rows(score)]
+    values = [row.top1_agreement for row in score.by_transform if row.top1_agreement is not None]
     return fmean(values) if values else None
 
 

@@ -3,25 +3,29 @@
 from collections.abc import Mapping, Sequence
 
 from zooaudit.contract import (
+    KINDS,
     PARTS,
     AccuracyRelation,
     ComparedAudit,
+    ComparedWarp,
     Comparison,
     PartName,
     ScoreName,
     TransformName,
 )
 from zooaudit.views.difference_tables import difference_tables
-from zooaudit.views.report_tables import HALF_WIDTH, method_line, score_cell, with_narrower
-from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import counted, printable, signed, three_decimals
+from zooaudit.views.report_tables import method_line, score_cell
+from zooaudit.views.second_opinion_tables import compared_opinion_tables
+from zooaudit.views.tables import Table, in_depth_order, with_narrower
+from zooaudit.views.text import HALF_WIDTH, counted, printable, signed, spoken, three_decimals
 
 Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
 
 def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel") -> list[Table]:
     """Show one score of all audits by part, for each kind of transform; how it differs from that of the
-    reference; how it relates to accuracy; and how far each audit's score lies above what its accuracy predicts."""
+    reference; how it relates to accuracy; how far each audit's score lies above what its accuracy predicts; and what
+    other measures say."""
     notes, transforms = _notes(comparison), comparison.method.transforms
     relations: Relations = {
         part_name: {transform: getattr(getattr(part, transform), score_name) for transform in transforms}
@@ -36,6 +40,8 @@ def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel")
         *difference_tables(comparison, score_name),
         _spearman_table(relations, transforms, score_name),
         *(table for table in residuals if table.rows),
+        *(_interpolation_table(comparison, transform) for transform in transforms if transform in KINDS),
+        *compared_opinion_tables(comparison, lambda audit: _model(comparison, audit)),
     ]
 
 
@@ -52,7 +58,7 @@ def _notes(comparison: Comparison) -> list[str]:
     if any(score.channel_interval for *_, score in scores):
         notes.append(HALF_WIDTH)
     reasons = {
-        f"{printable(audit.model)}, {part_name} {transform}: {printable(score.reason)}"
+        f"{printable(audit.model)}, {part_name} {spoken(transform)}: {printable(score.reason)}"
         for audit, part_name, transform, score in scores
         if score.reason
     }
@@ -74,9 +80,30 @@ def _score_table(
     ]
     weights = {audit.weights for audit in audits}
     shared_weights = f", {weights.pop()} weights" if len(weights) == 1 else ""
-    title = f"{transform.capitalize()}: {score_name} equivariance{shared_weights}"
+    title = f"{spoken(transform).capitalize()}: {score_name} equivariance{shared_weights}"
     columns = ("Model", *(["Top-1 %"] if has_top1 else []), *PARTS)
     return with_narrower(Table(columns, rows, title, numbers_from=1, notes=notes, flexible=0))
+
+
+def _interpolation_table(comparison: Comparison, transform: TransformName) -> Table:
+    """Show what interpolation alone leaves of each model's maps, whatever the network does."""
+    rows = [
+        [
+            _model(comparison, audit),
+            *(
+                three_decimals(getattr(getattr(audit.parts.get(part), transform, None), "interpolation", None))
+                for part in PARTS
+            ),
+        ]
+        for audit in comparison.audits
+    ]
+    title = f"{spoken(transform).capitalize()}: interpolation, against which each score is to be read"
+    return Table(("Model", *PARTS), rows, title, numbers_from=1, flexible=0)
+
+
+def _interpolation(audit: ComparedAudit, part: PartName, transform: TransformName) -> float | None:
+    warp: ComparedWarp | None = getattr(audit.parts.get(part), transform, None)
+    return warp.interpolation if warp else None
 
 
 def _model(comparison: Comparison, audit: ComparedAudit) -> str:
@@ -93,7 +120,7 @@ def _top1(value: float | None) -> str:
 
 def _spearman_table(relations: Relations, transforms: Sequence[TransformName], score_name: ScoreName) -> Table:
     title = f"Spearman's rho of {score_name} equivariance with ImageNet top-1, and its 95 % interval"
-    columns = ("Part", "Models", *(head for transform in transforms for head in (transform.capitalize(), "p")))
+    columns = ("Part", "Models", *(head for transform in transforms for head in (spoken(transform).capitalize(), "p")))
     rows = []
     places_by_reason: dict[str, list[str]] = {}
     for part_name, by_transform in relations.items():
@@ -102,7 +129,7 @@ def _spearman_table(relations: Relations, transforms: Sequence[TransformName], s
         for transform, relation in by_transform.items():
             row += [signed(relation.spearman, relation.interval), three_decimals(relation.p_value)]
             if relation.reason:
-                places_by_reason.setdefault(printable(relation.reason), []).append(f"{part_name} {transform}")
+                places_by_reason.setdefault(printable(relation.reason), []).append(f"{part_name} {spoken(transform)}")
         rows.append(row)
     everywhere = len(transforms) * len(relations)
     notes = [
@@ -126,7 +153,7 @@ def _residual_table(
         for audit in comparison.audits
         if any(audit.id in by_audit for by_audit in residuals.values())
     ]
-    title = f"{transform.capitalize()} given accuracy: {score_name} equivariance above the line over top-1"
+    title = f"{spoken(transform).capitalize()} given accuracy: {score_name} equivariance above the line over top-1"
     return Table(("Model", *PARTS), rows, title, numbers_from=1, flexible=0)
 
 

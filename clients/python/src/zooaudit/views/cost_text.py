@@ -1,6 +1,6 @@
 """What an audit would cost, in sentences."""
 
-from zooaudit.contract import Cost, CostBasis, Status
+from zooaudit.contract import Cost, CostBasis, Status, probe_views
 from zooaudit.views.text import about, counted, full_stop, ordinal, printable, subject
 
 EXISTS = {
@@ -18,6 +18,10 @@ def cost_lines(cost: Cost) -> list[str]:
     forward_images = f"{cost.forward_images:,} forward images"
     if cost.certainty != "exact":
         forward_images = f"{cost.certainty} {forward_images}"
+    request = cost.request
+    if others := probe_views(request):
+        others *= request.num_images * (1 + request.baseline * request.baseline_seeds)
+        forward_images += f", {others:,} of them for other measures"
     if cost.seconds is None or cost.basis is None:
         how_long, why = "; how long they take is not known", full_stop(printable(cost.reason or "No reason is given"))
     else:

@@ -12,9 +12,8 @@ from zooaudit.contract import (
     ScoreName,
     TransformName,
 )
-from zooaudit.views.report_tables import with_narrower
-from zooaudit.views.tables import Table
-from zooaudit.views.text import counted, printable
+from zooaudit.views.tables import Table, with_narrower
+from zooaudit.views.text import counted, printable, spoken
 
 TIE = "≈"
 
@@ -38,7 +37,7 @@ def _table(
     ]
     transforms = comparison.method.transforms
     notes = _notes(others, transforms, score_name) if transform == transforms[-1] else []
-    title = f"{transform.capitalize()}: {score_name} equivariance less that of {_named(reference, comparison)}"
+    title = f"{spoken(transform).capitalize()}: {score_name} equivariance less that of {_named(reference, comparison)}"
     return with_narrower(Table(("Model", *PARTS), rows, title, numbers_from=1, notes=notes, flexible=0))
 
 

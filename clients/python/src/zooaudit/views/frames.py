@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from zooaudit.contract import (
     ALL_TRANSFORMS,
+    KINDS,
     SCORES,
     Baseline,
     Block,
+    ComparedAudit,
     Comparison,
+    Consistency,
     Leaderboard,
     LearnedScore,
     Part,
@@ -17,7 +20,9 @@ from zooaudit.contract import (
     Report,
     RotationScore,
     Score,
+    SecondOpinion,
     TranslationScore,
+    WarpScore,
 )
 from zooaudit.views.agreement import mean_agreement
 from zooaudit.views.tables import in_depth_order
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     import pandas
 
 Row = dict[str, Any]
-STR, INT, FLOAT = "str", "Int64", "float64"
+STR, INT, FLOAT, AMOUNT = "str", "Int64", "float64", "Float64"
 SCORE_COLUMNS = ("channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high")
 HELD_OUT_COLUMNS = ("layer_held_out", "layer_held_out_low", "layer_held_out_high")
 AGREEMENT_COLUMNS = ("top1_agreement", "top1_agreement_low", "top1_agreement_high")
@@ -41,6 +46,8 @@ REPORT_TYPES = {
     **dict.fromkeys((*SCORE_COLUMNS, *HELD_OUT_COLUMNS, *AGREEMENT_COLUMNS), FLOAT),
     "reason": STR,
 }
+OPINION_TYPES = {"measure": STR, **dict.fromkeys(("value", "value_low", "value_high"), FLOAT)}
+"""The columns of a report with other measures than scores."""
 COMPARISON_TYPES = {
     **dict.fromkeys(("id", "model", "family", "weights"), STR),
     **dict.fromkeys(("parameters", "input_size"), INT),
@@ -94,17 +101,59 @@ def report_frame(report: Report) -> "pandas.DataFrame":
         rows += _part_rows(report.cosine.parts, {**measured_by, "similarity": "cosine"})
     if report.baseline:
         rows += _baseline_rows(report.baseline, measured_by)
+    opinions = list(_opinion_rows(report, measured_by))
     audit = {"id": report.id, "model": model.name, "weights": model.weights.label}
     direction = {"translation": method.direction}
-    shared = {"quantity": "score", **audit}
-    return _frame([{**shared, "direction": direction.get(row["kind"]), **row} for row in rows], REPORT_TYPES)
+    shared = {"quantity": "score", **audit, **({"measure": "equivariance"} if opinions else {})}
+    types = REPORT_TYPES | (OPINION_TYPES if opinions else {}) | ({"interpolation": FLOAT} if method.warps else {})
+    if any(isinstance(row.get("amount"), float) for row in [*rows, *opinions]):
+        types = types | {"amount": AMOUNT}
+    return _frame([{**shared, "direction": direction.get(row["kind"]), **row} for row in [*rows, *opinions]], types)
+
+
+def _opinion_rows(report: Report, shared: Row) -> Iterator[Row]:
+    """Yield a row for each number of other measures, those of parts first, of the untrained architecture last."""
+    for name, part in in_depth_order(report.parts):
+        yield from _opinions_of(part.second_opinion, {**shared, "level": "part", "part": name})
+    for block in report.blocks:
+        place = {"level": "block", "part": block.part, "block": block.name}
+        yield from _opinions_of(block.second_opinion, {**shared, **place})
+    yield from _consistency_rows(report.consistency, shared)
+    if report.baseline:
+        untrained = {**shared, "quantity": "untrained"}
+        for name, opinion in in_depth_order(report.baseline.second_opinion or {}):
+            yield from _opinions_of(opinion, {**untrained, "level": "part", "part": name})
+        yield from _consistency_rows(report.baseline.consistency, untrained)
+
+
+def _opinions_of(opinion: SecondOpinion | None, shared: Row) -> Iterator[Row]:
+    if opinion is None:
+        return
+    for row in opinion.deformation:
+        place = {**shared, "kind": "deformation", "amount": row.displacement_px, "reason": row.reason}
+        for measure in ("gradient", "deformation", "noise"):
+            yield {**place, "measure": measure, "value": getattr(row, measure)}
+        yield {**place, "measure": "ratio", "value": row.ratio, **_interval_cells("value", row.ratio_interval)}
+    for measure in ("local_error", "variance"):
+        for kind, found in getattr(opinion, measure).items():
+            cells = {"value": found.value, **_interval_cells("value", found.interval), "reason": found.reason}
+            yield {**shared, "kind": kind, "measure": measure, **cells}
+
+
+def _consistency_rows(found: Consistency | None, shared: Row) -> Iterator[Row]:
+    if found is None:
+        return
+    place = {**shared, "level": "model", "kind": "window", "measure": "consistency", "transforms": found.draws}
+    yield {**place, "value": found.value, **_interval_cells("value", found.interval), "reason": found.reason}
+    if found.published is not None:
+        yield {**place, "measure": "published_consistency", "value": found.published}
 
 
 def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
     """Make the data frame of :meth:`zooaudit.Comparison.to_dataframe`."""
     rows = []
     for audit in comparison.audits:
-        shared = audit.model_dump(exclude={"parts"})
+        shared = audit.model_dump(exclude={"parts", "consistency"})
         for part_name, part in in_depth_order(audit.parts):
             for transform in comparison.method.transforms:
                 related = getattr(comparison.accuracy.get(part_name), transform, None)
@@ -112,16 +161,39 @@ def comparison_frame(comparison: Comparison) -> "pandas.DataFrame":
                     f"{score_name}_residual": getattr(related, score_name).residuals.get(audit.id) if related else None
                     for score_name in SCORES
                 }
-                scores = _score_cells(getattr(part, transform))
-                rows.append({**shared, "part": part_name, "kind": transform, **scores, **residuals})
-    return _frame(rows, COMPARISON_TYPES)
+                score = getattr(part, transform)
+                cells = {**_score_cells(score), "interpolation": getattr(score, "interpolation", None)}
+                rows.append({**shared, "part": part_name, "kind": transform, **cells, **residuals})
+    opinions = [
+        {**audit.model_dump(exclude={"parts", "consistency"}), **row}
+        for audit in comparison.audits
+        for row in _compared_opinions(audit)
+    ]
+    return _with_opinions(rows, opinions, COMPARISON_TYPES, bool(comparison.method.warps))
+
+
+def _with_opinions(
+    rows: list[Row], opinions: list[Row], types: Mapping[str, str], has_warps: bool
+) -> "pandas.DataFrame":
+    """Make a data frame of scores and what other measures say, whose columns are there only if something does."""
+    types = {**types, **({"interpolation": FLOAT} if has_warps else {})}
+    if opinions:
+        rows = [{**row, "measure": "equivariance"} for row in rows]
+        types |= {**OPINION_TYPES, "amount": AMOUNT}
+    return _frame([*rows, *opinions], types)
+
+
+def _compared_opinions(audit: ComparedAudit) -> Iterator[Row]:
+    for part_name, part in in_depth_order(audit.parts):
+        yield from _opinions_of(part.second_opinion, {"part": part_name})
+    yield from _consistency_rows(audit.consistency, {})
 
 
 def leaderboard_frame(board: Leaderboard) -> "pandas.DataFrame":
     """Make the data frame of :meth:`zooaudit.Leaderboard.to_dataframe`."""
     rows = []
     for row in board.rows:
-        shared = row.model_dump(exclude={"parts"})
+        shared = row.model_dump(exclude={"parts", "consistency"})
         for part_name, part in in_depth_order(row.parts):
             for transform in board.method.transforms if board.method else ():
                 score = getattr(part, transform)
@@ -130,9 +202,15 @@ def leaderboard_frame(board: Leaderboard) -> "pandas.DataFrame":
                     "layer_held_out_low": (score.layer_held_out_interval or (None, None))[0],
                     "layer_held_out_high": (score.layer_held_out_interval or (None, None))[1],
                     "top1_agreement": score.top1_agreement,
+                    "interpolation": getattr(score, "interpolation", None),
                 }
                 rows.append({**shared, "part": part_name, "kind": transform, **held_out, **_score_cells(score)})
-    return _frame(rows, LEADERBOARD_TYPES)
+    opinions = [
+        {**row.model_dump(exclude={"parts", "consistency"}), **opinion}
+        for row in board.rows
+        for opinion in _compared_opinions(row)
+    ]
+    return _with_opinions(rows, opinions, LEADERBOARD_TYPES, bool(board.method and board.method.warps))
 
 
 def accuracy_frame(comparison: Comparison) -> "pandas.DataFrame":
@@ -177,7 +255,7 @@ def _score_rows(scores: Part | Block, shared: Row) -> Iterator[Row]:
     ``shared`` are the cells that all these rows have in common.
     """
     translation, rotation, reflection = scores.translation, scores.rotation, scores.reflection
-    shifted, rotated, mirrored = ({**shared, "kind": kind} for kind in ALL_TRANSFORMS)
+    shifted, rotated, mirrored = ({**shared, "kind": kind} for kind in ("translation", "rotation", "reflection"))
     mean, single = {"statistic": "mean"}, {"statistic": "transform", "transforms": 1}
     yield {**shifted, **mean, "transforms": len(translation.by_transform), **_mean_cells(translation)}
     if aligned := translation.aligned:
@@ -188,11 +266,17 @@ def _score_rows(scores: Part | Block, shared: Row) -> Iterator[Row]:
     yield {**rotated, **mean, "transforms": len(rotation.by_transform), **_mean_cells(rotation)}
     for angle in rotation.by_transform:
         yield {**rotated, **single, "amount": angle.angle_deg, **angle.model_dump(exclude={"angle_deg"})}
-    if reflection is None:
-        return
-    yield {**mirrored, **mean, "transforms": len(reflection.by_transform), **_mean_cells(reflection)}
-    for mirror in reflection.by_transform:
-        yield {**mirrored, **single, "direction": mirror.axis, **mirror.model_dump(exclude={"axis"})}
+    if reflection is not None:
+        yield {**mirrored, **mean, "transforms": len(reflection.by_transform), **_mean_cells(reflection)}
+        for mirror in reflection.by_transform:
+            yield {**mirrored, **single, "direction": mirror.axis, **mirror.model_dump(exclude={"axis"})}
+    for kind in KINDS:
+        warp: WarpScore | None = getattr(scores, kind)
+        if warp is not None:
+            cells = {**_mean_cells(warp), "interpolation": warp.interpolation}
+            yield {**shared, "kind": kind, **mean, "transforms": len(warp.by_transform), **cells}
+            for row in warp.by_transform:
+                yield {**shared, "kind": kind, **single, **row.model_dump()}
 
 
 def _baseline_rows(baseline: Baseline, shared: Row) -> Iterator[Row]:
@@ -221,7 +305,7 @@ def _estimate_cells(learned: LearnedScore, name: str) -> Row:
     }
 
 
-def _mean_cells(score: TranslationScore | RotationScore | ReflectionScore) -> Row:
+def _mean_cells(score: TranslationScore | RotationScore | ReflectionScore | WarpScore) -> Row:
     return {**_score_cells(score), "top1_agreement": mean_agreement(score)}
 
 

@@ -1,17 +1,29 @@
 """The table of a leaderboard."""
 
-from zooaudit.contract import PARTS, Leaderboard, LeaderboardRow, TransformName
+from zooaudit.contract import PARTS, Leaderboard, LeaderboardRow, TransformName, leaderboard_number
 from zooaudit.views.report_tables import method_line
 from zooaudit.views.tables import Table
-from zooaudit.views.text import counted, joined, printable, three_decimals
+from zooaudit.views.text import counted, joined, printable, spoken, three_decimals
 
-SHORT: dict[TransformName, str] = {"translation": "Transl.", "rotation": "Rot.", "reflection": "Refl."}
+SHORT: dict[TransformName, str] = {
+    "translation": "Transl.",
+    "rotation": "Rot.",
+    "reflection": "Refl.",
+    "warp_translation": "Warp transl.",
+    "warp_rotation": "Warp rot.",
+    "warp_scale": "Warp scale",
+    "warp_shear": "Warp shear",
+}
 
 
 def leaderboard_table(
-    board: Leaderboard, score_name: str = "channel", narrow_transform: TransformName = "rotation"
+    board: Leaderboard,
+    score_name: str = "channel",
+    narrow_transform: TransformName = "rotation",
+    number: str | None = None,
 ) -> Table:
-    """Show one score of each model by part. A narrow terminal shows it for one of the transforms only."""
+    """Show one score of each model by part. A narrow terminal shows it for one of the transforms only. ``number`` is
+    another of LEADERBOARD_NUMBERS to show, that of another measure."""
     if board.method is None:
         return Table((), (), notes=["No audit by such a method has succeeded.", *_missing(board)])
     method = board.method
@@ -31,14 +43,31 @@ def leaderboard_table(
         scores = [(transform, part_name) for transform in transforms for part_name in PARTS]
         short = SHORT if len(transforms) > 1 else dict.fromkeys(transforms, "")
         heads = [f"{short[transform]} {part_name}".strip() for transform, part_name in scores]
-        columns = ("Model", "Params", "Top-1 %", *heads)
-        rows = [[*_facts(row), *(_score(row, *pair, score_name) for pair in scores)] for row in board.rows]
+        columns = ("Model", "Params", "Top-1 %", *([number_head(number)] if number else []), *heads)
+        rows = [
+            [
+                *_facts(row),
+                *([three_decimals(leaderboard_number(row, number))] if number else []),
+                *(_score(row, *pair, score_name) for pair in scores),
+            ]
+            for row in board.rows
+        ]
         name = score_name.replace("_", " ").replace("layer held out", "layer (held out)")
-        title = f"{joined(transforms).capitalize()}: {name} equivariance"
+        title = f"{joined([spoken(each) for each in transforms]).capitalize()}: {name} equivariance"
         return Table(columns, rows, title, numbers_from=1, notes=notes, flexible=0, narrower=narrower)
 
     narrow = narrow_transform if narrow_transform in method.transforms else "rotation"
     return table(method.transforms, narrower=(table((narrow,)),))
+
+
+def number_head(number: str) -> str:
+    """Name a column of another measure.
+
+    >>> number_head("local_error.Late.rotation"), number_head("consistency")
+    ('Local error Late rotation', 'Consistency')
+    """
+    words = spoken(number.replace(".", " "))
+    return words[0].upper() + words[1:]
 
 
 def _facts(row: LeaderboardRow) -> list[str]:

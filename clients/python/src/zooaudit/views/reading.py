@@ -6,17 +6,24 @@ from statistics import fmean
 
 from zooaudit.contract import (
     ALL_TRANSFORMS,
+    KINDS,
     TERMS,
+    WARPS,
+    DeformationRow,
     Estimate,
     PartName,
     Reading,
     Report,
     Score,
+    SecondOpinion,
     Statement,
     TransformName,
+    Warps,
 )
 from zooaudit.views.agreement import agreement_rows
+from zooaudit.views.report_tables import warp_amounts
 from zooaudit.views.report_warnings import UNDER, warnings_of
+from zooaudit.views.second_opinion_tables import Measure, magnitude_of
 from zooaudit.views.tables import Table, in_depth_order
 from zooaudit.views.text import joined, percent, printable, two_decimals
 
@@ -25,11 +32,29 @@ SCALE = ((0.8, "closely"), (0.5, "largely"), (0.2, "partly"))
 """From each score on, how far features follow; below all of these, hardly."""
 NOTABLE = 0.05
 """A gap between layer and channel that is smaller is not worth a clause."""
-VERBS = {"translation": "move", "rotation": "turn", "reflection": "flip"}
-MOVED = {"translation": "shifted", "rotation": "turned", "reflection": "flipped"}
-COPIES = {"rotation": "turned", "reflection": "mirrored"}
+VERBS: dict[TransformName, str] = {
+    "translation": "move",
+    "rotation": "turn",
+    "reflection": "flip",
+    "warp_translation": "move",
+    "warp_rotation": "turn",
+    "warp_scale": "grow and shrink",
+    "warp_shear": "slant",
+}
+MOVED: dict[TransformName, str] = {
+    "translation": "shifted",
+    "rotation": "turned",
+    "reflection": "flipped",
+    "warp_translation": "shifted",
+    "warp_rotation": "turned",
+    "warp_scale": "scaled",
+    "warp_shear": "sheared",
+}
+COPIES: dict[TransformName, str] = {"rotation": "turned", "reflection": "mirrored", "warp_rotation": "turned"}
 """What copies of one filter are that keep a feature in another channel when the image is transformed."""
 FLIPS = {"horizontal": "left to right", "vertical": "top to bottom"}
+MODERATE_PX = 1.0
+"""Of several deformations, the one whose displacement is nearest to this is put into words."""
 Interval = tuple[float, float] | None
 Named = tuple[PartName, Score, float]
 """A part, its scores under one transform, and its channel score."""
@@ -37,17 +62,22 @@ Named = tuple[PartName, Score, float]
 
 def reading(report: Report) -> Reading:
     """Say in sentences what the numbers of a report tell, and warn of what its reader should know."""
-    sentences = {
-        "translation": _moving(report, "translation"),
-        "rotation": _moving(report, "rotation"),
-        "reflection": _moving(report, "reflection") if report.method.reflections else "",
-        "top1-agreement": _same_class(report),
-        "learned": _learned(report),
-    }
-    told = {term: text for term, text in sentences.items() if text}
-    nothing = {"equivariance": "This report has no score that could be put into words."}
+    sentences = [
+        ("translation", _moving(report, "translation")),
+        ("rotation", _moving(report, "rotation")),
+        ("reflection", _moving(report, "reflection") if report.method.reflections else ""),
+        *(("warp", _warped(report, warps)) for warps in report.method.warps),
+        ("top1-agreement", _same_class(report)),
+        ("shift-consistency", _consistent(report)),
+        ("deformation-stability", _stable(report)),
+        ("local-equivariance-error", _local(report)),
+        ("transformational-variance", _varying(report)),
+        ("learned", _learned(report)),
+    ]
+    told = [(term, text) for term, text in sentences if text]
+    nothing = [("equivariance", "This report has no score that could be put into words.")]
     return Reading(
-        sentences=tuple(_statement(term, text) for term, text in (told or nothing).items()),
+        sentences=tuple(_statement(term, text) for term, text in told or nothing),
         warnings=tuple(_statement(term, text) for term, text in warnings_of(report)),
     )
 
@@ -64,8 +94,23 @@ def _statement(term: str, text: str) -> Statement:
     return Statement(text=text, term=term, anchor=TERMS[term].anchor)
 
 
-def _moving(report: Report, transform: TransformName) -> str:
-    """Say how far features move with the image by depth, and how far pooled ones and the output stay the same."""
+def _warped(report: Report, warps: Warps) -> str:
+    """Say of warps what is said of other transforms, and what interpolation alone leaves of maps."""
+    transform = WARPS[warps.kind]
+    text = _moving(report, transform, f"by {warp_amounts(warps)}")
+    left = [
+        f"{two_decimals(found)} in {name}"
+        for name, part in in_depth_order(report.parts)
+        if name in DEPTH and (found := getattr(part, transform).interpolation) is not None
+    ]
+    if not text or not left:
+        return text
+    return f"{text} Interpolation alone leaves {joined(left)} of maps: what is lost to it is not the network’s."
+
+
+def _moving(report: Report, transform: TransformName, how: str = "") -> str:
+    """Say how far features move with the image by depth, and how far pooled ones and the output stay the same. ``how``
+    the image is transformed stands behind the verb."""
     named: list[Named] = [
         (name, score, score.channel)
         for name, part in in_depth_order(report.parts)
@@ -84,7 +129,7 @@ def _moving(report: Report, transform: TransformName) -> str:
     if last:
         clauses.append(_staying(last))
     direction = "" if transform != "translation" or report.method.direction == "diagonal" else report.method.direction
-    moved = f"{MOVED[transform]} {direction}".strip()
+    moved = f"{MOVED[transform]} {direction or how}".strip()
     return f"When the image is {moved}, {'; '.join(clauses)}." if clauses else ""
 
 
@@ -181,12 +226,17 @@ def _staying(last: Sequence[Named]) -> str:
 
 
 def _same_class(report: Report) -> str:
-    """Say for how many of the images the class stays the same, under the first and the last shift, each rotation, and
-    each reflection."""
+    """Say for how many of the images the class stays the same, under the first and the last shift, each rotation, each
+    reflection, and the first and the last warp of each kind."""
     final = report.parts.get("Final")
-    shifts = agreement_rows(final.translation) if final else []
-    angles = agreement_rows(final.rotation) if final else []
-    mirrors = agreement_rows(final.reflection) if final and final.reflection else []
+    shifts = agreement_rows(final.translation, "translation") if final else []
+    angles = agreement_rows(final.rotation, "rotation") if final else []
+    mirrors = agreement_rows(final.reflection, "reflection") if final and final.reflection else []
+    warped = [
+        (kind, rows)
+        for transform, kind in KINDS.items()
+        if final and (score := getattr(final, transform)) and (rows := agreement_rows(score, transform))
+    ]
     of_images = "of the images" if report.images.count != 1 else "of the one image"
     clauses = []
     if shifts:
@@ -203,7 +253,96 @@ def _same_class(report: Report) -> str:
         first = "" if clauses else f"{of_images} "
         of_flips = [f"for {percent(value)} {first}when it is flipped {FLIPS[label]}" for label, value in mirrors]
         clauses.append(" and ".join(of_flips))
+    for kind, rows in warped:
+        (first, value), *rest = [rows[0], rows[-1]] if len(rows) > 1 else rows
+        clauses.append(
+            f"for {percent(value)} {'' if clauses else f'{of_images} '}at a warp ({kind}) by {first}"
+            + "".join(f" and for {percent(value)} by {label}" for label, value in rest)
+        )
     return f"The predicted class stays the same {', and '.join(clauses)}." if clauses else ""
+
+
+def _consistent(report: Report) -> str:
+    """Say how often two windows of an image are of one class, and what is published of that."""
+    found = report.consistency
+    if found is None or found.value is None:
+        return ""
+    published = ""
+    if found.published is not None:
+        published = f"; published of these weights, on all validation images, is {100 * found.published:.2f} %"
+    return (
+        f"Two windows of one image, chosen at random up to {found.offset_px} px apart, have the same class for "
+        f"{percent(found.value)} of the pairs, {found.draws} of each image{published}."
+    )
+
+
+def _opinions(report: Report) -> list[tuple[PartName, SecondOpinion]]:
+    return [(name, part.second_opinion) for name, part in in_depth_order(report.parts) if part.second_opinion]
+
+
+def _stable(report: Report) -> str:
+    """Say in which parts deformations move features less, and in which more, than noise, beyond the intervals of R."""
+    sides: dict[str, list[str]] = {}
+    displacement = 0.0
+    for name, opinion in _opinions(report):
+        measured = [row for row in opinion.deformation if row.ratio is not None]
+        if measured:
+            row = min(measured, key=lambda row: abs(row.displacement_px - MODERATE_PX))
+            displacement = row.displacement_px
+            place = f"{'in' if name in DEPTH else 'at'} {name} (R {two_decimals(row.ratio or 0.0)})"
+            sides.setdefault(_side(row), []).append(place)
+    clauses = [f"{side} {joined(places)}" for side, places in sides.items()]
+    if not clauses:
+        return ""
+    return (
+        f"Smooth deformations of the image by {displacement:g} px in the mean move its features, against noise that "
+        f"changes the image as much, {'; '.join(clauses)}."
+    )
+
+
+def _side(row: DeformationRow) -> str:
+    """Tell on which side of 1 the ratio is, as far as its interval lets one tell."""
+    if row.ratio_interval is None:
+        return "by a ratio without an interval"
+    low, high = row.ratio_interval
+    return "less" if high < 1 else "more" if low > 1 else "no differently beyond the interval"
+
+
+def _local(report: Report) -> str:
+    """Say how much of the features does not go along with small shifts and rotations."""
+    changes = (("translation_x", "under a shift by one pixel"), ("rotation", "under a rotation by one degree"))
+    clauses = [f"{found} {change}" for name, change in changes if (found := _magnitudes(report, "local_error", name))]
+    if not clauses:
+        return ""
+    return (
+        "What features change by beside moving with the image, relative to how much they vary, is "
+        f"{'; and '.join(clauses)}. 0 would be equivariant."
+    )
+
+
+def _varying(report: Report) -> str:
+    """Say how much features vary over shifts and rotations, by how much they vary over images."""
+    clauses = [
+        f"{found} over {what}"
+        for transform, what in (("translation", "shifts"), ("rotation", "rotations"))
+        if (found := _magnitudes(report, "variance", transform))
+    ]
+    if not clauses:
+        return ""
+    return (
+        f"The variance of features, relative to that over images, is {'; and '.join(clauses)}. 0 would be invariant, "
+        "which features that move with the image are not."
+    )
+
+
+def _magnitudes(report: Report, measure: Measure, measured: str) -> str:
+    """Write "0.12 in Early, 0.10 in Middle and 0.02 at Final" of one measure."""
+    texts = [
+        f"{two_decimals(found.value)} {'in' if name in DEPTH else 'at'} {name}"
+        for name, opinion in _opinions(report)
+        if (found := magnitude_of(opinion, measure, measured)) is not None and found.value is not None
+    ]
+    return joined(texts) if texts else ""
 
 
 def _learned(report: Report) -> str:

@@ -1,13 +1,17 @@
 """The tables of a report, and of the reports of a sweep."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from zooaudit.contract import (
+    ALL_TRANSFORMS,
+    KINDS,
     PARTS,
     SCORES,
     TRANSFORMS,
+    WARPS,
+    Baseline,
     ComparedPart,
     Method,
     Part,
@@ -17,17 +21,40 @@ from zooaudit.contract import (
     ScoreName,
     SharedMethod,
     TransformName,
+    Warps,
+    WarpScore,
+    deformation_text,
+    warps_text,
 )
 from zooaudit.views.agreement import agreement_rows, doublings, mean_agreement
-from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import counted, printable, ranges, three_decimals, with_half_width
-
-HALF_WIDTH = "± is half of a 95 % confidence interval over images"
+from zooaudit.views.second_opinion_tables import second_opinion_tables
+from zooaudit.views.tables import Table, in_depth_order, with_narrower
+from zooaudit.views.text import (
+    HALF_WIDTH,
+    counted,
+    joined,
+    printable,
+    ranges,
+    spoken,
+    three_decimals,
+    warp_amount,
+    with_half_width,
+)
 
 
 def report_tables(report: Report) -> list[Table]:
     """Show what was measured and the scores of the five parts; then, if requested, the scores under each border and
-    those beyond the untrained architecture."""
+    those beyond the untrained architecture, and what other measures say."""
+    return [
+        *score_tables(report),
+        *_border_tables(report),
+        *_baseline_tables(report),
+        *second_opinion_tables(report),
+    ]
+
+
+def score_tables(report: Report) -> list[Table]:
+    """Show what was measured and the scores of the five parts; those under warps in a table for each kind."""
     model, images = report.model, report.images
     weights = f"{printable(model.weights.label)} weights"
     if model.weights.kind == "untrained":
@@ -35,7 +62,7 @@ def report_tables(report: Report) -> list[Table]:
     measured = f"{counted(images.count, 'image')} of {printable(images.dataset)}"
     measured += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{measured}, seed {images.seed}; {method_line(report.method)}"]
-    transforms = report.method.transforms
+    transforms = _exact(report.method.transforms)
     if any(getattr(part, each).channel_interval for part in report.parts.values() for each in transforms):
         notes.append(HALF_WIDTH)
     columns = list(_columns(report))
@@ -47,14 +74,54 @@ def report_tables(report: Report) -> list[Table]:
     notes += _agreement_notes(report)
     heads = ["Part", "Blocks", *(head for head, _ in columns)]
     parts = Table(heads, rows, f"{printable(model.name)} ({weights})", numbers_from=1, notes=notes)
-    return [_with_shorter_heads(parts), *_border_tables(report), *_baseline_tables(report)]
+    return [_with_shorter_heads(parts), *(_warp_table(report, warps) for warps in report.method.warps)]
+
+
+def _exact(transforms: Sequence[TransformName]) -> list[TransformName]:
+    """Leave out the warps, which have tables of their own."""
+    return [transform for transform in transforms if transform not in KINDS]
+
+
+def _warp_table(report: Report, warps: Warps) -> Table:
+    """Show the scores under the warps of one kind, and beside them what interpolation alone leaves of them."""
+    transform = WARPS[warps.kind]
+    scores: list[tuple[PartName, WarpScore]] = [
+        (name, getattr(part, transform)) for name, part in in_depth_order(report.parts)
+    ]
+    fields = ["channel", "layer", *(["layer_held_out"] if any(s.layer_held_out is not None for _, s in scores) else [])]
+    rows = [
+        [
+            name,
+            *(with_half_width(getattr(score, field), getattr(score, f"{field}_interval")) for field in fields),
+            three_decimals(score.interpolation),
+        ]
+        for name, score in scores
+    ]
+    notes = ["interpolation: a map that is warped and warped back against itself, whatever the network does"]
+    if any(score.channel_interval for _, score in scores):
+        notes.append(HALF_WIDTH)
+    notes += [f"{name}: {printable(score.reason)}" for name, score in scores if score.reason]
+    notes += _agreement_note(report, transform, "warps")
+    heads = ["Channel", "Layer", "Held out"][: len(fields)]
+    title = f"{spoken(transform).capitalize()} by {warp_amounts(warps)}"
+    return with_narrower(Table(("Part", *heads, "Interpolation"), rows, title, numbers_from=1, notes=notes))
+
+
+def warp_amounts(warps: Warps) -> str:
+    """List the amounts of warps, or tell how many they are and between which they lie.
+
+    >>> warp_amounts(Warps(kind="rotation", amounts=(15, 30))), warp_amounts(Warps(kind="rotation", amounts=range(20)))
+    ('15° and 30°', '20 amounts from 0° to 19°')
+    """
+    texts = [warp_amount(warps.kind, amount) for amount in warps.amounts]
+    return joined(texts) if len(texts) <= 6 else f"{len(texts)} amounts from {texts[0]} to {texts[-1]}"
 
 
 def _columns(report: Report) -> Iterator[tuple[str, Callable[[Part], str]]]:
     """Yield the head of each column of scores, and the function from a part to its cell. Columns in which no part has
     anything, as in older reports, are left out."""
     parts = report.parts.values()
-    for transform in report.method.transforms:
+    for transform in _exact(report.method.transforms):
         for score_name, words in (("channel", "channel"), ("layer", "layer"), ("layer_held_out", "held out")):
             scores = [getattr(part, transform) for part in parts]
             if score_name in SCORES or any(getattr(score, score_name) is not None for score in scores):
@@ -74,23 +141,21 @@ def _aligned_cell(part: Part) -> str:
 
 def _agreement_notes(report: Report) -> list[str]:
     """Write how often the class stays the same: "Top-1 agreement, shifts: 0.664 (1 px 0.810, 32 px 0.530)"."""
-    notes = []
-    for transform, name in (("translation", "shifts"), ("rotation", "rotations"), ("reflection", "reflections")):
-        score = getattr(report.parts.get("Final"), transform, None)
-        if score is None or (mean := mean_agreement(score)) is None:
-            continue
-        rows = ", ".join(f"{label} {three_decimals(value)}" for label, value in doublings(agreement_rows(score)))
-        text = f"Top-1 agreement, {name}: {with_half_width(mean, score.top1_agreement_interval)}"
-        notes.append(text + (f" ({rows})" if rows else ""))
-    return notes
+    return [
+        *_agreement_note(report, "translation", "shifts"),
+        *_agreement_note(report, "rotation", "rotations"),
+        *_agreement_note(report, "reflection", "reflections"),
+    ]
 
 
-def with_narrower(table: Table) -> Table:
-    """Add a rendition without intervals, for a narrow terminal."""
-    rows = [[cell.partition(" ±")[0] for cell in row] for row in table.rows]
-    return replace(
-        table, narrower=[replace(table, rows=rows, notes=[note for note in table.notes if note != HALF_WIDTH])]
-    )
+def _agreement_note(report: Report, transform: TransformName, name: str) -> list[str]:
+    score = getattr(report.parts.get("Final"), transform, None)
+    if score is None or (mean := mean_agreement(score)) is None:
+        return []
+    kept = doublings(agreement_rows(score, transform))
+    rows = ", ".join(f"{label} {three_decimals(value)}" for label, value in kept)
+    text = f"Top-1 agreement, {name}: {with_half_width(mean, score.top1_agreement_interval)}"
+    return [text + (f" ({rows})" if rows else "")]
 
 
 def _with_shorter_heads(table: Table) -> Table:
@@ -111,6 +176,16 @@ def method_line(method: Method | SharedMethod) -> str:
     transforms = f"shifts {ranges(method.translations_px)} px{direction}, rotations {ranges(method.rotations_deg)} deg"
     if method.reflections:
         transforms += f", reflections {','.join(method.reflections)}"
+    if method.warps:
+        transforms += f", warps {warps_text(method.warps)}"
+    others = [
+        f"deformations {deformation_text(method.deformation)} px" if method.deformation else "",
+        "local error" if method.local else "",
+        f"consistency of {counted(method.consistency_draws, 'draw')}" if method.consistency_draws else "",
+        "variance" if method.variance else "",
+    ]
+    if any(others):
+        transforms += f"; {', '.join(filter(None, others))}"
     return f"{transforms}; {method.similarity}, border {method.border}, {method.precision}"
 
 
@@ -144,20 +219,28 @@ def _border_tables(report: Report) -> list[Table]:
 
 
 def _baseline_tables(report: Report) -> list[Table]:
-    """Show the channel equivariance that the weights have beyond the untrained architecture."""
+    """Show the channel equivariance that the weights have beyond the untrained architecture; under warps in a table of
+    its own."""
     if report.baseline is None:
         return []
+    transforms = report.method.transforms
+    warps = [transform for transform in transforms if transform in KINDS]
+    title = f"Channel equivariance beyond {counted(len(report.baseline.seeds), 'untrained initialisation')}"
+    tables = [_baseline_table(report.baseline, _exact(transforms), title)]
+    return [*tables, *([_baseline_table(report.baseline, warps, f"{title}, under warps")] if warps else [])]
+
+
+def _baseline_table(baseline: Baseline, transforms: Sequence[TransformName], title: str) -> Table:
     rows = []
-    for part_name, part in in_depth_order(report.baseline.parts):
+    for part_name, part in in_depth_order(baseline.parts):
         estimates = [
             estimate
-            for learned in (getattr(part, transform).channel for transform in report.method.transforms)
+            for learned in (getattr(part, transform).channel for transform in transforms)
             for estimate in (learned.untrained, learned.difference)
         ]
         rows.append([part_name, *(with_half_width(estimate.value, estimate.interval) for estimate in estimates)])
-    heads = [f"{each.capitalize()} {what}" for each in report.method.transforms for what in ("untrained", "learned")]
-    title = f"Channel equivariance beyond {counted(len(report.baseline.seeds), 'untrained initialisation')}"
-    return [with_narrower(Table(("Part", *heads), rows, title, numbers_from=1))]
+    heads = [f"{spoken(each).capitalize()} {what}" for each in transforms for what in ("untrained", "learned")]
+    return with_narrower(Table(("Part", *heads), rows, title, numbers_from=1))
 
 
 def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
@@ -165,14 +248,15 @@ def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
 
     ``reports`` are by the model's name.
     """
-    transforms = max((report.method.transforms for report in reports.values()), key=len, default=TRANSFORMS)
+    asked = {*TRANSFORMS, *(name for report in reports.values() for name in report.method.transforms)}
+    transforms = [name for name in ALL_TRANSFORMS if name in asked]
     has_intervals = any("±" in cell for report in reports.values() for cell in _sweep_cells(report, transforms[-1]))
     return [
         with_narrower(
             Table(
                 ("Model", *PARTS),
                 [[printable(model), *_sweep_cells(report, transform)] for model, report in reports.items()],
-                f"{transform.capitalize()}: channel equivariance",
+                f"{spoken(transform).capitalize()}: channel equivariance",
                 numbers_from=1,
                 notes=[HALF_WIDTH] if has_intervals and transform == transforms[-1] else (),
                 flexible=0,

@@ -5,10 +5,22 @@ docs/method.md, "Reading a report", lists the conditions. Each function yields p
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
-from zooaudit.contract import AuditRequest, PartName, Report, Score, TransformName
+from zooaudit.contract import (
+    KINDS,
+    TERMS,
+    AuditRequest,
+    Magnitude,
+    PartName,
+    Report,
+    Score,
+    SecondOpinion,
+    TransformName,
+    WarpScore,
+)
 from zooaudit.views.tables import in_depth_order
-from zooaudit.views.text import counted, full_stop, joined, percent, printable, ranges, two_decimals
+from zooaudit.views.text import counted, full_stop, joined, percent, printable, ranges, spoken, two_decimals
 
 Warnings = Iterator[tuple[str, str]]
 DEFAULT_SHIFTS: tuple[int, ...] = AuditRequest.model_fields["translations_px"].default
@@ -23,12 +35,17 @@ BIAS = 0.02
 DEAD_SHARE = 0.1
 RULE_OF_THREE = 3
 """What none of n images does, up to 3 / n of all images do, with 95 % confidence."""
+BLURRED = 0.9
+"""A lower interpolation means that a score's distance from 1 may be that of interpolation."""
+PUBLISHED_ON = ("imagenet-val", 32)
+"""The images and the largest offset, in px, of the published shift consistencies."""
 FEW_CHANGES = 0.01
 """A smaller share of images that may change their class is not worth a warning."""
 UNDER: dict[TransformName, str] = {
     "translation": "under shifts",
     "rotation": "under rotation",
     "reflection": "under reflection",
+    **{transform: f"under {spoken(transform)}" for transform in KINDS},
 }
 
 
@@ -37,11 +54,14 @@ def warnings_of(report: Report) -> list[tuple[str, str]]:
     checks = (
         _what_was_measured,
         _missing,
+        _missing_opinions,
         _uncertain,
         _no_class_changed,
         _raised_by_chance,
         _other_transforms,
         _rounded,
+        _interpolated,
+        _unlike_published,
         _how_measured,
     )
     return [warning for check in checks for warning in check(report)]
@@ -75,7 +95,7 @@ def _missing(report: Report) -> Warnings:
             score: Score = getattr(part, transform)
             if score.channel is None and _was_asked(report, transform):
                 reason = printable(score.reason or "").strip() or "none is given"
-                reasons.setdefault(reason, []).append(f"{name} under {transform}")
+                reasons.setdefault(reason, []).append(f"{name} under {spoken(transform)}")
     for reason, where in reasons.items():
         yield "part", full_stop(f"No score for {joined(where)}; read the other parts without it. The reason: {reason}")
 
@@ -87,7 +107,33 @@ def _was_asked(report: Report, transform: TransformName) -> bool:
         "rotation": method.rotations_deg,
         "reflection": method.reflections,
     }
-    return bool(asked[transform])
+    return bool(asked.get(transform, True))
+
+
+def _missing_opinions(report: Report) -> Warnings:
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, part in in_depth_order(report.parts):
+        for term, what, reason in _reasons(part.second_opinion or SecondOpinion()):
+            found.setdefault((term, printable(reason)), []).append(f"{name} ({what})")
+    if report.consistency and report.consistency.value is None:
+        found["shift-consistency", printable(report.consistency.reason or "none is given")] = ["the model"]
+    for (term, reason), where in found.items():
+        yield term, full_stop(f"No {TERMS[term].word} for {joined(where)}. The reason: {reason}")
+
+
+def _reasons(opinion: SecondOpinion) -> Iterator[tuple[str, str, str]]:
+    """Yield the term of each measure that there is not, what it would be of, and why there is none."""
+    for row in opinion.deformation:
+        if row.ratio is None:
+            yield "deformation-stability", f"{row.displacement_px:g} px", row.reason or "none is given"
+    magnitudes: tuple[tuple[str, dict[Any, Magnitude]], ...] = (
+        ("local-equivariance-error", opinion.local_error),
+        ("transformational-variance", opinion.variance),
+    )
+    for term, by_name in magnitudes:
+        for name, magnitude in by_name.items():
+            if magnitude.value is None:
+                yield term, spoken(name), magnitude.reason or "none is given"
 
 
 def _uncertain(report: Report) -> Warnings:
@@ -128,7 +174,7 @@ def _no_class_changed(report: Report) -> Warnings:
 def _channel_and_layer(report: Report) -> list[tuple[str, float | None, tuple[float, float] | None]]:
     """List the channel and the layer score of each part with its interval, and what it is in words."""
     return [
-        (f"{name} {kind} under {transform}", getattr(score, kind), getattr(score, f"{kind}_interval"))
+        (f"{name} {kind} under {spoken(transform)}", getattr(score, kind), getattr(score, f"{kind}_interval"))
         for name, part in in_depth_order(report.parts)
         for transform in report.method.transforms
         for score in (getattr(part, transform),)
@@ -149,7 +195,7 @@ def _raised_by_chance(report: Report) -> Warnings:
             score: Score | None = getattr(report.parts.get(name), transform, None)
             if score is None or score.layer is None or score.channel is None or score.layer - score.channel <= BIAS:
                 continue
-            where = f"{name} under {transform}"
+            where = f"{name} under {spoken(transform)}"
             if score.layer_held_out is not None:
                 if score.layer - score.layer_held_out > BIAS:
                     is_held_out_better |= score.layer_held_out > score.channel
@@ -218,6 +264,39 @@ def _rounded(report: Report) -> Warnings:
             "aligned",
             f"Rounding shifts down to whole cells lowers the mean of {joined(found)} more than the network does: read "
             "aligned there.",
+        )
+
+
+def _interpolated(report: Report) -> Warnings:
+    """Warn where interpolation alone takes away so much that a score says little about the network."""
+    found = []
+    for transform in KINDS:
+        scores: list[tuple[PartName, WarpScore | None]] = [
+            (name, getattr(part, transform)) for name, part in in_depth_order(report.parts)
+        ]
+        blurred = [
+            f"{name} ({two_decimals(score.interpolation)})"
+            for name, score in scores
+            if score and score.channel is not None and score.interpolation is not None and score.interpolation < BLURRED
+        ]
+        if blurred:
+            found.append(f"{joined(blurred)} under {spoken(transform)}")
+    if found:
+        yield (
+            "interpolation",
+            f"Interpolation alone takes much away of maps at {', and '.join(found)}: what a score lacks to 1 there may "
+            "be lost to interpolation, not to the network. Read it against interpolation, or where maps are larger.",
+        )
+
+
+def _unlike_published(report: Report) -> Warnings:
+    found = report.consistency
+    if found and found.published is not None and (report.images.dataset, found.offset_px) != PUBLISHED_ON:
+        dataset, offset_px = PUBLISHED_ON
+        yield (
+            "shift-consistency",
+            f"The published shift consistency is of {dataset} with offsets up to {offset_px} px, this one of "
+            f"{printable(report.images.dataset)} with offsets up to {found.offset_px} px: they are not comparable.",
         )
 
 

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 
 from zooaudit.contract import Shard, Sharing
 from zooaudit.views.tables import Table, shortened
-from zooaudit.views.text import counted, printable, ranges
+from zooaudit.views.text import counted, printable, ranges, spoken
 
 BRIEF_WORKER = 20
 """The letters of a worker's name where a terminal has no room for all of them: the ends tell machine and process."""
+
+MANY_WARPS = 6
+"""More warps of one kind than this are not listed one by one."""
 
 
 def shard_table(sharing: Sharing) -> Table:
@@ -56,19 +59,46 @@ def measured(shard: Shard) -> str:
 
 
 def transform_ranges(transforms: Sequence[str]) -> str:
-    """Join transforms of the same kind, in ascending order, with runs of three or more as ranges.
+    """Join transforms of the same kind, in ascending order, with runs of three or more as ranges. Of many warps of a
+    kind, tell between which they lie; what is no transform, such as another measure, stays as it is.
 
     >>> transform_ranges(["1 px", "2 px", "3 px", "8 px", "4 px zero", "90°", "180°"])
     '1-3, 8 px, 4 px zero, 90°, 180°'
+    >>> transform_ranges(["warp by 30°", "warp by 15°", "scale 1.1", "variance over warp_scale"])
+    'warp by 15°, 30°, scale 1.1, variance over warp scale'
     """
-    amounts: dict[str, set[int]] = {}
+    amounts: dict[tuple[str, str], set[float]] = {}
     for transform in transforms:
-        number = re.match("[0-9]{1,4}(?= px|°)", transform)
-        of_kind = amounts.setdefault(transform[number.end() :] if number else transform, set())
-        if number:
-            of_kind.add(int(number[0]))
-    texts = []
-    for kind, of_kind in amounts.items():
-        runs = ranges(sorted(of_kind)).split(",") if of_kind else [""]
-        texts.append(f"{', '.join(runs)}{kind}" if kind.startswith(" ") else ", ".join(run + kind for run in runs))
-    return ", ".join(texts)
+        found = re.fullmatch(r"([0-9]{1,4})( px.*|°.*)", transform)
+        warp = re.fullmatch(r"(warp by |scale |shear )(-?[0-9.e-]{1,24})(.*)", transform)
+        if found:
+            amounts.setdefault(("", found[2]), set()).add(int(found[1]))
+        elif warp and (amount := _number(warp[2])) is not None:
+            amounts.setdefault((warp[1], warp[3]), set()).add(amount)
+        else:
+            amounts.setdefault((spoken(transform), ""), set())
+    return ", ".join(_listed(before, behind, sorted(of_kind)) for (before, behind), of_kind in amounts.items())
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _listed(before: str, behind: str, values: Sequence[float]) -> str:
+    """Write numbers of one kind between what stands before and behind them: "1-3, 8 px", "90°, 180°"."""
+    if not values:
+        return before
+    if not before:
+        runs = ranges([int(value) for value in values]).split(",")
+    elif len(values) > MANY_WARPS:
+        return f"{before}{values[0]:g} to {values[-1]:g}{behind} ({len(values)})"
+    else:
+        runs = [f"{value:g}" for value in values]
+    return (
+        f"{before}{', '.join(runs)}{behind}"
+        if behind.startswith(" ")
+        else before + ", ".join(run + behind for run in runs)
+    )

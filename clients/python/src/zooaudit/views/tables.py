@@ -7,6 +7,7 @@ from html import escape
 from typing import TypeVar
 
 from zooaudit.contract import PARTS, PartName
+from zooaudit.views.text import HALF_WIDTH
 
 T = TypeVar("T")
 GAP = 2
@@ -34,6 +35,14 @@ class Table:
 
     def is_number(self, column: int) -> bool:
         return self.numbers_from is not None and column >= self.numbers_from
+
+
+def with_narrower(table: Table) -> Table:
+    """Add a rendition without intervals, for a narrow terminal."""
+    rows = [[cell.partition(" ±")[0] for cell in row] for row in table.rows]
+    return replace(
+        table, narrower=[replace(table, rows=rows, notes=[note for note in table.notes if note != HALF_WIDTH])]
+    )
 
 
 def column_widths(table: Table, wraps_head: bool) -> list[int]:

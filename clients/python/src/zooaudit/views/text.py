@@ -3,7 +3,19 @@
 import re
 from collections.abc import Sequence
 
-from zooaudit.contract import Audit, AuditRequest, ModelName, Problem, QueuePosition, Status
+from zooaudit.contract import (
+    Audit,
+    AuditRequest,
+    ModelName,
+    Problem,
+    QueuePosition,
+    Status,
+    WarpKind,
+)
+
+HALF_WIDTH = "± is half of a 95 % confidence interval over images"
+WARP_UNITS: dict[WarpKind, str] = {"translation": " px", "rotation": "°", "scale": "", "shear": ""}
+"""What stands behind the amount of a warp of each kind."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -194,6 +206,24 @@ def ranges(values: Sequence[int]) -> str:
             runs.append([value])
     parts = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs]
     return ",".join(parts) or "none"
+
+
+def spoken(name: str) -> str:
+    """Write the name of a transform or a generator as running text has it.
+
+    >>> spoken("warp_rotation"), spoken("translation")
+    ('warp rotation', 'translation')
+    """
+    return name.replace("_", " ")
+
+
+def warp_amount(kind: WarpKind, amount: float) -> str:
+    """Write the amount of a warp as people do.
+
+    >>> warp_amount("translation", 0.5), warp_amount("rotation", 15.0), warp_amount("scale", 1.1)
+    ('0.5 px', '15°', '1.1')
+    """
+    return f"{amount:g}{WARP_UNITS[kind]}"
 
 
 def printable(text: str) -> str:

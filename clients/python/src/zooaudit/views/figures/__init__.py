@@ -6,18 +6,21 @@ Nothing here needs plotly, except :func:`draw`, which makes a ``plotly.graph_obj
 - filled marks and solid lines are channel equivariance, open marks and dotted lines are layer equivariance;
 - models and parts differ in colour (Okabe and Ito's, safe for the colour-blind) and in mark or dash, for grey print;
 - a score that is null is a gap, and a grey cross below the axis whose hover says why;
-- a line joins neighbouring shifts and blocks only: shifts between which others were not measured stay apart;
+- a line joins neighbouring shifts and blocks only: shifts between which others were not measured stay apart; of warps
+  and deformations, the marks are what was measured, and lines only lead the eye;
 - the axis of scores ends at 1, so that figures can be compared, unless all scores are below one half.
 """
 
 from collections.abc import Sequence
 
-from zooaudit.contract import Report, ScoreName
+from zooaudit.contract import Method, Report, ScoreName, SharedMethod
 from zooaudit.views.figures.against_accuracy import accuracy
 from zooaudit.views.figures.agreement import agreement
+from zooaudit.views.figures.by_deformation import deformations
 from zooaudit.views.figures.by_depth import depth
 from zooaudit.views.figures.by_part import parts
 from zooaudit.views.figures.by_shift import shifts
+from zooaudit.views.figures.by_warp import warps
 from zooaudit.views.figures.channel_maps import maps
 from zooaudit.views.figures.labels import MANY
 from zooaudit.views.figures.panels import FigureDict
@@ -29,6 +32,7 @@ __all__ = [
     "FigureDict",
     "accuracy",
     "agreement",
+    "deformations",
     "depth",
     "draw",
     "maps",
@@ -37,9 +41,21 @@ __all__ = [
     "save",
     "save_page",
     "shifts",
+    "shown",
+    "warps",
 ]
-NAMES = ("parts", "shifts", "agreement", "depth")
+NAMES = ("parts", "shifts", "agreement", "depth", "warps", "deformations")
 """The figures of reports."""
+
+
+def shown(methods: Sequence[Method | SharedMethod]) -> tuple[str, ...]:
+    """Return the names of the figures that have something to show of reports by these methods: those of warps and of
+    deformations only where they were asked for."""
+    has = {
+        "warps": any(method.warps for method in methods),
+        "deformations": any(method.deformation for method in methods),
+    }
+    return tuple(name for name in NAMES if has.get(name, True))
 
 
 def of(name: str, reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict:
@@ -52,4 +68,8 @@ def of(name: str, reports: Sequence[Report], score: ScoreName = "channel") -> Fi
         return agreement(reports, score)
     if name == "depth":
         return depth(reports, score)
-    raise ValueError(f"there is no figure {name!r} of reports: parts, shifts, agreement, or depth")
+    if name == "warps":
+        return warps(reports, score)
+    if name == "deformations":
+        return deformations(reports)
+    raise ValueError(f"there is no figure {name!r} of reports: {', '.join(NAMES[:-1])}, or {NAMES[-1]}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from zooaudit.contract import SCORES, TRANSFORMS, AccuracyRelation, Comparison, PartName, ScoreName, TransformName
 from zooaudit.views.figures.labels import MANY, model_name, pens, score_point, shared_weights
 from zooaudit.views.figures.panels import FigureDict, Panels
+from zooaudit.views.text import spoken
 
 NO_MARK = "\u2003"
 """A space about as wide as the mark of the line above."""
@@ -12,7 +13,7 @@ NO_MARK = "\u2003"
 
 def accuracy(comparison: Comparison) -> FigureDict:
     """Draw each score against ImageNet top-1 accuracy, with Spearman's rho and the least-squares line (the thesis's
-    Figure 13): a row for each part, translation on the left and rotation on the right. Panels of reflection follow."""
+    Figure 13): a row for each part, translation on the left and rotation on the right. Panels of others follow."""
     audits = comparison.audits
     with_top1 = [audit for audit in audits if audit.imagenet_top1 is not None]
     pen_of = dict(zip((audit.id for audit in audits), pens(audits), strict=True))
@@ -21,7 +22,7 @@ def accuracy(comparison: Comparison) -> FigureDict:
     for part_name, transform in _places(comparison):
         related = getattr(comparison.accuracy[part_name], transform)
         relations = {score_name: getattr(related, score_name) for score_name in SCORES}
-        _begin_panel(panels, f"{part_name}, {transform}", relations, low, high)
+        _begin_panel(panels, f"{part_name}, {spoken(transform)}", relations, low, high)
         for pen in dict.fromkeys(pen_of.values()):
             points = [
                 score_point(
@@ -31,7 +32,7 @@ def accuracy(comparison: Comparison) -> FigureDict:
                     (
                         model_name(audit),
                         f"top-1 {audit.imagenet_top1:.2f} %",
-                        f"{part_name}, {transform} {score_name}",
+                        f"{part_name}, {spoken(transform)} {score_name}",
                     ),
                 )
                 for audit in with_top1

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-from zooaudit.contract import ALL_TRANSFORMS, AngleRow, MirrorRow, Report, ScoreName, ShiftRow, TransformName
-from zooaudit.views.agreement import label_of
+from zooaudit.contract import ALL_TRANSFORMS, KINDS, AngleRow, Report, ScoreName, ShiftRow, TransformName, WarpRow
+from zooaudit.views.agreement import Row, label_of
 from zooaudit.views.figures.by_shift import shift_axis
+from zooaudit.views.figures.by_warp import warp_axis
 from zooaudit.views.figures.labels import MANY, MARKS, model_name, pens, title, transforms_of
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS
+from zooaudit.views.text import spoken
 
-Row = ShiftRow | AngleRow | MirrorRow
 AGREEMENT = "top-1 agreement"
 
 
 def agreement(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict:
-    """Draw by shift, by angle and by reflection how often the predicted class stays the same, beside ``score`` at
+    """Draw by shift, angle, reflection and warp how often the predicted class stays the same, beside ``score`` at
     Final.
 
     Final can read high while the class changes: the correlation of logits says little about which is the largest. One
@@ -28,8 +29,8 @@ def agreement(reports: Sequence[Report], score: ScoreName = "channel") -> Figure
     if not any(report.method.rotations_deg for report in reports):
         panels.add_note("No rotation was asked for.")
     for by in transforms_of(reports):
-        ticks = list(dict.fromkeys(label_of(row) for row in _sorted_rows(reports, by)))
-        x = shift_axis(reports) if by == "translation" else _axis(by, ticks)
+        ticks = list(dict.fromkeys(label_of(row, by) for row in _sorted_rows(reports, by)))
+        x = shift_axis(reports) if by == "translation" else warp_axis(KINDS[by]) if by in KINDS else _axis(by, ticks)
         if len(reports) == 1:
             _one_model(panels, reports[0], by, x, ticks)
         else:
@@ -59,7 +60,7 @@ def _one_model(panels: Panels, report: Report, by: TransformName, x: dict[str, A
     )
     for pen, name in scores:
         points = [_point(report, row, name, by, ticks) for row in _rows(report, by)]
-        panels.add_points(pen, points, line=2 if is_shift else 0, step=1)
+        panels.add_points(pen, points, line=2 if _is_curve(by) else 0, step=1 if is_shift else None)
 
 
 def _several_models(
@@ -70,18 +71,24 @@ def _several_models(
     x: dict[str, Any],
     ticks: Sequence[str],
 ) -> None:
-    is_shift, is_crowd = by == "translation", len(reports) > MANY
+    is_curve, is_crowd = _is_curve(by), len(reports) > MANY
     for name, text in (("top1_agreement", "Top-1 agreement"), (score, f"Final, {score}")):
         panels.begin(f"{text} by {_word(by)}", x=x)
         for index, (report, pen) in enumerate(zip(reports, pens(reports), strict=True)):
-            aside = 0.0 if is_shift else 0.7 * ((index + 0.5) / len(reports) - 0.5)
+            aside = 0.0 if is_curve else 0.7 * ((index + 0.5) / len(reports) - 0.5)
             points = [_point(report, row, name, by, ticks, aside) for row in _rows(report, by)]
-            line = 0 if not is_shift else 1 if is_crowd else 2
-            panels.add_points(pen, points, line=line, marks=not (is_shift and is_crowd), small=True, step=1)
+            line = 0 if not is_curve else 1 if is_crowd else 2
+            step = None if by in KINDS else 1
+            panels.add_points(pen, points, line=line, marks=not (is_curve and is_crowd), small=True, step=step)
 
 
 def _word(by: TransformName) -> str:
-    return "shift" if by == "translation" else by
+    return "shift" if by == "translation" else spoken(by)
+
+
+def _is_curve(by: TransformName) -> bool:
+    """Tell whether the transforms have places of their own on an axis of amounts."""
+    return by == "translation" or by in KINDS
 
 
 def _rows(report: Report, by: TransformName) -> Sequence[Row]:
@@ -92,8 +99,9 @@ def _rows(report: Report, by: TransformName) -> Sequence[Row]:
 def _sorted_rows(reports: Sequence[Report], by: TransformName) -> list[Row]:
     """List the rows of all reports in ascending order of their transforms."""
 
-    def amount(row: Row) -> tuple[int, str]:
-        return (row.angle_deg if isinstance(row, AngleRow) else 0), label_of(row)
+    def amount(row: Row) -> tuple[float, str]:
+        by_amount = row.angle_deg if isinstance(row, AngleRow) else row.amount if isinstance(row, WarpRow) else 0
+        return by_amount, label_of(row, by)
 
     return sorted((row for report in reports for row in _rows(report, by)), key=amount)
 
@@ -104,8 +112,14 @@ def _shifts(report: Report) -> Sequence[ShiftRow]:
 
 def _point(report: Report, row: Row, name: str, by: TransformName, ticks: Sequence[str], aside: float = 0) -> Point:
     """Make the point of a row: at its shift in pixels, or else at the place of its transform among the ``ticks``."""
-    label = label_of(row)
-    x = float(row.shift_px) if isinstance(row, ShiftRow) else ticks.index(label) + aside
+    label = label_of(row, by)
+    match row:
+        case ShiftRow():
+            x = float(row.shift_px)
+        case WarpRow():
+            x = row.amount
+        case _:
+            x = ticks.index(label) + aside
     what = AGREEMENT if name == "top1_agreement" else f"Final, {name}"
     hover = (model_name(report), f"{what}, {_word(by)} {label}")
     return Point(x, getattr(row, name), None, row.reason, hover, MARKS[name])

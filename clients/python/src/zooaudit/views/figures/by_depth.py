@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from zooaudit.contract import Block, PartName, Report, Score, ScoreName, TransformName
+from zooaudit.contract import KINDS, Block, PartName, Report, Score, ScoreName, TransformName
 from zooaudit.views.figures.labels import (
     FEW,
     HELD_OUT,
+    INTERPOLATION,
     MANY,
     MEANINGS,
     model_name,
@@ -16,7 +17,8 @@ from zooaudit.views.figures.labels import (
     transforms_of,
 )
 from zooaudit.views.figures.panels import LEFT_PX, PHONE_PX, RIGHT_PX, Band, FigureDict, Panels, Pen, Point
-from zooaudit.views.figures.style import COLOURS
+from zooaudit.views.figures.style import COLOURS, GREY
+from zooaudit.views.text import spoken
 
 PLACES: dict[PartName, tuple[float, float]] = {
     "Early": (0, 1),
@@ -45,11 +47,14 @@ def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
     alone = len(reports) == 1
     panels = Panels(title(reports), height=230)
     for transform, colour in zip(transforms_of(reports), COLOURS, strict=False):
-        panels.begin(f"{transform.title()} equivariance" if alone else f"{transform.title()} equivariance, {score}")
+        name = spoken(transform).capitalize()
+        panels.begin(f"{name} equivariance" if alone else f"{name} equivariance, {score}")
         if alone:
             curves: list[Curve] = [
                 (reports[0], Pen("", colour, dash=dash), score_name) for score_name, dash in _scores_of(reports[0])
             ]
+            if transform in KINDS:
+                curves.append((reports[0], Pen("", GREY, dash=INTERPOLATION[2]), "interpolation"))
         else:
             curves = [(report, pen, score) for report, pen in zip(reports, pens(reports), strict=True)]
         _add_curves(panels, transform, curves, len(reports))
@@ -68,7 +73,8 @@ def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
         }
     if alone:
         has_held_out = len(_scores_of(reports[0])) == 3
-        panels.add_score_legend("lines+markers", [HELD_OUT] if has_held_out else [])
+        extra = [*([HELD_OUT] if has_held_out else []), *([INTERPOLATION] if reports[0].method.warps else [])]
+        panels.add_score_legend("lines+markers", extra)
     return panels.figure()
 
 
@@ -142,7 +148,7 @@ def _points_by_part(
                 (
                     model_name(report),
                     f"{block.name} ({part_name}), {block.channels} x {block.height} x {block.width}",
-                    f"{transform} {MEANINGS.get(score_name, score_name)}",
+                    f"{spoken(transform)} {MEANINGS.get(score_name, score_name)}",
                 ),
             )
             for index, block in enumerate(blocks)

@@ -3,21 +3,26 @@
 from collections.abc import Sequence
 
 from zooaudit.contract import (
+    KINDS,
     PARTS,
     SCORES,
     ComparedAudit,
     ComparedTranslation,
+    ComparedWarp,
     PartName,
     Report,
     Score,
     TransformName,
     TranslationScore,
+    WarpScore,
 )
 from zooaudit.views.figures.labels import (
     ALIGNED,
     FEW,
     HELD_OUT,
+    INTERPOLATION,
     MANY,
+    MARKS,
     MEANINGS,
     model_name,
     pens,
@@ -26,7 +31,8 @@ from zooaudit.views.figures.labels import (
     transforms_of,
 )
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
-from zooaudit.views.figures.style import COLOURS
+from zooaudit.views.figures.style import COLOURS, SYMBOLS
+from zooaudit.views.text import spoken
 
 SUBTITLE = "invariance at Pool and Final"
 
@@ -36,7 +42,7 @@ Series = tuple[Pen, Report | ComparedAudit, TransformName]
 def parts(audits: Sequence[Report | ComparedAudit]) -> FigureDict:
     """Draw the scores of the five parts with their intervals (the thesis's Figures 11 and 12).
 
-    One model's transforms are in one panel; of several models, each transform has a panel.
+    One model's transforms are in one panel, its warps in another; of several models, each transform has a panel.
     """
     part_names = [part_name for part_name in PARTS if any(part_name in audit.parts for audit in audits)]
     panels = _one_model(audits[0], part_names) if len(audits) == 1 else _several_models(audits, part_names)
@@ -48,31 +54,41 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> FigureDict:
         "showgrid": False,
     }
     panels.dividers = [index + 0.5 for index in range(len(part_names) - 1)]
-    kinds = {"layer_held_out": HELD_OUT, "aligned": ALIGNED} if len(audits) <= FEW else {}
-    panels.add_score_legend("markers", [kind for name, kind in kinds.items() if _has(audits, name)])
+    kinds = {"layer_held_out": HELD_OUT, "aligned": ALIGNED, "interpolation": INTERPOLATION}
+    few = len(audits) <= FEW
+    panels.add_score_legend("markers", [kind for name, kind in kinds.items() if few and _has(audits, name)])
     return panels.figure()
 
 
 def _one_model(audit: Report | ComparedAudit, part_names: Sequence[PartName]) -> Panels:
     panels = Panels(title([audit]), height=260)
-    panels.begin("Equivariance", [SUBTITLE])
-    series: list[Series] = []
-    symbols = ("circle", "diamond", "square")
-    for transform, colour, symbol in zip(transforms_of([audit]), COLOURS, symbols, strict=False):
-        scores: list[Score] = [getattr(audit.parts[part_name], transform) for part_name in part_names]
-        if any(score.channel is not None or score.layer is not None for score in scores):
-            series.append((Pen(transform, colour, symbol), audit, transform))
-        else:
-            reasons = sorted({score.reason or "" for score in scores})
-            panels.add_note(f"{transform.title()}: {', '.join(reasons)}.")
-    _add_pairs(panels, part_names, series)
+    symbols = ("circle", "diamond", "square", *SYMBOLS[3:], "hexagon")
+    transforms = transforms_of([audit])
+    pens_of = {
+        transform: Pen(spoken(transform), colour, symbol)
+        for transform, colour, symbol in zip(transforms, COLOURS, symbols, strict=False)
+    }
+    for heading, are_warps in (("Equivariance", False), ("Equivariance under warps", True)):
+        shown = [transform for transform in transforms if (transform in KINDS) is are_warps]
+        if not shown:
+            continue
+        panels.begin(heading, [SUBTITLE])
+        series: list[Series] = []
+        for transform in shown:
+            scores: list[Score] = [getattr(audit.parts[part_name], transform) for part_name in part_names]
+            if any(score.channel is not None or score.layer is not None for score in scores):
+                series.append((pens_of[transform], audit, transform))
+            else:
+                reasons = sorted({score.reason or "" for score in scores})
+                panels.add_note(f"{spoken(transform).capitalize()}: {', '.join(reasons)}.")
+        _add_pairs(panels, part_names, series)
     return panels
 
 
 def _several_models(audits: Sequence[Report | ComparedAudit], part_names: Sequence[PartName]) -> Panels:
     panels = Panels(title(audits))
     for transform in transforms_of(audits):
-        panels.begin(transform.title(), [SUBTITLE])
+        panels.begin(spoken(transform).capitalize(), [SUBTITLE])
         _add_pairs(
             panels, part_names, [(pen, audit, transform) for pen, audit in zip(pens(audits), audits, strict=True)]
         )
@@ -103,7 +119,7 @@ def _add_pairs(panels: Panels, part_names: Sequence[PartName], series: Sequence[
                     middle + side * width / 5,
                     score,
                     score_name,
-                    (model_name(audit), f"{part_name}, {transform} {MEANINGS.get(score_name, score_name)}"),
+                    (model_name(audit), f"{part_name}, {spoken(transform)} {MEANINGS.get(score_name, score_name)}"),
                 )
                 for score_name, side in zip(names, (-1, 1, 2), strict=False)
             ]
@@ -112,10 +128,21 @@ def _add_pairs(panels: Panels, part_names: Sequence[PartName], series: Sequence[
                 continue
             panels.add_points(pen._replace(dash="solid"), points, line=1, intervals=few)
             if few:
-                aligned = _aligned(score, points, (model_name(audit), f"{part_name}, {transform}"))
+                hover = (model_name(audit), f"{part_name}, {spoken(transform)}")
+                aligned = _aligned(score, points, hover)
                 panels.add_points(pen, aligned, line=0)
+                panels.add_points(pen, _interpolated(score, middle, hover), line=0)
     if crowd:
         panels.add_points(series[0][0], crowd, line=0, small=True)
+
+
+def _interpolated(score: Score, x: float, hover: tuple[str, str]) -> list[Point]:
+    """Mark what interpolation alone leaves of the maps."""
+    value = score.interpolation if isinstance(score, WarpScore | ComparedWarp) else None
+    if value is None:
+        return []
+    text = f"{hover[1]} {MEANINGS['interpolation']}"
+    return [Point(x, value, None, None, (hover[0], text), MARKS["interpolation"])]
 
 
 def _aligned(score: Score, means: Sequence[Point], hover: tuple[str, str]) -> list[Point]:

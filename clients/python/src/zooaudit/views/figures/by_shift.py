@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from zooaudit.contract import PARTS, PartName, Report, ScoreName, ShiftRow
+from zooaudit.contract import PARTS, PartName, Report, ScoreName, ShiftRow, WarpRow
 from zooaudit.views.figures.labels import MANY, MARKS, model_name, pens, title
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
 from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS
@@ -71,7 +71,7 @@ def _curve(report: Report, part_name: PartName, score_name: ScoreName) -> list[P
             (
                 model_name(report),
                 f"{part_name}, shift {row.shift_px} px, {score_name}",
-                *_held_out(row, score_name),
+                *held_out(row, score_name),
             ),
             MARKS[score_name],
         )
@@ -79,7 +79,7 @@ def _curve(report: Report, part_name: PartName, score_name: ScoreName) -> list[P
     ]
 
 
-def _held_out(row: ShiftRow, score_name: ScoreName) -> list[str]:
+def held_out(row: ShiftRow | WarpRow, score_name: str) -> list[str]:
     """Say beside layer what it is with partners that are chosen on other images, if that was measured."""
     if score_name != "layer" or row.layer_held_out is None:
         return []

@@ -29,9 +29,11 @@ def pens(audits: Sequence[Report | ComparedAudit]) -> list[Pen]:
 
 
 def transforms_of(audits: Sequence[Report | ComparedAudit]) -> tuple[TransformName, ...]:
-    """Return the transforms that a figure of ``audits`` shows: reflection where one of them has it."""
-    reflected = any(part.reflection is not None for audit in audits for part in audit.parts.values())
-    return ALL_TRANSFORMS if reflected else TRANSFORMS
+    """Return the transforms that a figure of ``audits`` shows: the later ones where one of the audits has them."""
+    parts = [part for audit in audits for part in audit.parts.values()]
+    return tuple(
+        name for name in ALL_TRANSFORMS if name in TRANSFORMS or any(getattr(part, name) is not None for part in parts)
+    )
 
 
 def title(audits: Sequence[Report | ComparedAudit]) -> str:
@@ -57,16 +59,26 @@ def _weights(audit: Report | ComparedAudit) -> str:
     return audit.model.weights.label if isinstance(audit, Report) else audit.weights
 
 
-MARKS = {"channel": "{}", "layer": "{}-open", "layer_held_out": "{}-open-dot", "top1_agreement": "{}"}
+MARKS = {
+    "channel": "{}",
+    "layer": "{}-open",
+    "layer_held_out": "{}-open-dot",
+    "top1_agreement": "{}",
+    "interpolation": "asterisk-open",
+}
 """The mark of each score, where {} is the pen's."""
-MEANINGS = {"layer_held_out": "layer, its partners chosen on other images"}
+MEANINGS = {
+    "layer_held_out": "layer, its partners chosen on other images",
+    "interpolation": "interpolation: the map, warped and warped back, against itself",
+}
 """What the hover says of scores whose names are not enough."""
 HELD_OUT = ("layer, held out", "circle-open-dot", "longdash")
 ALIGNED = ("aligned shifts only", "line-ew-open", "")
+INTERPOLATION = ("interpolation alone", "asterisk-open", "longdashdot")
 """How the legend shows scores that not all reports have: label, mark, and dash where a line is drawn."""
 
 
 def score_point(x: float, score: Score, score_name: str, hover: tuple[str, ...]) -> Point:
     """Make the point of one of the scores of ``score``; the mark of a layer score is open."""
-    interval = getattr(score, f"{score_name}_interval")
+    interval = getattr(score, f"{score_name}_interval", None)
     return Point(x, getattr(score, score_name), interval, score.reason, hover, MARKS[score_name])

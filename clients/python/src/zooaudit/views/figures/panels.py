@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -59,19 +59,20 @@ class Band(NamedTuple):
 @dataclass
 class Panel:
     """One panel of a figure. ``lines`` are below its title, ``hover`` is shown over it, ``x`` are the settings of its
-    horizontal axis, if it has its own."""
+    horizontal axis, if it has its own. Panels of one ``scale`` share their vertical axis."""
 
     title: str
     lines: Sequence[str]
     hover: Sequence[str]
     x: dict[str, Any] | None
+    scale: int = 0
     traces: list[Trace] = field(default_factory=list)
     unmeasured: list[Point] = field(default_factory=list)
     has_scores: bool = False
 
 
 class Panels:
-    """Panels in one or more columns, with one legend and one range of scores.
+    """Panels in one or more columns, with one legend, and one range of scores for all that are begun with one scale.
 
     ``x`` are the settings of the horizontal axis of all panels that are not given their own, and ``axis_px`` is the
     room for its labels. ``dividers`` are the places of vertical lines in every panel, ``bands`` its named ranges.
@@ -87,13 +88,19 @@ class Panels:
         self._legend_traces: list[Trace] = []
         self._labels: dict[str, None] = {}
         self._notes: list[str] = []
-        self._highest = 0.0
+        self._highest: dict[int, float] = {}
 
     def begin(
-        self, title: str, lines: Sequence[str] = (), hover: Sequence[str] = (), x: dict[str, Any] | None = None
+        self,
+        title: str,
+        lines: Sequence[str] = (),
+        hover: Sequence[str] = (),
+        x: dict[str, Any] | None = None,
+        scale: int = 0,
     ) -> None:
-        """Begin a panel. Everything added from now on belongs to it. Panels that are given one ``x`` share an axis."""
-        self._panels.append(Panel(title, lines, hover, x))
+        """Begin a panel. Everything added from now on belongs to it. Panels that are given one ``x`` share an axis, and
+        those of one ``scale`` a range of scores."""
+        self._panels.append(Panel(title, lines, hover, x, scale))
 
     def add_note(self, note: str) -> None:
         """Add a line below the title of the figure."""
@@ -123,7 +130,7 @@ class Panels:
         if not measured:
             return
         panel.has_scores = True
-        self._highest = max([self._highest, *(point.value or 0 for point in measured)])
+        self._reach(max(point.value or 0 for point in measured))
         if step:
             points = _with_gaps(points, step)
         is_marked = marks or (line > 0 and _has_lone_point(points))
@@ -149,9 +156,14 @@ class Panels:
             trace["marker"]["line"] = {"color": pen.colour, "width": 1.5}
         if intervals and any(point.interval for point in measured):
             trace["error_y"] = _error_bars(pen, points)
-            self._highest = max(self._highest, *(point.interval[1] for point in measured if point.interval))
+            self._reach(max(point.interval[1] for point in measured if point.interval))
         self._labels.setdefault(pen.label)
         panel.traces.append(trace)
+
+    def _reach(self, value: float) -> None:
+        """Make the vertical axis of the present panel reach up to a value."""
+        scale = self._panels[-1].scale
+        self._highest[scale] = max(self._highest.get(scale, 0.0), value)
 
     def _add_band(self, pen: Pen, points: Sequence[Point]) -> None:
         """Add the intervals of neighbouring points as an area; a gap in the points is a gap in the area."""
@@ -166,7 +178,7 @@ class Panels:
                 continue
             edge = [(point.x, point.interval[1]) for point in run if point.interval]
             edge += [(point.x, point.interval[0]) for point in reversed(run) if point.interval]
-            self._highest = max(self._highest, *(y for _, y in edge))
+            self._reach(max(y for _, y in edge))
             trace = {"type": "scatter", "mode": "lines", "fill": "toself", "showlegend": False, "hoverinfo": "skip"}
             trace |= {"x": [x for x, _ in edge], "y": [y for _, y in edge], "line": {"width": 0}}
             trace |= {"fillcolor": translucent(pen.colour, 0.2), "legendgroup": pen.label}
@@ -208,11 +220,7 @@ class Panels:
             layout = {"template": TEMPLATE, "height": above + 40, "margin": margin, "xaxis": hidden, "yaxis": hidden}
             return {"data": [], "layout": layout | _heading(title, lines, 0)}
 
-        step = next((step for step in (0.02, 0.05, 0.1) if self._highest <= 5 * step), 0.25)
-        top = max(5 * step if step < 0.25 else 1.0, self._highest)
-        crosses = _crosses(shown, -0.045 * top)
-        score_range = [-0.09 * top if crosses else 0, 1.03 * top]
-        score_axis = {"tick0": 0, "dtick": step, "tickformat": ".2f", "range": score_range}
+        crosses = _crosses(shown, {scale: -0.045 * _top(highest) for scale, highest in self._highest.items()})
         panel_heads = 18 + 14 * max(len(panel.lines) for panel in shown) + (BAND_PX if self.bands else 0)
         frame, heading = (
             self._frame(shown, above + panel_heads, has_crosses=bool(crosses)),
@@ -220,7 +228,7 @@ class Panels:
         )
         layout = frame | heading | {"meta": frame["meta"] | heading["meta"]}
         for index in range(len(shown)):
-            self._place(layout, shown, index, score_axis)
+            self._place(layout, shown, index, has_crosses=bool(crosses))
         traces = [(index, trace) for index, panel in enumerate(shown) for trace in panel.traces]
         traces += [(0, trace) for trace in self._legend_traces]
         data = [
@@ -251,7 +259,13 @@ class Panels:
     def _x_of(self, panel: Panel) -> dict[str, Any]:
         return self.x if panel.x is None else panel.x
 
-    def _place(self, layout: dict[str, Any], shown: Sequence[Panel], index: int, score_axis: dict[str, Any]) -> None:
+    def _score_axis(self, scale: int, has_crosses: bool) -> dict[str, Any]:
+        highest = self._highest[scale]
+        top = _top(highest)
+        score_range = [-0.09 * top if has_crosses else 0, 1.03 * top]
+        return {"tick0": 0, "dtick": _tick(highest), "tickformat": ".2f", "range": score_range}
+
+    def _place(self, layout: dict[str, Any], shown: Sequence[Panel], index: int, has_crosses: bool) -> None:
         """Add to ``layout`` the axes, the title, the dividers and the bands of the panel at ``index`` of ``shown``."""
         panel, count = shown[index], len(shown)
         row, column = divmod(index, self._columns)
@@ -261,6 +275,7 @@ class Panels:
         upper = 1 - row * (self._height + self._gap) / inside
         is_lowest = index + self._columns >= count or shown[index + self._columns].x is not panel.x
         first = next(place for place, other in enumerate(shown) if other.x is panel.x)
+        first_of_scale = next(place for place, other in enumerate(shown) if other.scale == panel.scale)
         x, y = _axis_names(index)
         layout[f"xaxis{x[1:]}"] = {
             "tickfont": {"size": 11},
@@ -271,11 +286,11 @@ class Panels:
             **({"matches": _axis_names(first)[0]} if index != first else {}),
         }
         layout[f"yaxis{y[1:]}"] = {
-            **score_axis,
+            **self._score_axis(panel.scale, has_crosses),
             "anchor": x,
             "domain": [max(0.0, upper - self._height / inside), upper],
             "showticklabels": column == 0,
-            **({"matches": "y"} if index else {}),
+            **({"matches": _axis_names(first_of_scale)[1]} if index != first_of_scale else {}),
         }
         text = {"text": "<br>".join([f"<b>{literal(panel.title)}</b>", *map(literal, panel.lines)])}
         place = {"x": 0, "xref": f"{x} domain", "y": 1, "yref": f"{y} domain"}
@@ -349,14 +364,27 @@ def _error_bars(pen: Pen, points: Sequence[Point]) -> dict[str, Any]:
     }
 
 
-def _crosses(shown: Sequence[Panel], y: float) -> list[tuple[int, Trace]]:
-    """Draw a cross at ``y`` for each score that could not be measured, by the index of its panel."""
+def _tick(highest: float) -> float:
+    """Return the distance of two ticks on an axis that reaches up to a score."""
+    steps = (0.02, 0.05, 0.1) if highest <= 1.5 else (0.5, 1, 2, 5, 10, 20, 50, 100)
+    return next((step for step in steps if highest <= 5 * step), 0.25 if highest <= 1.5 else highest / 5)
+
+
+def _top(highest: float) -> float:
+    """Return where an axis ends that reaches up to a score: at 1, so that figures can be compared, unless it is low."""
+    step = _tick(highest)
+    return max(5 * step if step < 0.25 else 1.0, highest)
+
+
+def _crosses(shown: Sequence[Panel], y: Mapping[int, float]) -> list[tuple[int, Trace]]:
+    """Draw a cross at the ``y`` of its panel's scale for each score that could not be measured, by the index of its
+    panel."""
     crosses: list[tuple[int, Trace]] = []
     for index, panel in enumerate(shown):
         if points := panel.unmeasured:
             trace: Trace = {"type": "scatter", "mode": "markers", "name": CROSS_LABEL}
             trace |= {"legendgroup": CROSS_LABEL, "showlegend": not crosses, "cliponaxis": False}
-            trace |= {"x": [point.x for point in points], "y": [y] * len(points)}
+            trace |= {"x": [point.x for point in points], "y": [y[panel.scale]] * len(points)}
             trace |= {"hoverinfo": "text", "hovertext": [_hover_text(point) for point in points]}
             trace |= {"marker": {"color": GREY, "symbol": "x-thin", "size": 6, "line": {"color": GREY, "width": 1.5}}}
             crosses.append((index, trace))

@@ -1,0 +1,209 @@
+"""The tables of what other measures than channel and layer equivariance say: docs/method.md, "Second opinion"."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from zooaudit.contract import (
+    GENERATORS,
+    PARTS,
+    ComparedAudit,
+    Comparison,
+    Consistency,
+    Generator,
+    Magnitude,
+    PartName,
+    Report,
+    SecondOpinion,
+)
+from zooaudit.views.tables import Table, in_depth_order, with_narrower
+from zooaudit.views.text import HALF_WIDTH, counted, printable, spoken, three_decimals, with_half_width
+
+Measure = Literal["local_error", "deformation", "variance"]
+Opinions = Mapping[PartName, SecondOpinion]
+UNITS: dict[Generator, str] = {
+    "translation_x": "1 px to the right",
+    "translation_y": "1 px down",
+    "rotation": "1 degree",
+    "scale": "1 per cent",
+    "shear": "a shear by 1",
+}
+"""For what change of the image the local equivariance error by each generator is."""
+RATIO_NOTE = "R below 1: deformations move the features less than noise that changes the image as much"
+ERROR_NOTE = "0 is equivariant, and there is no upper limit"
+VARIANCE_NOTE = "0 is invariant: features that move with the image vary, too"
+
+
+def second_opinion_tables(report: Report) -> list[Table]:
+    """Show the other measures by part, those of the untrained architecture below, and the shift consistency."""
+    opinions = {name: part.second_opinion for name, part in in_depth_order(report.parts) if part.second_opinion}
+    untrained = (report.baseline.second_opinion if report.baseline else None) or {}
+    return [
+        *_tables(opinions, ""),
+        *_tables(untrained, ", untrained architecture"),
+        *_consistency_tables(report.consistency, report.baseline.consistency if report.baseline else None),
+    ]
+
+
+def _tables(opinions: Opinions, whose: str) -> list[Table]:
+    tables = []
+    if any(opinion.local_error for opinion in opinions.values()):
+        title = f"Local equivariance error{whose}: relative change for 1 px, 1 degree, 1 per cent, or a shear by 1"
+        tables.append(_magnitudes(opinions, title, ERROR_NOTE, "local_error", GENERATORS))
+    if any(opinion.deformation for opinion in opinions.values()):
+        tables.append(_deformations(opinions, f"Stability to deformations{whose}"))
+    if names := list(dict.fromkeys(name for opinion in opinions.values() for name in opinion.variance)):
+        title = f"Variance over transforms by variance over images{whose}"
+        tables.append(_magnitudes(opinions, title, VARIANCE_NOTE, "variance", names))
+    return tables
+
+
+def _magnitudes(opinions: Opinions, title: str, note: str, measure: Measure, names: Sequence[str]) -> Table:
+    found = {
+        part_name: {name: magnitude_of(opinion, measure, name) for name in names}
+        for part_name, opinion in in_depth_order(opinions)
+    }
+    rows = [[part_name, *map(magnitude_cell, by_name.values())] for part_name, by_name in found.items()]
+    reasons = [
+        (f"{part_name} {spoken(name)}", each.reason if each else None)
+        for part_name, by_name in found.items()
+        for name, each in by_name.items()
+    ]
+    has_intervals = any(each and each.interval for by_name in found.values() for each in by_name.values())
+    heads = [spoken(name).capitalize() for name in names]
+    notes = [note, *([HALF_WIDTH] if has_intervals else []), *_reasons(reasons)]
+    return with_narrower(Table(("Part", *heads), rows, title, numbers_from=1, notes=notes))
+
+
+def _deformations(opinions: Opinions, title: str) -> Table:
+    found = [(part_name, row) for part_name, opinion in in_depth_order(opinions) for row in opinion.deformation]
+    rows = [
+        [
+            part_name,
+            f"{row.displacement_px:g}",
+            three_digits(row.gradient),
+            three_digits(row.deformation),
+            three_digits(row.noise),
+            with_half_width(row.ratio, row.ratio_interval),
+        ]
+        for part_name, row in found
+    ]
+    reasons = [(f"{part_name} {row.displacement_px:g} px", row.reason) for part_name, row in found]
+    notes = [RATIO_NOTE, *([HALF_WIDTH] if any(row.ratio_interval for _, row in found) else []), *_reasons(reasons)]
+    columns = ("Part", "Mean px", "RMS gradient", "D", "G (noise)", "R = D / G")
+    return with_narrower(Table(columns, rows, title, numbers_from=1, notes=notes))
+
+
+def _consistency_tables(consistency: Consistency | None, untrained: Consistency | None) -> list[Table]:
+    if consistency is None:
+        return []
+    title = (
+        f"Shift consistency: {counted(consistency.draws, 'pair')} of windows of each image, up to "
+        f"{consistency.offset_px} px apart"
+    )
+    rows = [["measured", with_half_width(consistency.value, consistency.interval)]]
+    if consistency.published is not None:
+        rows.append(["published, all validation images, up to 32 px", f"{consistency.published:.4f}"])
+    if untrained is not None:
+        rows.append(["untrained architecture", with_half_width(untrained.value, untrained.interval)])
+    notes = [HALF_WIDTH] if consistency.interval else []
+    notes += [printable(consistency.reason)] if consistency.reason else []
+    return [Table(("", "Same class"), rows, title, numbers_from=1, notes=notes)]
+
+
+def compared_opinion_tables(comparison: Comparison, named: Callable[[ComparedAudit], str]) -> list[Table]:
+    """Show the other measures of several audits side by side: a row for each audit, a table for each quantity."""
+    audits = comparison.audits
+    measures: list[tuple[str, str, Measure, str | float]] = []
+    for generator in GENERATORS if comparison.method.local else ():
+        title = f"Local equivariance error, {spoken(generator)}: relative change for {UNITS[generator]}"
+        measures.append((title, ERROR_NOTE, "local_error", generator))
+    deformation = comparison.method.deformation
+    for displacement in deformation.displacements_px if deformation else ():
+        title = f"R, stability to deformations by {displacement:g} px against that to noise"
+        measures.append((title, RATIO_NOTE, "deformation", displacement))
+    for transform in comparison.method.transforms if comparison.method.variance else ():
+        title = f"Variance over transforms by variance over images, {spoken(transform)}"
+        measures.append((title, VARIANCE_NOTE, "variance", transform))
+    tables = []
+    for title, note, measure, name in measures:
+        found = [
+            {
+                part: magnitude_of(one.second_opinion, measure, name)
+                for part, one in in_depth_order(audit.parts)
+                if one.second_opinion
+            }
+            for audit in audits
+        ]
+        if any(each for by_part in found for each in by_part.values()):
+            rows = [
+                [named(audit), *(magnitude_cell(by_part.get(part)) for part in PARTS)]
+                for audit, by_part in zip(audits, found, strict=True)
+            ]
+            table = Table(("Model", *PARTS), rows, title, numbers_from=1, notes=[note], flexible=0)
+            tables.append(with_narrower(table))
+    if any(audit.consistency for audit in audits):
+        rows = [[named(audit), *_consistency_cells(audit.consistency)] for audit in audits]
+        columns = ("Model", "Same class", "Up to px", "Published")
+        tables.append(with_narrower(Table(columns, rows, "Shift consistency", numbers_from=1, flexible=0)))
+    return tables
+
+
+def _consistency_cells(consistency: Consistency | None) -> tuple[str, str, str]:
+    if consistency is None:
+        return "–", "–", "–"
+    published = "–" if consistency.published is None else f"{consistency.published:.4f}"
+    return with_half_width(consistency.value, consistency.interval), str(consistency.offset_px), published
+
+
+def opinion_columns(opinions: Iterable[SecondOpinion | None]) -> dict[str, Callable[[SecondOpinion | None], str]]:
+    """Return a head for each number that some of the opinions have, and the function from an opinion to its cell."""
+    found: dict[str, tuple[Measure, str | float]] = {}
+    for opinion in opinions:
+        if opinion is None:
+            continue
+        found |= {f"Local error {spoken(name)}": ("local_error", name) for name in opinion.local_error}
+        found |= {
+            f"R at {row.displacement_px:g} px": ("deformation", row.displacement_px) for row in opinion.deformation
+        }
+        found |= {f"Variance {spoken(name)}": ("variance", name) for name in opinion.variance}
+
+    def cell(measure: Measure, name: str | float, opinion: SecondOpinion | None) -> str:
+        return magnitude_cell(magnitude_of(opinion, measure, name) if opinion else None)
+
+    return {head: partial(cell, measure, name) for head, (measure, name) in found.items()}
+
+
+def magnitude_of(opinion: SecondOpinion, measure: Measure, name: str | float) -> Magnitude | None:
+    """Return one of the measures: the local error by a generator, the variance over the transforms of a name, or R of
+    the deformations of a displacement."""
+    if measure == "deformation":
+        row = next((row for row in opinion.deformation if row.displacement_px == name), None)
+        if row is None:
+            return None
+        return Magnitude(value=row.ratio, interval=row.ratio_interval, reason=row.reason)
+    by_name: Mapping[Any, Magnitude] = getattr(opinion, measure)
+    return by_name.get(name)
+
+
+def magnitude_cell(magnitude: Magnitude | None) -> str:
+    """Write a magnitude with half the width of its interval."""
+    return three_decimals(None) if magnitude is None else with_half_width(magnitude.value, magnitude.interval)
+
+
+def three_digits(value: float | None) -> str:
+    """Write a number that may be small, with three digits.
+
+    >>> three_digits(0.000123456), three_digits(None)
+    ('0.000123', '–')
+    """
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _reasons(reasons: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Write each reason once, behind all places that have it."""
+    places: dict[str, list[str]] = {}
+    for place, reason in reasons:
+        if reason:
+            places.setdefault(printable(reason), []).append(place)
+    return [f"{', '.join(where)}: {reason}" for reason, where in places.items()]

@@ -1,0 +1,371 @@
+"""Whatever shows a report shows its warps and what other measures say; without these, it shows what it did before."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from zooaudit import figures
+from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Report, summary_of
+from zooaudit.exports.model_card import model_index
+from zooaudit.exports.numbers import by_depth, metrics, parameters
+from zooaudit.site.columns import COLUMNS, PublishedRow, columns_of, csv_text, data_package
+from zooaudit.site.publishing import _leaderboards
+from zooaudit.site.report_page import _block_table, page_in_site
+from zooaudit.views.comparison_tables import comparison_tables
+from zooaudit.views.reading import reading
+from zooaudit.views.report_tables import method_line, report_tables, sweep_tables
+from zooaudit.views.tables import plain
+from zooaudit.views.text import three_decimals
+
+from tests.client.samples import WARPED, reflected_report, warped_comparison, warped_report, whole_report
+from tests.client.views.test_frames import MORE, SCORES, numbers_in
+
+SETTINGS = {"amount", "displacement_px"}
+OTHERS = ["value", "value_low", "value_high", "interpolation"]
+
+
+def without_settings(value: Any) -> Any:
+    """Leave out what was asked for of what was measured."""
+    if isinstance(value, dict):
+        return {name: without_settings(inner) for name, inner in value.items() if name not in SETTINGS}
+    return [without_settings(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def changed(report: Report, path: tuple[Any, ...], value: Any) -> Report:
+    """Return the report with another value at the path in its body."""
+    body = report.model_dump()
+    inner: Any = body
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return type(report).model_validate(body)
+
+
+def warnings(report: Report, term: str) -> list[str]:
+    return [warning.text for warning in reading(report).warnings if warning.term == term]
+
+
+def sentences(report: Report, term: str) -> list[str]:
+    return [sentence.text for sentence in reading(report).sentences if sentence.term == term]
+
+
+def test_no_number_is_lost_or_twice_in_the_data_frame():
+    source = warped_report()
+    frame = source.to_dataframe()
+    measured = {"parts", "blocks", "borders", "cosine", "baseline", "consistency"}
+    numbers = numbers_in(without_settings(source.model_dump(include=measured)))
+    held = [value for value in frame[[*SCORES, *MORE, *OTHERS]].to_numpy().ravel() if value == value]
+    assert sorted(held) == sorted(numbers)
+    keys = ["similarity", "border", "level", "part", "block", "kind", "statistic", "amount", "direction", "quantity"]
+    assert not frame.duplicated([*keys, "seed", "measure"]).any()
+
+
+def test_the_data_frame_says_what_each_number_is():
+    source = warped_report()
+    frame = source.to_dataframe()
+
+    def the(query: str) -> Any:
+        (row,) = frame.query(query).to_dict("records")
+        return row
+
+    late, block = source.parts["Late"], source.blocks[2]
+    assert late.warp_rotation
+    assert late.second_opinion
+    assert block.second_opinion
+    assert source.baseline
+    assert source.baseline.second_opinion
+    part = "level == 'part' and part == 'Late' and border == 'crop' and similarity == 'correlation' and "
+    turned = the(part + "kind == 'warp_rotation' and amount == 22.5")
+    row = late.warp_rotation.by_transform[1]
+    assert (turned["channel"], turned["interpolation"], turned["measure"]) == (
+        row.channel,
+        row.interpolation,
+        "equivariance",
+    )
+    ratio = the(part + "measure == 'ratio' and amount == 1.5 and quantity == 'score'")
+    deformed = late.second_opinion.deformation[1]
+    assert (ratio["value"], ratio["value_high"]) == (deformed.ratio, (deformed.ratio_interval or (0, 0))[1])
+    assert (
+        the("block == 'layer2' and kind == 'shear' and measure == 'local_error'")["value"]
+        == block.second_opinion.local_error["shear"].value
+    )
+    untrained = the(part + "measure == 'variance' and kind == 'reflection' and quantity == 'untrained'")
+    assert untrained["value"] == source.baseline.second_opinion["Late"].variance["reflection"].value
+    assert source.consistency
+    assert the("measure == 'published_consistency'")["value"] == source.consistency.published
+    means = frame.query(part + "statistic == 'mean' and quantity == 'score'")
+    assert len(means) == len(source.method.transforms)
+
+
+def test_amounts_are_whole_numbers_where_all_are():
+    assert str(whole_report().to_dataframe()["amount"].dtype) == "Int64"
+    assert not set(OTHERS) & set(reflected_report().to_dataframe().columns)
+    assert str(warped_report().to_dataframe()["amount"].dtype) == "Float64"
+
+
+def test_each_kind_of_warps_has_a_table_with_its_interpolation():
+    source = warped_report()
+    tables = {table.title or "": table for table in report_tables(source)}
+    assert {title for title in tables if title.startswith("Warp ")} == {
+        "Warp rotation by 15° and 22.5°",
+        "Warp scale by 0.9 and 1.1",
+        "Warp shear by -0.1 and 0.1",
+        "Warp translation by 0.5 px and 8 px",
+    }
+    table = tables["Warp rotation by 15° and 22.5°"]
+    assert table.columns == ("Part", "Channel", "Layer", "Held out", "Interpolation")
+    for row in table.rows:
+        score = source.parts[row[0]].warp_rotation  # type: ignore[index]
+        assert score
+        assert row[-1] == three_decimals(score.interpolation)
+    assert any(note.startswith("Top-1 agreement, warps: ") and "(15° 0." in note for note in table.notes)
+    assert (
+        "Warp scale learned" in tables["Channel equivariance beyond 2 untrained initialisations, under warps"].columns
+    )
+    assert "Warp rotation by 15°" in repr(source)
+    first, *_ = report_tables(source)
+    assert [head for head in first.columns if "arp" in head] == []
+    assert any("warps rotation:15,22.5 scale:0.9,1.1 shear:-0.1,0.1 translation:0.5,8" in note for note in first.notes)
+    assert len(sweep_tables({"a": source, "b": whole_report()})) == 7
+
+
+def test_many_amounts_are_summed_up():
+    many = WARPED[0].model_copy(update={"amounts": tuple(range(10, 180, 10))})
+    source = warped_report()
+    method = source.method.model_copy(update={"warps": (many,)})
+    text = plain(report_tables(source.model_copy(update={"method": method})))
+    assert "Warp rotation by 17 amounts from 10° to 170°" in text
+
+
+def test_other_measures_have_tables_by_part():
+    source = warped_report()
+    tables = {table.title or "": table for table in report_tables(source)}
+    for title in (
+        "Local equivariance error: relative change for 1 px, 1 degree, 1 per cent, or a shear by 1",
+        "Stability to deformations",
+        "Variance over transforms by variance over images",
+    ):
+        assert title in tables
+        assert any(f"{title.partition(':')[0]}, untrained architecture" in other for other in tables)
+    deformed = tables["Stability to deformations"]
+    assert len(deformed.rows) == 2 * len(PARTS)
+    late = source.parts["Late"].second_opinion
+    assert late
+    row = late.deformation[0]
+    assert ["Late", "0.75", f"{row.gradient:.3g}", f"{row.deformation:.3g}", f"{row.noise:.3g}"] in [
+        list(cells[:5]) for cells in deformed.rows
+    ]
+    assert source.consistency
+    (consistency,) = (table for title, table in tables.items() if title.startswith("Shift consistency: 5 pairs"))
+    assert ["published, all validation images, up to 32 px", f"{source.consistency.published:.4f}"] in consistency.rows
+    assert "R at 1.5 px" in _block_table(source).columns
+    assert "Warp shear interpolation" in _block_table(source).columns
+    assert "econd" not in plain(report_tables(reflected_report()))
+
+
+def test_the_report_is_read_in_words():
+    source = warped_report()
+    warps = sentences(source, "warp")
+    assert len(warps) == 4
+    assert warps[0].startswith("When the image is turned by 15° and 22.5°, its features turn with it ")
+    assert " of maps: what is lost to it is not the network’s." in warps[0]
+    assert " at a warp (rotation) by 15° and for " in sentences(source, "top1-agreement")[0]
+    assert "up to 32 px apart, have the same class for" in sentences(source, "shift-consistency")[0]
+    assert "0 would be equivariant." in sentences(source, "local-equivariance-error")[0]
+    assert "0 would be invariant" in sentences(source, "transformational-variance")[0]
+    assert " under warp shear" in sentences(source, "learned")[0]
+    terms = {sentence.term for sentence in reading(reflected_report()).sentences}
+    assert terms == {"translation", "rotation", "reflection", "top1-agreement", "learned"}
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        ((0.5, 0.7), "less in Early (R 0.60)"),
+        ((1.2, 1.4), "more in Early (R 0.60)"),
+        ((0.9, 1.1), "no differently beyond the interval in Early (R 0.60)"),
+        (None, "by a ratio without an interval in Early (R 0.60)"),
+    ],
+)
+def test_the_ratio_is_called_by_its_side_of_one_only_beyond_its_interval(interval, words):
+    path = ("parts", "Early", "second_opinion", "deformation", 0)
+    source = changed(warped_report(), (*path, "ratio"), 0.6)
+    (text,) = sentences(changed(source, (*path, "ratio_interval"), interval), "deformation-stability")
+    assert words in text
+    assert "by 0.75 px in the mean" in text
+
+
+def test_little_that_interpolation_leaves_is_warned_of():
+    def with_interpolation(value: float) -> Report:
+        source = warped_report()
+        for name in PARTS:
+            for transform in KINDS:
+                source = changed(source, ("parts", name, transform, "interpolation"), 0.95)
+        return changed(source, ("parts", "Late", "warp_rotation", "interpolation"), value)
+
+    assert warnings(with_interpolation(0.91), "interpolation") == []
+    (text,) = warnings(with_interpolation(0.83), "interpolation")
+    assert "at Late (0.83) under warp rotation:" in text
+
+
+def test_a_published_consistency_of_other_images_is_warned_of():
+    source = warped_report()
+    (text,) = warnings(source, "shift-consistency")
+    assert "this one of synthetic with offsets up to 32 px" in text
+    same = changed(source, ("images", "dataset"), "imagenet-val")
+    assert warnings(same, "shift-consistency") == []
+    assert "up to 40 px" in warnings(changed(same, ("consistency", "offset_px"), 40), "shift-consistency")[0]
+    assert warnings(changed(source, ("consistency", "published"), None), "shift-consistency") == []
+
+
+def test_what_is_missing_is_told_with_its_reason():
+    path = ("parts", "Late", "second_opinion", "local_error", "scale")
+    nothing = {"value": None, "interval": None, "reason": "The map is too small."}
+    source = changed(warped_report(), path, nothing)
+    (text,) = warnings(source, "local-equivariance-error")
+    assert text == "No local equivariance error for Late (scale). The reason: The map is too small."
+    assert "Late scale: The map is too small." in plain(report_tables(source))
+    assert "Late/local_error/scale" not in metrics(source)
+    frame = source.to_dataframe().query(
+        "level == 'part' and part == 'Late' and kind == 'scale' and quantity == 'score'"
+    )
+    assert frame["reason"].to_list() == ["The map is too small."]
+    for transform in KINDS:
+        no_score = {"channel": None, "layer": None, "by_transform": [], "reason": "Fewer than 4 cells."}
+        gone = changed(warped_report(), ("parts", "Late", transform), no_score)
+        assert any(f"Late under {transform.replace('_', ' ')}" in text for text in warnings(gone, "part"))
+        for name in figures.NAMES:
+            assert figures.of(name, [gone])["data"]
+
+
+@pytest.mark.parametrize("name", figures.NAMES)
+def test_the_figures_show_them_of_one_model_and_of_several(name: str):
+    other = warped_report("timm/resnet34.a1_in1k", id="f" * 32)
+    alone, both = figures.of(name, [warped_report()]), figures.of(name, [warped_report(), other])
+    mixed = figures.of(name, [warped_report(), whole_report()])
+    if name == "shifts":
+        assert "arp" not in str((alone, both))
+    elif name == "deformations":
+        assert "gradient" in str(alone["data"])
+    else:
+        for figure in (alone, both, mixed):
+            assert all(f"warp {kind}" in str(figure) for kind in WARPS)
+    if name in ("warps", "deformations"):
+        assert not figures.of(name, [whole_report()])["data"]
+        assert name not in figures.shown([whole_report().method])
+    assert name in figures.shown([warped_report().method])
+
+
+def test_each_number_of_a_curve_is_where_it_was_measured():
+    source = warped_report()
+    figure = figures.warps([source])
+    for part_name, part in source.parts.items():
+        for transform in KINDS:
+            score = getattr(part, transform)
+            for field in ("channel", "layer", "interpolation"):
+                points = [(row.amount, getattr(row, field)) for row in score.by_transform]
+                assert any(list(zip(one["x"], one["y"], strict=True)) == points for one in figure["data"]), part_name
+    figure = figures.deformations([source])
+    late = source.parts["Late"].second_opinion
+    assert late
+    curves = [list(zip(one["x"], one["y"], strict=True)) for one in figure["data"]]
+    assert [(row.gradient, row.deformation) for row in late.deformation] in curves
+    assert [(row.displacement_px, row.ratio) for row in late.deformation] in curves
+
+
+def test_the_figure_of_parts_marks_what_interpolation_leaves():
+    source = warped_report()
+    marks = [one for one in figures.parts([source])["data"] if one["marker"]["symbol"] == ["asterisk-open"]]
+    assert {one["y"][0] for one in marks} == {
+        getattr(part, transform).interpolation for part in source.parts.values() for transform in KINDS
+    }
+
+
+def test_exports_name_them():
+    source = warped_report()
+    named = metrics(source)
+    late = source.parts["Late"]
+    assert late.warp_scale
+    assert late.second_opinion
+    assert source.consistency
+    assert named["Late/warp_scale/interpolation"] == late.warp_scale.interpolation
+    assert named["Late/local_error/rotation"] == late.second_opinion.local_error["rotation"].value
+    assert named["Late/deformation/1.5px/ratio"] == late.second_opinion.deformation[1].ratio
+    assert "Late/variance/warp_shear_low" in named
+    assert named["consistency"] == source.consistency.value
+    steps = dict(by_depth(source))
+    assert source.blocks[2].second_opinion
+    assert steps[2]["by_depth/local_error/shear"] == source.blocks[2].second_opinion.local_error["shear"].value
+    asked = parameters(source)
+    assert asked["warps"] == "rotation:15,22.5 scale:0.9,1.1 shear:-0.1,0.1 translation:0.5,8"
+    assert (asked["deformation_px"], asked["local"], asked["consistency_draws"]) == ("0.75,1.5", "yes", 5)
+    assert not {"warps", "deformation_px", "local", "consistency_draws", "variance"} & set(parameters(whole_report()))
+    cards = str(model_index(source))
+    for words in ("shift consistency", "Late: local equivariance error, translation x", "Late: warp shear layer"):
+        assert words in cards
+
+
+def test_the_published_table_has_columns_for_them_only_where_they_were_asked_for():
+    before = [PublishedRow(summary_of(each), None, True) for each in (reflected_report(), whole_report())]
+    assert not [column for column in columns_of(before) if column.optional]
+    rows = [*before, PublishedRow(summary_of(warped_report()), None, True)]
+    text = csv_text(rows)
+    *_, plain_row, warped = csv.DictReader(io.StringIO(text))
+    late = warped_report().parts["Late"]
+    assert late.warp_rotation
+    assert late.second_opinion
+    assert warped["warps"] == "rotation:15,22.5 scale:0.9,1.1 shear:-0.1,0.1 translation:0.5,8"
+    assert (plain_row["warps"], plain_row["local"], plain_row["deformation"]) == ("none", "false", "")
+    assert (warped["deformation"], warped["local"], warped["consistency_draws"]) == ("0.75,1.5", "true", "5")
+    assert float(warped["late_warp_rotation_interpolation"]) == late.warp_rotation.interpolation
+    for generator in GENERATORS:
+        error = late.second_opinion.local_error[generator]
+        assert float(warped[f"late_local_error_{generator}"]) == error.value
+        assert error.interval
+        assert float(warped[f"late_local_error_{generator}_low"]) == error.interval[0]
+    ratios = [row.ratio or 0 for row in late.second_opinion.deformation]
+    assert float(warped["late_deformation_ratio"]) == pytest.approx(sum(ratios) / 2)
+    assert warped["consistency"]
+    assert plain_row["consistency"] == ""
+    header = text.splitlines()[0].split(",")
+    assert header == [column.name for column in columns_of(rows)]
+    fields = data_package("A title", columns_of(rows))["resources"][0]["schema"]["fields"]
+    assert [field["name"] for field in fields] == header
+    assert len(header) == len(set(header)) <= len(COLUMNS)
+
+
+def test_a_site_shows_them():
+    rows = [PublishedRow(summary_of(each), None, True) for each in (warped_report(), whole_report())]
+    for table, transforms in ((rows, 7), (rows[1:], 3)):
+        scores = [row["scores"] for board in _leaderboards(table)["methods"] for row in board["rows"]]
+        assert {len(part) for of_row in scores for part in of_row} == {transforms}
+    page = page_in_site(warped_report(), "A title", None)
+    for words in ("Warp rotation by 15°", "Local equivariance error", "Shift consistency", 'id="figure-warps"'):
+        assert words in page
+    assert 'id="figure-warps"' not in page_in_site(whole_report(), "A title", None)
+
+
+def test_a_comparison_has_them_side_by_side():
+    compared = warped_comparison()
+    titles = [table.title or "" for table in comparison_tables(compared)]
+    assert "Warp rotation: channel equivariance, pretrained weights" in titles
+    assert "Warp rotation: interpolation, against which each score is to be read" in titles
+    assert "Local equivariance error, rotation: relative change for 1 degree" in titles
+    assert "R, stability to deformations by 0.75 px against that to noise" in titles
+    assert "Variance over transforms by variance over images, warp shear" in titles
+    table = comparison_tables(compared)[-1]
+    assert table.title == "Shift consistency"
+    assert [row[1].split()[0] for row in table.rows] == [
+        three_decimals(audit.consistency.value) for audit in compared.audits if audit.consistency
+    ]
+    frame = compared.to_dataframe()
+    for audit in compared.audits:
+        values = frame[frame["id"] == audit.id][[*SCORES, *MORE, *OTHERS]].to_numpy().ravel()
+        body = without_settings(audit.model_dump(include={"parts", "consistency"}))
+        for part in body["parts"].values():
+            del part["translation"]["aligned"]
+        assert sorted(value for value in values if value == value) == sorted(numbers_in(body))
+    for figure in (figures.accuracy(compared), figures.parts(compared.audits)):
+        assert "arp shear" in str(figure)
+    assert "deformations 0.75,1.5 px, local error, consistency of 5 draws, variance" in method_line(compared.method)
