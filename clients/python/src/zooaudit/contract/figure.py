@@ -22,3 +22,9 @@ class Figures(Contract):
     agreement: Figure
     depth: Figure
     accuracy: Figure | None = Field(default=None, exclude_if=omit_none)
+
+
+class MeasureFigures(Contract):
+    """The figure of the rank correlations between measures, with a panel for each matrix."""
+
+    measures: Figure
