@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -35,7 +36,9 @@ def test_the_measures_of_one_audit(page, client):
     first, second = matrix.measures[:2]
     row = page.locator(f"{TABLE} tbody tr").filter(has=page.get_by_role("link", name=second.label, exact=True))
     cell = row.get_by_role("cell").first
-    expect(cell).to_have_text(text_of(pair_of(matrix, first.name, second.name).rho))
+    pair = pair_of(matrix, first.name, second.name)
+    expect(cell).to_have_text(re.compile(re.escape(text_of(pair.rho))))
+    assert pair.interval is None or f"{text_of(pair.interval[0])} to {text_of(pair.interval[1])}" in cell.inner_text()
     expect(page.get_by_role("columnheader", name=first.label, exact=True)).to_have_text("1")
     page.get_by_role("link", name=first.label, exact=True).hover()
     expect(page.get_by_role("tooltip")).to_contain_text(TERMS["translation"].meaning)
