@@ -1,4 +1,5 @@
-"""Relate scores to accuracies over models: Spearman's rho and least squares. Importing this module imports scipy."""
+"""Relate scores to accuracies, and measures to one another: Spearman's rho and least squares. Importing this module
+imports scipy."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,19 @@ PERMUTATIONS = 9999
 Values = NDArray[np.float64]
 
 
+def rank_correlation(x: Values, y: Values) -> float:
+    """Compute Spearman's rho: Pearson's correlation of the ranks, where ties share the mean of theirs."""
+    rho = float(np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1])
+    return float(round(rho)) if abs(rho) > 1 - 1e-12 else rho
+
+
 def spearman(x: Values, y: Values) -> tuple[float, float]:
     """Compute Spearman's rho, and the two-sided p-value of no association.
 
     Below PERMUTED_BELOW models the p-value is by permutation of ``x``, over all n! orders up to 7 models and else over
     PERMUTATIONS orders drawn with a fixed seed; from there on it is by Student's t.
     """
-    result = stats.spearmanr(x, y)
-    rho, p_value = float(result.statistic), float(result.pvalue)
-    if abs(rho) > 1 - 1e-12:
-        rho = float(round(rho))
+    rho, p_value = rank_correlation(x, y), float(stats.spearmanr(x, y).pvalue)
     if len(x) < PERMUTED_BELOW:
         # A new pairing of ranks changes only the sum of their products. The sum is exact, so equal sums count as equal.
         ranks = stats.rankdata(y)

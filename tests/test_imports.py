@@ -127,7 +127,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
     "service": [
         *({"__main__", "stack", "openapi_changes"}, "app", "routes", {"cursors", "retention", "metrics"}),
         {"security", "connections", "log_limits", "turns", "health_check", "quota", "cost", "callbacks", "events"},
-        *({"leaderboard", "method_page"}, "deletion"),
+        *({"leaderboard", "method_page", "second_opinion"}, "deletion"),
         {"annotations", "audit_rows", "recovery", "comparison"},
         {"catalogue", "model_depths", "checkpoint_versions", "speeds", "summaries", "explanations"},
         {"queue", "reports", "redis_server", "accuracy_statistics", "differences"},

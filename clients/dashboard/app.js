@@ -12,13 +12,15 @@ import { comparisonPage } from "./pages/comparison.js";
 import { explanationPage } from "./pages/explanation.js";
 import { modelPage } from "./pages/model.js";
 import { reportPage } from "./pages/report.js";
+import { secondOpinionPage } from "./pages/second-opinion.js";
 import { zooPage } from "./pages/zoo.js";
 import { showDatasets } from "./widgets/audit-form.js";
 import { forgetFigures } from "./widgets/figures.js";
 
 const HEALTH_MS = 15_000;
 const WHO_MS = 2000; // costs nothing while the key stays the same
-const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, explain: explanationPage, model: modelPage }; // by the address's parameter
+// By the address's parameter.
+const DETAIL_PAGES = { audit: reportPage, compare: comparisonPage, explain: explanationPage, model: modelPage, "second-opinion": secondOpinionPage };
 
 /*
  * A page is { title(), heading(), show(), refresh(signal), setRefreshNow(refresh)? }. `show` draws what the address names

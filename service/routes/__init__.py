@@ -17,6 +17,7 @@ from service.routes import (
     models,
     readings,
     reports,
+    second_opinions,
 )
 from service.routes.dependencies import MAY_NEED_KEY
 
@@ -29,6 +30,7 @@ for module in (
     annotations,
     reports,
     readings,
+    second_opinions,
     explanations,
     imports,
     models,

@@ -25,7 +25,7 @@ def test_the_public_names():
                 "Health",
                 "LeastEquivariant",
             ),
-            *("ModelDetail", "ModelList", "Part", "Access", "Leaderboard", "LogEntry"),
+            *("ModelDetail", "ModelList", "Part", "Access", "Leaderboard", "LogEntry", "MeasureAgreement"),
             *("Problem", "Progress", "Report", "Shard", "Sharing", "Status"),
             *("CallbackRefused", "verify_callback"),
             *("ZooauditError", "ConnectionFailed", "UnexpectedAnswer", "WaitTimeout", "AuditFailed", "AuditCanceled"),

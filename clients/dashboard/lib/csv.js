@@ -1,4 +1,4 @@
-// Reports and comparisons as comma-separated values.
+// Reports, comparisons and second opinions as comma-separated values.
 
 import { weightsLabel } from "./format.js";
 import { comparedTransforms, meanAgreement, PARTS, partsOf, transformsOf } from "./scores.js";
@@ -52,6 +52,12 @@ export function comparisonCsv({ audits, differences }) {
       reference: differences.reference, ...differenceColumns(different.get(id)?.[part]?.[transform]) };
   })));
   return toCsv(COMPARISON_COLUMNS, rows);
+}
+
+/** A row for each pair of measures at each level, with Spearman's rho. */
+export function agreementCsv({ over, matrices }) {
+  const rows = matrices.flatMap(({ level, pairs }) => pairs.map(({ interval, ...pair }) => ({ over, level, ...pair, low: interval?.[0], high: interval?.[1] })));
+  return toCsv(["over", "level", "first", "second", "rho", "low", "high", "n", "reason"], rows);
 }
 
 /** A row for each model of the leaderboard, with a column for each score and each end of its interval. */

@@ -81,6 +81,7 @@ export function comparisonPage(root, idList, { showBanner }) {
     view ??= buildView();
     setText(note, methodSummary(comparison.method));
     actions.replaceChildren(
+      element("a", { class: "button", href: href({ "second-opinion": ids.join(","), top1: query.get("top1") }) }, "Second opinion"),
       jsonButton(`comparison?${answeredQuery}`, "comparison.json", showBanner),
       csvButton("comparison.csv", () => comparisonCsv(comparison)));
     view.scores.show(comparison, scoreName, query.get("sort"));

@@ -137,6 +137,7 @@ export function reportPage(root, id, { showBanner }) {
     actions.replaceChildren(
       element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),
       element("a", { class: "button", href: href({ ticked: audit.id }) }, "Compare with…"),
+      element("a", { class: "button", href: href({ "second-opinion": audit.id }) }, "Second opinion"),
       jsonButton(`${path}/report`, `${audit.id}.json`, showBanner),
       csvButton(`${audit.id}.csv`, () => reportCsv(report)));
     body.replaceChildren(...[

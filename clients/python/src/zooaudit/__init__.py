@@ -50,7 +50,16 @@ if TYPE_CHECKING:
     )
     from zooaudit.handle import AsyncAuditHandle, AuditHandle
     from zooaudit.options import Options
-    from zooaudit.results import Audit, Comparison, Cost, Explanation, Leaderboard, LeastEquivariant, Report
+    from zooaudit.results import (
+        Audit,
+        Comparison,
+        Cost,
+        Explanation,
+        Leaderboard,
+        LeastEquivariant,
+        MeasureAgreement,
+        Report,
+    )
 
 __all__ = [
     "PARTS",
@@ -76,6 +85,7 @@ __all__ = [
     "Leaderboard",
     "LeastEquivariant",
     "LogEntry",
+    "MeasureAgreement",
     "ModelDetail",
     "ModelList",
     "NotFound",

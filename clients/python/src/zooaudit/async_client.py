@@ -32,7 +32,16 @@ from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
 from zooaudit.options import LeaderboardOptions, Options
-from zooaudit.results import Audit, Comparison, Cost, Explanation, Leaderboard, LeastEquivariant, Report
+from zooaudit.results import (
+    Audit,
+    Comparison,
+    Cost,
+    Explanation,
+    Leaderboard,
+    LeastEquivariant,
+    MeasureAgreement,
+    Report,
+)
 
 T = TypeVar("T")
 
@@ -211,6 +220,12 @@ class AsyncAuditClient:
     ) -> Comparison:
         """Compare audits with one another, and their scores with ImageNet accuracy."""
         return await self._run(flows.compare(self._service, audits, top1, reference))
+
+    async def second_opinion(
+        self, audits: str | HasId | Iterable[str | HasId], top1: Mapping[str, float] | None = None
+    ) -> MeasureAgreement:
+        """Ask whether measures agree: over the blocks of one audit, or over the models of several."""
+        return await self._run(flows.second_opinion(self._service, audits, top1))
 
     async def models(
         self,

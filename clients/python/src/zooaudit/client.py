@@ -31,7 +31,16 @@ from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
 from zooaudit.options import LeaderboardOptions, Options
-from zooaudit.results import Audit, Comparison, Cost, Explanation, Leaderboard, LeastEquivariant, Report
+from zooaudit.results import (
+    Audit,
+    Comparison,
+    Cost,
+    Explanation,
+    Leaderboard,
+    LeastEquivariant,
+    MeasureAgreement,
+    Report,
+)
 
 T = TypeVar("T")
 
@@ -280,6 +289,20 @@ class AuditClient:
         Audits of different methods or images cannot be compared: :class:`InvalidRequest` says what differs.
         """
         return self._run(flows.compare(self._service, audits, top1, reference))
+
+    def second_opinion(
+        self, audits: str | HasId | Iterable[str | HasId], top1: Mapping[str, float] | None = None
+    ) -> MeasureAgreement:
+        """Ask whether measures agree: Spearman's rho of any two of them, with its interval.
+
+        ``audits``  the id of one audit, or an object with an id, for its blocks from Early to Late; a list of them, for
+                    their models: through the whole depth, and at each part
+        ``top1``    with several audits, accuracies as for :meth:`compare`
+
+        Errors, R and variances, which are lower for the more equivariant network, are turned around first: +1 always
+        means the same order.
+        """
+        return self._run(flows.second_opinion(self._service, audits, top1))
 
     def models(
         self,

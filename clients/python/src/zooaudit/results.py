@@ -8,8 +8,16 @@ from zooaudit.views.audit_tables import audit_table
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.cost_text import cost_lines
 from zooaudit.views.explanation_tables import channels_table, least_table
-from zooaudit.views.frames import accuracy_frame, comparison_frame, differences_frame, leaderboard_frame, report_frame
+from zooaudit.views.frames import (
+    accuracy_frame,
+    comparison_frame,
+    differences_frame,
+    leaderboard_frame,
+    measures_frame,
+    report_frame,
+)
 from zooaudit.views.leaderboard_table import leaderboard_table
+from zooaudit.views.measure_tables import measure_tables
 from zooaudit.views.reading import reading, reading_table
 from zooaudit.views.report_tables import report_tables, score_tables
 from zooaudit.views.shard_table import shard_table
@@ -183,6 +191,32 @@ class Comparison(EqualByContent, contract.Comparison):
         if kind not in ("accuracy", "parts"):
             raise ValueError(f"there is no figure {kind!r} of a comparison: accuracy, or parts")
         return figures.draw(figures.accuracy(self) if kind == "accuracy" else figures.parts(self.audits))
+
+
+class MeasureAgreement(EqualByContent, contract.MeasureAgreement):
+    """Whether measures agree, over the blocks of one audit or over models. It prints as tables, and gives a data frame
+    and a figure."""
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return a row for each pair of measures at each ``level`` ("blocks"; over models "depth", "Early", ...): the
+        names of both, ``first`` and ``second``, Spearman's ``rho``, its interval ``low`` to ``high``, ``n``, and the
+        ``reason`` where there is none. Needs pandas.
+
+        Errors, R and variances are turned around before they are correlated: +1 always means the same order.
+        """
+        return measures_frame(self)
+
+    def __repr__(self) -> str:
+        return plain(measure_tables(self))
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return html(measure_tables(self))
+
+    def plot(self) -> "plotly.graph_objects.Figure":
+        """Draw the matrices: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""
+        return figures.draw(figures.measures(self))
 
 
 class Leaderboard(EqualByContent, contract.Leaderboard):

@@ -7,7 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from zooaudit.cli import commands, completion, explain, exporting, importing, keeping, leaderboard, publishing
+from zooaudit.cli import (
+    commands,
+    completion,
+    explain,
+    exporting,
+    importing,
+    keeping,
+    leaderboard,
+    publishing,
+    second_opinion,
+)
 from zooaudit.cli.exit_codes import Exit
 from zooaudit.cli.sweep import PRIORITY
 from zooaudit.cli.terms import terms
@@ -95,6 +105,7 @@ def make_parser() -> Parser:
         _models,
         _model,
         _compare,
+        _second_opinion,
         _leaderboard,
         _terms,
         _health,
@@ -191,33 +202,20 @@ def _model(subparsers: "Subparsers") -> None:
 def _compare(subparsers: "Subparsers") -> None:
     text = "compare audits by part, with one of them as the reference, and their scores with ImageNet accuracy"
     parser = _command(subparsers, "compare", commands.compare, text, _plotting())
-    audits = parser.add_argument(
-        "audits",
-        nargs="+",
-        metavar="AUDIT",
-        help="an audit's id, or how it starts; a report's file; or a model's name or pattern, for the newest report of "
-        "each model that matches",
-    )
-    _complete(audits, completion.audits_and_files)
-    weights_text = "with names of models: only reports of these weights, such as checkpoint:*"
-    _complete(parser.add_argument("--weights", metavar="KIND", help=weights_text), completion.weights)
-    dataset_text = "with names of models: only reports on this data set"
-    _complete(parser.add_argument("--dataset", metavar="NAME", help=dataset_text), completion.datasets)
-    parser.add_argument(
-        "--num-images", type=_positive, metavar="N", help="with names of models: only reports of this many images"
-    )
-    parser.add_argument(
-        "--seed", type=_whole_number, metavar="N", help="with names of models: only reports with this seed"
-    )
+    _selection(parser)
     parser.add_argument("--score", choices=SCORES, default="channel", help="the score to show")
     reference_text = "the audit that the others are set against, named like the others (default: the first)"
     _complete(parser.add_argument("--reference", metavar="AUDIT", help=reference_text), completion.audits_and_files)
-    top1_text = (
-        "accuracies in per cent: columns model and top1, as in timm's lists. A model's name stands for its pretrained "
-        "weights; for others put the audit's id into the column model"
-    )
-    _complete(parser.add_argument("--top1", type=Path, metavar="FILE.csv", help=top1_text), completion.files)
+    _top1_option(parser)
     _figure_option(parser, (*figures.NAMES, "accuracy"))
+
+
+def _second_opinion(subparsers: "Subparsers") -> None:
+    text = "tell whether measures agree, over the blocks of one audit or over the models of several"
+    parser = _command(subparsers, "second-opinion", second_opinion.run, text, _plotting())
+    parser.set_defaults(figure="measures")
+    _selection(parser)
+    _top1_option(parser)
 
 
 def _leaderboard(subparsers: "Subparsers") -> None:
@@ -293,6 +291,36 @@ def _plotting() -> Parser:
 def _figure_option(parser: Parser, names: Sequence[str]) -> None:
     text = 'the figure to write (default parts); "all" puts all of them on one page, for --html'
     parser.add_argument("--figure", choices=[*names, commands.ALL], default="parts", help=text)
+
+
+def _selection(parser: Parser) -> None:
+    """Add the options that choose audits, for :func:`zooaudit.cli.selection.select`."""
+    audits = parser.add_argument(
+        "audits",
+        nargs="+",
+        metavar="AUDIT",
+        help="an audit's id, or how it starts; a report's file; or a model's name or pattern, for the newest report of "
+        "each model that matches",
+    )
+    _complete(audits, completion.audits_and_files)
+    weights_text = "with names of models: only reports of these weights, such as checkpoint:*"
+    _complete(parser.add_argument("--weights", metavar="KIND", help=weights_text), completion.weights)
+    dataset_text = "with names of models: only reports on this data set"
+    _complete(parser.add_argument("--dataset", metavar="NAME", help=dataset_text), completion.datasets)
+    parser.add_argument(
+        "--num-images", type=_positive, metavar="N", help="with names of models: only reports of this many images"
+    )
+    parser.add_argument(
+        "--seed", type=_whole_number, metavar="N", help="with names of models: only reports with this seed"
+    )
+
+
+def _top1_option(parser: Parser) -> None:
+    top1_text = (
+        "accuracies in per cent: columns model and top1, as in timm's lists. A model's name stands for its pretrained "
+        "weights; for others put the audit's id into the column model"
+    )
+    _complete(parser.add_argument("--top1", type=Path, metavar="FILE.csv", help=top1_text), completion.files)
 
 
 def _file_option(parser: argparse.ArgumentParser, name: str, text: str) -> None:

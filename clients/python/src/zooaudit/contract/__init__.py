@@ -74,7 +74,7 @@ from zooaudit.contract.explanation import (
     explanations_prefix,
     failure_key,
 )
-from zooaudit.contract.figure import Figure, Figures
+from zooaudit.contract.figure import Figure, Figures, MeasureFigures
 from zooaudit.contract.jackknife import CONFIDENCE, MIN_GROUPS, only_known, standard_error
 from zooaudit.contract.keys import (
     ATTEMPTS,
@@ -120,6 +120,7 @@ from zooaudit.contract.leaderboard import (
     newest_rows,
     summary_of,
 )
+from zooaudit.contract.measures import Level, Measure, MeasureAgreement, MeasureMatrix, MeasurePair
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.notation import deformation_from, deformation_text, numbers_text, warps_from, warps_text
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
@@ -323,10 +324,16 @@ __all__ = [
     "LearnedScore",
     "LeastEquivariant",
     "LeastEquivariantRequest",
+    "Level",
     "Links",
     "LogEntry",
     "LogPage",
     "Magnitude",
+    "Measure",
+    "MeasureAgreement",
+    "MeasureFigures",
+    "MeasureMatrix",
+    "MeasurePair",
     "MeasuredMethod",
     "MemberRecord",
     "Method",

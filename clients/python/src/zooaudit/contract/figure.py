@@ -25,3 +25,9 @@ class Figures(Contract):
     warps: Figure | None = Field(default=None, exclude_if=omit_none)
     deformations: Figure | None = Field(default=None, exclude_if=omit_none)
     accuracy: Figure | None = Field(default=None, exclude_if=omit_none)
+
+
+class MeasureFigures(Contract):
+    """The figure of the rank correlations between measures, with a panel for each matrix."""
+
+    measures: Figure

@@ -2,7 +2,7 @@
 
 from zooaudit.flows.about import access, health
 from zooaudit.flows.audits import AuditPages, cancel, cost, next_repetition, repeat, status, submit, submit_all, wait
-from zooaudit.flows.comparison import compare
+from zooaudit.flows.comparison import compare, second_opinion
 from zooaudit.flows.explanations import explain, least_equivariant
 from zooaudit.flows.identifiers import HasId, full_id
 from zooaudit.flows.keeping import LogPages, annotate, delete
@@ -33,6 +33,7 @@ __all__ = [
     "repeat",
     "report",
     "report_json",
+    "second_opinion",
     "status",
     "submit",
     "submit_all",

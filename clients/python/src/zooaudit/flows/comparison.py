@@ -1,4 +1,4 @@
-"""Comparisons, with the accuracies that a caller has."""
+"""Comparisons and second opinions, with the accuracies that a caller has."""
 
 import re
 import warnings
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from zooaudit.contract import AuditRequest
 from zooaudit.exchange import Exchange, Flow, parse
 from zooaudit.flows.audits import status
-from zooaudit.flows.identifiers import HasId, full_id
-from zooaudit.results import Comparison
+from zooaudit.flows.identifiers import HasId, audit_path, full_id
+from zooaudit.results import Comparison, MeasureAgreement
 from zooaudit.views.text import subject
 
 
@@ -20,6 +20,29 @@ def compare(
 ) -> Flow[Comparison]:
     if isinstance(audits, str):
         raise TypeError("compare takes several audits, such as a list of their ids")
+    query = yield from _query(service, audits, top1)
+    if reference is not None:
+        named = reference if isinstance(reference, str) else reference.id
+        query["reference"] = yield from full_id(service, named)
+    return parse(Comparison, (yield from service.send("GET", "/comparison", params=query)))
+
+
+def second_opinion(
+    service: Exchange, audits: str | HasId | Iterable[str | HasId], top1: Mapping[str, float] | None
+) -> Flow[MeasureAgreement]:
+    if isinstance(audits, (str, HasId)):
+        if top1 is not None:
+            raise ValueError("accuracies are compared over several models, not over the blocks of one audit")
+        identifier = yield from full_id(service, audits if isinstance(audits, str) else audits.id)
+        answer = yield from service.send("GET", audit_path(identifier) + "/second-opinion")
+    else:
+        query = yield from _query(service, audits, top1)
+        answer = yield from service.send("GET", "/comparison/second-opinion", params=query)
+    return parse(MeasureAgreement, answer)
+
+
+def _query(service: Exchange, audits: Iterable[str | HasId], top1: Mapping[str, float] | None) -> Flow[dict[str, str]]:
+    """Make the query that names the audits to compare, and their accuracies if a caller has any."""
     identifiers = []
     for audit in audits:
         identifiers.append((yield from full_id(service, audit if isinstance(audit, str) else audit.id)))
@@ -27,10 +50,7 @@ def compare(
     if top1 is not None:
         accuracies = yield from _accuracies(service, identifiers, top1)
         query["top1"] = ",".join("" if accuracy is None else f"{accuracy:.6f}" for accuracy in accuracies)
-    if reference is not None:
-        named = reference if isinstance(reference, str) else reference.id
-        query["reference"] = yield from full_id(service, named)
-    return parse(Comparison, (yield from service.send("GET", "/comparison", params=query)))
+    return query
 
 
 def _accuracies(service: Exchange, identifiers: Sequence[str], top1: Mapping[str, float]) -> Flow[list[float | None]]:
@@ -63,4 +83,4 @@ def _accuracies(service: Exchange, identifiers: Sequence[str], top1: Mapping[str
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=6)  # the caller of a client's compare
+    warnings.warn(text, stacklevel=7)  # the caller of a client's method

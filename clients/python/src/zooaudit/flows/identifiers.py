@@ -1,7 +1,7 @@
 """Which audit is meant: by its id, by the start of it, or by what has one."""
 
 import re
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import quote
 
 from zooaudit.contract import problem
@@ -14,6 +14,7 @@ MAX_NAMED = 5
 """How many audits an error names whose ids start alike."""
 
 
+@runtime_checkable
 class HasId(Protocol):
     """An Audit, a Report or a handle: anything with the id of an audit."""
 

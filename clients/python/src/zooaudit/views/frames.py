@@ -14,6 +14,7 @@ from zooaudit.contract import (
     Consistency,
     Leaderboard,
     LearnedScore,
+    MeasureAgreement,
     Part,
     PartName,
     ReflectionScore,
@@ -62,6 +63,12 @@ DIFFERENCES_TYPES = {
     **dict.fromkeys(("id", "reference", "part", "kind", "score"), STR),
     **dict.fromkeys(("difference", "low", "high", "p_value", "p_adjusted"), FLOAT),
     "differs": "boolean",
+    "reason": STR,
+}
+MEASURES_TYPES = {
+    **dict.fromkeys(("over", "level", "first", "second"), STR),
+    **dict.fromkeys(("rho", "low", "high"), FLOAT),
+    "n": INT,
     "reason": STR,
 }
 LEADERBOARD_TYPES = {
@@ -242,6 +249,17 @@ def differences_frame(comparison: Comparison) -> "pandas.DataFrame":
                     rows.append({**place, **numbers, "difference": found.value, "low": low, "high": high})
     reference = comparison.differences.reference if comparison.differences else None
     return _frame([{"reference": reference, **row} for row in rows], DIFFERENCES_TYPES)
+
+
+def measures_frame(agreement: MeasureAgreement) -> "pandas.DataFrame":
+    """Make the data frame of :meth:`zooaudit.MeasureAgreement.to_dataframe`."""
+    rows = []
+    for matrix in agreement.matrices:
+        for pair in matrix.pairs:
+            low, high = pair.interval or (None, None)
+            place = {"over": agreement.over, "level": matrix.level, "low": low, "high": high}
+            rows.append({**place, **pair.model_dump(exclude={"interval"})})
+    return _frame(rows, MEASURES_TYPES)
 
 
 def _part_rows(parts: Mapping[PartName, Part], shared: Row) -> Iterator[Row]:

@@ -23,6 +23,7 @@ from zooaudit.views.figures.by_shift import shifts
 from zooaudit.views.figures.by_warp import warps
 from zooaudit.views.figures.channel_maps import maps
 from zooaudit.views.figures.labels import MANY
+from zooaudit.views.figures.measures import measures
 from zooaudit.views.figures.panels import FigureDict
 from zooaudit.views.figures.plotly_output import draw, save, save_page
 
@@ -36,6 +37,7 @@ __all__ = [
     "depth",
     "draw",
     "maps",
+    "measures",
     "of",
     "parts",
     "save",
