@@ -49,6 +49,9 @@ export function millions(value) {
 /** Three decimals, with a true minus sign; a dash for a missing value. */
 export const fixed = (value, digits = 3) => (value == null ? "–" : value.toFixed(digits).replace("-", "−"));
 
+/** A number with the digits that it has, and a true minus sign. */
+export const signed = (value) => String(value).replace("-", "−");
+
 /** Half the width of a confidence interval, "±0.012"; "" without an interval. */
 export const halfWidth = (interval) => (interval ? `±${((interval[1] - interval[0]) / 2).toFixed(3)}` : "");
 

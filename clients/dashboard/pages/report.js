@@ -13,8 +13,9 @@ import { annotationsCard } from "../widgets/annotations.js";
 import { blockTable } from "../widgets/block-table.js";
 import { figurePanels } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
+import { otherMeasures } from "../widgets/other-measures.js";
 import { columns, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
-import { agreementTable, baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
+import { agreementTable, baselineTable, bordersTable, missingReasons, partsTable, warpTables } from "../widgets/part-tables.js";
 import { progressView } from "../widgets/progress.js";
 import { provenance } from "../widgets/provenance.js";
 import { readingCard } from "../widgets/reading.js";
@@ -131,8 +132,11 @@ export function reportPage(root, id, { showBanner }) {
     }
     const figures = figurePanels(FIGURES, { titled: false });
     const inWords = readingCard();
+    const warps = warpTables(report.parts);
     const agreement = agreementTable(report.parts.Final);
-    blocks = blockTable(report.blocks, ({ name, part }) => (part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
+    const { translations_px: shifts, rotations_deg: angles, reflections = [] } = report.method;
+    const isSeen = shifts.length + angles.length + reflections.length > 0; // there are no maps of warps
+    blocks = blockTable(report.blocks, ({ name, part }) => (!isSeen || part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
     blocks.show(params().get("sort"));
     actions.replaceChildren(
       element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),
@@ -145,6 +149,8 @@ export function reportPage(root, id, { showBanner }) {
       wideCard("Parts", scrollable("Scores by part", partsTable(report.parts, caption("Mean "))), ...missingReasons(report.parts),
         agreement && scrollable("Top-1 agreement", agreement), figures.note),
       columns(FIGURES.map(([name]) => figures.panel(name))),
+      warps.length > 0 && wideCard("Warps", ...warps.map(([label, table]) => scrollable(label, table))),
+      ...otherMeasures(report),
       report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
       report.borders && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
       report.cosine && wideCard("Cosine",

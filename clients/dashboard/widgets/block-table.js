@@ -2,13 +2,14 @@
 
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
-import { PARTS, SCORE_NAMES, transformLabel, transformsOf } from "../lib/scores.js";
+import { PARTS, SCORE_NAMES, transformLabel, transformsOf, WARPS } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
-/** [transform, score] of each score column. */
-const scoreColumns = (blocks) => transformsOf(blocks).flatMap((transform) => SCORE_NAMES.map((scoreName) => [transform, scoreName]));
+/** [transform, score] of each score column; beside those of a warp is its interpolation. */
+const scoreColumns = (blocks) => transformsOf(blocks).flatMap((transform) =>
+  [...SCORE_NAMES, ...(WARPS[transform] ? ["interpolation"] : [])].map((scoreName) => [transform, scoreName]));
 const SORT_VALUES = {
   block: (block) => block.name,
   part: (block) => PARTS.indexOf(block.part),
@@ -41,8 +42,10 @@ export function blockTable(blocks, seeIt = () => null) {
         column("Block", "block"), explainedColumn(column("Part", "part", { class: "detail" }), "part", "part"), column("Channels", "channels", detail), column("Map", "map", detail),
         column("Layout", "layout", { class: "detail" }),
         ...(scored ? [explainedColumn(column("Dead", "dead", detail), "dead-channels", "dead")] : []),
-        ...columns.map(([transform, scoreName]) => explainedColumn(
-          column(`${transform === "translation" ? "Transl." : transformLabel(transform)} ${scoreName}`, `${transform}.${scoreName}`, number), scoreName, scoreName)),
+        ...columns.map(([transform, scoreName]) => {
+          const header = column(`${transform === "translation" ? "Transl." : transformLabel(transform)} ${scoreName}`, `${transform}.${scoreName}`, number);
+          return scoreName === "interpolation" ? header : explainedColumn(header, scoreName, scoreName);
+        }),
       ]);
       arrange(body, sorted(blocks, sort, values).map((block) => rows.get(block)));
     },
