@@ -42,10 +42,8 @@ export function blockTable(blocks, seeIt = () => null) {
         column("Block", "block"), explainedColumn(column("Part", "part", { class: "detail" }), "part", "part"), column("Channels", "channels", detail), column("Map", "map", detail),
         column("Layout", "layout", { class: "detail" }),
         ...(scored ? [explainedColumn(column("Dead", "dead", detail), "dead-channels", "dead")] : []),
-        ...columns.map(([transform, scoreName]) => {
-          const header = column(`${transform === "translation" ? "Transl." : transformLabel(transform)} ${scoreName}`, `${transform}.${scoreName}`, number);
-          return scoreName === "interpolation" ? header : explainedColumn(header, scoreName, scoreName);
-        }),
+        ...columns.map(([transform, scoreName]) => explainedColumn(
+          column(`${transform === "translation" ? "Transl." : transformLabel(transform)} ${scoreName}`, `${transform}.${scoreName}`, number), scoreName, scoreName)),
       ]);
       arrange(body, sorted(blocks, sort, values).map((block) => rows.get(block)));
     },

@@ -3,31 +3,35 @@
 import { element, scrollable } from "../lib/dom.js";
 import { fixed, halfWidth, plural, signed } from "../lib/format.js";
 import { GENERATORS, transformLabel } from "../lib/scores.js";
+import { term } from "../lib/terms.js";
 import { wideCard } from "./page-layout.js";
 import { table } from "./part-tables.js";
+
+/** For which change of the image the local equivariance error is. */
+const UNITS = { translation_x: "px", translation_y: "px", rotation: "°", scale: "%", shear: "1" };
 
 /** A card for each measure that the report has; beside each number that of the untrained architecture, if it was asked for. */
 export function otherMeasures({ parts, consistency, baseline }) {
   const opinions = Object.entries(parts).filter(([, part]) => part.second_opinion).map(([name, part]) => [name, part.second_opinion, baseline?.second_opinion?.[name]]);
   return [
-    magnitudeCard(opinions, "local_error", "Local equivariance error", (generator) => transformLabel(GENERATORS[generator] ?? generator),
-      "Local equivariance error: the change of a representation that does not go along with a small change of the image, relative to its spread, for each px, degree or per cent, or a shear by 1; 0 is equivariant, and 1 is no bound"),
+    magnitudeCard(opinions, "local_error", "Local equivariance error", (generator) => `${transformLabel(GENERATORS[generator])}, per ${UNITS[generator]}`,
+      "Local equivariance error: the change of a representation that does not go along with a small change of the image, relative to its spread; 0 is equivariant, and 1 is no bound"),
     deformationCard(opinions),
     magnitudeCard(opinions, "variance", "Variance", transformLabel,
-      "Variance over the transforms, at each place of the map, by the variance over images; 0 is invariant, and 1 says that transforms change as much as other images do"),
+      term("transformational-variance", "Variance over the transforms"), ", at each place of the map, by the variance over images; 0 is invariant, and 1 says that transforms change as much as other images do"),
     consistency && consistencyCard(consistency, baseline?.consistency),
   ].filter(Boolean);
 }
 
 /** The card of a measure that has one magnitude for each key, such as each generator; null if no part has any. */
-function magnitudeCard(opinions, measure, title, label, caption) {
+function magnitudeCard(opinions, measure, title, label, ...caption) {
   const keys = [...new Set(opinions.flatMap(([, opinion]) => Object.keys(opinion[measure] ?? {})))];
   if (!keys.length) return null;
   const hasUntrained = opinions.some(([, , untrained]) => untrained?.[measure]);
   const rows = opinions.map(([name, opinion, untrained]) => [name, null, keys.flatMap((key) =>
     [opinion[measure]?.[key] ?? {}, ...(hasUntrained ? [untrained?.[measure]?.[key] ?? {}] : [])])]);
   const columns = hasUntrained ? ["trained", "untrained"] : ["value"];
-  return wideCard(title, scrollable(title, table(`${caption}; ± half of a 95 % interval`, keys.map((key) => [label(key), columns]), rows)));
+  return wideCard(title, scrollable(title, table([...caption, "; ± ", term("interval", "half of a 95 % confidence interval")], keys.map((key) => [label(key), columns]), rows)));
 }
 
 /** The card of the stability to deformations: D, G and R of each part at each size; null if no part has any. */
@@ -45,9 +49,9 @@ function deformationCard(opinions) {
     [name, null, sizes.flatMap((_, index) => estimates(rowsOf(opinion)[index], rowsOf(untrained)[index]))]);
   const groups = sizes.map(({ displacement_px: displacement, gradient }) =>
     [`${signed(displacement)} px, gradient ${fixed(gradient)}`, ["D", "G", "R", ...(hasUntrained ? ["R untrained"] : [])]]);
-  return wideCard("Deformations", scrollable("Deformations", table(
-    "Stability to smooth deformations, by their mean displacement and the root mean square of its gradient: D is how far they move a representation, "
-    + "relative to another image; G the same for noise as strong; R = D / G, below 1 more stable to deformations than to noise", groups, rows)));
+  return wideCard("Deformations", scrollable("Deformations", table([
+    term("deformation-stability", "Stability to smooth deformations"), ", by their mean displacement and the root mean square of its gradient: D is how far they move a "
+    + "representation, relative to another image; G the same for noise as strong; R = D / G, below 1 more stable to deformations than to noise"], groups, rows)));
 }
 
 function consistencyCard({ draws, offset_px: offset, value, interval, reason, published }, untrained) {
