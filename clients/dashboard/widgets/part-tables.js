@@ -73,7 +73,7 @@ export function warpTables(parts) {
     const rows = most.map((row, index) =>
       [rowLabel(transform, row), null, names.flatMap((name) => estimatesWithExtras(rowsOf(name)[index] ?? {}, estimates))]);
     const label = transformLabel(transform);
-    return [label, table(`${label}, by amount; interpolation is how far a map agrees with itself, warped and warped back: what lacks to 1 is not the network’s loss`,
+    return [label, table(`${label}, by amount; interpolation is how far a map agrees with itself, warped and warped back: what it lacks to 1 is lost whatever the network does`,
       names.map((name) => [name, columns]), rows, false, "Amount")];
   });
 }
