@@ -11,6 +11,8 @@ from tests.e2e.browser import KEY, QUICK, finished, opened
 PROGRAMMERS_WORDS = re.compile(r"\^\(|\$|GET /|q=|Bearer|ZOOAUDIT_|_px|_deg|num_images|\.0\b|should|urn:|Input")
 FIELDS = ("model", "weights", "dataset", "num_images", "translations_px", "rotations_deg", "direction", "reflections")
 FIELDS += ("similarity", "border", "precision", "baseline", "tolerance", "seed", "repetition", "priority")
+FIELDS += ("warp_translation", "warp_rotation", "warp_scale", "warp_shear", "deformation", "deformation_cutoff")
+FIELDS += ("local", "consistency_draws", "variance")
 
 
 @pytest.fixture
@@ -163,7 +165,7 @@ def test_mistakes_of_several_fields(page):
     page.locator("[name=rotations_deg]").fill("none")
     launch(page)
     expect(page.locator("label", has_text="Shifts").locator(".mistake")).to_contain_text(
-        "at least one shift, rotation or reflection"
+        "at least one shift, rotation, reflection or warp"
     )
     page.locator("[name=translations_px]").fill("500")
     page.locator("[name=rotations_deg]").fill("45")

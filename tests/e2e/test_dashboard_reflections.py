@@ -22,7 +22,7 @@ def test_the_form_asks_for_them(page, posted):
     page.locator("[name=rotations_deg]").fill("none")
     launch(page)
     expect(page.locator("[name=translations_px] ~ .mistake")).to_have_text(
-        "Ask for at least one shift, rotation or reflection."
+        "Ask for at least one shift, rotation, reflection or warp."
     )
     page.get_by_label("Reflections").select_option("both")
     launch(page)

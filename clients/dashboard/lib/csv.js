@@ -1,13 +1,15 @@
 // Reports, comparisons and second opinions as comma-separated values.
 
 import { weightsLabel } from "./format.js";
-import { comparedTransforms, meanAgreement, PARTS, partsOf, transformsOf } from "./scores.js";
+import { comparedTransforms, meanAgreement, PARTS, partsOf, transformsOf, WARPS } from "./scores.js";
 
 const REPORT_COLUMNS = [
   "audit", "model", "weights", "level", "name", "part", "channels", "height", "width", "layout", "dead_channels", "transform", "by",
   "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "layer_held_out", "layer_held_out_low", "layer_held_out_high",
   "top1_agreement", "top1_agreement_low", "top1_agreement_high", "reason",
 ];
+/** What only reports of warps, and those of other measures, have. */
+const WARP_COLUMNS = ["amount", "interpolation"], MEASURE_COLUMNS = ["measure", "value", "value_low", "value_high"];
 const COMPARISON_COLUMNS = [
   "audit", "model", "weights", "parameters", "imagenet_top1", "images", "part", "transform",
   "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "layer_held_out", "layer_held_out_low", "layer_held_out_high",
@@ -19,7 +21,8 @@ const BOARD_SCORES = ["channel", "layer", "layer_held_out"];
 /**
  * A row for each score of a part or a block (`level`), with its interval. `by` is "mean" (over the transforms),
  * "aligned" (over the shifts that are whole at that block), or one transform, such as "8 px", "8 px right" if the shifts go
- * right only, "90 deg" or "horizontal".
+ * right only, "90 deg", "horizontal" or, of a warp of scale, "1.1". After them is a row for each other measure that was
+ * asked for: of a part, of a block, or of the whole model.
  */
 export function reportCsv(report) {
   const shared = { audit: report.id, model: report.model.name, weights: weightsLabel(report.model.weights) };
@@ -29,29 +32,55 @@ export function reportCsv(report) {
     const { name, part, channels, height, width, layout, dead_channels } = block;
     return reportRows({ ...shared, level: "block", name, part, channels, height, width, layout, dead_channels }, block, direction);
   });
-  return toCsv(REPORT_COLUMNS, [...parts, ...blocks]);
+  const whole = consistencyRows(report.consistency).map((row) => ({ ...shared, level: "model", ...row }));
+  const hasWarps = transformsOf(report.blocks).some((transform) => WARPS[transform]);
+  const rows = [...parts, ...blocks, ...whole], hasMeasures = rows.some((row) => row.measure);
+  return toCsv([...REPORT_COLUMNS, ...(hasWarps ? WARP_COLUMNS : []), ...(hasMeasures ? MEASURE_COLUMNS : [])], rows);
 }
 
 /** The rows of one part or block, whose own columns are `shared`. */
 function reportRows(shared, scores, direction) {
-  const by = (score) => score.axis ?? ("shift_px" in score ? `${score.shift_px} px${direction}` : `${score.angle_deg} deg`);
-  return transformsOf([scores]).flatMap((transform) => {
-    const row = (name, score) => ({ ...shared, transform, by: name, ...scoreColumns(score) });
+  const by = (transform, score) => (WARPS[transform] ? `${score.amount}${WARPS[transform].unit}`
+    : score.axis ?? ("shift_px" in score ? `${score.shift_px} px${direction}` : `${score.angle_deg} deg`));
+  const ofTransforms = transformsOf([scores]).flatMap((transform) => {
+    const row = (name, score) => ({ ...shared, transform, by: name, ...scoreColumns(score), amount: score.amount, interpolation: score.interpolation });
     const mean = scores[transform];
     return [row("mean", { ...mean, top1_agreement: meanAgreement(mean) }), ...(mean.aligned ? [row("aligned", mean.aligned)] : []),
-      ...mean.by_transform.map((score) => row(by(score), score))];
+      ...mean.by_transform.map((score) => row(by(transform, score), score))];
   });
+  return [...ofTransforms, ...measureRows(scores.second_opinion ?? {}).map((row) => ({ ...shared, ...row }))];
 }
+
+/** A row for each number of a second opinion, named by its measure. */
+function measureRows({ deformation = [], local_error: errors = {}, variance = {} }) {
+  return [
+    ...deformation.flatMap(({ displacement_px: displacement, ratio_interval: interval, reason, ...row }) =>
+      ["gradient", "deformation", "noise", "ratio"].map((measure) => ({ measure, by: `${displacement} px`, reason,
+        ...valueColumns({ value: row[measure], interval: measure === "ratio" ? interval : null }) }))),
+    ...Object.entries(errors).map(([generator, error]) => ({ measure: "local_error", by: generator, ...valueColumns(error) })),
+    ...Object.entries(variance).map(([transform, ratio]) => ({ measure: "variance", transform, by: "all", ...valueColumns(ratio) })),
+  ];
+}
+
+function consistencyRows(consistency) {
+  if (!consistency) return [];
+  const { draws, published } = consistency;
+  return [{ measure: "consistency", by: `${draws} draws`, ...valueColumns(consistency) },
+    ...(published == null ? [] : [{ measure: "consistency", by: "published", value: published }])];
+}
+
+const valueColumns = ({ value, interval, reason }) => ({ value, value_low: interval?.[0], value_high: interval?.[1], ...(reason && { reason }) });
 
 /** A row for each audit, part and transform, with the differences from the reference. */
 export function comparisonCsv({ audits, differences }) {
   const different = new Map(differences.audits.map((audit) => [audit.id, audit.parts]));
   const rows = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => comparedTransforms([audit]).map((transform) => {
     const { id, model, weights, parameters, imagenet_top1, images } = audit;
-    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(audit.parts[part][transform]),
+    const score = audit.parts[part][transform];
+    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(score), interpolation: score.interpolation,
       reference: differences.reference, ...differenceColumns(different.get(id)?.[part]?.[transform]) };
   })));
-  return toCsv(COMPARISON_COLUMNS, rows);
+  return toCsv([...COMPARISON_COLUMNS, ...(rows.some((row) => row.interpolation != null) ? ["interpolation"] : [])], rows);
 }
 
 /** A row for each pair of measures at each level, with Spearman's rho. */

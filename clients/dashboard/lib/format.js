@@ -49,6 +49,9 @@ export function millions(value) {
 /** Three decimals, with a true minus sign; a dash for a missing value. */
 export const fixed = (value, digits = 3) => (value == null ? "–" : value.toFixed(digits).replace("-", "−"));
 
+/** A number with the digits that it has, and a true minus sign. */
+export const signed = (value) => String(value).replace("-", "−");
+
 /** Half the width of a confidence interval, "±0.012"; "" without an interval. */
 export const halfWidth = (interval) => (interval ? `±${((interval[1] - interval[0]) / 2).toFixed(3)}` : "");
 
@@ -63,15 +66,27 @@ export function ranges(values) {
   return runs.map((run) => (run.length > 2 ? `${run[0]}–${run.at(-1)}` : run.join(", "))).join(", ") || "none";
 }
 
+const WARP = /^(warp by |scale |shear )(-?\d[\d.]*)( px|°|)$/;
+const MOST_WARPS = 6; // that are listed one by one
+
+/** Amounts with what stands before and behind them: "warp by 15°, 30°", or of many "warp by 5° to 175° (36)". */
+function warpRange(before, behind, values) {
+  const texts = values.sort((a, b) => a - b).map((value) => signed(value) + behind);
+  return before + (texts.length > MOST_WARPS ? `${texts[0]} to ${texts.at(-1)} (${texts.length})` : texts.join(", "));
+}
+
 /** Transforms as people read them, with runs joined: ["1 px", "2 px", "3 px", "4 px zero", "90°"] is "1–3 px, 4 px zero, 90°". */
 export function transformRanges(transforms) {
   const amounts = new Map(); // the amounts of each kind, such as " px zero"; null where there is none
   for (const transform of transforms) {
-    const [, amount, kind] = /^(\d{1,4})( px.*|°.*)$/s.exec(transform) ?? [null, null, transform];
+    const [, before, number, behind] = WARP.exec(transform) ?? [];
+    const [, amount, kind] = before ? [null, number, `${before}…${behind}`] : /^(\d{1,4})( px.*|°.*)$/s.exec(transform) ?? [null, null, transform];
     amounts.set(kind, [...(amounts.get(kind) ?? []), amount]);
   }
   return [...amounts].map(([kind, ofKind]) => {
     if (ofKind[0] == null) return kind;
+    const [before, behind] = kind.split("…");
+    if (behind != null) return warpRange(before, behind, ofKind.map(Number));
     const runs = ranges([...new Set(ofKind.map(Number))].sort((a, b) => a - b));
     return (kind.startsWith(" ") ? runs : runs.replaceAll(", ", `${kind}, `)) + kind;
   }).join(", ");

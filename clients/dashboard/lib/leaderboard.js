@@ -1,13 +1,13 @@
 // The rows of the leaderboard: their columns, what the address's filters leave, and the method that they share.
 
-import { reflectionsText, shiftsText } from "./audit.js";
+import { furtherTexts, reflectionsText, shiftsText } from "./audit.js";
 import { count, plural, ranges } from "./format.js";
-import { PARTS, TRANSFORMS } from "./scores.js";
+import { PARTS } from "./scores.js";
 
 export const SCORES = { channel: "channel", layer: "layer", layer_held_out: "layer, held out" };
 
-/** [transform, part] of each score column of the table, in its order. */
-export const SCORE_COLUMNS = TRANSFORMS.flatMap((transform) => PARTS.map((part) => [transform, part]));
+/** [transform, part] of each score column of these transforms, in their order. */
+export const scoreColumns = (transforms) => transforms.flatMap((transform) => PARTS.map((part) => [transform, part]));
 
 /** The columns that are no scores, as functions from a row to its value. */
 export const FACTS = {
@@ -16,16 +16,23 @@ export const FACTS = {
   parameters: (row) => row.parameters,
   imagenet_top1: (row) => row.imagenet_top1,
   input_size: (row) => row.input_size,
+  consistency: (row) => row.consistency?.value,
 };
 
-/** The value of a column such as "rotation.Late.channel" or "parameters" in a row. */
+/** The value of a column such as "rotation.Late.channel", "local_error.Late.scale" or "parameters" in a row. */
 export function valueOf(row, column) {
   if (FACTS[column]) return FACTS[column](row);
-  const [transform, part, score] = column.split(".");
-  return row.parts[part]?.[transform]?.[score];
+  const [measure, part, name] = column.split("."), of = row.parts[part];
+  if (measure === "deformation") return meanRatio(of?.second_opinion?.deformation ?? []);
+  if (measure === "local_error" || measure === "variance") return of?.second_opinion?.[measure]?.[name]?.value;
+  return of?.[measure]?.[name];
 }
 
-export const isScoreColumn = (column) => SCORE_COLUMNS.some((pair) => column.startsWith(`${pair.join(".")}.`));
+/** The mean R over the displacements; null unless all of them have one. */
+function meanRatio(rows) {
+  if (!rows.length || rows.some(({ ratio }) => ratio == null)) return null;
+  return rows.reduce((sum, { ratio }) => sum + ratio, 0) / rows.length;
+}
 
 export const weightsKind = (row) => row.weights.split(":")[0];
 
@@ -55,16 +62,26 @@ function numberIn(query, name) {
   return text && Number.isFinite(Number(text)) ? Number(text) : null;
 }
 
+/** A setting that version 1 of the measure does not have, so that there is no need to name it. */
+const later = (value, text = () => "") => (method) => [method.protocol === "1" ? null : value(method), text(method)];
+
+/** The words of one further setting, or that there is none of it. */
+const further = (name, none) => (method) => furtherTexts({ [name]: method[name] }).join(", ") || none;
+
 /** For each setting of a method, its value as the address has it, and in words. */
 const SETTINGS = {
   dataset: (method) => [method.dataset, method.dataset],
   num_images: (method) => [method.num_images, plural(method.num_images, "image")],
   seed: (method) => [method.seed, `seed ${method.seed}`],
   translations_px: (method) => [ranges(method.translations_px).replaceAll("–", "-").replaceAll(" ", ""), shiftsText(method)],
-  // Version 1 of the measure has neither other directions nor reflections, so there is no need to name them.
-  direction: (method) => [method.protocol === "1" ? null : method.direction ?? "diagonal", ""],
+  direction: later((method) => method.direction ?? "diagonal"),
   rotations_deg: (method) => [method.rotations_deg.join(",") || "none", `rotations ${method.rotations_deg.map((angle) => `${angle}°`).join(", ") || "none"}`],
-  reflections: (method) => [method.protocol === "1" ? null : method.reflections?.join(",") ?? "none", reflectionsText(method)],
+  reflections: later((method) => method.reflections?.join(",") ?? "none", reflectionsText),
+  warps: later(({ warps = [] }) => warps.map(({ kind, amounts }) => `${kind}:${amounts.join(",")}`).join(" ") || "none", further("warps", "no warps")),
+  deformation: later(({ deformation: asked }) => (asked ? `${asked.displacements_px.join(",")}:${asked.cutoff}` : "none"), further("deformation", "no deformations")),
+  local: later((method) => Boolean(method.local), further("local", "no local error")),
+  consistency_draws: later((method) => method.consistency_draws ?? 0, further("consistency_draws", "no consistency")),
+  variance: later((method) => Boolean(method.variance), further("variance", "no variance")),
   similarity: (method) => [method.similarity, method.similarity],
   border: (method) => [method.border, `border ${method.border}`],
   precision: (method) => [method.precision, method.precision],

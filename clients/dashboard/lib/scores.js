@@ -1,13 +1,36 @@
 // The names of parts, transforms and scores, in the order in which tables and files have them.
 
+import { signed } from "./format.js";
+
 export const PARTS = ["Early", "Middle", "Late", "Pool", "Final"];
 export const TRANSFORMS = ["translation", "rotation"];
 export const SCORE_NAMES = ["channel", "layer"];
 
-export const transformLabel = (transform) => transform[0].toUpperCase() + transform.slice(1);
+/** The warps, transforms that need interpolation: for each, the kind by which a request names it, and how an amount of it is written. */
+export const WARPS = {
+  warp_translation: { kind: "translation", unit: " px", text: (amount) => `${signed(amount)} px` },
+  warp_rotation: { kind: "rotation", unit: " deg", text: (amount) => `${signed(amount)}°` },
+  warp_scale: { kind: "scale", unit: "", text: signed },
+  warp_shear: { kind: "shear", unit: "", text: signed },
+};
+/** The transforms that are there only where they were asked for. */
+const LATER = ["reflection", ...Object.keys(WARPS)];
+export const ALL_TRANSFORMS = [...TRANSFORMS, ...LATER];
 
-/** The transforms that parts or blocks have scores of: reflection only where it was asked for. */
-export const transformsOf = (scored) => (scored.some((one) => one.reflection) ? [...TRANSFORMS, "reflection"] : TRANSFORMS);
+/** In which direction an image changes for the local equivariance error, by the name in reports. */
+export const GENERATORS = { translation_x: "translation x", translation_y: "translation y", rotation: "rotation", scale: "scale", shear: "shear" };
+
+/** "Rotation", "Warp rotation". */
+export const transformLabel = (transform) => (transform[0].toUpperCase() + transform.slice(1)).replace("_", " ");
+
+/** The transforms that parts or blocks have scores of. */
+export const transformsOf = (scored) => [...TRANSFORMS, ...LATER.filter((transform) => scored.some((one) => one[transform]))];
+
+/** The transform of a row of a score, such as "8 px", "90°", "horizontal" or, of a warp, its amount. */
+export function rowLabel(transform, row) {
+  if (WARPS[transform]) return WARPS[transform].text(row.amount);
+  return row.axis ?? ("shift_px" in row ? `${row.shift_px} px` : `${row.angle_deg}°`);
+}
 
 /** The same of compared audits. */
 export const comparedTransforms = (audits) => transformsOf(audits.flatMap((audit) => Object.values(audit.parts)));

@@ -24,7 +24,8 @@ export function term(name, label, { mark = false } = {}) {
 const NAMES = {
   channel: "channel", layer: "layer", "held out": "layer-held-out", aligned: "aligned", learned: "learned", untrained: "untrained",
   Translation: "translation", Rotation: "rotation", Reflection: "reflection", Part: "part", Blocks: "block", Early: "early", Middle: "middle", Late: "late",
-  Pool: "pool", Final: "final", Dead: "dead-channels", "ρ": "spearman", "95 % interval": "interval",
+  Pool: "pool", Final: "final", Dead: "dead-channels", interpolation: "interpolation",
+  "Warp translation": "warp", "Warp rotation": "warp", "Warp scale": "warp", "Warp shear": "warp", "ρ": "spearman", "95 % interval": "interval",
 };
 
 /** The label as a term if it is the label of one, else as it is. */

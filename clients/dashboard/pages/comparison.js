@@ -11,16 +11,18 @@ import { changed, go, href, params } from "../lib/url.js";
 import { correlationTable, residualsTable } from "../widgets/accuracy-tables.js";
 import { comparisonTable } from "../widgets/comparison-table.js";
 import { differenceTable } from "../widgets/difference-table.js";
-import { figurePanels } from "../widgets/figures.js";
+import { figurePanels, isDrawn } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
 import { columns, pageLayout, wideCard } from "../widgets/page-layout.js";
 
 const FIGURES = [
   ["parts", "By part", "channel and layer equivariance of the five parts of each model, as in the table"],
-  ["accuracy", "Against accuracy", "each score against ImageNet top-1 accuracy, as in the tables of correlation and of residuals"],
   ["depth", "Through the depth", "equivariance of the blocks of each model; each report has a table of them"],
   ["shifts", "By shift", "translation equivariance of each part of each model under each shift; each report’s CSV file has the numbers"],
   ["agreement", "Top-1 agreement", "how often the class that each model predicts stays the same under each transform, beside its score at Final"],
+  ["warps", "By warp", "equivariance of each part of each model under each warp; each report has tables of them"],
+  ["deformations", "By deformation", "how far deformations move the representations of each model; each report has a table of them"],
+  ["accuracy", "Against accuracy", "each score against ImageNet top-1 accuracy, as in the tables of correlation and of residuals"],
 ];
 
 /** `idList` is the ids of the audits, with commas between them. */
@@ -96,7 +98,8 @@ export function comparisonPage(root, idList, { showBanner }) {
   }
 
   function buildView() {
-    const figures = figurePanels(FIGURES);
+    const shown = FIGURES.filter(([name]) => isDrawn(name, comparison.method));
+    const figures = figurePanels(shown);
     const scores = comparisonTable({ onTop1: setTop1, without });
     const differences = differenceTable({ onReference: setReference });
     const correlations = correlationTable();
@@ -105,7 +108,7 @@ export function comparisonPage(root, idList, { showBanner }) {
     body.replaceChildren(
       wideCard("Scores", scrollable("Scores of all audits", scores.node), figures.note),
       wideCard("Differences", differences.choice, scrollable("Differences from the reference", differences.node)),
-      columns(["parts", "depth", "shifts", "agreement", "accuracy"].map((name) => figures.panel(name))),
+      columns(shown.map(([name]) => figures.panel(name))),
       wideCard("Equivariance and accuracy", correlations.note, scrollable("Correlation with accuracy", correlations.node)),
       residualsCard);
     return { scores, differences, correlations, residuals, residualsCard, figures, figuresPath: null };

@@ -34,20 +34,25 @@ export function explanationPage(root, id) {
         body.replaceChildren(element("p", { class: "notice bad" }, error.message));
         return null;
       }
+      if (!transform()) {
+        body.replaceChildren(element("p", { class: "notice" }, "This audit has no shift, rotation or reflection, and only what these do can be shown here."));
+        return null;
+      }
       if (location.search !== shownAddress) showFrame();
       const waits = [await refreshPart(maps, "explanation", query(), signal, true), await refreshPart(least, "least-equivariant", transform(), signal, false)];
       return waits.some((wait) => wait != null) ? Math.min(...waits.filter((wait) => wait != null)) : null;
     },
   };
 
-  /** The transform that the address names, else the first rotation, else the largest shift, else the first reflection. */
+  /** The transform that the address names, else the first rotation, else the largest shift, else the first reflection; null if there are only warps. */
   function transform() {
-    const { translations_px: shifts, rotations_deg: angles, reflections } = report.method;
+    const { translations_px: shifts, rotations_deg: angles, reflections = [] } = report.method;
     const shift = params().get("shift"), angle = params().get("angle"), axis = params().get("axis");
     if (axis) return { axis };
     if (shift) return { shift_px: Number(shift) };
     if (angle || angles.length) return { angle_deg: Number(angle ?? angles[0]) };
-    return shifts.length ? { shift_px: shifts.at(-1) } : { axis: reflections[0] };
+    if (shifts.length) return { shift_px: shifts.at(-1) };
+    return reflections.length ? { axis: reflections[0] } : null;
   }
 
   function query() {

@@ -11,10 +11,11 @@ import { term } from "../lib/terms.js";
 import { go, href, params } from "../lib/url.js";
 import { annotationsCard } from "../widgets/annotations.js";
 import { blockTable } from "../widgets/block-table.js";
-import { figurePanels } from "../widgets/figures.js";
+import { figurePanels, isDrawn } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
+import { otherMeasures } from "../widgets/other-measures.js";
 import { columns, facts, modelLinks, pageLayout, wideCard } from "../widgets/page-layout.js";
-import { agreementTable, baselineTable, bordersTable, missingReasons, partsTable } from "../widgets/part-tables.js";
+import { agreementTable, baselineTable, bordersTable, missingReasons, partsTable, warpTables } from "../widgets/part-tables.js";
 import { progressView } from "../widgets/progress.js";
 import { provenance } from "../widgets/provenance.js";
 import { readingCard } from "../widgets/reading.js";
@@ -30,6 +31,8 @@ const FIGURES = [
   ["shifts", "By shift", "translation equivariance of each part under each shift; the CSV file has the numbers"],
   ["agreement", "Top-1 agreement", "how often the predicted class stays the same under each transform, beside the scores of Final; the CSV file has the numbers"],
   ["depth", "Through the depth", "channel and layer equivariance of every block, as in the table of blocks"],
+  ["warps", "By warp", "equivariance of each part under each warp, as in the tables of warps"],
+  ["deformations", "By deformation", "how far deformations move the representations, as in the table of deformations"],
 ];
 
 export function reportPage(root, id, { showBanner }) {
@@ -129,10 +132,14 @@ export function reportPage(root, id, { showBanner }) {
       if (error.problem?.status !== 404) throw error;
       return showWithoutReport(audit, element("p", { class: "notice bad" }, error.message));
     }
-    const figures = figurePanels(FIGURES, { titled: false });
+    const shown = FIGURES.filter(([name]) => isDrawn(name, report.method));
+    const figures = figurePanels(shown, { titled: false });
     const inWords = readingCard();
+    const warps = warpTables(report.parts);
     const agreement = agreementTable(report.parts.Final);
-    blocks = blockTable(report.blocks, ({ name, part }) => (part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
+    const { translations_px: shifts, rotations_deg: angles, reflections = [] } = report.method;
+    const isSeen = shifts.length + angles.length + reflections.length > 0; // there are no maps of warps
+    blocks = blockTable(report.blocks, ({ name, part }) => (!isSeen || part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
     blocks.show(params().get("sort"));
     actions.replaceChildren(
       element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),
@@ -145,7 +152,9 @@ export function reportPage(root, id, { showBanner }) {
       summary(report),
       wideCard("Parts", scrollable("Scores by part", partsTable(report.parts, caption("Mean "))), ...missingReasons(report.parts),
         agreement && scrollable("Top-1 agreement", agreement), figures.note),
-      columns(FIGURES.map(([name]) => figures.panel(name))),
+      columns(shown.map(([name]) => figures.panel(name))),
+      warps.length > 0 && wideCard("Warps", ...warps.map(([label, table]) => scrollable(label, table))),
+      ...otherMeasures(report),
       report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
       report.borders && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
       report.cosine && wideCard("Cosine",

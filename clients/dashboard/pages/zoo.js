@@ -6,12 +6,13 @@ import { leaderboardCsv } from "../lib/csv.js";
 import { element, setText } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { FILTERS, filtered, METHOD_PARAMS, methodLabels, methodParams, SCORES, shownScore } from "../lib/leaderboard.js";
+import { comparedTransforms, transformLabel } from "../lib/scores.js";
 import { changed, go, href, params, ZOO } from "../lib/url.js";
 import { loadPlotly } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
 import { leaderboardFilters } from "../widgets/leaderboard-filters.js";
 import { leaderboardScatter } from "../widgets/leaderboard-scatter.js";
-import { DEFAULT_SORT, leaderboardTable, SORT_OPTIONS } from "../widgets/leaderboard-table.js";
+import { defaultSort, leaderboardTable, sortOptions } from "../widgets/leaderboard-table.js";
 import { pageLayout } from "../widgets/page-layout.js";
 import { MOST_COMPARED, setTicked, tickedIds } from "../widgets/ticked-audits.js";
 
@@ -22,10 +23,13 @@ export function zooPage(root, _, { showBanner }) {
   const { heading, note, actions, body } = pageLayout(root, "Zoo", "The zoo");
   const total = element("span", { class: "note", role: "status" });
   const scoreSelect = element("select", { "aria-label": "Score", onchange: () => go(changed({ score: scoreSelect.value === "channel" ? null : scoreSelect.value })) });
-  const sortSelect = element("select", { "aria-label": "Sort the models by", onchange: () => go(changed({ sort: sortSelect.value === DEFAULT_SORT ? null : sortSelect.value })) });
+  const sortSelect = element("select", { "aria-label": "Sort the models by", onchange: () => go(changed({ sort: sortSelect.value === defaultSort(beside(params())) ? null : sortSelect.value })) });
+  // The order may be that of columns that go away.
+  const besideSelect = element("select", { "aria-label": "Columns beside translation", onchange: () => go(changed({ beside: besideSelect.value === "rotation" ? null : besideSelect.value, sort: null })) });
   const methodSelect = element("select", { "aria-label": "Method", onchange: () => go(changed(methodParams(methodSelect.value === "0" ? null : board.methods[methodSelect.value].method))) });
   const methodLabel = element("label", { class: "inline method", hidden: true }, "Method", methodSelect);
   const scoreLabel = element("label", { class: "inline" }, "Score", scoreSelect);
+  const besideLabel = element("label", { class: "inline" }, "Translation and", besideSelect);
   const sortLabel = element("label", { class: "inline only-narrow" }, "Sort by", sortSelect);
   const viewLinks = Object.values(VIEWS).map((name) => element("a", {}, name));
   // Loading takes longer than drawing: it begins with the page, or when the pointer or the focus comes near.
@@ -40,7 +44,7 @@ export function zooPage(root, _, { showBanner }) {
   const table = leaderboardTable({ onTick: setTicked });
   const scatter = leaderboardScatter();
   const card = element("section", { class: "card wide zoo-card", "aria-label": "Models" },
-    element("div", { class: "bar" }, methodLabel, scoreLabel, sortLabel, element("nav", { class: "switch", "aria-label": "View" }, viewLinks), total, element("span", { class: "spring" }), untick, compare),
+    element("div", { class: "bar" }, methodLabel, scoreLabel, besideLabel, sortLabel, element("nav", { class: "switch", "aria-label": "View" }, viewLinks), total, element("span", { class: "spring" }), untick, compare),
     filters.node, empty, scatter.node, table.node);
   let board = null, answeredPath = null, shownRows = [];
 
@@ -82,23 +86,30 @@ export function zooPage(root, _, { showBanner }) {
     const hasHeldOut = board.rows.some((row) => Object.values(row.parts).some((part) => part.translation.layer_held_out != null));
     const names = Object.keys(SCORES).filter((name) => name !== "layer_held_out" || hasHeldOut);
     if (scoreSelect.length !== names.length) scoreSelect.replaceChildren(...names.map((name) => element("option", { value: name }, SCORES[name])));
-    const scoreName = shownScore(query), sort = query.get("sort") ?? DEFAULT_SORT;
+    const transforms = ["translation", beside(query)];
+    const scoreName = shownScore(query), sort = query.get("sort") ?? defaultSort(transforms[1]);
     scoreSelect.value = scoreName;
-    if (!sortSelect.length) sortSelect.append(...SORT_OPTIONS.map(([value, label]) => element("option", { value }, label)));
-    sortSelect.value = sort;
+    showOptions(besideSelect, comparedTransforms(board.rows).slice(1).map((transform) => [transform, transformLabel(transform).toLowerCase()]), transforms[1]);
+    showOptions(sortSelect, sortOptions(transforms), sort);
     filters.show(board.rows, query);
     const rows = filtered(board.rows, query), view = query.get("view") === "scatter" ? "scatter" : "table";
     showView(view);
     if (view === "scatter") {
       shownRows = rows;
       scatter.show(rows, board.rows, query);
-    } else shownRows = table.show(rows, { scoreName, sort, ticked: tickedIds(query) });
+    } else shownRows = table.show(rows, { scoreName, transforms, sort, ticked: tickedIds(query) });
     const isFiltered = FILTERS.some((name) => query.get(name));
     setText(total, isFiltered ? `${count(rows.length)} of ${plural(board.rows.length, "row")}` : plural(board.rows.length, "row"));
     empty.hidden = rows.length > 0;
     setText(empty, board.rows.length ? "No model matches these filters." : board.methods.length ? "There is no audit by the method in this address. Choose another method."
       : board.pending ? "The reports are being read." : "No audit has succeeded yet.");
     showTicked(tickedIds(query));
+  }
+
+  /** The transform whose scores stand beside those of translation: the one that the address names, if the rows have it. */
+  function beside(query) {
+    const name = query.get("beside");
+    return comparedTransforms(board.rows).slice(1).includes(name) ? name : "rotation";
   }
 
   function showMethods(query) {
@@ -128,6 +139,7 @@ export function zooPage(root, _, { showBanner }) {
     });
     scatter.node.hidden = view !== "scatter";
     for (const one of [table.node, scoreLabel, sortLabel]) one.hidden = view !== "table";
+    besideLabel.hidden = view !== "table" || besideSelect.length < 2;
   }
 
   function showTicked(ids) {
@@ -140,6 +152,16 @@ export function zooPage(root, _, { showBanner }) {
     untick.hidden = !ids.length;
     untick.href = changed({ ticked: null });
   }
+}
+
+/** Offers these [value, label] pairs, and chooses one. */
+function showOptions(select, options, chosen) {
+  const state = JSON.stringify(options);
+  if (select.dataset.state !== state) {
+    select.dataset.state = state;
+    select.replaceChildren(...options.map(([value, label]) => element("option", { value }, label)));
+  }
+  select.value = chosen;
 }
 
 /** The path of the service for the method that the address names. */

@@ -4,6 +4,7 @@ import { ApiError, change } from "../lib/api.js";
 import { byId, element, setText } from "../lib/dom.js";
 import { count } from "../lib/format.js";
 import { fieldLabel, fieldSentences, wrongField } from "../lib/problems.js";
+import { WARPS } from "../lib/scores.js";
 import { href } from "../lib/url.js";
 import { costView } from "./audit-cost.js";
 import { setUpModelSearch } from "./model-search.js";
@@ -11,6 +12,9 @@ import { setUpModelSearch } from "./model-search.js";
 const form = byId("submit");
 const launch = byId("launch");
 const errorBox = byId("submit-error");
+/** The limits of the service for the amounts of each kind of warp, and how many amounts and displacements it takes. */
+const LIMITS = { warp_translation: [-128, 128], warp_rotation: [-180, 180], warp_scale: [0.8, 1.25], warp_shear: [-0.3, 0.3] };
+const MOST_AMOUNTS = 36, MOST_DISPLACEMENTS = 8;
 const cost = costView(byId("cost"), readForm);
 
 /** Makes the form work; calls `onAccepted(audit)` with the audit that the service answers. */
@@ -105,16 +109,45 @@ function readForm() {
   for (const name of ["translations_px", "rotations_deg"]) if (value(name)) body[name] = readNumbers(name, value(name));
   if (value("direction") !== "diagonal") body.direction = value("direction");
   if (value("reflections")) body.reflections = value("reflections").split(",");
-  if (body.translations_px?.length === 0 && body.rotations_deg?.length === 0 && !body.reflections) {
-    throw mistake("translations_px", "Ask for at least one shift, rotation or reflection.");
+  const warps = Object.entries(LIMITS).map(([name, [low, high]]) => ({ kind: WARPS[name].kind, amounts: readAmounts(name, value(name), MOST_AMOUNTS, (amount) => amount >= low && amount <= high) }))
+    .filter(({ amounts }) => amounts.length);
+  if (warps.length) body.warps = warps;
+  if (body.translations_px?.length === 0 && body.rotations_deg?.length === 0 && !body.reflections && !body.warps) {
+    throw mistake("translations_px", "Ask for at least one shift, rotation, reflection or warp.");
   }
   if (body.direction && body.translations_px?.length === 0) throw mistake("direction", "A direction is one of shifts: ask for some, or choose diagonal.");
+  Object.assign(body, readOtherMeasures(value));
   for (const name of ["similarity", "border", "precision", "priority"]) body[name] = value(name);
   if (value("baseline")) body.baseline = true;
   if (body.baseline && weights === "untrained") {
     throw mistake("baseline", "Untrained weights are the baseline themselves. Choose “none” here, or other weights.");
   }
   return body;
+}
+
+/** What the request says of the other measures; nothing of those that are left out. */
+function readOtherMeasures(value) {
+  const measures = {};
+  const wholeNumber = (name, low, high) => {
+    const text = value(name), number = Number(text);
+    if (form.elements[name].validity.badInput || (text && !(Number.isInteger(number) && number >= low && number <= high))) throw mistake(name);
+    return text ? number : null;
+  };
+  const displacements = readAmounts("deformation", value("deformation"), MOST_DISPLACEMENTS, (amount) => amount > 0 && amount <= 16);
+  const cutoff = wholeNumber("deformation_cutoff", 1, 16), draws = wholeNumber("consistency_draws", 0, 100);
+  if (cutoff && !displacements.length) throw mistake("deformation_cutoff", "A cutoff is one of deformations: ask for some, or leave this blank.");
+  if (displacements.length) measures.deformation = { displacements_px: displacements, ...(cutoff && { cutoff }) };
+  if (draws) measures.consistency_draws = draws;
+  for (const name of ["local", "variance"]) if (value(name)) measures[name] = true;
+  return measures;
+}
+
+/** "15, -7.5" as numbers, each of which `isAllowed`; none of "" or "none". */
+function readAmounts(field, text, most, isAllowed) {
+  if (!text || text.toLowerCase() === "none") return [];
+  const amounts = text.replaceAll("−", "-").split(",").map((item) => (/^\s*[-+]?(\d+\.?\d*|\.\d+)\s*$/.test(item) ? Number(item) : NaN));
+  if (amounts.length > most || new Set(amounts).size < amounts.length || !amounts.every(isAllowed)) throw mistake(field);
+  return amounts;
 }
 
 /** "1,2,8", "1-32" or "none" as a list of numbers. */

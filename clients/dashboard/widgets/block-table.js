@@ -2,13 +2,14 @@
 
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
-import { PARTS, SCORE_NAMES, transformLabel, transformsOf } from "../lib/scores.js";
+import { PARTS, SCORE_NAMES, transformLabel, transformsOf, WARPS } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
-/** [transform, score] of each score column. */
-const scoreColumns = (blocks) => transformsOf(blocks).flatMap((transform) => SCORE_NAMES.map((scoreName) => [transform, scoreName]));
+/** [transform, score] of each score column; beside those of a warp is its interpolation. */
+const scoreColumns = (blocks) => transformsOf(blocks).flatMap((transform) =>
+  [...SCORE_NAMES, ...(WARPS[transform] ? ["interpolation"] : [])].map((scoreName) => [transform, scoreName]));
 const SORT_VALUES = {
   block: (block) => block.name,
   part: (block) => PARTS.indexOf(block.part),

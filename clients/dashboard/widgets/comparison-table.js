@@ -85,7 +85,8 @@ function top1Input(audit, entered, onTop1) {
 /** The higher the score, the darker; `score` is undefined where the model has no such part. */
 function shadedCell(score, scoreName) {
   const { value, interval, reason } = score ? estimateOf(score, scoreName) : {};
-  const title = interval ? `${halfWidth(interval)}: 95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}` : reason;
+  const interpolation = score?.interpolation == null ? "" : `; interpolation ${fixed(score.interpolation)}`;
+  const title = interval ? `${halfWidth(interval)}: 95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}${interpolation}` : reason;
   const cell = element("td", { class: "number heat", title }, fixed(value));
   if (value != null) cell.style.setProperty("--heat", value);
   return cell;

@@ -43,6 +43,9 @@ export function loadPlotly() {
   return plotlyLoading;
 }
 
+/** Whether audits by this method have the figure of this name. */
+export const isDrawn = (name, { warps, deformation }) => ({ warps: Boolean(warps), deformations: Boolean(deformation) }[name] ?? true);
+
 /**
  * Panels for figures, { panel(name), note, load(path, signal) }. `labels` lists [name in the service's answer, caption,
  * description]; the note says that the figures are loading, or why they could not be loaded. `titled` keeps the title

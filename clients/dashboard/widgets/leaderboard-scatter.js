@@ -2,29 +2,34 @@
 
 import { element, setText } from "../lib/dom.js";
 import { count, fixed, millions, plural } from "../lib/format.js";
-import { SCORES, SCORE_COLUMNS, valueOf } from "../lib/leaderboard.js";
-import { transformLabel } from "../lib/scores.js";
+import { scoreColumns, SCORES, valueOf } from "../lib/leaderboard.js";
+import { ALL_TRANSFORMS, comparedTransforms, GENERATORS, PARTS, transformLabel } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { changed, go, href } from "../lib/url.js";
 import { drawFigure } from "./figures.js";
 
-const FACT_LABELS = { imagenet_top1: "ImageNet top-1, %", parameters: "Parameters", input_size: "Input size, px" };
+const FACT_LABELS = { imagenet_top1: "ImageNet top-1, %", parameters: "Parameters", input_size: "Input size, px", consistency: "Shift consistency" };
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#a6761d"]; // then grey
 const OTHERS = "#767676";
 const HEIGHT_PX = 560;
 
 const label = (column) => {
   if (FACT_LABELS[column]) return FACT_LABELS[column];
-  const [transform, part, score] = column.split(".");
-  return `${transformLabel(transform)}, ${part}: ${score === "top1_agreement" ? "top-1 agreement" : SCORES[score]}`;
+  const [measure, part, name] = column.split(".");
+  if (measure === "local_error") return `Local error, ${part}: ${GENERATORS[name]}`;
+  if (measure === "deformation") return `R, ${part}: mean over the deformations`;
+  if (measure === "variance") return `Variance, ${part}: ${transformLabel(name).toLowerCase()}`;
+  return `${transformLabel(measure)}, ${part}: ${name === "top1_agreement" ? "top-1 agreement" : SCORES[name]}`;
 };
 
-const GROUPS = [
+const groups = (transforms) => [
   ["Model", Object.keys(FACT_LABELS)],
-  ...Object.entries(SCORES).map(([score, name]) => [`Scores: ${name}`, SCORE_COLUMNS.map((pair) => [...pair, score].join("."))]),
-  ["Predictions", ["translation.Final.top1_agreement", "rotation.Final.top1_agreement"]],
+  ...Object.entries(SCORES).map(([score, name]) => [`Scores: ${name}`, scoreColumns(transforms).map((pair) => [...pair, score].join("."))]),
+  ["Predictions", transforms.map((transform) => `${transform}.Final.top1_agreement`)],
+  ["Other measures", PARTS.flatMap((part) => [...Object.keys(GENERATORS).map((generator) => `local_error.${part}.${generator}`),
+    `deformation.${part}.ratio`, ...transforms.map((transform) => `variance.${part}.${transform}`)])],
 ];
-const COLUMNS = GROUPS.flatMap(([, columns]) => columns);
+const COLUMNS = groups(ALL_TRANSFORMS).flatMap(([, columns]) => columns);
 
 /** { node, show(rows, allRows, query) }: the axes are the address's parameters x and y. */
 export function leaderboardScatter() {
@@ -67,8 +72,9 @@ const defaultX = (rows) => (rows.some((row) => row.imagenet_top1 != null) ? "ima
 
 /** Offers the columns that at least one row has. */
 function showAxes(axes, chosen, rows) {
+  const offered = groups(comparedTransforms(rows));
   for (const [axis, select] of Object.entries(axes)) {
-    const known = GROUPS.map(([group, columns]) => [group, columns.filter((column) => column === chosen[axis] || rows.some((row) => valueOf(row, column) != null))]);
+    const known = offered.map(([group, columns]) => [group, columns.filter((column) => column === chosen[axis] || rows.some((row) => valueOf(row, column) != null))]);
     const state = JSON.stringify(known);
     if (select.dataset.state !== state) {
       select.dataset.state = state;

@@ -3,8 +3,8 @@
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, millions } from "../lib/format.js";
-import { SCORE_COLUMNS, SCORES, valueOf } from "../lib/leaderboard.js";
-import { transformLabel, TRANSFORMS } from "../lib/scores.js";
+import { scoreColumns, SCORES, valueOf } from "../lib/leaderboard.js";
+import { PARTS, transformLabel } from "../lib/scores.js";
 import { explained, term } from "../lib/terms.js";
 import { href } from "../lib/url.js";
 import { estimateOf } from "./score-cell.js";
@@ -12,55 +12,61 @@ import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 import { MOST_COMPARED } from "./ticked-audits.js";
 import { weightsBadge } from "./weights-badge.js";
 
-const DEFAULT_SORT = "-rotation.Late";
-export { DEFAULT_SORT };
+/** The order of a table whose last columns are of this transform, unless the address has another. */
+export const defaultSort = (transform) => `-${transform}.Late`;
+
 const FACTS = ["model", "family", "parameters", "imagenet_top1"];
 const FACT_CELLS = 1 + FACTS.length; // the cells of a row before its scores
 const AT_FIRST = 40; // so many rows fill the tallest screen
 
 /** [order, its name] for the orders that a narrow screen offers in a list. */
-export const SORT_OPTIONS = [
-  ...SCORE_COLUMNS.map(([transform, part]) => [`-${transform}.${part}`, `${transformLabel(transform)}, ${part}`]),
+export const sortOptions = (transforms) => [
+  ...scoreColumns(transforms).map(([transform, part]) => [`-${transform}.${part}`, `${transformLabel(transform)}, ${part}`]),
   ["model", "model"], ["family", "family"], ["parameters", "parameters, fewest first"], ["-parameters", "parameters, most first"], ["-imagenet_top1", "top-1 accuracy"],
 ];
 
-/** { node, show(rows, { scoreName, sort, ticked }) }; calls `onTick(ids, ticked)` when the user ticks rows. `show` returns the rows in their order. */
+/** { node, show(rows, { scoreName, transforms, sort, ticked }) } with columns of two transforms; calls `onTick(ids, ticked)` when the user ticks rows. `show` returns the rows in their order. */
 export function leaderboardTable({ onTick }) {
   const headerRow = element("tr", { role: "row" });
   const body = element("tbody", { role: "rowgroup" });
-  const caption = element("caption");
-  const node = element("table", { class: "zoo", role: "table" }, caption, element("thead", { role: "rowgroup" }, groupRow(), headerRow), body);
+  const caption = element("caption"), groups = element("tr", { class: "groups", role: "row" });
+  const node = element("table", { class: "zoo", role: "table" }, caption, element("thead", { role: "rowgroup" }, groups, headerRow), body);
   const made = new Map(); // the row of the service, which never changes -> its row of the table
   const madeOf = new WeakMap(); // the element of a row -> the same
   const near = new Set(); // the rows that are in sight, or soon will be
-  let scoreName, shownIds = "";
+  let scoreName, columns, shownIds = "";
   body.addEventListener("contentvisibilityautostatechange", ({ target, skipped }) => {
     const row = madeOf.get(target);
     if (skipped) near.delete(row);
-    else near.add(row).forEach((one) => one.draw(scoreName));
+    else near.add(row).forEach((one) => one.draw(scoreName, columns));
   }, { capture: true });
   body.addEventListener("pointerover", showTooltip);
-  addEventListener("beforeprint", () => node.isConnected && made.forEach((one) => one.draw(scoreName)));
+  addEventListener("beforeprint", () => node.isConnected && made.forEach((one) => one.draw(scoreName, columns)));
   const skips = "ContentVisibilityAutoStateChangeEvent" in window; // else all bars are drawn at once
   return {
     node,
-    show(rows, { scoreName: name, sort, ticked }) {
+    show(rows, { scoreName: name, transforms, sort, ticked }) {
       scoreName = name;
-      const ordered = sorted(rows, sort, sortValues(scoreName)), tickedSet = new Set(ticked);
+      if (groups.dataset.transforms !== transforms.join()) {
+        groups.dataset.transforms = transforms.join();
+        columns = scoreColumns(transforms);
+        groups.replaceChildren(...groupCells(transforms));
+      }
+      const ordered = sorted(rows, sort, sortValues(scoreName, columns)), tickedSet = new Set(ticked);
       for (const row of ordered) if (!made.has(row)) made.set(row, tableRow(row, onTick));
       const shown = ordered.map((row) => made.get(row));
       for (const one of shown) {
         madeOf.set(one.node, one);
         one.tick(tickedSet.has(one.row.id));
       }
-      shown.slice(0, skips ? AT_FIRST : shown.length).forEach((one) => one.draw(scoreName));
-      near.forEach((one) => one.draw(scoreName));
-      node.dataset.lead = leadingScore(sort);
+      shown.slice(0, skips ? AT_FIRST : shown.length).forEach((one) => one.draw(scoreName, columns));
+      near.forEach((one) => one.draw(scoreName, columns));
+      node.dataset.lead = leadingScore(sort, transforms);
       if (caption.dataset.score !== scoreName) {
         caption.dataset.score = scoreName; // a poll must not take the words away that somebody reads
         keepFocus(caption, () => caption.replaceChildren(...captionOf(scoreName)));
       }
-      showHeaders(ordered, sort, tickedSet);
+      showHeaders(ordered, sort, tickedSet, defaultSort(transforms[1]));
       const ids = ordered.map((row) => row.id).join();
       if (ids !== shownIds) keepFocus(body, () => body.replaceChildren(...shown.map((one) => one.node)));
       shownIds = ids;
@@ -68,8 +74,8 @@ export function leaderboardTable({ onTick }) {
     },
   };
 
-  function showHeaders(rows, sort, ticked) {
-    const order = { sort, fallback: DEFAULT_SORT, role: "columnheader" }, number = { ...order, first: "-" };
+  function showHeaders(rows, sort, ticked, fallback) {
+    const order = { sort, fallback, role: "columnheader" }, number = { ...order, first: "-" };
     const tickAll = element("input", { type: "checkbox", "aria-label": "Tick all models shown", "data-key": "all", onchange: () => onTick(rows.map((row) => row.id), tickAll.checked) });
     tickAll.checked = rows.length > 0 && rows.every((row) => ticked.has(row.id));
     tickAll.disabled = rows.length === 0 || rows.length > MOST_COMPARED;
@@ -80,7 +86,7 @@ export function leaderboardTable({ onTick }) {
       sortHeader("Family", "family", { ...order, class: "fact" }),
       sortHeader("Params", "parameters", { ...number, class: "fact number" }),
       sortHeader("Top-1, %", "imagenet_top1", { ...number, class: "fact number" }),
-      ...SCORE_COLUMNS.map(([transform, part]) => {
+      ...columns.map(([transform, part]) => {
         const header = sortHeader(part, `${transform}.${part}`, { ...number, class: "score" });
         header.firstChild.setAttribute("aria-label", `${transformLabel(transform)}, ${part}`);
         return header;
@@ -90,7 +96,7 @@ export function leaderboardTable({ onTick }) {
 
   /** Says what a bar shows when the pointer comes to it: ten thousand tooltips made beforehand would take long. */
   function showTooltip({ target }) {
-    const cell = target.closest("td.score"), pair = cell && SCORE_COLUMNS[cell.cellIndex - FACT_CELLS];
+    const cell = target.closest("td.score"), pair = cell && columns[cell.cellIndex - FACT_CELLS];
     if (!pair) return;
     const [transform, part] = pair;
     const { value, interval, reason } = estimateOf(madeOf.get(cell.parentElement).row.parts[part]?.[transform] ?? { reason: "The model has no such part." }, scoreName);
@@ -105,27 +111,27 @@ const captionOf = (scoreName) => [
   "; the line on a bar is the ", term("interval", "95 % confidence interval"),
 ];
 
-const groupRow = () => element("tr", { class: "groups", role: "row" }, element("td", { class: "blank", role: "cell", "aria-colspan": FACT_CELLS }),
-  TRANSFORMS.map((transform) => element("th", { class: "group", role: "columnheader", "aria-colspan": SCORE_COLUMNS.length / 2 }, explained(transformLabel(transform)))));
+const groupCells = (transforms) => [element("td", { class: "blank", role: "cell", "aria-colspan": FACT_CELLS }),
+  ...transforms.map((transform) => element("th", { class: "group", role: "columnheader", "aria-colspan": PARTS.length }, explained(transformLabel(transform))))];
 
-const sortValues = (scoreName) => ({
+const sortValues = (scoreName, columns) => ({
   ...Object.fromEntries(FACTS.map((name) => [name, (row) => valueOf(row, name)])),
-  ...Object.fromEntries(SCORE_COLUMNS.map((pair) => [pair.join("."), (row) => valueOf(row, `${pair.join(".")}.${scoreName}`)])),
+  ...Object.fromEntries(columns.map((pair) => [pair.join("."), (row) => valueOf(row, `${pair.join(".")}.${scoreName}`)])),
 });
 
 /** The place of the score that a narrow screen shows: the one that the rows are sorted by, else that of the default order. */
-function leadingScore(sort) {
-  const place = (order) => SCORE_COLUMNS.findIndex((pair) => pair.join(".") === order.replace(/^-/, ""));
-  return place(sort) < 0 ? place(DEFAULT_SORT) : place(sort);
+function leadingScore(sort, transforms) {
+  const place = (order) => scoreColumns(transforms).findIndex((pair) => pair.join(".") === order.replace(/^-/, ""));
+  return place(sort) < 0 ? place(defaultSort(transforms[1])) : place(sort);
 }
 
 const template = element("tr", { role: "row" },
   element("td", { class: "tick", role: "cell" }, element("label", {}, element("input", { type: "checkbox" }))),
   element("th", { class: "name", scope: "row", role: "rowheader" }, element("a", { class: "model" }), element("span", { class: "sub only-narrow" })),
   element("td", { class: "fact", role: "cell" }), element("td", { class: "fact number", role: "cell" }), element("td", { class: "fact number", role: "cell" }));
-const bars = SCORE_COLUMNS.map(() => element("td", { class: "score", role: "cell" }));
+const bar = element("td", { class: "score", role: "cell" });
 
-/** { node, row, tick(on), draw(scoreName) } for one model; copied from a template, which is faster than made element by element. */
+/** { node, row, tick(on), draw(scoreName, columns) } for one model; copied from a template, which is faster than made element by element. */
 function tableRow(row, onTick) {
   const node = template.cloneNode(true);
   const [tickCell, nameCell, family, parameters, accuracy] = node.children;
@@ -150,11 +156,12 @@ function tableRow(row, onTick) {
       if (box.checked !== on) box.checked = on;
       node.classList.toggle("ticked", on);
     },
-    draw(scoreName) {
-      if (drawn === scoreName) return;
-      drawn = scoreName;
-      if (!cells) node.append(...(cells = bars.map((cell) => cell.cloneNode())));
-      SCORE_COLUMNS.forEach(([transform, part], index) => drawBar(cells[index], row.parts[part]?.[transform], scoreName));
+    draw(scoreName, columns) {
+      const state = `${scoreName} ${columns}`;
+      if (drawn === state) return;
+      drawn = state;
+      if (!cells) node.append(...(cells = columns.map(() => bar.cloneNode())));
+      columns.forEach(([transform, part], index) => drawBar(cells[index], row.parts[part]?.[transform], scoreName));
     },
   };
 }

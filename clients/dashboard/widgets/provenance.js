@@ -1,7 +1,7 @@
 // Where a report's numbers come from: everything needed to measure them again.
 
 import { element } from "../lib/dom.js";
-import { reflectionsText, shiftsText } from "../lib/audit.js";
+import { furtherTexts, reflectionsText, shiftsText } from "../lib/audit.js";
 import { count, duration, instant, plural } from "../lib/format.js";
 
 export function provenance({ id, protocol, repetition, model, images, method, environment, timing }) {
@@ -18,8 +18,9 @@ export function provenance({ id, protocol, repetition, model, images, method, en
   add("Images", `${images.dataset} · ${count(images.count)} · seed ${images.seed}${stopped}${skipped}`);
   add("SHA-256 of image list", code(images.sha256));
   const angles = method.rotations_deg.length ? `${method.rotations_deg.join("°, ")}°` : "none";
+  const further = [method.reflections && reflectionsText(method), ...furtherTexts(method, { whole: true })].filter(Boolean);
   add("Method", `${method.similarity} · border ${method.border} · ${method.precision} · ${shiftsText(method)} · `
-    + `rotations ${angles}${method.reflections ? ` · ${reflectionsText(method)}` : ""} · resize ${method.resize}, canvas ${method.canvas_size} px · protocol ${protocol}`
+    + `rotations ${angles} · ${further.map((text) => `${text} · `).join("")}resize ${method.resize}, canvas ${method.canvas_size} px · protocol ${protocol}`
     + (method.tolerance == null ? "" : ` · tolerance ${method.tolerance}`) + (repetition ? ` · repetition ${repetition}` : ""));
   add("Environment", `zooaudit ${environment.zooaudit} · Python ${environment.python} · torch ${environment.torch} · `
     + `timm ${environment.timm} · torchvision ${environment.torchvision} · ${environment.device} · `
