@@ -70,12 +70,12 @@ def _measures() -> Iterator[Measure]:
             )
     for generator in GENERATORS:
         label = f"Local error, {_words(generator)}"
-        yield Measure(name=f"local_error.{generator}", label=label, term="local-error", lower_is_better=True)
+        yield Measure(name=f"local_error.{generator}", label=label, term="local-equivariance-error", lower_is_better=True)
     yield Measure(name="deformation.ratio", label="R, deformation", term="deformation-stability", lower_is_better=True)
     for transform in ALL_TRANSFORMS:
         label = f"Variance, {_words(transform)}"
         yield Measure(name=f"variance.{transform}", label=label, term="transformational-variance", lower_is_better=True)
-    yield Measure(name="consistency", label="Consistency", term="consistency", lower_is_better=False)
+    yield Measure(name="consistency", label="Consistency", term="shift-consistency", lower_is_better=False)
     yield Measure(name="imagenet_top1", label="ImageNet top-1", term="accuracy", lower_is_better=False)
 
 

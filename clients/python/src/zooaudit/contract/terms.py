@@ -204,35 +204,6 @@ TERMS: dict[str, Term] = {
         "For what share of ImageNet's validation images the model's first guess is right, in per cent.",
         anchor="scores-and-accuracy",
     ),
-    "warp": _term(
-        "warp",
-        "A transform that needs interpolation: a shift by part of a pixel, a rotation by any angle, another scale, or "
-        "a shear. Scored as the exact transforms are.",
-        anchor="do-measures-agree",
-    ),
-    "local-error": _term(
-        "local error",
-        "How much of the features does not follow an image that moves by one pixel, turns by one degree, or grows or "
-        "slants by one per cent. 0 is equivariant; more is less equivariant.",
-        anchor="do-measures-agree",
-    ),
-    "deformation-stability": _term(
-        "R, deformation",
-        "How far small smooth deformations of the image move the features, over how far noise of the same size does. "
-        "Below 1, the network is more stable to deformations than to noise; lower is more stable.",
-        anchor="do-measures-agree",
-    ),
-    "transformational-variance": _term(
-        "transformational variance",
-        "How much features vary when one image is transformed, over how much they vary between images. The maps are "
-        "not moved back, so it measures invariance: 0 is invariant; more is less so.",
-        anchor="do-measures-agree",
-    ),
-    "consistency": _term(
-        "consistency",
-        "How often two random windows of one image are of the same class. It belongs to the whole model.",
-        anchor="do-measures-agree",
-    ),
     "scale": _term(
         "words for scores",
         'From 0.8 on features "move with" the image; from 0.5 they do "largely", from 0.2 "partly", and below '
