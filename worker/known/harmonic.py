@@ -104,13 +104,14 @@ class HarmonicNetwork(nn.Module):
         later = (HarmonicConvolution(features, features) for _ in range(depth - 1))
         self.layers = nn.ModuleList(nn.Sequential(layer, ComplexReLU()) for layer in (first, *later))
         self.maps = nn.ModuleList(TurningMaps() for _ in range(depth))
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(depth * features * (len(ORDERS) + 1), 10)
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = []
         for layer, maps in zip(self.layers, self.maps, strict=True):
             x = layer(x)
-            pooled.append(maps(x).mean((2, 3)))
+            pooled.append(self.pool(maps(x)).flatten(1))
         output: Tensor = self.classifier(torch.cat(pooled, 1))
         return output
 
