@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from zooaudit.contract import AngleRow, AuditRequest, Block, MirrorRow, Report, ShiftRow
+from zooaudit.contract import WARPS, AngleRow, AuditRequest, Block, MirrorRow, Report, ShiftRow, WarpRow
 
 from worker.audit import run
 from worker.known import NETWORKS, SIZE, Known
+from worker.measure.warps import Warp
 from worker.zoo.own import from_module
 
 __all__ = ["NETWORKS", "Known", "audit", "check", "deviations", "main"]
@@ -57,12 +58,14 @@ def _draw(signal: Sequence[int], side: int, path: Path) -> None:
 def deviations(known: Known, report: Report) -> list[str]:
     """List every place where ``report`` disagrees with theory, one sentence each."""
     wrong = []
+    checked = 0
     for block in report.blocks:
         if block.name not in known.blocks or block.part == "Pool":
             continue
         if block.name in known.dead and block.dead_channels != known.dead[block.name]:
             wrong.append(f"{block.name} has {block.dead_channels} dead channels, not {known.dead[block.name]}")
         for amount, row in _rows(block):
+            checked += 1
             expected = known.expect(block.name, amount)
             if expected is None:
                 fine = row.channel is None and row.layer is None and bool(row.reason)
@@ -73,15 +76,17 @@ def deviations(known: Known, report: Report) -> list[str]:
                 )
             if not fine:
                 wrong.append(f"{block.name} at {amount}: channel {row.channel}, layer {row.layer}, not {expected}")
-    return wrong
+    return wrong if checked else [*wrong, "the report has no scores to check"]
 
 
-def _rows(block: Block) -> list[tuple[int | str, ShiftRow | AngleRow | MirrorRow]]:
-    """List the rows of a block, each with its shift in px, rotation in degrees, or axis of reflection."""
+def _rows(block: Block) -> list[tuple[int | str | Warp, ShiftRow | AngleRow | MirrorRow | WarpRow]]:
+    """List the rows of a block, each with its shift in px, rotation in degrees, axis of reflection, or warp."""
+    warps = [(kind, score) for kind, name in WARPS.items() if (score := getattr(block, name))]
     return [
         *((row.shift_px, row) for row in block.translation.by_transform),
         *((row.angle_deg, row) for row in block.rotation.by_transform),
         *((row.axis, row) for row in (block.reflection.by_transform if block.reflection else ())),
+        *((Warp(kind, row.amount), row) for kind, score in warps for row in score.by_transform),
     ]
 
 
@@ -98,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: CUDA when there is one)")
     options = parser.parse_args(arguments)
     failed = 0
-    print(f"{'network':24} {'block':6} {'channel':>17} {'layer':>17}")
+    print(f"{'network':24} {'block':7} {'channel':>17} {'layer':>17}")
     for known in NETWORKS:
         if options.quick and not known.quick:
             continue
@@ -107,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
             if block.part not in ("Pool", "Final"):
                 rows = [row for _, row in _rows(block)]
                 scores = _range([row.channel for row in rows]), _range([row.layer for row in rows])
-                print(f"{known.name:24} {block.name:6} {scores[0]} {scores[1]}")
+                print(f"{known.name:24} {block.name:7} {scores[0]} {scores[1]}")
         wrong = deviations(known, report)
         failed += len(wrong)
         for item in wrong:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from zooaudit.contract import Report
+from zooaudit.contract import WARPS, PartName, Report, WarpRow
 
 from worker import calibrate
 from worker.calibrate import NETWORKS, audit, deviations
 from worker.measure.transforms import Alignment
+from worker.measure.warps import Taps
 
 
 @pytest.mark.parametrize("known", NETWORKS, ids=lambda known: known.name)
@@ -72,6 +73,41 @@ def test_a_shift_by_one_cell_too_many_shows(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Alignment, "of_transformed", wrong)
     with pytest.raises(SystemExit, match="circular-convolutions"):
         calibrate.check()
+
+
+def test_a_map_that_is_not_warped_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Taps, "of", lambda self, maps: maps[:, : len(self.index)])
+    known = named("wide-gaussian-kernels")
+    wrong = "\n".join(deviations(known, audit(known)))
+    assert all(f"0 at {warp}" in wrong for warp in ("warp by 0.5 px", "warp by 15°", "scale 0.9", "shear 0.2"))
+
+
+def test_a_report_without_scores_agrees_with_no_theory() -> None:
+    known = named("wide-gaussian-kernels")
+    assert deviations(known, audit(known).model_copy(update={"blocks": ()})) == ["the report has no scores to check"]
+
+
+def rows_of(name: str, part: PartName) -> dict[float, WarpRow]:
+    """Audit a network; return a part's rows under the one kind of warp that its request has."""
+    known = named(name)
+    [kind] = [WARPS[each.kind] for each in known.request["warps"]]
+    scores = getattr(audit(known).parts[part], kind)
+    return {row.amount: row for row in scores.by_transform}
+
+
+def test_a_blur_before_a_stride_keeps_more_of_small_shifts() -> None:
+    bare, blurred = (rows_of(name, "Middle") for name in ("stride-2-between-cells", "blur-and-stride-2"))
+    for amount in (0.5, 1, 1.5, 3):
+        assert bare[amount].channel < blurred[amount].channel - 0.2
+        # It is the network that loses, and not the interpolation of its map.
+        assert bare[amount].channel < bare[amount].interpolation - 0.2
+
+
+def test_the_harmonic_network_loses_no_more_than_interpolation_does() -> None:
+    rows = rows_of("harmonic-network", "Late")
+    assert len(rows) == 36
+    for row in rows.values():
+        assert row.channel == pytest.approx(row.interpolation, abs=2e-3)
 
 
 def test_a_worker_that_measures_wrong_takes_no_audit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

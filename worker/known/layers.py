@@ -24,11 +24,8 @@ class PlaceBlind(nn.Module):
         return self.pattern + 0.01 * x.mean((1, 2, 3), keepdim=True)
 
 
-class MaxBlurPool(nn.Module):
-    """Anti-aliased max-pooling (Zhang 2019): the largest of 2 x 2 at every place, then a blur, then subsampling by 2.
-
-    It wraps around. The blur is [1, 2, 1] / 4 in both directions.
-    """
+class Blur(nn.Module):
+    """Subsamples by 2 behind a blur of [1, 2, 1] / 4 in both directions. It wraps around."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,9 +33,18 @@ class MaxBlurPool(nn.Module):
         self.weight = nn.Parameter(torch.outer(line, line).expand(channels, 1, 3, 3).clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        largest = functional.max_pool2d(functional.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
-        padded = functional.pad(largest, (1, 1, 1, 1), mode="circular")
+        padded = functional.pad(x, (1, 1, 1, 1), mode="circular")
         return functional.conv2d(padded, self.weight, stride=2, groups=len(self.weight))
+
+
+class MaxBlurPool(Blur):
+    """Anti-aliased max-pooling (Zhang 2019): the largest of 2 x 2 at every place, then a blur, then subsampling by 2.
+
+    It wraps around.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.max_pool2d(functional.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1))
 
 
 class Pools(nn.Module):
@@ -71,6 +77,22 @@ def gaussian(channels: int, into: int) -> nn.Conv2d:
     square = torch.tensor([[2.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 2.0]])
     widths = torch.linspace(0.5, 2.0, into * channels).view(into, channels, 1, 1)
     return _convolution(torch.randn(into, channels, 1, 1).sign() * torch.exp(-square / widths))
+
+
+def wide_gaussian(channels: int, into: int) -> nn.Conv2d:
+    """Make a convolution of isotropic kernels that are wide and smooth enough to be isotropic between cells, too.
+
+    Signs alternate over the input's and over the output's channels: outputs are differences of blurs, and a ReLU leaves
+    none of them at 0.
+    """
+    cells = torch.arange(7) - 3
+    square = cells[:, None].square() + cells.square()
+    widths = torch.linspace(0.8, 1.2, into * channels).view(into, channels, 1, 1)
+    kernel = torch.exp(-square / (2 * widths**2))
+    signs = 1 - 2 * ((torch.arange(into)[:, None] + torch.arange(channels)) % 2)
+    layer = nn.Conv2d(channels, into, 7, padding=3, padding_mode="replicate", bias=False)
+    layer.weight.data = kernel / kernel.sum((2, 3), keepdim=True) * signs[:, :, None, None]
+    return layer
 
 
 def mirrored(channels: int, into: int) -> nn.Conv2d:

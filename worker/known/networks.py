@@ -6,9 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
+from zooaudit.contract import Warps
 
 from worker.known.group_convolution import P4, P4M, GroupConvolution, Motion
-from worker.known.layers import Circular, Dead, PlaceBlind, Pools, gaussian, mirrored, rotated_copies
+from worker.known.harmonic import SIDE, HarmonicNetwork, blurred
+from worker.known.layers import (
+    Blur,
+    Circular,
+    Dead,
+    PlaceBlind,
+    Pools,
+    gaussian,
+    mirrored,
+    rotated_copies,
+    wide_gaussian,
+)
+from worker.measure.warps import Warp
 
 SIZE = 64
 """The networks' input, in pixels."""
@@ -21,6 +34,26 @@ ONE: Bound = (1 - EXACT, 1.0)
 ROTATIONS: dict[str, Any] = {"translations_px": (), "rotations_deg": (90, 180, 270)}
 SHIFTS: dict[str, Any] = {"translations_px": (1, 2, 3, 4, 5, 6), "rotations_deg": (), "border": "circular"}
 REFLECTIONS: dict[str, Any] = {"translations_px": (), "rotations_deg": (), "reflections": ("horizontal", "vertical")}
+EVERY_TENTH_DEGREE: dict[str, Any] = {
+    "translations_px": (),
+    "rotations_deg": (),
+    "warps": (Warps(kind="rotation", amounts=tuple(range(-170, 181, 10))),),
+}
+BETWEEN_CELLS: dict[str, Any] = {
+    "translations_px": (),
+    "rotations_deg": (),
+    "warps": (
+        Warps(kind="rotation", amounts=(15, 30, 45)),
+        Warps(kind="translation", amounts=(0.5, 1.5)),
+        Warps(kind="scale", amounts=(0.9,)),
+        Warps(kind="shear", amounts=(0.2,)),
+    ),
+}
+SMALL_SHIFTS: dict[str, Any] = {
+    "translations_px": (),
+    "rotations_deg": (),
+    "warps": (Warps(kind="translation", amounts=(0.5, 1, 1.5, 2, 3)),),
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +62,8 @@ class Known:
 
     ``build``    makes it; ``blocks`` are the paths of the blocks that are checked
     ``request``  the fields of the request that audits it
-    ``expect``   returns the bounds of a block's channel and layer score under a shift in px, a rotation in degrees, or
-                 a reflection by the name of its axis; None stands for a null with a reason
+    ``expect``   returns the bounds of a block's channel and layer score under a shift in px, a rotation in degrees,
+                 a reflection by the name of its axis, or a warp; None stands for a null with a reason
     ``dead``     how many dead channels a block has
     ``signal``   it is audited on one image, each row of which repeats this signal, 0 for black and 1 for white;
                  by default on synthetic images
@@ -45,6 +78,14 @@ class Known:
     dead: dict[str, int] = field(default_factory=dict)
     signal: Sequence[int] = ()
     quick: bool = False
+
+
+def _at_least(low: float) -> Bounds:
+    return (low, 1.0), (low, 1.0)
+
+
+def _below(high: float) -> Bounds:
+    return (0.0, high), (0.0, high)
 
 
 def _unit(layer: nn.Module) -> nn.Sequential:
@@ -63,6 +104,13 @@ def _three_units(layer: Callable[[int, int], nn.Module], into: int) -> nn.Sequen
 def _three_on_a_group(group: Sequence[Motion]) -> nn.Sequential:
     first = GroupConvolution(3, 4, group, first=True)
     return _network(_unit(first), *(_unit(GroupConvolution(4, 4, group)) for _ in range(2)))
+
+
+def _strided(blur: bool) -> nn.Sequential:
+    """Make a network that subsamples by 2 after its second convolution, behind a blur or not."""
+    convolutions = [nn.Conv2d(channels, 8, 3, padding=1) for channels in (3, 8, 8)]
+    units = [_unit(layer) for layer in convolutions]
+    return _network(units[0], nn.Sequential(units[1], Blur(8) if blur else nn.MaxPool2d(1, stride=2)), units[2])
 
 
 def _behind_stride_2(block: str, amount: int) -> Bounds:
@@ -96,6 +144,16 @@ def _of_turns_alone(_block: str, amount: Any) -> Bounds:
 
 def _of_mirrored_kernels(_block: str, axis: str) -> Bounds:
     return (ONE, ONE) if axis == "horizontal" else ((0.0, 0.9), (0.0, 0.95))
+
+
+def _of_blurred_filters(_block: str, warp: Warp) -> Bounds:
+    """Filters without an order that are as smooth as harmonic ones lose their scores slowly, but they lose them."""
+    return (ONE, ONE) if warp.amount == 0 else _below({10.0: 0.99, 20.0: 0.95}.get(abs(warp.amount), 0.88))
+
+
+def _between_cells_behind_stride_2(block: str, warp: Warp) -> Bounds:
+    """A stride with no blur commutes with shifts by whole cells, of 2 px, and with few others."""
+    return _at_least(0.9) if block == "0" or warp.amount == 2 else _below(0.78)
 
 
 NETWORKS = (
@@ -189,5 +247,48 @@ NETWORKS = (
         lambda block, _shift: (ONE, ONE) if block == "0" else None,
         dead={"0": 4, "1": 8},
         quick=True,
+    ),
+    Known(
+        "wide-gaussian-kernels",
+        lambda: _three_units(wide_gaussian, 8),
+        ("0", "1", "2"),
+        BETWEEN_CELLS,
+        lambda _block, _warp: _at_least(0.99),
+        quick=True,
+    ),
+    Known(
+        "harmonic-network",
+        lambda: HarmonicNetwork(features=4, depth=3),
+        ("maps.0", "maps.1", "maps.2"),
+        EVERY_TENTH_DEGREE,
+        lambda _block, _warp: _at_least(0.97),
+    ),
+    Known(
+        "plain-filters",
+        lambda: _three_units(lambda channels, into: nn.Conv2d(channels, into, SIDE), 16),
+        ("0", "1", "2"),
+        EVERY_TENTH_DEGREE,
+        lambda _block, warp: (ONE, ONE) if warp.amount == 0 else _below(0.93 if abs(warp.amount) == 10 else 0.8),
+    ),
+    Known(
+        "plain-blurred-filters",
+        lambda: _three_units(blurred, 16),
+        ("0", "1", "2"),
+        EVERY_TENTH_DEGREE,
+        _of_blurred_filters,
+    ),
+    Known(
+        "stride-2-between-cells",
+        lambda: _strided(blur=False),
+        ("0", "1", "2"),
+        SMALL_SHIFTS,
+        _between_cells_behind_stride_2,
+    ),
+    Known(
+        "blur-and-stride-2",
+        lambda: _strided(blur=True),
+        ("0", "1", "2"),
+        SMALL_SHIFTS,
+        lambda _block, _warp: _at_least(0.83),
     ),
 )
