@@ -70,7 +70,9 @@ def _measures() -> Iterator[Measure]:
             )
     for generator in GENERATORS:
         label = f"Local error, {_words(generator)}"
-        yield Measure(name=f"local_error.{generator}", label=label, term="local-equivariance-error", lower_is_better=True)
+        yield Measure(
+            name=f"local_error.{generator}", label=label, term="local-equivariance-error", lower_is_better=True
+        )
     yield Measure(name="deformation.ratio", label="R, deformation", term="deformation-stability", lower_is_better=True)
     for transform in ALL_TRANSFORMS:
         label = f"Variance, {_words(transform)}"
