@@ -27,11 +27,10 @@ from worker.audit import prepare
 from worker.images.dataset import open_dataset
 from worker.images.stream import Batch, Stream
 from worker.measure.budget import Budget
-from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
+from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of, views_of
 from worker.measure.groups import GROUPS
 from worker.measure.measurement import Measurement
 from worker.measure.progress import ForwardCounter
-from worker.measure.transforms import Views
 
 MODELS = [
     *FAMILIES,
@@ -67,7 +66,7 @@ def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str,
     """
     request = AuditRequest(**{"model": name, "weights": "untrained", "dataset": "synthetic", **asked})
     loaded = zoo.load(name, "untrained", lambda _progress: None)
-    views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
+    views = views_of(request, loaded.preprocessing.input_size)
     subject, representations = prepare(loaded, loaded.module, request, views, torch.device("cpu"))
     transforms = transforms_of(request)
     sample = open_dataset("synthetic", {}, images, 0)
@@ -79,11 +78,10 @@ def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str,
         borders=borders_of(request),
         transforms=transforms,
         budget=Budget(batch_size, len(transforms)),
-        stream=Stream(sample, loaded.preprocessing, views.size + views.room, 0),
+        stream=Stream(sample, loaded.preprocessing, views.side, 0),
         forwards=ForwardCounter(1, lambda _progress: None, lambda _table, _groups: None),  # type: ignore[arg-type,return-value]
     )
-    side = views.size + views.room
-    pixels = torch.randint(0, 255, (batch_size, side, side, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 255, (batch_size, views.side, views.side, 3), dtype=torch.uint8)
     measured = Measurement(experiment, subject, transforms)
     # Not in inference mode, in which composite operations, such as matmul, are seen whole.
     with torch.no_grad():

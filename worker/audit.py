@@ -24,7 +24,7 @@ from worker.images.dataset import open_dataset
 from worker.images.decoding import naming_deaths
 from worker.images.stream import Stream
 from worker.measure.budget import Budget, keep_freed_memory, plan_budget
-from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of
+from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of, views_of, warps_of
 from worker.measure.fold import Trace
 from worker.measure.forward import Subject, find_representations
 from worker.measure.model_scores import added_up
@@ -130,7 +130,7 @@ def prepare_audit(
 
     sample = open_dataset(request.dataset, datasets or {}, request.num_images, request.seed)
     loaded = model or zoo.load(request.model, request.weights, on_progress, checkpoints=checkpoints)
-    views = Views(loaded.preprocessing.input_size, max(request.translations_px, default=0))
+    views = views_of(request, loaded.preprocessing.input_size)
     refuse_what_cannot_be_measured(request, loaded, views)
     # Completed as the service does it, so that the same question has the same id without a service.
     request = request.model_copy(update={"model": loaded.name, "checkpoint_version": loaded.weights.version})
@@ -141,9 +141,8 @@ def prepare_audit(
         subject, representations = prepare(loaded, loaded.module, request, views, target)
         refuse_unrepeatable(subject, representations, views.size)
     budget = plan_budget(subject, representations, views.size, transforms_of(request), memory_gib, batch_size)
-    side = views.size + views.room
     pinned = target.type == "cuda"
-    stream = Stream(sample, loaded.preprocessing, side, decode_processes, cache=cache, pinned=pinned)
+    stream = Stream(sample, loaded.preprocessing, views.side, decode_processes, cache=cache, pinned=pinned)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)
     return Prepared(request, loaded, subject, experiment)
 
@@ -227,8 +226,10 @@ def refuse_what_cannot_be_measured(request: AuditRequest, loaded: zoo.LoadedMode
     if request.baseline and loaded.initialised is None:
         detail = f"{loaded.name} cannot be made anew, untrained: leave the baseline out."
         raise AuditError("no-baseline", detail)
-    if views.room >= views.size:
-        detail = f"A shift of {views.room} px leaves nothing of the model's input of {views.size} px."
+    real_shifts = (abs(warp.amount) for warp in warps_of(request) if warp.kind == "translation")
+    largest = max((0, *request.translations_px, *real_shifts))
+    if largest >= views.size:
+        detail = f"A shift of {largest:g} px leaves nothing of the model's input of {views.size} px."
         raise AuditError("shift-too-large", detail)
 
 

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torchvision.transforms import v2
 
-Maps = dict[str, NDArray[np.float64]]
+Array = NDArray[np.float64]
+Maps = dict[str, Array]
+Warped = tuple[str, float]
+"""A kind of warp, and the amount."""
 
 
 def canvases(images: list[Any], preprocessing: Any, side: int) -> torch.Tensor:
@@ -71,10 +74,22 @@ def feature_maps(module: nn.Module, blocks: list[dict[str, Any]], classifier: st
 
 
 def transformed(
-    canvas: torch.Tensor, size: int, border: str, down: int = 0, right: int = 0, angle: int = 0, axis: str = ""
+    canvas: torch.Tensor,
+    size: int,
+    border: str,
+    margin: int = 0,
+    down: int = 0,
+    right: int = 0,
+    angle: int = 0,
+    axis: str = "",
+    warp: Warped | None = None,
 ) -> torch.Tensor:
-    room = canvas.shape[-1] - size
+    """A view of canvases that have ``margin`` pixels below and right of the reference view."""
+    room = canvas.shape[-1] - size - margin
     x0 = canvas[..., room:, room:][..., :size, :size]
+    if warp:
+        rows, columns = before(*warp, *middles(size, size, size), size)
+        return torch.from_numpy(sampled(canvas.numpy(), rows + room, columns + room))
     if axis:
         mirrored = x0.numpy()[..., ::-1] if axis == "horizontal" else x0.numpy()[..., ::-1, :]
         return torch.from_numpy(mirrored.copy())
@@ -89,16 +104,93 @@ def transformed(
     return moved
 
 
+def before(kind: str, amount: float, down: Array, right: Array, size: int) -> tuple[Array, Array]:
+    """Where the content came from that a warp moves to a point, in pixels of the view."""
+    below, beside = down - size / 2, right - size / 2
+    if kind == "translation":
+        below, beside = below - amount, beside - amount
+    if kind == "rotation":
+        clockwise = np.exp(-1j * np.pi * amount / 180) * (beside - 1j * below)
+        below, beside = -clockwise.imag, clockwise.real
+    if kind == "scale":
+        below, beside = below / amount, beside / amount
+    if kind == "shear":
+        beside = beside - amount * below
+    return below + size / 2, beside + size / 2
+
+
+def after(kind: str, amount: float, down: Array, right: Array, size: int) -> tuple[Array, Array]:
+    """Where a warp moves the content of a point."""
+    return before(kind, 1 / amount if kind == "scale" else -amount, down, right, size)
+
+
+def middles(h: int, w: int, size: int) -> tuple[Array, Array]:
+    """How far down and how far right the middles of a map's cells are, (h, w), in pixels of the view."""
+    rows, columns = np.mgrid[0:h, 0:w]
+    return (rows + 0.5) * size / h, (columns + 0.5) * size / w
+
+
+def overhang(warps: list[Warped], size: int) -> int:
+    """How many pixels beyond the view, on each side, its warped views and the kernel need."""
+    corners = np.array([0.0, 0.0, size, size]), np.array([0.0, size, 0.0, size])
+    beyond = [max(-where.min(), where.max() - size) for warp in warps for where in before(*warp, *corners, size)]
+    return int(np.ceil(round(max(0.0, *beyond), 6))) + 2 if warps else 0
+
+
+def cubic(distance: Array) -> Array:
+    """Keys' kernel of 1981 with a = -1/2."""
+    x = abs(distance)
+    return np.select([x < 1, x < 2], [1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2], 0.0)
+
+
+def sampled(values: Array, rows: Array, columns: Array) -> Array:
+    """(..., h, w) interpolated where ``rows`` and ``columns`` say, in cells, cell i being from i to i + 1."""
+    h, w = values.shape[-2:]
+    total = np.zeros((*values.shape[:-2], *rows.shape))
+    for down in range(-1, 3):
+        for right in range(-1, 3):
+            row, column = np.floor(rows - 0.5) + down, np.floor(columns - 0.5) + right
+            weight = cubic(rows - row - 0.5) * cubic(columns - column - 0.5)
+            total += weight * values[..., row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)]
+    return total
+
+
+def warped(a: Array, b: Array, size: int, warp: Warped) -> tuple[tuple[Array, Array] | None, float | None]:
+    """What is compared under a warp, as (K, observations), None if it is too little; and what interpolation leaves."""
+    h, w = a.shape[2:]
+    if (h, w) == (1, 1):
+        return (a[:, :, 0, 0].T, b[:, :, 0, 0].T), 1.0
+    there, back = (
+        (rows * h / size, columns * w / size)
+        for rows, columns in (before(*warp, *middles(h, w, size), size), after(*warp, *middles(h, w, size), size))
+    )
+    compared, of_back = (
+        (rows > 0.5 - 1e-6) & (rows < h - 0.5 + 1e-6) & (columns > 0.5 - 1e-6) & (columns < w - 0.5 + 1e-6)
+        for rows, columns in (there, back)
+    )
+    if compared.sum() < 4:
+        return None, None
+    moved = sampled(a, *there)
+    again, both = sampled(moved, *back), compared & of_back
+    kept = [
+        np.corrcoef(one.flatten(), other.flatten())[0, 1]
+        for one, other in ((a[:, k][:, both], again[:, k][:, both]) for k in range(a.shape[1]))
+        if one.size and one.std() > 1e-6 * abs(one.mean())
+    ]
+    pairs = tuple(v.transpose(1, 0, 2, 3)[:, :, compared].reshape(v.shape[1], -1) for v in (moved, b))
+    return pairs, float(np.mean(kept)) if kept else None  # type: ignore[return-value]
+
+
 def pair(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
+    a: Array,
+    b: Array,
     size: int,
     border: str,
     down: int = 0,
     right: int = 0,
     angle: int = 0,
     axis: str = "",
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+) -> tuple[Array, Array] | None:
     """T(f(x_0)) and f(T(x_0)) where they overlap, as (K, observations); None where the map cannot be turned."""
     h, w = a.shape[2:]
     if (h, w) != (1, 1):
@@ -115,7 +207,7 @@ def pair(
     return tuple(v.transpose(1, 0, 2, 3).reshape(v.shape[1], -1) for v in (a, b))  # type: ignore[return-value]
 
 
-def scores(a: NDArray[np.float64], b: NDArray[np.float64], similarity: str) -> tuple[float | None, float | None]:
+def scores(a: Array, b: Array, similarity: str) -> tuple[float | None, float | None]:
     """Channel and layer score of paired observations (K, n)."""
     constant = 1e-6
     if similarity == "correlation":
@@ -137,14 +229,18 @@ def scores(a: NDArray[np.float64], b: NDArray[np.float64], similarity: str) -> t
 
 def recompute(
     report: dict[str, Any], module: nn.Module, preprocessing: Any, classifier: str, images: list[Any]
-) -> dict[str, list[tuple[float | None, float | None]]]:
-    """Channel and layer score of every block under every transform, in the order of the report's rows."""
+) -> dict[str, list[tuple[float | None, ...]]]:
+    """Channel and layer score of every block under every transform, in the order of the report's rows; under warps
+    also what interpolation leaves."""
     method, size = report["method"], report["model"]["input_size"]
     module = module.double()
     canvas = canvases(images, preprocessing, method["canvas_size"])
     blocks = report["blocks"]
-    reference = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"]))
-    rows: dict[str, list[tuple[float | None, float | None]]] = {key: [] for key in reference}
+    kinds = {each["kind"]: each["amounts"] for each in method.get("warps", ())}
+    warps = [(kind, amount) for kind in ("translation", "rotation", "scale", "shear") for amount in kinds.get(kind, ())]
+    margin = overhang(warps, size)
+    reference = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"], margin))
+    rows: dict[str, list[tuple[float | None, ...]]] = {key: [] for key in reference}
     direction = method.get("direction", "diagonal")
     transforms = [
         {"down": s * (direction != "right"), "right": s * (direction != "down")} for s in method["translations_px"]
@@ -152,8 +248,15 @@ def recompute(
     transforms += [{"angle": a} for a in method["rotations_deg"]]
     transforms += [{"axis": axis} for axis in method.get("reflections", ())]
     for transform in transforms:
-        moved = feature_maps(module, blocks, classifier, transformed(canvas, size, method["border"], **transform))
+        view = transformed(canvas, size, method["border"], margin, **transform)
+        moved = feature_maps(module, blocks, classifier, view)
         for key, a in reference.items():
             paired = pair(a, moved[key], size, method["border"], **transform)
             rows[key].append((None, None) if paired is None else scores(*paired, method["similarity"]))
+    for warp in warps:
+        moved = feature_maps(module, blocks, classifier, transformed(canvas, size, "crop", margin, warp=warp))
+        for key, a in reference.items():
+            paired, interpolation = warped(a, moved[key], size, warp)
+            both = (None, None) if paired is None else scores(*paired, method["similarity"])
+            rows[key].append((*both, interpolation))
     return rows

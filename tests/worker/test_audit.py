@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from zooaudit.contract import AuditRequest, Report, audit_id, request_of
+from zooaudit.contract import ALL_TRANSFORMS, AuditRequest, Report, WarpRow, audit_id, request_of
 
 from tests.worker import reference
 from worker import cli, zoo
@@ -46,12 +46,13 @@ def audit(**request: Any) -> Report:
     return run(AuditRequest(**{**SMALL, **request}))
 
 
-def rows(report: Report) -> dict[str, list[tuple[float | None, float | None]]]:
+def rows(report: Report) -> dict[str, list[tuple[float | None, ...]]]:
     return {
         f"{block.part}:{block.name}": [
-            (row.channel, row.layer)
-            for score in (block.translation, block.rotation, block.reflection)
-            for row in (score.by_transform if score else ())
+            (row.channel, row.layer, row.interpolation) if isinstance(row, WarpRow) else (row.channel, row.layer)
+            for name in ALL_TRANSFORMS
+            if (score := getattr(block, name)) is not None
+            for row in score.by_transform
         ]
         for block in report.blocks
     }
@@ -59,7 +60,8 @@ def rows(report: Report) -> dict[str, list[tuple[float | None, float | None]]]:
 
 def difference(mine: Report, theirs: Report) -> float:
     mine_rows, their_rows = (
-        np.array([pair for pairs in rows(r).values() for pair in pairs], float) for r in (mine, theirs)
+        np.array([value for of_block in rows(r).values() for row in of_block for value in row], float)
+        for r in (mine, theirs)
     )
     assert np.array_equal(np.isnan(mine_rows), np.isnan(their_rows))
     return float(np.nanmax(np.abs(mine_rows - their_rows)))
@@ -74,10 +76,10 @@ def assert_recomputes(report: Report, pictures: list[Any]) -> None:
     measured = rows(report)
     assert measured.keys() == expected.keys()
     for name, pairs in expected.items():
-        for mine, theirs in zip(measured[name], pairs, strict=True):
-            for score in (0, 1):
-                assert (mine[score] is None) == (theirs[score] is None), name
-                assert mine[score] is None or mine[score] == pytest.approx(theirs[score], abs=1e-5), name
+        for of_row, of_expected in zip(measured[name], pairs, strict=True):
+            for mine, theirs in zip(of_row, of_expected, strict=True):
+                assert (mine is None) == (theirs is None), name
+                assert mine is None or mine == pytest.approx(theirs, abs=1e-5), name
 
 
 @pytest.mark.parametrize("name", FAMILIES)

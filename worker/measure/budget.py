@@ -13,6 +13,7 @@ from worker.measure.forward import Subject
 from worker.measure.groups import GROUPS
 from worker.measure.representation_sums import is_wide
 from worker.measure.transforms import Transform
+from worker.measure.warps import Warp, table_bytes
 
 GIB = 2**30
 CPU_MEMORY_GIB = 7.0
@@ -57,7 +58,8 @@ def plan_budget(
     if memory_gib is None:
         memory_gib = default_gib(device)
     # Per image: the reference maps and one window of each, for the forward pass six times its largest map, and for the
-    # comparison the largest products of one image: (K, K), or several of them that are no larger than its map.
+    # comparison the largest products of one image: (K, K), or several of them that are no larger than its map. Under a
+    # warp, a map is compared beside four others made of it: warped, warped and cut, warped back, and its squares.
     maps = [
         4 * representation.height * representation.width * representation.channels for representation in representations
     ]
@@ -67,8 +69,14 @@ def plan_budget(
         if not is_wide(representation.height * representation.width, representation.channels)
     ]
     per_image = 2 * sum(maps) + 6 * max(*maps, 4 * 3 * size * size) + max(of_image, default=0)
+    warps = [transform for transform in transforms if isinstance(transform, Warp)]
+    if warps:
+        per_image += 4 * max(maps)
     available = (memory_gib - (UNPLANNED_GIB if device.type == "cpu" else 0)) * GIB
     available -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
+    sizes = {representation.height * representation.width for representation in representations}
+    # Tables are kept for each warp: one of the view's pixels, and for each size of maps one there and one back.
+    available -= len(warps) * (table_bytes(size * size) + 2 * sum(map(table_bytes, sizes)))
     if batch_size is None:
         fitting = max(1, min(MAX_BATCH[device.type], int(available / 3 / per_image)))
         batch_size = 2 ** int(math.log2(fitting))

@@ -14,6 +14,7 @@ from worker.measure.progress import ForwardCounter
 from worker.measure.scores import Results, ScoreTable, tabulate
 from worker.measure.similarity import Similarity
 from worker.measure.transforms import Alignment, Reflection, Rotation, Shift, Transform, Views, align
+from worker.measure.warps import Warp, margin
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,13 @@ class Experiment:
 
     @cached_property
     def windows(self) -> list[set[tuple[int, int]]]:
-        """The sizes of the windows of each representation's maps that the transforms compare."""
+        """The sizes of the windows of each representation's maps that the transforms compare; warps compare none."""
         return [
             {
                 (alignment.height, alignment.width)
                 for transform in self.transforms
-                if isinstance(alignment := align(transform, one.height, one.width, self.views.size), Alignment)
+                if not isinstance(transform, Warp)
+                and isinstance(alignment := align(transform, one.height, one.width, self.views.size), Alignment)
             }
             for one in self.representations
         ]
@@ -80,10 +82,21 @@ def borders_of(request: AuditRequest) -> tuple[Border, ...]:
 
 
 def transforms_of(request: AuditRequest) -> tuple[Transform, ...]:
-    """Return the transforms that ``request`` asks for: shifts under each border, rotations, reflections."""
+    """Return the transforms that ``request`` asks for: shifts under each border, rotations, reflections, warps."""
     shifts = [
         Shift(shift_px, border, request.direction)
         for border in borders_of(request)
         for shift_px in request.translations_px
     ]
-    return (*shifts, *map(Rotation, request.rotations_deg), *map(Reflection, request.reflections))
+    return (*shifts, *map(Rotation, request.rotations_deg), *map(Reflection, request.reflections), *warps_of(request))
+
+
+def warps_of(request: AuditRequest) -> tuple[Warp, ...]:
+    """Return the warps that ``request`` asks for."""
+    return tuple(Warp(each.kind, amount) for each in request.warps for amount in each.amounts)
+
+
+def views_of(request: AuditRequest, size: int) -> Views:
+    """Return how views of ``size`` pixels are cut from canvases that have room for all that ``request`` asks for."""
+    overhang = margin(warps_of(request), size)
+    return Views(size, max((*request.translations_px, overhang)), overhang)

@@ -6,6 +6,7 @@ transformed view are compared inside the forward pass that makes them, and are g
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -21,10 +22,10 @@ from worker.measure.groups import GROUPS, group_of
 from worker.measure.jackknife import scored
 from worker.measure.moments import Spread
 from worker.measure.probes.kinds import Probe
-from worker.measure.representation_sums import RepresentationSums
+from worker.measure.representation_sums import RepresentationSums, count_terms
 from worker.measure.scores import Results
 from worker.measure.similarity import Equivariance
-from worker.measure.transforms import Alignment, Transform, Views, align
+from worker.measure.transforms import Transform, Views, align
 
 
 class Measurement:
@@ -37,7 +38,7 @@ class Measurement:
         self._similarities = experiment.similarities
         self._alignments = {
             transform: [
-                align(transform, representation.height, representation.width, experiment.views.size)
+                align(transform, representation.height, representation.width, experiment.views.size, device)
                 for representation in representations
             ]
             for transform in transforms
@@ -55,16 +56,16 @@ class Measurement:
         # For each transform, the channels of all representations of one dtype that can be compared lie side by side.
         self._columns: dict[Transform, list[slice]] = {}
         self._transformed: dict[Transform, dict[torch.dtype, Tensor]] = {}
-        terms = 3 + len(experiment.similarities)
         for transform, row in self._alignments.items():
             widths = [
-                (sums.dtype, representation.channels if isinstance(alignment, Alignment) else 0)
+                (sums.dtype, 0 if isinstance(alignment, str) else representation.channels)
                 for sums, representation, alignment in zip(self._representations, representations, row, strict=True)
             ]
             self._columns[transform], ends = _side_by_side(widths)
             self._transformed[transform] = {
-                dtype: torch.zeros(terms, GROUPS, end, dtype=torch.float64, device=device)
+                dtype: torch.zeros(count, GROUPS, end, dtype=torch.float64, device=device)
                 for dtype, end in ends.items()
+                for count in [count_terms(transform, dtype, len(experiment.similarities))]
             }
         self._same_class = {
             transform: torch.zeros(GROUPS, dtype=torch.float64, device=device) for transform in transforms
@@ -109,7 +110,15 @@ class Measurement:
         of_representation = []
         for sums, transformed in zip(self._representations, self._of_representations(), strict=True):
             rows = scored(sums.sums(self._images_of_group, transformed), self._similarities) if transformed else []
-            of_representation.append(dict(zip(transformed, rows, strict=True)))
+            of_representation.append(
+                {
+                    transform: {
+                        similarity: replace(score, interpolation=sums.interpolation(transform, self.images))
+                        for similarity, score in row.items()
+                    }
+                    for transform, row in zip(transformed, rows, strict=True)
+                }
+            )
         return {
             transform: [
                 {similarity: Equivariance(None, None, alignment) for similarity in self._similarities}
@@ -155,7 +164,7 @@ class Measurement:
         }
 
         def receive(index: int, maps: Tensor) -> None:
-            if isinstance(alignments[index], Alignment):
+            if not isinstance(alignments[index], str):
                 sums = self._representations[index]
                 sums.compare(transform, maps, of_images[sums.dtype][:, :, columns[index]])
 
@@ -188,7 +197,7 @@ class Measurement:
             yield {
                 transform: self._transformed[transform][sums.dtype][:, :, columns[index]]
                 for transform, columns in self._columns.items()
-                if isinstance(self._alignments[transform][index], Alignment)
+                if not isinstance(self._alignments[transform][index], str)
             }
 
 

@@ -10,6 +10,7 @@ from worker.measure.moments import Spread
 from worker.measure.probes.kinds import Found, Probe
 from worker.measure.scores import Results
 from worker.measure.transforms import Reflection, Rotation, Transform
+from worker.measure.warps import Warp
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,12 @@ def added_up(parts: Iterable[tuple[Sequence[Transform | Probe], ModelScores]]) -
     )
 
 
-def _ascending(transform: Transform) -> tuple[int, int, str]:
+def _ascending(transform: Transform) -> tuple[int, float, str]:
     match transform:
         case Rotation(angle_deg):
             return 1, angle_deg, ""
         case Reflection(axis):
             return 2, 0, axis
+        case Warp(kind, amount):
+            return 3, amount, kind
     return 0, transform.shift_px, transform.border

@@ -111,7 +111,7 @@ def _is_narrow(experiment: Experiment, results: Results, groups: Sequence[int], 
         curve.mean
         for table in tables
         for curves in table.parts.values()
-        for curve in curves.by_transform().values()
+        for curve in curves.values()
         if curve.mean.channel is not None
     ]
     return all(

@@ -12,10 +12,11 @@ from torch import Tensor
 from worker.depth import Representation
 from worker.measure.groups import GROUPS
 from worker.measure.moments import Spread
-from worker.measure.similarity import Similarity, best_partners
+from worker.measure.similarity import Similarity, best_partners, constant
 from worker.measure.sums import Sums
 from worker.measure.tensor_cores import tensor_cores_are_exact
-from worker.measure.transforms import Alignment, Transform
+from worker.measure.transforms import Alignment, Transform, WarpAlignment
+from worker.measure.warps import Warp
 
 SLICE = 4096
 """Rows that one product sums in float32, if they can be shared out so: a longer sum would lose digits."""
@@ -34,21 +35,22 @@ class RepresentationSums:
 
     All are of deviations from one pivot, which the first batch of the reference view gives. The sums of the reference
     view are kept for each of the ``windows`` of it that some transform of the audit compares, also those that only
-    other passes need: sums of more windows at once may be rounded otherwise. Maps of a single cell are summed in
-    float64 (``dtype``): they have few values, and a few images may be all that tells them from a constant.
+    other passes need: sums of more windows at once may be rounded otherwise. What a warp compares is no window, and is
+    summed under each warp. Maps of a single cell are summed in float64 (``dtype``): they have few values, and a few
+    images may be all that tells them from a constant.
     """
 
     def __init__(
         self,
         representation: Representation,
-        alignments: Mapping[Transform, Alignment | str],
+        alignments: Mapping[Transform, Alignment | WarpAlignment | str],
         windows: Collection[tuple[int, int]],
         similarities: int,
         device: torch.device,
     ) -> None:
         height, width, channels = representation.height, representation.width, representation.channels
         self._alignments = {
-            transform: alignment for transform, alignment in alignments.items() if isinstance(alignment, Alignment)
+            transform: alignment for transform, alignment in alignments.items() if not isinstance(alignment, str)
         }
         self._windows = sorted({*windows, (height, width)})
         self.dtype, self._resolution = (torch.float64, 0.0) if height * width == 1 else (torch.float32, RESOLUTION)
@@ -64,6 +66,11 @@ class RepresentationSums:
         self._partners = own.repeat(count, 1 + similarities, 1)
         self._chosen: list[tuple[int, Tensor]] = [(0, torch.full((similarities, count, channels), -1, device=device))]
         self._index = {transform: index for index, transform in enumerate(self._alignments)}
+        self._there_and_back = {
+            transform: torch.zeros(5, channels, dtype=torch.float64, device=device)
+            for transform, alignment in self._alignments.items()
+            if isinstance(alignment, WarpAlignment)
+        }
         self._pivot: Tensor | None = None
         self._maps = self._window = torch.empty(0)
 
@@ -90,15 +97,19 @@ class RepresentationSums:
     def compare(self, transform: Transform, maps: Tensor, out: Tensor) -> None:
         """Add the products of the reference maps with the ``maps`` (N, h, w, K) of a transformed view.
 
-        ``out`` (3 + S, N, K) receives, for each image, the sums of the deviations of the transformed view, of their
-        squares, and of their products with the reference maps: of each channel with itself and with its S partners.
+        ``out`` (:func:`count_terms`, N, K) receives, for each image, the sums of the deviations of the transformed
+        view, of their squares, and of their products with the reference maps: of each channel with itself and with its
+        S partners; then under a warp the sums of the deviations of the warped reference maps, and of their squares.
         """
         assert self._pivot is not None
         alignment, index = self._alignments[transform], self._index[transform]
+        if isinstance(alignment, WarpAlignment):
+            a, out = self._warped(transform, alignment, out[-2:]), out[:-2]
+        else:
+            a = alignment.of_reference(self._maps) if self._fused else self._reference_window(alignment)
         if self._fused:
-            self._compare_fused(alignment, index, maps, out)
+            self._compare_fused(a, alignment, index, maps, out)
             return
-        a = self._reference_window(alignment)
         terms = self._empty(a, len(out) if self._wide else 2, *a.shape)
         b = terms[0]
         torch.sub(alignment.of_transformed(maps), self._pivot, out=b)
@@ -120,12 +131,51 @@ class RepresentationSums:
         torch.sum(pairs.view(images, chunks, channels, -1), 1, out=out[2:].permute(1, 2, 0))
         self._products[index].add_(of_chunk.sum(0))
 
-    def _compare_fused(self, alignment: Alignment, index: int, maps: Tensor, out: Tensor) -> None:
+    def _warped(self, transform: Transform, alignment: WarpAlignment, out: Tensor) -> Tensor:
+        """Return the reference maps as they are compared under a warp; ``out`` (2, N, K) receives their sums.
+
+        Also sum what :meth:`interpolation` is made from, over all images: of the maps, of the maps warped there and
+        back, of the squares of both, and of their products.
+        """
+        maps = self._maps.flatten(1, 2)
+        warped = alignment.there.of(maps)
+        a, again = maps.index_select(1, alignment.both), alignment.back.of(warped)
+        total = self._there_and_back[transform]
+        for number, (one, other) in enumerate([(a, None), (again, None), (a, a), (again, again), (a, again)]):
+            each = one if other is None else torch.mul(one, other)
+            total[number].add_(each.sum((0, 1)))
+        a = alignment.chosen(warped)
+        torch.sum(a, (1, 2), out=out[0])
+        torch.sum(a.square(), (1, 2), out=out[1])
+        return a
+
+    def interpolation(self, transform: Transform, images: int) -> float | None:
+        """Return the mean over channels of the correlation of the reference maps of ``images`` images with themselves,
+        warped by ``transform`` and warped back; None where no channel varies, or where it is no warp."""
+        if not isinstance(transform, Warp):
+            return None
+        alignment = self._alignments.get(transform)
+        if not isinstance(alignment, WarpAlignment):
+            return None if alignment is None else 1.0  # a single cell stays what it is
+        assert self._pivot is not None
+        count, pivot = images * len(alignment.both), self._pivot.double()
+        a_total, again_total, a_square, again_square, products = self._there_and_back[transform]
+        a, again = (
+            Spread(count, pivot, total, square, self._resolution)
+            for total, square in ((a_total, a_square), (again_total, again_square))
+        )
+        correlations = (products - a.total * again.offset) / (a.variation * again.variation).sqrt()
+        known = correlations[~(constant(a) | constant(again)) & correlations.isfinite()]
+        return float(known.mean().clamp(-1.0, 1.0)) if len(known) else None
+
+    def _compare_fused(
+        self, a: Tensor, alignment: Alignment | WarpAlignment, index: int, maps: Tensor, out: Tensor
+    ) -> None:
         """Do on an NVIDIA GPU what :meth:`compare` does elsewhere."""
         from worker.measure import fused  # needs Triton
 
         assert self._pivot is not None
-        a, b = alignment.of_reference(self._maps), fused.readable(alignment.of_transformed(maps))
+        b = fused.readable(alignment.of_transformed(maps))
         fused.sums(a, b, self._pivot, self._partners[index, 1:], out)
         self._products[index].add_(fused.products(a, b, self._pivot).sum(0, dtype=torch.float64))
 
@@ -162,18 +212,24 @@ class RepresentationSums:
         """Return the sums under each transform, in the order of ``transformed``.
 
         ``images`` maps groups to how many images they have; ``transformed`` maps each transform under which maps can
-        be compared to the sums by group of what :meth:`compare` has given, (3 + S, G, K).
+        be compared to the sums by group of what :meth:`compare` has given, (:func:`count_terms`, G, K).
         """
         assert self._pivot is not None
-        windows = [(alignment.height, alignment.width) for alignment in self._alignments.values()]
-        given = torch.stack([transformed[transform] for transform in self._alignments], 1)
+        terms = 2 + self._partners.shape[1]
+        given = torch.stack([transformed[transform][:terms] for transform in self._alignments], 1)
+        a = [
+            transformed[transform][terms:]
+            if isinstance(alignment, WarpAlignment)
+            else self._window_sums((alignment.height, alignment.width))
+            for transform, alignment in self._alignments.items()
+        ]
         partners = [next(best for first, best in reversed(self._chosen) if first <= group) for group in range(GROUPS)]
         return Sums(
             images=[images.get(group, 0) for group in range(GROUPS)],
-            cells=[height * width for height, width in windows],
+            cells=[alignment.height * alignment.width for alignment in self._alignments.values()],
             pivot=self._pivot.double(),
             resolution=self._resolution,
-            a=torch.stack([self._window_sums(window) for window in windows], 1),
+            a=torch.stack(a, 1),
             b=given[:2],
             pairs=given[2:],
             partners=torch.stack(partners, 2),
@@ -185,6 +241,11 @@ class RepresentationSums:
 
     def _empty(self, like: Tensor, *shape: int) -> Tensor:
         return like.new_empty(shape, dtype=self.dtype)
+
+
+def count_terms(transform: Transform, dtype: torch.dtype, similarities: int) -> int:
+    """Return how many numbers of each image and channel are summed under ``transform``, of maps summed in ``dtype``."""
+    return 3 + similarities + (2 if isinstance(transform, Warp) and dtype == torch.float32 else 0)
 
 
 def is_wide(cells: int, channels: int) -> bool:

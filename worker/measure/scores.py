@@ -6,11 +6,12 @@ from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
-from zooaudit.contract import PARTS, Border, PartName, TransformName
+from zooaudit.contract import ALL_TRANSFORMS, PARTS, TRANSFORMS, WARPS, Border, PartName, TransformName
 
 from worker.depth import Representation
 from worker.measure.similarity import Equivariance, Similarity
 from worker.measure.transforms import Reflection, Rotation, Shift, Transform, is_whole
+from worker.measure.warps import Warp
 
 Results = Mapping[Transform, Sequence[Mapping[Similarity, Equivariance]]]
 """The scores of every representation under every transform, by each similarity of the experiment."""
@@ -20,7 +21,7 @@ TOO_FEW = "the model has too few blocks"
 
 @dataclass(frozen=True)
 class Curve:
-    """The scores of one block or part over the shifts, over the rotations, or over the reflections.
+    """The scores of one block or part over the transforms of one name: over the shifts, the rotations, and so on.
 
     ``rows`` has a score for each transform, and ``mean`` is their mean. ``aligned`` is the mean over the shifts by a
     whole number of a block's cells (:func:`worker.measure.transforms.is_whole`); ``whole_shifts`` counts them.
@@ -32,18 +33,8 @@ class Curve:
     whole_shifts: int
 
 
-@dataclass(frozen=True)
-class Curves:
-    """The curves of one block or part. ``reflection`` is None where there is none."""
-
-    translation: Curve
-    rotation: Curve
-    reflection: Curve | None = None
-
-    def by_transform(self) -> dict[TransformName, Curve]:
-        """Return the curves that there are, by the name of the transform."""
-        always: dict[TransformName, Curve] = {"translation": self.translation, "rotation": self.rotation}
-        return always if self.reflection is None else always | {"reflection": self.reflection}
+Curves = Mapping[TransformName, Curve]
+"""The curves of one block or part: of translation and rotation, and of whatever else was asked for."""
 
 
 @dataclass(frozen=True)
@@ -67,42 +58,47 @@ def tabulate(
     ``results`` has the scores of ``representations`` for an input of ``size`` pixels; ``absent`` says why the model has
     no Pool or no Final.
     """
-    shifts = [transform for transform in results if isinstance(transform, Shift) and transform.border == border]
-    rotations = [transform for transform in results if isinstance(transform, Rotation)]
-    reflections = [transform for transform in results if isinstance(transform, Reflection)]
-    blocks = []
-    for index, representation in enumerate(representations):
-        whole = {shift for shift in shifts if is_whole(shift, representation.height, representation.width, size)}
-        shifted, rotated, reflected = (
-            {transform: results[transform][index][similarity] for transform in of_kind}
-            for of_kind in (shifts, rotations, reflections)
-        )
-        blocks.append(
-            Curves(
-                _of_block(shifted, "translation", whole),
-                _of_block(rotated, "rotation"),
-                _of_block(reflected, "reflection") if reflected else None,
+    named = {name: [one for one in results if _is_of(one, name, border)] for name in ALL_TRANSFORMS}
+    named = {name: transforms for name, transforms in named.items() if transforms or name in TRANSFORMS}
+    blocks: list[Curves] = [
+        {
+            name: _of_block(
+                {transform: results[transform][index][similarity] for transform in transforms},
+                name,
+                {
+                    one
+                    for one in transforms
+                    if isinstance(one, Shift) and is_whole(one, block.height, block.width, size)
+                },
             )
-        )
-    parts = {}
-    for name in PARTS:
-        members = [
-            curves
-            for curves, representation in zip(blocks, representations, strict=True)
-            if representation.part == name
-        ]
-        reason = absent.get(name, TOO_FEW)
-        parts[name] = Curves(
-            _over_blocks([curves.translation for curves in members], shifts, reason),
-            _over_blocks([curves.rotation for curves in members], rotations, reason),
-            _over_blocks([curves.reflection for curves in members if curves.reflection], reflections, reason)
-            if reflections
-            else None,
-        )
+            for name, transforms in named.items()
+        }
+        for index, block in enumerate(representations)
+    ]
+    parts: dict[PartName, Curves] = {}
+    for part in PARTS:
+        members = [curves for curves, block in zip(blocks, representations, strict=True) if block.part == part]
+        parts[part] = {
+            name: _over_blocks([curves[name] for curves in members], transforms, absent.get(part, TOO_FEW))
+            for name, transforms in named.items()
+        }
     return ScoreTable(blocks, parts)
 
 
-def _of_block(rows: Mapping[Transform, Equivariance], transform_name: str, whole: Collection[Shift] = ()) -> Curve:
+def _is_of(transform: Transform, name: TransformName, border: Border) -> bool:
+    """Tell whether ``transform`` is of that ``name``, and if it is a shift, under that ``border``."""
+    match transform:
+        case Shift():
+            return name == "translation" and transform.border == border
+        case Rotation():
+            return name == "rotation"
+        case Reflection():
+            return name == "reflection"
+        case Warp():
+            return name == WARPS[transform.kind]
+
+
+def _of_block(rows: Mapping[Transform, Equivariance], transform_name: str, whole: Collection[Shift]) -> Curve:
     aligned = [score for transform, score in rows.items() if transform in whole]
     absent = f"no {transform_name} was asked for"
     none_aligned = absent if not rows else "no shift asked for is a whole number of cells here"
@@ -125,12 +121,14 @@ def mean(scores: Iterable[Equivariance], absent: str) -> Equivariance:
     channel = [score.channel for score in scores if score.channel is not None]
     layer = [score.layer for score in scores if score.layer is not None]
     held_out = [score.layer_held_out for score in scores if score.layer_held_out is not None]
+    interpolation = [score.interpolation for score in scores if score.interpolation is not None]
     if not channel:
         return Equivariance(None, None, next((score.reason for score in scores if score.reason), absent))
     return Equivariance(
         fmean(channel),
         fmean(layer),
         layer_held_out=fmean(held_out) if len(held_out) == len(layer) else None,
+        interpolation=fmean(interpolation) if interpolation else None,
         own=_mean([score.own for score in scores]),
         deviations=_mean([score.deviations for score in scores]),
     )

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
-from zooaudit.contract import Axis, Contract, Direction
+from zooaudit.contract import Axis, Contract, Direction, WarpKind
 
 from worker.measure.model_scores import ModelScores
 from worker.measure.moments import Spread
@@ -20,6 +20,7 @@ from worker.measure.probes.kinds import Found, Probe
 from worker.measure.probes.statistic import Statistic
 from worker.measure.similarity import Equivariance, Similarity
 from worker.measure.transforms import Border, Reflection, Rotation, Shift, Transform
+from worker.measure.warps import Warp
 
 HEADER = "header"
 PROBES: dict[str, Any] = {kind.__name__: kind for kind in get_args(Probe)}
@@ -34,6 +35,7 @@ class _Score(Contract):
     layer: float | None
     reason: str | None
     layer_held_out: float | None
+    interpolation: float | None = None
     own: bool
     deviations: bool
 
@@ -46,6 +48,8 @@ class _Row(Contract):
     direction: Direction | None
     angle_deg: int | None
     axis: Axis | None
+    kind: WarpKind | None = None
+    amount: float | None = None
     same_class: tuple[int, ...]
     scores: tuple[dict[Similarity, _Score], ...]
 
@@ -98,6 +102,8 @@ def to_bytes(tasks: tuple[Task, ...], scores: ModelScores) -> bytes:
                 direction=transform.direction if isinstance(transform, Shift) else None,
                 angle_deg=transform.angle_deg if isinstance(transform, Rotation) else None,
                 axis=transform.axis if isinstance(transform, Reflection) else None,
+                kind=transform.kind if isinstance(transform, Warp) else None,
+                amount=transform.amount if isinstance(transform, Warp) else None,
                 same_class=tuple(scores.same_class[transform]),
                 scores=tuple(cells),
             )
@@ -182,6 +188,7 @@ def _score(score: Equivariance) -> _Score:
         layer=score.layer,
         reason=score.reason,
         layer_held_out=score.layer_held_out,
+        interpolation=score.interpolation,
         own=score.own is not None,
         deviations=score.deviations is not None,
     )
@@ -193,6 +200,7 @@ def _equivariance(score: _Score, tensors: Mapping[str, Tensor], key: str) -> Equ
         score.layer,
         score.reason,
         layer_held_out=score.layer_held_out,
+        interpolation=score.interpolation,
         own=tensors[f"{key}/own"].numpy() if score.own else None,
         deviations=tensors[f"{key}/deviations"].numpy() if score.deviations else None,
     )
@@ -221,6 +229,8 @@ def _transform(row: _Row) -> Transform:
         return Rotation(row.angle_deg)
     if row.axis is not None:
         return Reflection(row.axis)
+    if row.kind is not None and row.amount is not None:
+        return Warp(row.kind, row.amount)
     if row.shift_px is None or row.border is None or row.direction is None:
-        raise ValueError("neither a shift nor a rotation nor a reflection")
+        raise ValueError("neither a shift nor a rotation, reflection or warp")
     return Shift(row.shift_px, row.border, row.direction)

@@ -34,6 +34,8 @@ class Equivariance:
     """Channel and layer equivariance, in [0, 1], or None with the ``reason`` why they cannot be measured.
 
     ``layer_held_out`` is the layer equivariance of :mod:`worker.measure.held_out`, None where there are too few images.
+    ``interpolation`` is what warping there and back leaves of a map, in [-1, 1]; None where it was not warped:
+    :meth:`worker.measure.representation_sums.RepresentationSums.interpolation`.
     ``own`` (K,) is the similarity of each channel with itself, NaN where it has none. ``deviations`` (3, G) are those
     of :func:`worker.measure.jackknife.deviations`, if they were computed.
     """
@@ -42,6 +44,7 @@ class Equivariance:
     layer: float | None
     reason: str | None = None
     layer_held_out: float | None = None
+    interpolation: float | None = None
     own: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
     deviations: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 

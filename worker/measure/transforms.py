@@ -1,16 +1,22 @@
 """The transforms T: how they act on an image, and how the feature maps of both views are laid upon each other.
 
 Images and canvases are (N, 3, height, width), feature maps (N, h, w, K). Shifts are down, right, or both; rotations are
-counter-clockwise; a horizontal reflection swaps left and right, a vertical one top and bottom.
+counter-clockwise; a horizontal reflection swaps left and right, a vertical one top and bottom. Transforms that need
+interpolation are :class:`worker.measure.warps.Warp`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from zooaudit.contract import Axis, Direction
+
+from worker.measure.warps import HULL, LEAST_CELLS, Points, Taps, Warp, centres
 
 Border = Literal["crop", "zero", "circular"]
 
@@ -70,18 +76,27 @@ class Reflection:
         return self.axis
 
 
-Transform = Shift | Rotation | Reflection
+Transform = Shift | Rotation | Reflection | Warp
 
 
 @dataclass(frozen=True)
 class Views:
-    """The views, of ``size`` pixels, of a canvas of ``size + room`` pixels; ``room`` is the largest shift asked for.
+    """The views, of ``size`` pixels, of a canvas with ``room`` pixels above and left of the reference view, and with
+    ``margin`` pixels below and right of it. ``room`` is at least the largest shift asked for, and both are at least
+    the :func:`worker.measure.warps.margin` of the warps.
 
     The reference view and what is rotated or reflected of it are the same for all borders.
     """
 
     size: int
     room: int
+    margin: int = 0
+    _tables: dict[tuple[Warp, torch.device], Taps] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def side(self) -> int:
+        """The side of a canvas."""
+        return self.room + self.size + self.margin
 
     def reference(self, canvas: Tensor) -> Tensor:
         """Return x_0 = canvas[room : room + size] on both axes, the view with which every other one is compared."""
@@ -94,6 +109,9 @@ class Views:
                 return torch.rot90(self.reference(canvas), transform.quarters, (2, 3))
             case Reflection(axis):
                 return torch.flip(self.reference(canvas), (3 if axis == "horizontal" else 2,))
+            case Warp():
+                warped = self._table(transform, canvas.device).of_images(canvas)
+                return warped.view(self.size, self.size, *warped.shape[1:]).permute(2, 3, 0, 1)
         down, right = transform.vector
         match transform.border:
             case "crop":
@@ -106,6 +124,13 @@ class Views:
 
     def _window(self, canvas: Tensor, top: int, left: int) -> Tensor:
         return canvas[:, :, top : top + self.size, left : left + self.size]
+
+    def _table(self, warp: Warp, device: torch.device) -> Taps:
+        """Return where in a canvas the pixels of the warped view come from. It is kept, since CUDA graphs read it."""
+        if (warp, device) not in self._tables:
+            before = warp.inverse.moved(centres(self.size, self.size, self.size), self.size) + self.room
+            self._tables[warp, device] = Taps.at(before.reshape(-1, 2), self.side, self.side).to(device)
+        return self._tables[warp, device]
 
 
 @dataclass(frozen=True)
@@ -137,11 +162,70 @@ class Alignment:
         return torch.rot90(window, -self.quarters, (1, 2)) if self.quarters else window
 
 
-def align(transform: Transform, height: int, width: int, size: int) -> Alignment | str:
+@dataclass(frozen=True, eq=False)
+class WarpAlignment:
+    """How b = f(W(x)) is compared with a = f(x) warped by W: over ``cells`` (V,), the numbers of those cells q of which
+    W^-1 q lies in the hull of the cells' centres.
+
+    ``there`` interpolates f(x) at W^-1 q of all cells, and ``back`` the outcome at W q of the cells ``both`` (B,),
+    those of which both points lie in the hull: warped and warped back, f(x) loses what interpolation loses.
+    """
+
+    cells: Tensor
+    there: Taps
+    both: Tensor
+    back: Taps
+
+    @property
+    def height(self) -> int:
+        return len(self.cells)
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    def of_reference(self, a: Tensor) -> Tensor:
+        return self.chosen(self.there.of(a.flatten(1, 2)))
+
+    def of_transformed(self, b: Tensor) -> Tensor:
+        return self.chosen(b.flatten(1, 2))
+
+    def chosen(self, maps: Tensor) -> Tensor:
+        """Return the cells that are compared of ``maps`` (N, cells, K), as contiguous maps of one column."""
+        return maps.index_select(1, self.cells)[:, :, None]
+
+
+@lru_cache(maxsize=8)  # enough for all representations under one warp: those of one size share the tables
+def _align_warp(warp: Warp, height: int, width: int, size: int, device: torch.device) -> WarpAlignment | str:
+    cells = centres(height, width, size).reshape(-1, 2)
+    before, after = (moved.moved(cells, size) * np.array([height, width]) / size for moved in (warp.inverse, warp))
+    compared = _in_hull(before, height, width)
+    if compared.sum() < LEAST_CELLS:
+        left = f"{compared.sum()} of the {height} x {width} cells of the map have a place in it"
+        return f"{left} before the {warp}, and it takes {LEAST_CELLS} to compare"
+    both = compared & _in_hull(after, height, width)
+    return WarpAlignment(
+        torch.from_numpy(compared.nonzero()[0]).to(device),
+        Taps.at(before, height, width).to(device),
+        torch.from_numpy(both.nonzero()[0]).to(device),
+        Taps.at(after[both], height, width).to(device),
+    )
+
+
+def _in_hull(positions: Points, height: int, width: int) -> NDArray[np.bool_]:
+    """Tell which ``positions`` (P, 2), in cells, lie in the hull of the centres of a map's cells."""
+    sides = np.array([height, width])
+    inside: NDArray[np.bool_] = np.all(abs(positions - sides / 2) <= (sides - 1) / 2 + HULL, axis=1)
+    return inside
+
+
+def align(
+    transform: Transform, height: int, width: int, size: int, device: torch.device | str = "cpu"
+) -> Alignment | WarpAlignment | str:
     """Align maps of ``height`` x ``width`` cells for an input of ``size`` pixels; a string says why that is impossible.
 
     Comparing a with the inverse of T applied to b pairs the same cells as comparing T(a) with b. On a 1x1 map T is the
-    identity, and the comparison measures invariance.
+    identity, and the comparison measures invariance. What a warp is compared by is kept on the ``device``.
 
     >>> align(Shift(33), 7, 7, 224)
     Alignment(height=6, width=6, offset=(1, 1), roll=False, quarters=0, mirrored=None)
@@ -149,6 +233,8 @@ def align(transform: Transform, height: int, width: int, size: int) -> Alignment
     (0, 2)
     >>> align(Rotation(90), 8, 4, 224)
     'a map of 8 x 4 cells does not fit upon itself when it is rotated'
+    >>> align(Warp("rotation", 45.0), 2, 2, 224)
+    '0 of the 2 x 2 cells of the map have a place in it before the warp by 45°, and it takes 4 to compare'
     """
     if (height, width) == (1, 1):
         return Alignment(1, 1)
@@ -159,6 +245,8 @@ def align(transform: Transform, height: int, width: int, size: int) -> Alignment
             return Alignment(height, width, quarters=transform.quarters)
         case Reflection(axis):
             return Alignment(height, width, mirrored=2 if axis == "horizontal" else 1)
+        case Warp():
+            return _align_warp(transform, height, width, size, torch.device(device))
         case Shift():
             down, right = transform.vector
             offset = (down * height // size, right * width // size)

@@ -18,6 +18,7 @@ from zooaudit.contract import WarpKind
 
 KERNEL = 2
 """How many cells on each side of a point the kernel reaches."""
+NEIGHBOURS = (2 * KERNEL) ** 2
 LEAST_CELLS = 4
 """A map is not compared over fewer cells."""
 HULL = 1e-9
@@ -85,7 +86,8 @@ def centres(height: int, width: int, size: int) -> Points:
 
 
 def margin(warps: Iterable[Warp], size: int) -> int:
-    """Return how many pixels of the canvas are needed on each side of a view, so that warps find real pixels there.
+    """Return how many pixels of the canvas are needed on each side of a view of ``size`` pixels, so that warps find
+    real pixels there.
 
     >>> margin([], 224), margin([Warp("translation", 0.5)], 224), margin([Warp("rotation", 45.0)], 224)
     (0, 3, 49)
@@ -116,8 +118,8 @@ class Taps:
         near = first[..., None] + reach  # (P, 2, 4)
         weight = keys(fraction[..., None] - reach)
         rows, columns = (near[:, axis].clip(0, side - 1) for axis, side in enumerate((height, width)))
-        index = (rows[:, :, None] * width + columns[:, None, :]).reshape(len(positions), -1)
-        product = (weight[:, 0, :, None] * weight[:, 1, None, :]).reshape(len(positions), -1)
+        index = (rows[:, :, None] * width + columns[:, None, :]).reshape(-1, NEIGHBOURS)
+        product = (weight[:, 0, :, None] * weight[:, 1, None, :]).reshape(-1, NEIGHBOURS)
         return cls(torch.from_numpy(index.astype(np.int64)), torch.from_numpy(product.astype(np.float32)))
 
     def to(self, device: torch.device) -> "Taps":
@@ -126,11 +128,32 @@ class Taps:
     def of(self, maps: Tensor) -> Tensor:
         """Interpolate ``maps`` (N, cells, K) float: (N, P, K)."""
         images, cells, channels = maps.shape
-        first = torch.arange(images, device=maps.device)[:, None, None] * cells
-        index = (self.index + first).flatten(0, 1)
-        weight = self.weight.to(maps.dtype).repeat(images, 1)
+        index, weight = self.index, self.weight.to(maps.dtype)
+        if images > 1:
+            first = torch.arange(images, device=maps.device)[:, None, None] * cells
+            index, weight = (index + first).flatten(0, 1), weight.repeat(images, 1)
         table = maps.reshape(-1, channels)
-        return functional.embedding_bag(index, table, mode="sum", per_sample_weights=weight).view(images, -1, channels)
+        values = functional.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+        return values.view(images, len(self.index), channels)
+
+    def of_images(self, images: Tensor) -> Tensor:
+        """Interpolate ``images`` (N, C, h, w) float: (P, N, C).
+
+        All images are one table with N C channels, since a table of few channels takes several times as long.
+        """
+        count, channels, height, width = images.shape
+        table = images.permute(2, 3, 0, 1).reshape(1, height * width, count * channels)
+        return self.of(table).view(-1, count, channels)
+
+
+def table_bytes(points: int) -> int:
+    """Return the memory of the :class:`Taps` of so many points.
+
+    >>> taps = Taps.at(np.zeros((5, 2)), 2, 2)
+    >>> table_bytes(5) == taps.index.nbytes + taps.weight.nbytes
+    True
+    """
+    return points * NEIGHBOURS * (8 + 4)
 
 
 def keys(distance: Points) -> Points:

@@ -19,8 +19,8 @@ def over_channels(spread: Spread, correlation: Curves, cosine: Curves) -> Activa
     magnitude = spread.mean.abs().cpu().numpy()
     return ActivationCheck(
         **{
-            transform: _activation(magnitude, curve.mean.own, cosine.by_transform()[transform].mean.own)
-            for transform, curve in correlation.by_transform().items()
+            transform: _activation(magnitude, curve.mean.own, cosine[transform].mean.own)
+            for transform, curve in correlation.items()
         }
     )
 
@@ -41,13 +41,13 @@ def over_depth(
     magnitude = np.array([float(reference_spreads[index].mean.abs().mean()) for index in blocks])
 
     def over_blocks(table: ScoreTable, transform: TransformName) -> Array:
-        curves = [table.blocks[index].by_transform()[transform] for index in blocks]
+        curves = [table.blocks[index][transform] for index in blocks]
         return np.array([curve.mean.channel for curve in curves], dtype=np.float64)
 
     return ActivationCheck(
         **{
             transform: _activation(magnitude, over_blocks(correlation, transform), over_blocks(cosine, transform))
-            for transform in correlation.parts["Final"].by_transform()
+            for transform in correlation.parts["Final"]
         }
     )
 

@@ -32,10 +32,8 @@ def baseline(
         parts={
             name: LearnedPart(
                 **{
-                    transform: _score(
-                        curve.mean, [table.parts[name].by_transform()[transform].mean for table in tables], groups
-                    )
-                    for transform, curve in trained.parts[name].by_transform().items()
+                    transform: _score(curve.mean, [table.parts[name][transform].mean for table in tables], groups)
+                    for transform, curve in trained.parts[name].items()
                 }
             )
             for name in PARTS

@@ -29,7 +29,10 @@ from zooaudit.contract import (
     SecondOpinion,
     ShiftRow,
     Timing,
+    TransformName,
     TranslationScore,
+    WarpRow,
+    WarpScore,
     audit_id,
     protocol_of,
 )
@@ -39,10 +42,11 @@ from worker.measure.device_name import device_name
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import interval, intervals
 from worker.measure.model_scores import ModelScores
-from worker.measure.scores import Curve, ScoreTable
+from worker.measure.scores import Curve, Curves, ScoreTable
 from worker.measure.similarity import Equivariance, constant
 from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Reflection, Rotation, Shift, Transform
+from worker.measure.warps import Warp
 from worker.report import second_opinion
 from worker.report.activation import over_channels, over_depth
 from worker.report.baseline import baseline
@@ -145,9 +149,7 @@ def _parts(
     return {
         name: Part(
             blocks=sizes[name],
-            translation=_translation(curves.translation, scores, name == "Final"),
-            rotation=_rotation(curves.rotation, scores, name == "Final"),
-            reflection=_reflection(curves.reflection, scores, name == "Final"),
+            **_scores(curves, scores, name == "Final"),
             second_opinion=opinions.get(name),
         )
         for name, curves in table.parts.items()
@@ -166,9 +168,7 @@ def _blocks(
         Block(
             **asdict(representation),
             dead_channels=int(constant(spread).sum()),
-            translation=_translation(curves.translation, scores, representation.part == "Final"),
-            rotation=_rotation(curves.rotation, scores, representation.part == "Final"),
-            reflection=_reflection(curves.reflection, scores, representation.part == "Final"),
+            **_scores(curves, scores, representation.part == "Final"),
             activation=over_channels(spread, curves, cosine.blocks[index]) if cosine else None,
             second_opinion=second_opinion.of_block(found, request, index) if found else None,
         )
@@ -178,48 +178,45 @@ def _blocks(
     )
 
 
-def _translation(curve: Curve, scores: ModelScores, is_final: bool) -> TranslationScore:
-    return TranslationScore(
+def _scores(
+    curves: Curves, scores: ModelScores, is_final: bool
+) -> dict[TransformName, TranslationScore | RotationScore | ReflectionScore | WarpScore]:
+    """Return the scores of a part or a block, by the name of the transforms."""
+    return {name: _score(name, curve, scores, is_final) for name, curve in curves.items()}
+
+
+def _score(
+    name: TransformName, curve: Curve, scores: ModelScores, is_final: bool
+) -> TranslationScore | RotationScore | ReflectionScore | WarpScore:
+    fields = {
         **score_fields(curve.mean, scores.groups),
         **(_agreement_fields(curve, scores) if is_final else {}),
-        aligned=Aligned(**_values(curve.aligned), shifts=curve.whole_shifts),
-        by_transform=tuple(
-            ShiftRow(shift_px=shift.shift_px, **_row(shift, score, scores, is_final))
-            for shift, score in curve.rows.items()
-            if isinstance(shift, Shift)
-        ),
-    )
+        "by_transform": tuple(_row(transform, score, scores, is_final) for transform, score in curve.rows.items()),
+    }
+    match name:
+        case "translation":
+            return TranslationScore(**fields, aligned=Aligned(**_values(curve.aligned), shifts=curve.whole_shifts))
+        case "rotation":
+            return RotationScore(**fields)
+        case "reflection":
+            return ReflectionScore(**fields)
+    return WarpScore(**fields, interpolation=curve.mean.interpolation)
 
 
-def _rotation(curve: Curve, scores: ModelScores, is_final: bool) -> RotationScore:
-    return RotationScore(
-        **score_fields(curve.mean, scores.groups),
-        **(_agreement_fields(curve, scores) if is_final else {}),
-        by_transform=tuple(
-            AngleRow(angle_deg=rotation.angle_deg, **_row(rotation, score, scores, is_final))
-            for rotation, score in curve.rows.items()
-            if isinstance(rotation, Rotation)
-        ),
-    )
-
-
-def _reflection(curve: Curve | None, scores: ModelScores, is_final: bool) -> ReflectionScore | None:
-    if curve is None:
-        return None
-    return ReflectionScore(
-        **score_fields(curve.mean, scores.groups),
-        **(_agreement_fields(curve, scores) if is_final else {}),
-        by_transform=tuple(
-            MirrorRow(axis=reflection.axis, **_row(reflection, score, scores, is_final))
-            for reflection, score in curve.rows.items()
-            if isinstance(reflection, Reflection)
-        ),
-    )
-
-
-def _row(transform: Transform, score: Equivariance, scores: ModelScores, is_final: bool) -> dict[str, Any]:
+def _row(
+    transform: Transform, score: Equivariance, scores: ModelScores, is_final: bool
+) -> ShiftRow | AngleRow | MirrorRow | WarpRow:
     share = scores.agreement(transform).share if is_final and decides(score) else None
-    return {**_values(score), "layer_held_out": score.layer_held_out, "top1_agreement": share}
+    fields = {**_values(score), "layer_held_out": score.layer_held_out, "top1_agreement": share}
+    match transform:
+        case Shift(shift_px):
+            return ShiftRow(shift_px=shift_px, **fields)
+        case Rotation(angle_deg):
+            return AngleRow(angle_deg=angle_deg, **fields)
+        case Reflection(axis):
+            return MirrorRow(axis=axis, **fields)
+        case Warp():
+            return WarpRow(amount=transform.amount, interpolation=score.interpolation, **fields)
 
 
 def _agreement_fields(curve: Curve, scores: ModelScores) -> dict[str, Any]:

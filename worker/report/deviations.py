@@ -17,10 +17,7 @@ def deviations_of(table: ScoreTable, scores: ModelScores) -> Deviations:
         images=tuple(scores.groups),
         parts={
             name: PartDeviations(
-                **{
-                    transform: _of_curve(curve, scores, name == "Final")
-                    for transform, curve in curves.by_transform().items()
-                }
+                **{transform: _of_curve(curve, scores, name == "Final") for transform, curve in curves.items()}
             )
             for name, curves in table.parts.items()
         },

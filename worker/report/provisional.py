@@ -14,10 +14,7 @@ def provisional(table: ScoreTable, groups: Sequence[int]) -> Provisional:
         images=sum(groups),
         parts={
             name: ProvisionalPart(
-                **{
-                    transform: Score(**score_fields(curve.mean, groups))
-                    for transform, curve in curves.by_transform().items()
-                }
+                **{transform: Score(**score_fields(curve.mean, groups)) for transform, curve in curves.items()}
             )
             for name, curves in table.parts.items()
         },
