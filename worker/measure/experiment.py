@@ -9,12 +9,14 @@ from zooaudit.contract import BORDERS, AuditRequest, Border, PartName
 from worker.depth import Representation
 from worker.images.stream import Stream
 from worker.measure.budget import Budget
+from worker.measure.probes.consistency import OFFSET_PX
 from worker.measure.probes.kinds import Probe
+from worker.measure.probes.local_error import STEPS
 from worker.measure.progress import ForwardCounter
 from worker.measure.scores import Results, ScoreTable, tabulate
 from worker.measure.similarity import Similarity
 from worker.measure.transforms import Alignment, Reflection, Rotation, Shift, Transform, Views, align
-from worker.measure.warps import Warp, margin
+from worker.measure.warps import KERNEL, Warp, margin
 
 
 @dataclass(frozen=True)
@@ -98,5 +100,7 @@ def warps_of(request: AuditRequest) -> tuple[Warp, ...]:
 
 def views_of(request: AuditRequest, size: int) -> Views:
     """Return how views of ``size`` pixels are cut from canvases that have room for all that ``request`` asks for."""
-    overhang = margin(warps_of(request), size)
-    return Views(size, max((*request.translations_px, overhang)), overhang)
+    warps = (*warps_of(request), *(STEPS if request.local else ()))
+    overhang = max(margin(warps, size), KERNEL if request.deformation else 0)
+    windows = OFFSET_PX - overhang if request.consistency_draws else 0
+    return Views(size, max((*request.translations_px, overhang, windows)), overhang)

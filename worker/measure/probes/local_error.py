@@ -35,6 +35,9 @@ WARPS: Mapping[Generator, Warp] = {
     "shear": Warp("shear", 0.005),
 }
 """The steps e of the other generators; the inverse of a step is the step by -e."""
+STEPS = [Warp("translation", 0.5), *WARPS.values()]
+STEPS += [step.inverse for step in STEPS]
+"""Warps that need as much of the canvas around the view as the generators do."""
 WIDTHS: Mapping[Generator, float] = dict.fromkeys(GENERATORS, 1.0) | {"shear": 0.01}
 """By what the difference is divided, 2e: in px, degrees and per cent; a shear has no unit."""
 
