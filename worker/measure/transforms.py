@@ -110,8 +110,8 @@ class Views:
             case Reflection(axis):
                 return torch.flip(self.reference(canvas), (3 if axis == "horizontal" else 2,))
             case Warp():
-                warped = self._table(transform, canvas.device).of_images(canvas)
-                return warped.view(self.size, self.size, *warped.shape[1:]).permute(2, 3, 0, 1)
+                warped = self._table(transform, canvas.device).of(canvas.flatten(2).transpose(1, 2))
+                return warped.reshape(-1, self.size, self.size, 3).permute(0, 3, 1, 2)
         down, right = transform.vector
         match transform.border:
             case "crop":

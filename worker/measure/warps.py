@@ -19,6 +19,8 @@ from zooaudit.contract import WarpKind
 KERNEL = 2
 """How many cells on each side of a point the kernel reaches."""
 NEIGHBOURS = (2 * KERNEL) ** 2
+SHORT = 64
+"""From so many channels on, the channels of one cell are a row long enough to be added by itself."""
 LEAST_CELLS = 4
 """A map is not compared over fewer cells."""
 HULL = 1e-9
@@ -126,24 +128,26 @@ class Taps:
         return Taps(self.index.to(device), self.weight.to(device))
 
     def of(self, maps: Tensor) -> Tensor:
-        """Interpolate ``maps`` (N, cells, K) float: (N, P, K)."""
-        images, cells, channels = maps.shape
-        index, weight = self.index, self.weight.to(maps.dtype)
-        if images > 1:
-            first = torch.arange(images, device=maps.device)[:, None, None] * cells
-            index, weight = (index + first).flatten(0, 1), weight.repeat(images, 1)
-        table = maps.reshape(-1, channels)
-        values = functional.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
-        return values.view(images, len(self.index), channels)
+        """Interpolate ``maps`` (N, cells, K) float: (N, P, K).
 
-    def of_images(self, images: Tensor) -> Tensor:
-        """Interpolate ``images`` (N, C, h, w) float: (P, N, C).
-
-        All images are one table with N C channels, since a table of few channels takes several times as long.
+        Each neighbour is a row of numbers that lie side by side: its channels, or where these are few, its channels in
+        all images, since short rows take several times as long.
         """
-        count, channels, height, width = images.shape
-        table = images.permute(2, 3, 0, 1).reshape(1, height * width, count * channels)
-        return self.of(table).view(-1, count, channels)
+        images, cells, channels = maps.shape
+        if channels < SHORT:
+            table = maps.transpose(0, 1).reshape(cells, images * channels)
+            values = functional.embedding_bag(
+                self.index, table, mode="sum", per_sample_weights=self.weight.to(maps.dtype)
+            )
+            return values.view(len(self.index), images, channels).transpose(0, 1)
+        first = torch.arange(images, device=maps.device)[:, None, None] * cells
+        values = functional.embedding_bag(
+            (self.index + first).flatten(0, 1),
+            maps.reshape(-1, channels),
+            mode="sum",
+            per_sample_weights=self.weight.to(maps.dtype).repeat(images, 1),
+        )
+        return values.view(images, len(self.index), channels)
 
 
 def table_bytes(points: int) -> int:
