@@ -15,7 +15,7 @@ export function otherMeasures({ parts, consistency, baseline }) {
   const opinions = Object.entries(parts).filter(([, part]) => part.second_opinion).map(([name, part]) => [name, part.second_opinion, baseline?.second_opinion?.[name]]);
   return [
     magnitudeCard(opinions, "local_error", "Local equivariance error", (generator) => `${transformLabel(GENERATORS[generator])}, per ${UNITS[generator]}`,
-      "Local equivariance error: the change of a representation that does not go along with a small change of the image, relative to its spread; 0 is equivariant, and 1 is no bound"),
+      term("local-equivariance-error", "Local equivariance error"), ": the change of a representation that does not go along with a small change of the image, relative to its spread; 0 is equivariant, and 1 is no bound"),
     deformationCard(opinions),
     magnitudeCard(opinions, "variance", "Variance", transformLabel,
       term("transformational-variance", "Variance over the transforms"), ", at each place of the map, by the variance over images; 0 is invariant, and 1 says that transforms change as much as other images do"),
@@ -63,5 +63,5 @@ function consistencyCard({ draws, offset_px: offset, value, interval, reason, pu
   ].filter(Boolean);
   const list = element("dl", { class: "facts" }, pairs.map(([term, words]) => element("div", {}, element("dt", {}, term), element("dd", {}, words))));
   return wideCard("Shift consistency", element("div", {}, list), element("p", { class: "note" },
-    `How often two windows of an image are of one top-1 class: ${plural(draws, "pair")} of windows of each image, at random offsets of up to ${offset} px. ${reason ?? ""}`.trim()));
+    term("shift-consistency", "Shift consistency"), `: how often two windows of an image are of one top-1 class. ${plural(draws, "pair")} of windows of each image, at random offsets of up to ${offset} px. ${reason ?? ""}`.trim()));
 }
