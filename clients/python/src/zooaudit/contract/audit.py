@@ -10,7 +10,7 @@ from zooaudit.contract.annotations import Labels, Note
 from zooaudit.contract.base import Contract, omit_empty, omit_none
 from zooaudit.contract.problems import Problem
 from zooaudit.contract.request import AuditRequest
-from zooaudit.contract.scores import PartName, Score
+from zooaudit.contract.scores import ByTransform, PartName, Score
 from zooaudit.contract.shards import Sharing
 
 
@@ -28,14 +28,8 @@ class Status(StrEnum):
         return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 
 
-class ProvisionalPart(Contract):
-    translation: Score
-    rotation: Score
-    reflection: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_translation: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_rotation: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_scale: Score | None = Field(default=None, exclude_if=omit_none)
-    warp_shear: Score | None = Field(default=None, exclude_if=omit_none)
+class ProvisionalPart(ByTransform[Score]):
+    """One for each kind of transform."""
 
 
 class Provisional(Contract):

@@ -11,6 +11,7 @@ from zooaudit.contract.scores import (
     KINDS,
     Aligned,
     Axis,
+    ByTransform,
     Direction,
     PartName,
     Score,
@@ -170,14 +171,8 @@ class RelatedScores(Contract):
     layer: AccuracyRelation
 
 
-class RelatedPart(Contract):
-    translation: RelatedScores
-    rotation: RelatedScores
-    reflection: RelatedScores | None = Field(default=None, exclude_if=omit_none)
-    warp_translation: RelatedScores | None = Field(default=None, exclude_if=omit_none)
-    warp_rotation: RelatedScores | None = Field(default=None, exclude_if=omit_none)
-    warp_scale: RelatedScores | None = Field(default=None, exclude_if=omit_none)
-    warp_shear: RelatedScores | None = Field(default=None, exclude_if=omit_none)
+class RelatedPart(ByTransform[RelatedScores]):
+    """One for each kind of transform."""
 
 
 class Difference(Estimate):
@@ -202,14 +197,8 @@ class DifferentScores(Contract):
     top1_agreement: Difference | None = Field(default=None, exclude_if=omit_none)
 
 
-class DifferentPart(Contract):
-    translation: DifferentScores
-    rotation: DifferentScores
-    reflection: DifferentScores | None = Field(default=None, exclude_if=omit_none)
-    warp_translation: DifferentScores | None = Field(default=None, exclude_if=omit_none)
-    warp_rotation: DifferentScores | None = Field(default=None, exclude_if=omit_none)
-    warp_scale: DifferentScores | None = Field(default=None, exclude_if=omit_none)
-    warp_shear: DifferentScores | None = Field(default=None, exclude_if=omit_none)
+class DifferentPart(ByTransform[DifferentScores]):
+    """One for each kind of transform."""
 
 
 class DifferentAudit(Contract):

@@ -19,6 +19,7 @@ from zooaudit.contract.request import AuditRequest, Deformations, Warps, transfo
 from zooaudit.contract.scores import (
     ALL_TRANSFORMS,
     Axis,
+    ByTransform,
     Direction,
     Part,
     PartName,
@@ -44,16 +45,8 @@ class Activation(Contract):
     cosine: Signed | None
 
 
-class ActivationCheck(Contract):
+class ActivationCheck(ByTransform[Activation]):
     """How closely the scores follow the magnitude of the activations (the thesis's Figure 5)."""
-
-    translation: Activation
-    rotation: Activation
-    reflection: Activation | None = Field(default=None, exclude_if=omit_none)
-    warp_translation: Activation | None = Field(default=None, exclude_if=omit_none)
-    warp_rotation: Activation | None = Field(default=None, exclude_if=omit_none)
-    warp_scale: Activation | None = Field(default=None, exclude_if=omit_none)
-    warp_shear: Activation | None = Field(default=None, exclude_if=omit_none)
 
 
 class Block(Contract):
@@ -111,14 +104,8 @@ class LearnedScore(Contract):
     layer: Learned
 
 
-class LearnedPart(Contract):
-    translation: LearnedScore
-    rotation: LearnedScore
-    reflection: LearnedScore | None = Field(default=None, exclude_if=omit_none)
-    warp_translation: LearnedScore | None = Field(default=None, exclude_if=omit_none)
-    warp_rotation: LearnedScore | None = Field(default=None, exclude_if=omit_none)
-    warp_scale: LearnedScore | None = Field(default=None, exclude_if=omit_none)
-    warp_shear: LearnedScore | None = Field(default=None, exclude_if=omit_none)
+class LearnedPart(ByTransform[LearnedScore]):
+    """One for each kind of transform."""
 
 
 class Baseline(Contract):
@@ -145,14 +132,8 @@ class ScoreDeviations(Contract):
     top1_agreement: DeviationsByGroup = Field(default=None, exclude_if=omit_none)
 
 
-class PartDeviations(Contract):
-    translation: ScoreDeviations
-    rotation: ScoreDeviations
-    reflection: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
-    warp_translation: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
-    warp_rotation: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
-    warp_scale: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
-    warp_shear: ScoreDeviations | None = Field(default=None, exclude_if=omit_none)
+class PartDeviations(ByTransform[ScoreDeviations]):
+    """One for each kind of transform."""
 
 
 class Deviations(Contract):

@@ -1,6 +1,6 @@
 """The scores of one transform, of one block, and of one part of the depth."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -40,6 +40,22 @@ HeldOut = Annotated[
         "that chance raises nothing; absent where the images are too few, and in reports from before it was measured."
     ),
 ]
+
+
+Each = TypeVar("Each")
+
+
+class ByTransform(Contract, Generic[Each]):
+    """Something of each kind of transform. What was not asked for is absent, but for shifts and rotations, which are
+    null then."""
+
+    translation: Each
+    rotation: Each
+    reflection: Each | None = Field(default=None, exclude_if=omit_none)
+    warp_translation: Each | None = Field(default=None, exclude_if=omit_none)
+    warp_rotation: Each | None = Field(default=None, exclude_if=omit_none)
+    warp_scale: Each | None = Field(default=None, exclude_if=omit_none)
+    warp_shear: Each | None = Field(default=None, exclude_if=omit_none)
 
 
 class Score(Contract):
