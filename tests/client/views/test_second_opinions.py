@@ -209,6 +209,21 @@ def test_little_that_interpolation_leaves_is_warned_of():
     assert "at Late (0.83) under warp rotation:" in text
 
 
+def test_deformations_that_fold_the_image_are_warned_of():
+    path = ("parts", "Early", "second_opinion", "deformation")
+    source = warped_report()
+    row = source.parts["Early"].second_opinion.deformation[0].model_dump()
+    assert warnings(changed(source, path, [{**row, "gradient": 0.49}]), "deformation-stability") == []
+    (text,) = warnings(changed(source, path, [{**row, "gradient": 0.98}]), "deformation-stability")
+    assert f"{row['displacement_px']:g} px (gradient 0.98) are steep for images of" in text
+
+
+def test_a_consistency_without_an_exception_is_no_certainty():
+    source = changed(warped_report(), ("consistency", "value"), 1.0)
+    (text,) = warnings(changed(source, ("consistency", "interval"), (1.0, 1.0)), "top1-agreement")
+    assert "between two windows, and ±0.000 says no more than that" in text
+
+
 def test_a_published_consistency_of_other_images_is_warned_of():
     source = warped_report()
     (text,) = warnings(source, "shift-consistency")

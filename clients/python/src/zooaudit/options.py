@@ -87,11 +87,15 @@ def request_from(model: str, options: Options) -> AuditRequest:
         raise InvalidRequest(problem("invalid-request", detail, errors=errors)) from None
 
 
-def _warps(warps: WarpOptions) -> tuple[Any, ...]:
+def _warps(warps: WarpOptions) -> Any:
+    """Return warps as a request takes them; what is neither a mapping nor a list of warps, as it is."""
     if not isinstance(warps, Mapping):
-        return tuple(warps)
+        return tuple(warps) if isinstance(warps, Iterable) else warps
     by_kind: Mapping[str, Any] = warps
-    return tuple({"kind": kind, "amounts": tuple(amounts)} for kind, amounts in by_kind.items())
+    return tuple(
+        {"kind": kind, "amounts": tuple(amounts) if isinstance(amounts, Iterable) else amounts}
+        for kind, amounts in by_kind.items()
+    )
 
 
 def _field_error(path: tuple[int | str, ...], message: str) -> FieldError:

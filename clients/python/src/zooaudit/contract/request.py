@@ -12,6 +12,7 @@ True
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -50,32 +51,48 @@ def _distinct_ascending(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted(values))
 
 
+LEAST_GAP = 0.001
+"""Amounts that differ by less are one, as people read them."""
+
+
+def _apart_ascending(amounts: tuple[float, ...]) -> tuple[float, ...]:
+    if not amounts:
+        raise ValueError("give at least one value")
+    ascending: tuple[float, ...] = _distinct_ascending(tuple(amount + 0.0 for amount in amounts))  # no -0.0
+    if any(higher - lower < LEAST_GAP for lower, higher in pairwise(ascending)):
+        raise ValueError(f"values must differ by {LEAST_GAP} or more")
+    return ascending
+
+
 class Warps(Contract):
     """Transforms that need interpolation, about the middle of the view: real shifts (px, down and right), rotations
     (degrees, counter-clockwise), scales (factors), shears (of x by y)."""
 
     kind: WarpKind
     amounts: Annotated[
-        tuple[float, ...],
-        Field(min_length=1, max_length=MAX_AMOUNTS, description="Each once.", json_schema_extra={"uniqueItems": True}),
+        tuple[Annotated[float, Field(strict=True)], ...],
+        Field(max_length=MAX_AMOUNTS, description="Each once.", json_schema_extra={"uniqueItems": True, "minItems": 1}),
     ]
 
     @field_validator("amounts")
     @classmethod
-    def _distinct_ascending(cls, amounts: tuple[float, ...]) -> tuple[float, ...]:
-        return _distinct_ascending(tuple(amount + 0.0 for amount in amounts))  # no -0.0
+    def _apart_ascending(cls, amounts: tuple[float, ...]) -> tuple[float, ...]:
+        return _apart_ascending(amounts)
 
     @model_validator(mode="after")
     def _within_limits(self) -> "Warps":
         low, high = WARP_LIMITS[self.kind]
         if not low <= min(self.amounts) <= max(self.amounts) <= high:
             raise ValueError(f"the amounts of {self.kind} are from {low:g} to {high:g}")
+        if self.kind == "rotation" and low in self.amounts:
+            raise ValueError(f"a rotation by {low:g} degrees is one by {high:g}: ask for that")
         return self
 
 
 def by_kind(warps: tuple[Warps, ...]) -> tuple[Warps, ...]:
     """Sort warps by their kinds. Raises ValueError if a kind is there twice."""
-    _distinct_ascending(tuple(each.kind for each in warps))
+    if len({each.kind for each in warps}) != len(warps):
+        raise ValueError("each kind of warps may be given only once, with all of its amounts")
     return tuple(sorted(warps, key=lambda each: each.kind))
 
 
@@ -83,15 +100,15 @@ class Deformations(Contract):
     """Smooth random deformations: their mean displacements, and the highest frequency of their sine waves."""
 
     displacements_px: Annotated[
-        tuple[Annotated[float, Field(gt=0, le=16)], ...],
-        Field(min_length=1, max_length=8, description="Each once.", json_schema_extra={"uniqueItems": True}),
+        tuple[Annotated[float, Field(gt=0, le=16, strict=True)], ...],
+        Field(max_length=8, description="Each once.", json_schema_extra={"uniqueItems": True, "minItems": 1}),
     ] = (0.5, 1.0, 2.0, 4.0)
     cutoff: Annotated[int, Field(ge=2, le=16, strict=True)] = 3
 
     @field_validator("displacements_px")
     @classmethod
-    def _distinct_ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        return _distinct_ascending(values)
+    def _apart_ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        return _apart_ascending(values)
 
 
 class AuditRequest(Contract):

@@ -37,6 +37,8 @@ RULE_OF_THREE = 3
 """What none of n images does, up to 3 / n of all images do, with 95 % confidence."""
 BLURRED = 0.9
 """A lower interpolation means that a score's distance from 1 may be that of interpolation."""
+STEEP = 0.5
+"""A root mean square of the gradient of deformations from which on some of them fold the image."""
 PUBLISHED_ON = ("imagenet-val", 32)
 """The images and the largest offset, in px, of the published shift consistencies."""
 FEW_CHANGES = 0.01
@@ -61,6 +63,7 @@ def warnings_of(report: Report) -> list[tuple[str, str]]:
         _other_transforms,
         _rounded,
         _interpolated,
+        _folded,
         _unlike_published,
         _how_measured,
     )
@@ -163,6 +166,8 @@ def _no_class_changed(report: Report) -> Warnings:
     where = [
         UNDER[transform] for transform, score in scores if score.top1_agreement == 1 and score.top1_agreement_interval
     ]
+    if report.consistency and report.consistency.value == 1 and report.consistency.interval:
+        where.append("between two windows")
     if where and RULE_OF_THREE / count > FEW_CHANGES:
         yield (
             "top1-agreement",
@@ -286,6 +291,19 @@ def _interpolated(report: Report) -> Warnings:
             "interpolation",
             f"Interpolation alone takes much away of maps at {', and '.join(found)}: what a score lacks to 1 there may "
             "be lost to interpolation, not to the network. Read it against interpolation, or where maps are larger.",
+        )
+
+
+def _folded(report: Report) -> Warnings:
+    """Warn where deformations are so steep that they fold images and reach beyond the canvas."""
+    opinion = next((part.second_opinion for part in report.parts.values() if part.second_opinion), None)
+    steep = [row for row in (opinion.deformation if opinion else ()) if row.gradient > STEEP]
+    if steep:
+        sizes = joined([f"{row.displacement_px:g} px (gradient {two_decimals(row.gradient)})" for row in steep])
+        yield (
+            "deformation-stability",
+            f"Deformations by {sizes} are steep for images of {report.model.input_size} px: where the gradient is near "
+            "1, they fold the image, and repeat pixels at its border. Ask for smaller ones, or a smaller cutoff.",
         )
 
 
