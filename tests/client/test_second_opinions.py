@@ -157,6 +157,26 @@ def test_a_leaderboard_shows_the_measure_that_it_is_sorted_by():
     }
 
 
+@pytest.mark.parametrize(
+    ("column", "head"), [("deformation.Late.ratio", "Deformation Late ratio"), ("consistency", "Consistency")]
+)
+def test_a_leaderboard_shows_the_ratio_and_the_consistency_that_it_is_sorted_by(column: str, head: str):
+    board = warped_board()
+    args = make_parser().parse_args(["leaderboard", "--sort", column])
+    client = AuditClient("http://service.test", transport=Script(answer(board)))
+    with redirect_stdout(io.StringIO()) as out:
+        assert args.run(client, args) == 0
+    late, consistency = board.rows[0].parts["Late"].second_opinion, board.rows[0].consistency
+    assert late
+    assert consistency
+    ratios = [row.ratio or 0 for row in late.deformation]
+    value = consistency.value if column == "consistency" else sum(ratios) / len(ratios)
+    heads, row = out.getvalue().splitlines()[1:3]
+    assert head in heads
+    assert f" {value:.3f} " in row
+    assert head not in plain([leaderboard_table(board)])
+
+
 def test_a_leaderboard_has_warps_beside_the_other_transforms():
     board = warped_board()
     text = plain([leaderboard_table(board)])

@@ -2,11 +2,12 @@
 
 import csv
 import io
+from html import unescape
 from typing import Any
 
 import pytest
 from zooaudit import figures
-from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Report, summary_of
+from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Magnitude, Report, summary_of
 from zooaudit.exports.model_card import model_index
 from zooaudit.exports.numbers import by_depth, metrics, parameters
 from zooaudit.site.columns import COLUMNS, PublishedRow, columns_of, csv_text, data_package
@@ -15,10 +16,11 @@ from zooaudit.site.report_page import _block_table, page_in_site
 from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.reading import reading
 from zooaudit.views.report_tables import method_line, report_tables, sweep_tables
-from zooaudit.views.tables import plain
-from zooaudit.views.text import three_decimals
+from zooaudit.views.second_opinion_tables import ERROR_NOTE, magnitude_cell
+from zooaudit.views.tables import fitted, plain
+from zooaudit.views.text import HALF_WIDTH, three_decimals
 
-from tests.client.samples import WARPED, reflected_report, warped_comparison, warped_report, whole_report
+from tests.client.samples import WARPED, comparison, reflected_report, warped_comparison, warped_report, whole_report
 from tests.client.views.test_frames import MORE, SCORES, numbers_in
 
 SETTINGS = {"amount", "displacement_px"}
@@ -384,3 +386,67 @@ def test_a_comparison_has_them_side_by_side():
     for figure in (figures.accuracy(compared), figures.parts(compared.audits)):
         assert "arp shear" in str(figure)
     assert "deformations 0.75,1.5 px, local error, consistency of 5 draws, variance" in method_line(compared.method)
+
+
+def test_the_tables_of_compared_measures_share_their_notes_and_tell_what_is_missing():
+    compared = warped_comparison()
+    first, second = compared.audits
+    opinion = second.parts["Late"].second_opinion
+    assert opinion
+    nothing = Magnitude(value=None, reason="The map is too small.")
+    row = opinion.deformation[1].model_copy(update={"ratio": None, "ratio_interval": None, "reason": "No noise."})
+    changes = {
+        "local_error": {**opinion.local_error, "scale": nothing},
+        "deformation": (opinion.deformation[0], row),
+    }
+    late = second.parts["Late"].model_copy(update={"second_opinion": opinion.model_copy(update=changes)})
+    early = second.parts["Early"].model_copy(update={"second_opinion": None})
+    parts = {**second.parts, "Late": late, "Early": early}
+    second = second.model_copy(update={"parts": parts, "consistency": None})
+    tables = comparison_tables(compared.model_copy(update={"audits": (first, second)}))
+    by_title = {table.title or "": table for table in tables}
+    names = [first.model, second.model]
+    scale = by_title["Local equivariance error, scale: relative change for 1 per cent"]
+    assert [row[0] for row in scale.rows] == names
+    assert scale.columns == ("Model", *PARTS)
+    assert (scale.rows[1][1], scale.rows[1][3]) == ("–", "–")
+    found = first.parts["Late"].second_opinion
+    assert found
+    assert scale.rows[0][3] == magnitude_cell(found.local_error["scale"])
+    assert "±" in scale.rows[0][3]
+    assert scale.notes == ()
+    last = by_title["Local equivariance error, shear: relative change for a shear by 1"]
+    assert last.notes == [ERROR_NOTE, HALF_WIDTH, f"{second.model}, Late scale: The map is too small."]
+    ratio = by_title["R, stability to deformations by 1.5 px against that to noise"]
+    assert ratio.rows[1][3] == "–"
+    assert f"{second.model}, Late 1.5 px: No noise." in ratio.notes
+    assert by_title["Shift consistency"].rows[1] == [second.model, "–", "–", "–"]
+    assert first.consistency
+    assert by_title["Shift consistency"].rows[0][2:] == ["32", f"{first.consistency.published:.4f}"]
+    for table in tables[tables.index(last) :]:
+        assert fitted(table, 100), table.title
+
+
+def test_a_printed_comparison_has_all_scores_and_measures():
+    compared = warped_comparison()
+    text = repr(compared)
+    for table in comparison_tables(compared):
+        assert ((table.title or "") in text) is (" given accuracy" not in (table.title or "")), table.title
+        assert (table.title or "") in unescape(compared._repr_html_())
+    alone = compared.model_copy(update={"differences": None})
+    assert repr(alone) == plain(comparison_tables(alone))
+    assert "econd" not in repr(comparison())
+    assert [table.title for table in comparison_tables(comparison())][-1:] == [
+        "Rotation given accuracy: channel equivariance above the line over top-1"
+    ]
+    assert repr(comparison()) == plain(comparison_tables(comparison())[:5])
+    assert not {*OTHERS, "measure", "amount"} & set(comparison().to_dataframe().columns)
+
+
+def test_a_measured_zero_has_a_column_in_the_published_table():
+    source = changed(warped_report(), ("consistency", "interval"), (0.0, 0.5))
+    source = changed(source, ("parts", "Late", "second_opinion", "variance", "rotation"), {"value": 0.0})
+    rows = [PublishedRow(summary_of(source), None, True)]
+    (row,) = csv.DictReader(io.StringIO(csv_text(rows)))
+    assert (row["consistency_low"], row["consistency_high"], row["late_variance_rotation"]) == ("0.0", "0.5", "0.0")
+    assert "late_variance_rotation_low" not in row

@@ -179,7 +179,7 @@ class Comparison(EqualByContent, contract.Comparison):
         return accuracy_frame(self)
 
     def __repr__(self) -> str:
-        return plain(comparison_tables(self)[:5])
+        return plain(comparison_tables(self, is_brief=True))
 
     __str__ = __repr__
 
@@ -224,7 +224,8 @@ class Leaderboard(EqualByContent, contract.Leaderboard):
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return a row for each ``id``, ``part`` and ``kind`` ("translation", ...), with the facts of the
-        model, both scores and their intervals, as :meth:`Comparison.to_dataframe` does. Needs pandas."""
+        model, both scores and their intervals, and what other measures say, as :meth:`Comparison.to_dataframe` does.
+        Needs pandas."""
         return leaderboard_frame(self)
 
     def __repr__(self) -> str:

@@ -139,9 +139,15 @@ FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 
 def columns_of(rows: Sequence[PublishedRow]) -> list[Column]:
     """Return the columns of a table of these rows: the optional ones only if a row has something else there than what
-    was not asked for."""
+    was not asked for. A measured 0 is something."""
     values = [_values(row) for row in rows]
-    return [column for column in COLUMNS if not column.optional or any(one.get(column.name) for one in values)]
+
+    def is_there(value: Any) -> bool:
+        return bool(value) or isinstance(value, float)
+
+    return [
+        column for column in COLUMNS if not column.optional or any(is_there(one.get(column.name)) for one in values)
+    ]
 
 
 def csv_text(rows: Sequence[PublishedRow]) -> str:

@@ -7,7 +7,6 @@ from zooaudit.contract import (
     PARTS,
     AccuracyRelation,
     ComparedAudit,
-    ComparedWarp,
     Comparison,
     PartName,
     ScoreName,
@@ -22,16 +21,17 @@ from zooaudit.views.text import HALF_WIDTH, counted, printable, signed, spoken, 
 Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
 
-def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel") -> list[Table]:
+def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel", is_brief: bool = False) -> list[Table]:
     """Show one score of all audits by part, for each kind of transform; how it differs from that of the
-    reference; how it relates to accuracy; how far each audit's score lies above what its accuracy predicts; and what
-    other measures say."""
+    reference; how it relates to accuracy; how far each audit's score lies above what its accuracy predicts, unless
+    ``is_brief`` and there is a reference; and what other measures say."""
     notes, transforms = _notes(comparison), comparison.method.transforms
     relations: Relations = {
         part_name: {transform: getattr(getattr(part, transform), score_name) for transform in transforms}
         for part_name, part in in_depth_order(comparison.accuracy)
     }
-    residuals = [_residual_table(comparison, relations, transform, score_name) for transform in transforms]
+    with_residuals = () if is_brief and comparison.differences else transforms
+    residuals = [_residual_table(comparison, relations, transform, score_name) for transform in with_residuals]
     return [
         *(
             _score_table(comparison, transform, score_name, notes if transform == transforms[-1] else ())
@@ -99,11 +99,6 @@ def _interpolation_table(comparison: Comparison, transform: TransformName) -> Ta
     ]
     title = f"{spoken(transform).capitalize()}: interpolation, against which each score is to be read"
     return Table(("Model", *PARTS), rows, title, numbers_from=1, flexible=0)
-
-
-def _interpolation(audit: ComparedAudit, part: PartName, transform: TransformName) -> float | None:
-    warp: ComparedWarp | None = getattr(audit.parts.get(part), transform, None)
-    return warp.interpolation if warp else None
 
 
 def _model(comparison: Comparison, audit: ComparedAudit) -> str:

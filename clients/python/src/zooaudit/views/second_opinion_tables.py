@@ -113,40 +113,75 @@ def _consistency_tables(consistency: Consistency | None, untrained: Consistency 
 
 def compared_opinion_tables(comparison: Comparison, named: Callable[[ComparedAudit], str]) -> list[Table]:
     """Show the other measures of several audits side by side: a row for each audit, a table for each quantity."""
-    audits = comparison.audits
-    measures: list[tuple[str, str, Measure, str | float]] = []
-    for generator in GENERATORS if comparison.method.local else ():
-        title = f"Local equivariance error, {spoken(generator)}: relative change for {UNITS[generator]}"
-        measures.append((title, ERROR_NOTE, "local_error", generator))
-    deformation = comparison.method.deformation
-    for displacement in deformation.displacements_px if deformation else ():
-        title = f"R, stability to deformations by {displacement:g} px against that to noise"
-        measures.append((title, RATIO_NOTE, "deformation", displacement))
-    for transform in comparison.method.transforms if comparison.method.variance else ():
-        title = f"Variance over transforms by variance over images, {spoken(transform)}"
-        measures.append((title, VARIANCE_NOTE, "variance", transform))
+    method = comparison.method
+    local = {
+        generator: f"Local equivariance error, {spoken(generator)}: relative change for {UNITS[generator]}"
+        for generator in (GENERATORS if method.local else ())
+    }
+    deformation = {
+        displacement: f"R, stability to deformations by {displacement:g} px against that to noise"
+        for displacement in (method.deformation.displacements_px if method.deformation else ())
+    }
+    variance = {
+        transform: f"Variance over transforms by variance over images, {spoken(transform)}"
+        for transform in (method.transforms if method.variance else ())
+    }
+    return [
+        *_compared_magnitudes(comparison, named, local, ERROR_NOTE, "local_error"),
+        *_compared_magnitudes(comparison, named, deformation, RATIO_NOTE, "deformation"),
+        *_compared_magnitudes(comparison, named, variance, VARIANCE_NOTE, "variance"),
+        *_compared_consistency(comparison, named),
+    ]
+
+
+def _compared_magnitudes(
+    comparison: Comparison,
+    named: Callable[[ComparedAudit], str],
+    titles: Mapping[Any, str],
+    note: str,
+    measure: Measure,
+) -> list[Table]:
+    """Make the tables of one measure, whose ``titles`` are by the name of the quantity. The last has the notes."""
+    found = [
+        (audit, name, part_name, magnitude)
+        for audit in comparison.audits
+        for part_name, part in in_depth_order(audit.parts)
+        for name in titles
+        if (magnitude := magnitude_of(part.second_opinion or SecondOpinion(), measure, name))
+    ]
+    shown = [name for name in titles if any(name == other for _, other, *_ in found)]
+    reasons = [
+        (
+            f"{named(audit)}, {part_name} {f'{name:g} px' if measure == 'deformation' else spoken(name)}",
+            magnitude.reason,
+        )
+        for audit, name, part_name, magnitude in found
+    ]
+    has_intervals = any(magnitude.interval for *_, magnitude in found)
+    notes = [note, *([HALF_WIDTH] if has_intervals else []), *_reasons(reasons)]
+    cells = {(audit.id, name, part_name): magnitude_cell(each) for audit, name, part_name, each in found}
     tables = []
-    for title, note, measure, name in measures:
-        found = [
-            {
-                part: magnitude_of(one.second_opinion, measure, name)
-                for part, one in in_depth_order(audit.parts)
-                if one.second_opinion
-            }
-            for audit in audits
+    for name in shown:
+        rows = [
+            [named(audit), *(cells.get((audit.id, name, part_name), "–") for part_name in PARTS)]
+            for audit in comparison.audits
         ]
-        if any(each for by_part in found for each in by_part.values()):
-            rows = [
-                [named(audit), *(magnitude_cell(by_part.get(part)) for part in PARTS)]
-                for audit, by_part in zip(audits, found, strict=True)
-            ]
-            table = Table(("Model", *PARTS), rows, title, numbers_from=1, notes=[note], flexible=0)
-            tables.append(with_narrower(table))
-    if any(audit.consistency for audit in audits):
-        rows = [[named(audit), *_consistency_cells(audit.consistency)] for audit in audits]
-        columns = ("Model", "Same class", "Up to px", "Published")
-        tables.append(with_narrower(Table(columns, rows, "Shift consistency", numbers_from=1, flexible=0)))
+        below = notes if name == shown[-1] else ()
+        table = Table(("Model", *PARTS), rows, titles[name], numbers_from=1, notes=below, flexible=0)
+        tables.append(with_narrower(table))
     return tables
+
+
+def _compared_consistency(comparison: Comparison, named: Callable[[ComparedAudit], str]) -> list[Table]:
+    found = [(named(audit), audit.consistency) for audit in comparison.audits]
+    if not any(each for _, each in found):
+        return []
+    rows = [[model, *_consistency_cells(consistency)] for model, consistency in found]
+    has_intervals = any(each and each.interval for _, each in found)
+    reasons = _reasons((model, each.reason) for model, each in found if each)
+    notes = [*([HALF_WIDTH] if has_intervals else []), *reasons]
+    columns = ("Model", "Same class", "Up to px", "Published")
+    return [with_narrower(Table(columns, rows, "Shift consistency", numbers_from=1, notes=notes, flexible=0))]
 
 
 def _consistency_cells(consistency: Consistency | None) -> tuple[str, str, str]:
