@@ -44,7 +44,7 @@ export function comparedMeasures({ audits }) {
   return [
     magnitudes("local_error"),
     comparedCard(audits, "Deformations", [term("deformation-stability", "Stability to smooth deformations"), ", by their mean displacement: R, how far they move a "
-      + "representation by how far noise as strong does; below 1 more stable to deformations than to noise"], ratios),
+      + "representation, relative to noise as strong; below 1 more stable to deformations than to noise"], ratios),
     magnitudes("variance"),
     comparedConsistencies(audits),
   ].filter(Boolean);
