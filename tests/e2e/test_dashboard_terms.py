@@ -69,6 +69,14 @@ def test_every_link_leads_to_its_word(page, service, name):
     assert service.url in page.url
 
 
+def test_the_page_of_the_measure_fits_a_phone(browser, service):
+    with opened(browser, service.url, key=KEY, viewport={"width": 360, "height": 780}) as page:
+        page.goto("/method")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        boxes = "[...document.querySelectorAll('table')].map((table) => table.clientWidth)"
+        assert max(page.evaluate(boxes)) <= 360
+
+
 def test_scores_so_far_explain_themselves(page, client):
     audit = finished(client)
     parts = {

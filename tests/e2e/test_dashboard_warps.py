@@ -36,6 +36,7 @@ FIRST = WARPED[MODELS[0]]
 ONLY_WARPS = warped_report(MODELS[0], translations_px=(), rotations_deg=(), reflections=(), baseline=False)
 PLAIN = report_of(AuditRequest(model=MODELS[0], dataset="synthetic", num_images=8))
 NAMES = ("warp_translation", "warp_rotation", "warp_scale", "warp_shear")
+OTHER = ("Local equivariance error", "Deformations", "Variance", "Shift consistency")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,13 @@ def stored(request: pytest.FixtureRequest, browser: Browser, store: Stack) -> It
 
 def number(value: float) -> str:
     return f"{value:.3f}"
+
+
+def saved(page: Page) -> list[dict[str, str]]:
+    """The rows of the file that the page's button makes."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    return list(csv.DictReader(io.StringIO(download.value.path().read_text(), newline="")))
 
 
 def heads(page: Page) -> list[str]:
@@ -188,13 +196,8 @@ def test_the_report_shows_other_measures(stored):
 
 
 def test_the_csv_file_has_them(stored):
-    def saved(report: Report) -> list[dict[str, str]]:
-        stored.goto(f"/?audit={report.id}")
-        with stored.expect_download() as download:
-            stored.get_by_role("button", name="CSV").click()
-        return list(csv.DictReader(io.StringIO(download.value.path().read_text(), newline="")))
-
-    rows = saved(FIRST)
+    stored.goto(f"/?audit={FIRST.id}")
+    rows = saved(stored)
 
     def one(**fields: str) -> dict[str, str]:
         (match,) = [row for row in rows if fields.items() <= row.items()]
@@ -212,15 +215,15 @@ def test_the_csv_file_has_them(stored):
     assert one(level="part", name="Late", measure="variance", transform="rotation")["value"]
     assert float(one(level="model", measure="consistency", by="5 draws")["value"]) == FIRST.consistency.value
     assert float(one(level="model", by="published")["value"]) == FIRST.consistency.published
-    assert saved(PLAIN)[0].keys().isdisjoint(("measure", "value", "interpolation"))
+    stored.goto(f"/?audit={PLAIN.id}")
+    expect(stored.get_by_role("heading", name="Blocks")).to_be_visible()
+    assert saved(stored)[0].keys().isdisjoint(("measure", "value", "interpolation"))
 
 
 def test_a_report_that_did_not_ask_shows_nothing_of_it(stored):
     stored.goto(f"/?audit={PLAIN.id}")
     expect(stored.locator("#detail table.blocks")).to_be_visible()
-    assert set(heads(stored)).isdisjoint(
-        ("Warps", "Local equivariance error", "Deformations", "Variance", "Shift consistency")
-    )
+    assert set(heads(stored)).isdisjoint(("Warps", *OTHER))
     assert "warp" not in stored.locator("#detail").inner_text().lower()
 
 
@@ -245,13 +248,24 @@ def test_there_are_no_maps_of_warps(stored):
     expect(stored.locator("#detail a.see-it")).to_have_count(0)
 
 
-def test_a_comparison_has_columns_of_warps(stored):
-    reports = list(WARPED.values())
-    of_plain = comparison()
-    related = dict.fromkeys(("translation", "rotation", "reflection", *NAMES), of_plain.accuracy["Late"].translation)
+@pytest.fixture
+def compared(stored) -> list[Report]:
+    """The reports that the comparison shows which ``stored`` has open; the last lacks a published figure and a part."""
+    first, second, last = WARPED.values()
+    late = last.parts["Late"].model_copy(update={"second_opinion": None})
+    consistency = last.consistency.model_copy(update={"published": None, "offset_px": 40})
+    last = last.model_copy(update={"parts": last.parts | {"Late": late}, "consistency": consistency})
+    reports = [first, second, last]
+    show_comparison(stored, reports)
+    return reports
+
+
+def show_comparison(stored: Page, reports: list[Report]) -> None:
+    transforms = shared_method(reports[0]).transforms
+    related = dict.fromkeys(transforms, comparison().accuracy["Late"].translation)
     different = differences(*(report.id for report in reports))
     scores = different.audits[0].parts["Late"].translation
-    parts = {name: dict.fromkeys(related, scores.model_dump()) for name in PARTS}
+    parts = {name: dict.fromkeys(transforms, scores.model_dump()) for name in PARTS}
     answer = Comparison(
         method=shared_method(reports[0]),
         audits=tuple(compared_audit(report) for report in reports),
@@ -262,15 +276,71 @@ def test_a_comparison_has_columns_of_warps(stored):
         "**/comparison?*", lambda route: route.fulfill(body=answer.model_dump_json(), content_type="application/json")
     )
     stored.goto("/?compare=" + ",".join(report.id for report in reports))
+
+
+def test_a_comparison_has_columns_of_warps(stored, compared):
     table = stored.locator("#detail table").first
     expect(table.locator("thead")).to_contain_text("Warp shear")
-    for row, report in zip(body(stored), reports, strict=True):
+    for row, report in zip(body(stored), compared, strict=True):
         late = [number(getattr(report.parts["Late"], name).channel) for name in NAMES]
         scores = row[-1 - 5 * (3 + len(NAMES)) : -1]  # a narrow screen has fewer cells before them
         assert [scores[5 * (3 + place) + 2] for place in range(len(NAMES))] == late
     for place in (1, 2, 3):  # differences, correlations, residuals
         expect(stored.locator("#detail table").nth(place).locator("thead")).to_contain_text("Warp rotation")
     expect(stored.locator("#detail .badges").first).to_contain_text("warp shear −0.1, 0.1")
+
+
+def test_a_comparison_shows_other_measures(stored, compared):
+    expect(stored.get_by_role("table", name="Shift consistency")).to_be_visible()
+
+    def shown(measure: str) -> list[list[str]]:
+        """The cells of the measure's table, each as its number and half of its interval."""
+        table = stored.get_by_role("table", name=measure)
+        table.locator("..").evaluate("(box) => box.scrollTo(box.scrollWidth, 0)")
+        assert table.locator("caption").bounding_box()["x"] >= 0
+        links = table.locator("tbody th a")
+        assert [urlsplit(link.get_attribute("href")).query for link in links.all()] == [
+            f"audit={report.id}" for report in compared
+        ]
+        return [row.get_by_role("cell").all_inner_texts() for row in table.locator("tbody tr").all()]
+
+    def told(value: float | None = None, interval: tuple[float, float] | None = None) -> str:
+        return "–" if value is None else f"{number(value)}\n±{number((interval[1] - interval[0]) / 2)}"
+
+    opinions = [[report.parts[name].second_opinion for name in PARTS] for report in compared]
+    for measure, title in (("local_error", "Local equivariance error"), ("variance", "Variance over")):
+        keys = getattr(opinions[0][0], measure)
+        magnitudes = [[of and getattr(of, measure)[key] for key in keys for of in row] for row in opinions]
+        assert shown(title) == [[told(one.value, one.interval) if one else told() for one in row] for row in magnitudes]
+    ratios = [[of and of.deformation[place] for place in range(2) for of in row] for row in opinions]
+    assert shown("Stability to smooth deformations") == [
+        [told(one.ratio, one.ratio_interval) if one else told() for one in row] for row in ratios
+    ]
+    measured = "0.861\n±0.010"
+    assert shown("Shift consistency") == [[measured, "0.851"], [measured, "0.851"], [measured, "–"]]
+    expect(
+        stored.get_by_text("5 pairs of windows of each image, at random offsets of up to 32 or 40 px")
+    ).to_be_visible()
+    rows = saved(stored)
+
+    def values(**fields: str) -> list[float]:
+        return [float(row["value"]) for row in rows if fields.items() <= row.items()]
+
+    late = [row[PARTS.index("Late")] for row in opinions[:-1]]
+    assert values(part="Late", measure="local_error", by="shear") == [of.local_error["shear"].value for of in late]
+    assert values(part="Late", measure="ratio", by="2 px") == [of.deformation[1].ratio for of in late]
+    assert values(part="Late", measure="variance", transform="rotation") == [
+        of.variance["rotation"].value for of in late
+    ]
+    assert values(measure="consistency", by="5 draws", value_low="0.8513") == [0.8613] * 3
+    assert values(audit=FIRST.id, by="published", model=FIRST.model.name) == [FIRST.consistency.published]
+
+
+def test_a_comparison_without_other_measures_has_nothing_of_them(stored):
+    show_comparison(stored, [PLAIN, PLAIN.model_copy(update={"id": "f" * 32})])
+    expect(stored.get_by_role("heading", name="Equivariance and accuracy")).to_be_visible()
+    assert set(heads(stored)).isdisjoint(OTHER)
+    assert list(saved(stored)[0])[-1] == "layer_p_adjusted"
 
 
 def test_the_zoo_shows_any_transform_beside_translation(stored):

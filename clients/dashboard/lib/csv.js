@@ -71,16 +71,24 @@ function consistencyRows(consistency) {
 
 const valueColumns = ({ value, interval, reason }) => ({ value, value_low: interval?.[0], value_high: interval?.[1], ...(reason && { reason }) });
 
-/** A row for each audit, part and transform, with the differences from the reference. */
+/**
+ * A row for each audit, part and transform, with the differences from the reference. After them is a row for each other
+ * measure of each part, or of each whole model.
+ */
 export function comparisonCsv({ audits, differences }) {
   const different = new Map(differences.audits.map((audit) => [audit.id, audit.parts]));
-  const rows = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => comparedTransforms([audit]).map((transform) => {
-    const { id, model, weights, parameters, imagenet_top1, images } = audit;
+  const shared = ({ id, model, weights, parameters, imagenet_top1, images }) => ({ audit: id, model, weights, parameters, imagenet_top1, images });
+  const scores = audits.flatMap((audit) => partsOf([audit]).flatMap((part) => comparedTransforms([audit]).map((transform) => {
     const score = audit.parts[part][transform];
-    return { audit: id, model, weights, parameters, imagenet_top1, images, part, transform, ...scoreColumns(score), interpolation: score.interpolation,
-      reference: differences.reference, ...differenceColumns(different.get(id)?.[part]?.[transform]) };
+    return { ...shared(audit), part, transform, ...scoreColumns(score), interpolation: score.interpolation,
+      reference: differences.reference, ...differenceColumns(different.get(audit.id)?.[part]?.[transform]) };
   })));
-  return toCsv([...COMPARISON_COLUMNS, ...(rows.some((row) => row.interpolation != null) ? ["interpolation"] : [])], rows);
+  const measures = audits.flatMap((audit) => [
+    ...partsOf([audit]).flatMap((part) => measureRows(audit.parts[part].second_opinion ?? {}).map((row) => ({ part, ...row }))),
+    ...consistencyRows(audit.consistency),
+  ].map((row) => ({ ...shared(audit), ...row })));
+  const hasInterpolation = scores.some((row) => row.interpolation != null);
+  return toCsv([...COMPARISON_COLUMNS, ...(hasInterpolation ? ["interpolation"] : []), ...(measures.length ? ["by", ...MEASURE_COLUMNS] : [])], [...scores, ...measures]);
 }
 
 /** A row for each pair of measures at each level, with Spearman's rho. */

@@ -13,6 +13,7 @@ import { comparisonTable } from "../widgets/comparison-table.js";
 import { differenceTable } from "../widgets/difference-table.js";
 import { figurePanels, isDrawn } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
+import { comparedMeasures } from "../widgets/other-measures.js";
 import { columns, pageLayout, wideCard } from "../widgets/page-layout.js";
 
 const FIGURES = [
@@ -110,7 +111,8 @@ export function comparisonPage(root, idList, { showBanner }) {
       wideCard("Differences", differences.choice, scrollable("Differences from the reference", differences.node)),
       columns(shown.map(([name]) => figures.panel(name))),
       wideCard("Equivariance and accuracy", correlations.note, scrollable("Correlation with accuracy", correlations.node)),
-      residualsCard);
+      residualsCard,
+      ...comparedMeasures(comparison));
     return { scores, differences, correlations, residuals, residualsCard, figures, figuresPath: null };
   }
 
