@@ -119,6 +119,8 @@ def test_the_figure_is_the_matrix_with_blue_for_agreement_and_names_as_text():
     assert (lowest, highest) == ("#d55e00", "#0072b2")
     assert figure["layout"]["yaxis"]["ticktext"][2] == "Measure 2 ↓  3"
     assert (late["xaxis"], late["yaxis"]) == ("x2", "y2")
+    left, right = (figure["layout"]["margin"][side] for side in "lr")
+    assert figure["layout"]["meta"]["narrowest_px"] == left + 3 * 14 + right
     assert "2 models" in figure["layout"]["annotations"][0]["text"]
     alone = figures.measures(ONE)["layout"]["annotations"][0]["text"]
     assert "&lt;b&gt;&#36;x&#36;" in alone

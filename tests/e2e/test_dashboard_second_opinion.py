@@ -61,6 +61,11 @@ def test_the_measures_over_models_fit_every_width(browser, service, width, schem
         page.goto(f"/?second-opinion={ids}&top1=70,,,,,,,")
         expect(page.locator("#detail h1")).to_have_text("Second opinion: 8 models")
         expect(page.locator("#detail [data-figure=measures] .main-svg").first).to_be_visible()
+        narrowest = drawing["measures"]["layout"]["meta"]["narrowest_px"]
+        box, plot = (
+            page.locator(f"#detail [data-figure=measures] {name}") for name in (".scroll", ".main-svg >> nth=0")
+        )
+        assert plot.bounding_box()["width"] == max(narrowest, box.evaluate("(node) => node.clientWidth"))
         page.get_by_role("link", name="Late", exact=True).first.click()
         matrix = next(one for one in agreement.matrices if one.level == "Late")
         expect(page.get_by_text(matrix.summary)).to_be_visible()

@@ -83,7 +83,9 @@ export function secondOpinionPage(root, idList, { showBanner }) {
         scrollable("Rank correlation of measures", matrix.node), figures.note),
       wideCard("What they measure", meanings.node),
       figures.panel("measures"));
-    figures.panel("measures").classList.add("wide");
+    const panel = figures.panel("measures");
+    panel.classList.add("wide");
+    panel.append(scrollable("All matrices", panel.querySelector(".plot")));
     figures.load([`${path}/figures`, ...query].join("?"));
     return {
       show(shown) {

@@ -88,6 +88,7 @@ export function forgetFigures() {
 async function draw(plot, figure) {
   if (!plot.isConnected || !plot.clientWidth) return;
   drawnFigures.set(plot, figure);
+  plot.style.minWidth = `${figure.layout.meta?.narrowest_px ?? 0}px`; // before its width is read
   const { data, layout } = withWholeNames(withPageColours(figure), widthOf(plot));
   // Not Plotly.react, which leaves legends where they were at another width.
   await window.Plotly.newPlot(plot, data, { ...layout, width: widthOf(plot) }, { displayModeBar: false });

@@ -18,7 +18,7 @@ from zooaudit.contract import PARTS, Aligned, AuditRequest, ShiftRow, Translatio
 from zooaudit.views import figures
 
 from service.comparison import compare
-from tests.client.samples import Script, answer
+from tests.client.samples import Script, answer, warped_report
 from tests.e2e.browser import chromium
 from tests.fakes import report_of
 
@@ -312,6 +312,24 @@ def test_long_names_are_whole_at_every_width_and_no_text_meets_another(page, nam
             )
             == 0
         )
+
+
+OUTSIDE = """() => document.querySelector("#figure")._fullData.flatMap(({ xaxis, yaxis, x, y }) => {
+  const inside = (name, value) => {
+    const [low, high] = document.querySelector("#figure")._fullLayout[name.replace(/^[xy]/, "$&axis")].range;
+    return value == null || (low <= value && value <= high);
+  };
+  return [...x].map((value, index) => [xaxis, value, yaxis, y[index]])
+    .filter((point) => !inside(point[0], point[1]) || !inside(point[2], point[3]));
+})"""
+
+
+@pytest.mark.parametrize("name", figures.NAMES)
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_browser_shows_every_point_within_its_axes(page, name, models):
+    drawing = figures.of(name, [warped_report(f"timm/m{place}", id=f"{place:032x}") for place in range(models)])
+    page.evaluate("figure => Plotly.newPlot('figure', figure.data, figure.layout)", drawing)
+    assert page.evaluate(OUTSIDE) == []
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_each_kind_of_warps_has_a_table_with_its_interpolation():
     assert {title for title in tables if title.startswith("Warp ")} == {
         "Warp rotation by 15° and 22.5°",
         "Warp scale by 0.9 and 1.1",
-        "Warp shear by -0.1 and 0.1",
+        "Warp shear by −0.1 and 0.1",
         "Warp translation by 0.5 px and 8 px",
     }
     table = tables["Warp rotation by 15° and 22.5°"]

@@ -77,9 +77,9 @@ def test_one_shard_of_several_keeps_its_table(changes, sentence):
         (["mirrored", "1 px", "1 px", "5 pixels", "99999 px"], "mirrored, 1 px, 5 pixels, 99999 px"),
         (
             ["warp by 30°", "warp by 0.5 px", "warp by 22.5°", "shear -0.1", "shear 0.1", "scale 0.9"],
-            "warp by 22.5°, 30°, warp by 0.5 px, shear -0.1, 0.1, scale 0.9",
+            "warp by 22.5°, 30°, warp by 0.5 px, shear −0.1, 0.1, scale 0.9",
         ),
-        ([f"warp by {angle}°" for angle in range(10, 180, 10)], "warp by 10 to 170° (17)"),
+        ([f"warp by {angle}°" for angle in range(-160, 180, 20)], "warp by −160 to 160° (17)"),
         (
             ["scale --", "deformation by 0.5, 1 px", "local error", "variance over warp_shear"],
             "scale --, deformation by 0.5, 1 px, local error, variance over warp shear",

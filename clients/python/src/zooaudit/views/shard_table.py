@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from zooaudit.contract import Shard, Sharing
 from zooaudit.views.tables import Table, shortened
-from zooaudit.views.text import counted, printable, ranges, spoken
+from zooaudit.views.text import counted, plain_number, printable, ranges, spoken
 
 BRIEF_WORKER = 20
 """The letters of a worker's name where a terminal has no room for all of them: the ends tell machine and process."""
@@ -94,9 +94,9 @@ def _listed(before: str, behind: str, values: Sequence[float]) -> str:
     if not before:
         runs = ranges([int(value) for value in values]).split(",")
     elif len(values) > MANY_WARPS:
-        return f"{before}{values[0]:g} to {values[-1]:g}{behind} ({len(values)})"
+        return f"{before}{plain_number(values[0])} to {plain_number(values[-1])}{behind} ({len(values)})"
     else:
-        runs = [f"{value:g}" for value in values]
+        runs = [plain_number(value) for value in values]
     return (
         f"{before}{', '.join(runs)}{behind}"
         if behind.startswith(" ")

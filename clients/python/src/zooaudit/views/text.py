@@ -220,10 +220,19 @@ def spoken(name: str) -> str:
 def warp_amount(kind: WarpKind, amount: float) -> str:
     """Write the amount of a warp as people do.
 
-    >>> warp_amount("translation", 0.5), warp_amount("rotation", 15.0), warp_amount("scale", 1.1)
-    ('0.5 px', '15°', '1.1')
+    >>> warp_amount("translation", 0.5), warp_amount("rotation", -15.0), warp_amount("scale", 1.1)
+    ('0.5 px', '−15°', '1.1')
     """
-    return f"{amount:g}{WARP_UNITS[kind]}"
+    return f"{plain_number(amount)}{WARP_UNITS[kind]}"
+
+
+def plain_number(value: float) -> str:
+    """Write a number as running text has it, with a minus sign where commands and files have a hyphen.
+
+    >>> plain_number(22.5), plain_number(-40.0)
+    ('22.5', '−40')
+    """
+    return f"{value:g}".replace("-", "−")
 
 
 def printable(text: str) -> str:

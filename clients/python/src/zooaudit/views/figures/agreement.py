@@ -30,7 +30,10 @@ def agreement(reports: Sequence[Report], score: ScoreName = "channel") -> Figure
         panels.add_note("No rotation was asked for.")
     for by in transforms_of(reports):
         ticks = list(dict.fromkeys(label_of(row, by) for row in _sorted_rows(reports, by)))
-        x = shift_axis(reports) if by == "translation" else warp_axis(KINDS[by]) if by in KINDS else _axis(by, ticks)
+        if by == "translation":
+            x = shift_axis(reports)
+        else:
+            x = warp_axis(reports, KINDS[by]) if by in KINDS else _axis(by, ticks)
         if len(reports) == 1:
             _one_model(panels, reports[0], by, x, ticks)
         else:

@@ -38,14 +38,18 @@ def warps(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
     return panels.figure()
 
 
-def warp_axis(kind: WarpKind) -> dict[str, Any]:
-    """Return the settings of an axis of the amounts of one kind of warps."""
-    return {"title": {"text": AXES[kind], "standoff": 6, "font": {"size": 12}}}
+def warp_axis(reports: Sequence[Report], kind: WarpKind) -> dict[str, Any]:
+    """Return the settings of an axis that has all amounts of one kind of warps of the reports."""
+    warps = [each for report in reports for each in report.method.warps if each.kind == kind]
+    amounts = [amount for each in warps for amount in each.amounts]
+    low, high = min(amounts), max(amounts)
+    pad = 0.05 * (high - low) or 0.1 * abs(high) or 1
+    return {"title": {"text": AXES[kind], "standoff": 6, "font": {"size": 12}}, "range": [low - pad, high + pad]}
 
 
 def _one_model(panels: Panels, report: Report, kind: WarpKind) -> None:
     transform = WARPS[kind]
-    panels.begin(f"{spoken(transform).capitalize()} equivariance", x=warp_axis(kind))
+    panels.begin(f"{spoken(transform).capitalize()} equivariance", x=warp_axis([report], kind))
     for part_name, colour, symbol, dash in zip(PARTS, COLOURS, SYMBOLS, DASHES, strict=False):
         if part_name in report.parts:
             pen = Pen(part_name, colour, symbol, dash)
@@ -57,7 +61,7 @@ def _one_model(panels: Panels, report: Report, kind: WarpKind) -> None:
 
 
 def _several_models(panels: Panels, reports: Sequence[Report], score_name: ScoreName, kind: WarpKind) -> None:
-    transform, x, is_crowd = WARPS[kind], warp_axis(kind), len(reports) > MANY
+    transform, x, is_crowd = WARPS[kind], warp_axis(reports, kind), len(reports) > MANY
     for part_name in PARTS:
         panels.begin(f"{part_name}, {spoken(transform)} {score_name}", x=x)
         for report, pen in zip(reports, pens(reports), strict=True):

@@ -10,6 +10,8 @@ from zooaudit.views.text import signed
 
 CELL_PX, GAP_PX, TITLE_PX, LINE_PX = 24, 62, 22, 16
 RIGHT_PX, BOTTOM_PX, CHARACTER_PX = 14, 40, 5.4
+NARROWEST_CELL_PX = 14
+"""A column's number still fits; a narrow page scrolls the figure sideways, which says in ``meta`` how wide it is."""
 LINE_CHARACTERS = 42
 """How long a line is, so that it fits a phone."""
 NUMBERED_UP_TO = 6
@@ -34,8 +36,10 @@ def measures(agreement: MeasureAgreement) -> FigureDict:
     longest = max((len(labelled(measure)) for matrix in agreement.matrices for measure in matrix.measures), default=0)
     left_px = round(CHARACTER_PX * (longest + len("  00"))) + 8
     body_px = sum(heights) + GAP_PX * (len(heights) - 1)
+    columns = max((len(matrix.measures) for matrix in agreement.matrices), default=0)
     layout: Trace = {
         "template": TEMPLATE,
+        "meta": {"narrowest_px": left_px + NARROWEST_CELL_PX * columns + RIGHT_PX},
         "height": top_px + body_px + BOTTOM_PX,
         "plot_bgcolor": NOTHING,
         "margin": {"l": left_px, "r": RIGHT_PX, "t": top_px, "b": BOTTOM_PX},

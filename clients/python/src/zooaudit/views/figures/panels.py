@@ -99,7 +99,11 @@ class Panels:
         scale: int = 0,
     ) -> None:
         """Begin a panel. Everything added from now on belongs to it. Panels that are given one ``x`` share an axis, and
-        those of one ``scale`` a range of scores."""
+        those of one ``scale`` a range of scores.
+
+        Where one ``x`` has a range, all need theirs: behind a group of matching axes with a range, Plotly fits no group
+        without one to its points.
+        """
         self._panels.append(Panel(title, lines, hover, x, scale))
 
     def add_note(self, note: str) -> None:
