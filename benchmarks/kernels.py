@@ -77,6 +77,8 @@ def launches(name: str, batch_size: int, images: int, **asked: Any) -> dict[str,
         similarities=similarities_of(request),
         borders=borders_of(request),
         transforms=transforms,
+        probes=(),
+        seed=0,
         budget=Budget(batch_size, len(transforms)),
         stream=Stream(sample, loaded.preprocessing, views.side, 0),
         forwards=ForwardCounter(1, lambda _progress: None, lambda _table, _groups: None),  # type: ignore[arg-type,return-value]

@@ -255,9 +255,11 @@ def test_everything_equals_a_recomputation_in_float64(generator: str) -> None:
             assert each.reason == f"only {maps.shape[1]} cells of the map stay within it when it is warped"
             continue
         whole = error(squares, maps)
-        assert each.value == pytest.approx(whole, rel=2e-5)
+        rounding = 2e-5 if generator != "shear" else 1e-4  # which divides by 0.01, not by 1
+        assert each.value == pytest.approx(whole, rel=rounding)
         kept = [np.array(groups) != group for group in (0, 4, 31)]
-        assert each.deviations == pytest.approx([error(squares[k], maps[k]) - whole for k in kept], abs=2e-5 * whole)
+        moved = [error(squares[k], maps[k]) - whole for k in kept]
+        assert each.deviations == pytest.approx(moved, abs=rounding * whole)
 
 
 def test_batches_and_the_order_of_images_change_nothing() -> None:
