@@ -111,9 +111,9 @@ def test_a_worker_that_dies_again_and_again_is_left_out_and_health_tells_for_as_
     with supervising(READY + 'if name == "a": sys.exit("no luck today")\nwait()') as process:
         left_out = r"The worker on a has died 6 times within 10 minutes \(exit status 1\) and is not started again"
         lines = lines_until(process, f"^ERROR {left_out}", "b . ready")
-        assert lines.count("a | no luck today") == 6
         for _ in range(3):
-            lines_until(process, f"^HEALTH {left_out}")
+            lines += lines_until(process, f"^HEALTH {left_out}")
+        assert lines.count("a | no luck today") == 6  # the last of them may be relayed after its end is noted
         (other,) = psutil.Process(process.pid).children()
         assert other.pid == pid_of(lines, "b")
         process.terminate()
