@@ -77,7 +77,7 @@ def content(report: Report) -> str:
         {"model": "timm/test_resnet.r160_in1k", "similarity": "both", "border": "all"},
         {"model": "timm/test_vit.r160_in1k", "direction": "down", "reflections": ["horizontal", "vertical"]},
         {"model": "timm/test_efficientnet.r160_in1k", "num_images": 37},
-        {"model": "timm/test_resnet.r160_in1k", "num_images": 37, "translations_px": [3], **PROBED},
+        {"model": "timm/test_resnet.r160_in1k", "translations_px": [3], "rotations_deg": [], **PROBED},
     ],
     ids=["borders", "reflections", "efficientnet", "probes"],
 )
