@@ -4,6 +4,7 @@ Groups belong to the sample: image i of N, in the shuffled order, is in group ``
 the batch size, the passes, the model or the worker, so all audits of one sample have the same groups.
 """
 
+import torch
 from torch import Tensor
 
 GROUPS = 32
@@ -17,6 +18,11 @@ def group_of(places: Tensor, images: int) -> Tensor:
     [0, 0, 1, 2, 31]
     """
     return places * GROUPS // images
+
+
+def members_of(groups: Tensor) -> Tensor:
+    """Tell which of N images are in which group: (G, N) float32, from their ``groups`` (N,)."""
+    return (torch.arange(GROUPS)[:, None] == groups).float()
 
 
 def first_place(group: int, images: int) -> int:

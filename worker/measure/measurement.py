@@ -18,7 +18,7 @@ from worker.measure.cuda_graphs import BatchGraphs
 from worker.measure.experiment import Experiment
 from worker.measure.feeding import uploaded
 from worker.measure.forward import Subject, full_precision
-from worker.measure.groups import GROUPS, group_of
+from worker.measure.groups import GROUPS, group_of, members_of
 from worker.measure.jackknife import scored
 from worker.measure.moments import Spread
 from worker.measure.probes.kinds import Probe
@@ -137,7 +137,7 @@ class Measurement:
         """
         groups = group_of(batch.places, self._sample_size)
         self._images_of_group.update(groups.numpy().tolist())
-        canvas, members = self._subject.canvas(batch.pixels), (torch.arange(GROUPS)[:, None] == groups).float()
+        canvas, members = self._subject.canvas(batch.pixels), members_of(groups)
         if self._subject.device.type == "cpu":
             self._members = members
             return canvas

@@ -15,7 +15,7 @@ from worker.measure.device_name import describe
 from worker.measure.experiment import Experiment
 from worker.measure.feeding import uploaded
 from worker.measure.forward import Receive, Subject
-from worker.measure.groups import GROUPS, group_of
+from worker.measure.groups import GROUPS, group_of, members_of
 from worker.measure.model_scores import ModelScores
 from worker.measure.passes import as_large_as_fits
 from worker.measure.probes.consistency import Consistency, ConsistencySums
@@ -122,4 +122,4 @@ def _members(batch: Batch, sample_size: int, images: "np.ndarray[tuple[int], np.
     """Tell which images of a ``batch`` are in which group, (G, N) float32, and count them in ``images`` (G,)."""
     groups = group_of(batch.places, sample_size)
     np.add.at(images, groups.numpy(), 1)
-    return (torch.arange(GROUPS)[:, None] == groups).float()
+    return members_of(groups)
