@@ -75,8 +75,10 @@ def plan_budget(
     available = (memory_gib - (UNPLANNED_GIB if device.type == "cpu" else 0)) * GIB
     available -= sum(tensor.numel() * tensor.element_size() for tensor in subject.module.state_dict().values())
     sizes = {representation.height * representation.width for representation in representations}
-    # Tables are kept for each warp: one of the view's pixels, and for each size of maps one there and one back.
+    # Tables are kept for each warp: one of the view's pixels, and for each size of maps one there and one back. All
+    # warps share the sums of each cell and of its squares over images, in float64.
     available -= len(warps) * (table_bytes(size * size) + 2 * sum(map(table_bytes, sizes)))
+    available -= 4 * sum(maps) if warps else 0
     if batch_size is None:
         fitting = max(1, min(MAX_BATCH[device.type], int(available / 3 / per_image)))
         batch_size = 2 ** int(math.log2(fitting))

@@ -67,10 +67,12 @@ class RepresentationSums:
         self._chosen: list[tuple[int, Tensor]] = [(0, torch.full((similarities, count, channels), -1, device=device))]
         self._index = {transform: index for index, transform in enumerate(self._alignments)}
         self._there_and_back = {
-            transform: torch.zeros(5, channels, dtype=torch.float64, device=device)
+            transform: torch.zeros(2, channels, dtype=torch.float64, device=device)
             for transform, alignment in self._alignments.items()
             if isinstance(alignment, WarpAlignment)
         }
+        cells = height * width if self._there_and_back else 0
+        self._cells = torch.zeros(2, cells, channels, dtype=torch.float64, device=device)
         self._pivot: Tensor | None = None
         self._maps = self._window = torch.empty(0)
 
@@ -86,8 +88,12 @@ class RepresentationSums:
         self._maps = self._window = torch.sub(maps, self._pivot, out=self._empty(maps, *maps.shape))
         totals = self._empty(maps, 2, len(maps), len(self._windows), maps.shape[3])
         self._sum_windows(self._maps, totals[0])
-        self._sum_windows(self._maps.square(), totals[1])
+        squares = self._maps.square()
+        self._sum_windows(squares, totals[1])
         self._reference.add_(members.to(self.dtype) @ totals.flatten(2))
+        if self._there_and_back:
+            for total, values in zip(self._cells, (self._maps, squares), strict=True):
+                total.add_(values.sum(0).flatten(0, 1))
 
     def _sum_windows(self, values: Tensor, out: Tensor) -> None:
         """Sum ``values`` (N, h, w, K) over each of the windows: ``out`` (N, W, K)."""
@@ -134,16 +140,14 @@ class RepresentationSums:
     def _warped(self, transform: Transform, alignment: WarpAlignment, out: Tensor) -> Tensor:
         """Return the reference maps as they are compared under a warp; ``out`` (2, N, K) receives their sums.
 
-        Also sum what :meth:`interpolation` is made from, over all images: of the maps, of the maps warped there and
-        back, of the squares of both, and of their products.
+        Also add to what :meth:`interpolation` is made from: over all images, the squares of the maps warped there and
+        back, and their products with the maps.
         """
         maps = self._maps.flatten(1, 2)
         warped = alignment.there.of(maps)
-        a, again = maps.index_select(1, alignment.both), alignment.back.of(warped)
-        total = self._there_and_back[transform]
-        for number, (one, other) in enumerate([(a, None), (again, None), (a, a), (again, again), (a, again)]):
-            each = one if other is None else torch.mul(one, other)
-            total[number].add_(each.sum((0, 1)))
+        again = alignment.back.of(warped)
+        for total, other in zip(self._there_and_back[transform], (again, maps), strict=True):
+            total.add_((again * other).sum(1).sum(0))
         a = alignment.chosen(warped)
         torch.sum(a, (1, 2), out=out[0])
         torch.sum(a.square(), (1, 2), out=out[1])
@@ -158,8 +162,11 @@ class RepresentationSums:
         if not isinstance(alignment, WarpAlignment):
             return None if alignment is None else 1.0  # a single cell stays what it is
         assert self._pivot is not None
-        count, pivot = images * len(alignment.both), self._pivot.double()
-        a_total, again_total, a_square, again_square, products = self._there_and_back[transform]
+        count, pivot, both = images * int(alignment.both.sum()), self._pivot.double(), alignment.both.double()
+        a_total, a_square = both @ self._cells
+        # Both interpolations are linear: that of the sum over images is the sum of theirs.
+        again_total = alignment.back.of(alignment.there.of(self._cells[:1])).sum((0, 1))
+        again_square, products = self._there_and_back[transform]
         a, again = (
             Spread(count, pivot, total, square, self._resolution)
             for total, square in ((a_total, a_square), (again_total, again_square))

@@ -167,8 +167,9 @@ class WarpAlignment:
     """How b = f(W(x)) is compared with a = f(x) warped by W: over ``cells`` (V,), the numbers of those cells q of which
     W^-1 q lies in the hull of the cells' centres.
 
-    ``there`` interpolates f(x) at W^-1 q of all cells, and ``back`` the outcome at W q of the cells ``both`` (B,),
-    those of which both points lie in the hull: warped and warped back, f(x) loses what interpolation loses.
+    ``there`` interpolates f(x) at W^-1 q of all cells, and ``back`` the outcome at W q of the cells of which both
+    points lie in the hull, which are 1 in ``both`` (cells,): warped and warped back, f(x) loses what interpolation
+    loses. ``back`` gives 0 at the other cells.
     """
 
     cells: Tensor
@@ -192,7 +193,10 @@ class WarpAlignment:
 
     def chosen(self, maps: Tensor) -> Tensor:
         """Return the cells that are compared of ``maps`` (N, cells, K), as contiguous maps of one column."""
-        return maps.index_select(1, self.cells)[:, :, None]
+        images, cells, channels = maps.shape
+        # Selecting rows is twice as fast on a CPU as selecting along the middle axis.
+        rows = torch.arange(images, device=maps.device)[:, None] * cells + self.cells
+        return functional.embedding(rows, maps.reshape(-1, channels))[:, :, None]
 
 
 @lru_cache(maxsize=8)  # enough for all representations under one warp: those of one size share the tables
@@ -203,12 +207,13 @@ def _align_warp(warp: Warp, height: int, width: int, size: int, device: torch.de
     if compared.sum() < LEAST_CELLS:
         left = f"{compared.sum()} of the {height} x {width} cells of the map have a place in it"
         return f"{left} before the {warp}, and it takes {LEAST_CELLS} to compare"
-    both = compared & _in_hull(after, height, width)
+    both = torch.from_numpy(compared & _in_hull(after, height, width)).float()
+    back = Taps.at(after, height, width)
     return WarpAlignment(
         torch.from_numpy(compared.nonzero()[0]).to(device),
         Taps.at(before, height, width).to(device),
-        torch.from_numpy(both.nonzero()[0]).to(device),
-        Taps.at(after[both], height, width).to(device),
+        both.to(device),
+        Taps(back.index, back.weight * both[:, None]).to(device),
     )
 
 
