@@ -12,6 +12,7 @@ from zooaudit.contract import (
     LeastEquivariantRequest,
     PendingExplanation,
     Report,
+    numbers_text,
 )
 
 from service.errors import invalid, refused
@@ -36,17 +37,25 @@ def _maps_query(
     shift_px: int | None = None,
     angle_deg: int | None = None,
     axis: str | None = None,
+    warp: str | None = None,
+    amount: float | None = None,
 ) -> ExplanationRequest:
-    return _checked(ExplanationRequest, block=block, image=image, shift_px=shift_px, angle_deg=angle_deg, axis=axis)
+    transform = {"shift_px": shift_px, "angle_deg": angle_deg, "axis": axis, "warp": warp, "amount": amount}
+    return _checked(ExplanationRequest, block=block, image=image, **transform)
 
 
 def _least_query(
-    shift_px: int | None = None, angle_deg: int | None = None, axis: str | None = None
+    shift_px: int | None = None,
+    angle_deg: int | None = None,
+    axis: str | None = None,
+    warp: str | None = None,
+    amount: float | None = None,
 ) -> LeastEquivariantRequest:
-    return _checked(LeastEquivariantRequest, shift_px=shift_px, angle_deg=angle_deg, axis=axis)
+    transform = {"shift_px": shift_px, "angle_deg": angle_deg, "axis": axis, "warp": warp, "amount": amount}
+    return _checked(LeastEquivariantRequest, **transform)
 
 
-def _checked(record: type[Record], **fields: str | int | None) -> Record:
+def _checked(record: type[Record], **fields: str | float | None) -> Record:
     try:
         return record.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
@@ -150,11 +159,12 @@ def _check_transform(report: Report, asked: LeastEquivariantRequest) -> None:
         asked.shift_px not in (None, *method.translations_px)
         or asked.angle_deg not in (None, *method.rotations_deg)
         or asked.axis not in (None, *method.reflections)
+        or asked.warp not in (None, *(warps.kind for warps in method.warps if asked.amount in warps.amounts))
     ):
         known = [f"{shift} px" for shift in method.translations_px] + [f"{angle}°" for angle in method.rotations_deg]
         known += method.reflections
-        has = ", ".join(known) or "none that can be explained"
-        raise refused("not-explainable", f"The audit has not measured {asked.transform}; it has {has}.")
+        known += [f"warp {warps.kind} {numbers_text(warps.amounts)}" for warps in method.warps]
+        raise refused("not-explainable", f"The audit has not measured {asked.transform}; it has {', '.join(known)}.")
 
 
 def _shows_images(request: Request, report: Report) -> bool:

@@ -240,12 +240,11 @@ def test_running_again_asks_for_the_same(stored):
     assert (again.consistency_draws, again.variance) == (5, True)
 
 
-def test_there_are_no_maps_of_warps(stored):
-    stored.goto(f"/?explain={ONLY_WARPS.id}")
-    expect(stored.get_by_text("This audit has no shift, rotation or reflection")).to_be_visible()
+def test_maps_under_warps_can_be_asked_for(stored):
     stored.goto(f"/?audit={ONLY_WARPS.id}")
-    expect(stored.locator("#detail table.blocks")).to_be_visible()
-    expect(stored.locator("#detail a.see-it")).to_have_count(0)
+    stored.locator("#detail a.see-it").first.click()
+    asked = [f"warp {warps.kind} " for warps in ONLY_WARPS.method.warps for _ in warps.amounts]
+    expect(stored.get_by_label("Transform").locator("option")).to_contain_text(asked)
 
 
 @pytest.fixture

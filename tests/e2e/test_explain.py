@@ -136,6 +136,39 @@ def test_the_page_shows_maps_and_leads_from_image_to_image(page, client: AuditCl
     expect(page.locator("#detail .notice.bad")).to_contain_text("There is no audit with this id")
 
 
+def test_an_audit_of_warps_alone_is_explained(page, client: AuditClient, service: Stack) -> None:
+    warps = [{"kind": "rotation", "amounts": [-30, 15]}, {"kind": "scale", "amounts": [1.1]}]
+    audit = finished(client, num_images=6, seed=12, translations_px=(), rotations_deg=(), warps=warps)
+    ran = command(service, "explain", audit.id, "--warp", "rotation:-30")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("Least similar to themselves at warp rotation −30°\n")
+    block = client.report(audit.id).blocks[1]
+    shown = client.explain(audit.id, block=block.name, warp="rotation", amount=-30, timeout=LIMIT_S)
+    assert (shown.warp, shown.amount, shown.audit_channel) == (
+        "rotation",
+        -30,
+        block.warp_rotation.by_transform[0].channel,
+    )
+    for warp, said in (
+        ("rotation:30", "has not measured warp rotation 30; it has warp rotation -30,15, warp scale 1.1."),
+        ("rotation:15,30", "--warp: give one warp, such as rotation:15, and not rotation:15,30."),
+        ("twist:1", "--warp: 'twist:1' is not like rotation:15,30 translation:0.5 or none"),
+    ):
+        refused = command(service, "explain", audit.id, "--warp", warp)
+        assert refused.returncode == 2
+        assert said in refused.stderr
+    page.goto(f"/?explain={audit.id}&block={block.name}&image=0")
+    expect(page.get_by_label("Transform")).to_have_value("warp rotation:-30")
+    expect(page.locator("table.maps thead")).to_contain_text("Map of x, warped")
+    expect(page.locator("table.maps caption")).to_contain_text(
+        f"over {shown.cells} of {shown.height} × {shown.width} cells"
+    )
+    page.get_by_label("Transform").select_option("warp scale 1.1")
+    expect(page).to_have_url(f"{client.base_url}/?explain={audit.id}&block={block.name}&image=0&warp=scale%3A1.1")
+    expect(page.locator("#detail .note").first).to_be_visible()
+    expect(page.locator("table.maps thead")).to_contain_text("Map of x, warped")
+
+
 def test_names_are_text_and_who_has_no_key_is_not_asked_at_once(browser, service, client, audit) -> None:
     block = client.report(audit.id).blocks[0].name
     shown = client.explain(audit.id, block=block, image=4, angle_deg=90, timeout=LIMIT_S)

@@ -24,6 +24,7 @@ from worker.explain.precision import precision_of
 from worker.images.canvas_cache import CanvasCache
 from worker.measure.experiment import borders_of
 from worker.measure.transforms import Reflection, Rotation, Shift, Transform
+from worker.measure.warps import Warp
 
 __all__ = ["explain"]
 
@@ -67,6 +68,9 @@ def _transform(asked: LeastEquivariantRequest, prepared: Prepared) -> Transform:
         return Shift(asked.shift_px, borders_of(prepared.request)[0], prepared.request.direction)
     if asked.axis is not None:
         return Reflection(asked.axis)
+    if asked.warp is not None:
+        assert asked.amount is not None
+        return Warp(asked.warp, asked.amount)
     assert asked.angle_deg is not None
     return Rotation(asked.angle_deg)
 

@@ -55,6 +55,8 @@ def find_least(
         direction=prepared.request.direction if asked.shift_px is not None else "diagonal",
         angle_deg=asked.angle_deg,
         axis=asked.axis,
+        warp=asked.warp,
+        amount=asked.amount,
         border=experiment.borders[0],
         precision=precision_of(prepared.request),
         images=len(looked.places),

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from zooaudit.contract import ChannelMaps, Explanation, ExplanationRequest, Report, ViewPictures
+from zooaudit.contract import WARPS, ChannelMaps, Explanation, ExplanationRequest, Report, ViewPictures
 from zooaudit.contract.explanation import MAX_CHANNELS, MAX_SIDE
 
 from worker.audit import Prepared
@@ -16,7 +16,7 @@ from worker.explain.pictures import as_bytes, as_signed_bytes, picture, pooled, 
 from worker.explain.precision import precision_of
 from worker.images.decoding import Canvases
 from worker.measure.similarity import CONSTANT
-from worker.measure.transforms import Transform, align
+from worker.measure.transforms import Transform, WarpAlignment, align
 
 PICTURE_PX = 160
 
@@ -36,7 +36,13 @@ def show_maps(
     views = experiment.views.reference(canvas), experiment.views.transformed(canvas, transform)
     with torch.inference_mode():
         (of_x, before), (of_tx, after) = (_seen(prepared, view, index) for view in views)
-    a, b = alignment.of_reference(of_x)[0], alignment.of_transformed(of_tx)[0]
+    if isinstance(alignment, WarpAlignment):
+        a, b = alignment.there.of(of_x.flatten(1, 2)).view_as(of_x)[0], of_tx[0]
+        compared = torch.zeros(a.shape[:2], dtype=torch.bool).flatten().index_fill(0, alignment.cells, True)
+        compared = compared.view(a.shape[:2])
+    else:
+        a, b = alignment.of_reference(of_x)[0], alignment.of_transformed(of_tx)[0]
+        compared = torch.ones(a.shape[:2], dtype=torch.bool)
     shown_height, shown_width, _ = pooled(a, MAX_SIDE).shape
     return Explanation(
         audit=report.id,
@@ -48,14 +54,17 @@ def show_maps(
         direction=prepared.request.direction if asked.shift_px is not None else "diagonal",
         angle_deg=asked.angle_deg,
         axis=asked.axis,
+        warp=asked.warp,
+        amount=asked.amount,
         border=experiment.borders[0],
         precision=precision_of(prepared.request),
-        height=alignment.height,
-        width=alignment.width,
+        height=len(a),
+        width=a.shape[1],
+        cells=int(compared.sum()) if isinstance(alignment, WarpAlignment) else None,
         shown_height=shown_height,
         shown_width=shown_width,
         channels_of_block=representation.channels,
-        channels=strongest_channels(a, b),
+        channels=strongest_channels(a, b, compared),
         audit_channel=_audit_channel(report, asked),
         prediction=prediction(prepared.loaded, before, after),
         views=ViewPictures(
@@ -66,31 +75,35 @@ def show_maps(
     )
 
 
-def strongest_channels(a: Tensor, b: Tensor) -> tuple[ChannelMaps, ...]:
-    """Compare the maps ``a`` of x and ``b`` of T(x), moved back, cell by cell (h, w, K); the strongest channels first.
+def strongest_channels(a: Tensor, b: Tensor, compared: Tensor) -> tuple[ChannelMaps, ...]:
+    """Compare the maps ``a`` of x and ``b`` of T(x), laid upon each other, cell by cell (h, w, K), at the cells
+    ``compared`` (h, w) bool; the strongest channels first.
 
     A channel is as strong as its map of x varies over the cells; where there is one cell, as large as its magnitude.
     Channels that do not vary, and those that are not finite, are left out.
     """
     a, b = a.double(), b.double()
-    cells_a, cells_b = a.flatten(0, 1), b.flatten(0, 1)
+    cells_a, cells_b = a[compared], b[compared]
     strength = cells_a.std(0, correction=0) if len(cells_a) > 1 else cells_a[0].abs()
     finite = (cells_a.sum(0) + cells_b.sum(0)).isfinite()
     shown = finite & (strength > CONSTANT * cells_a.mean(0).abs() if len(cells_a) > 1 else strength > 0)
     order = torch.where(shown, strength, -1.0).sort(descending=True, stable=True).indices
     chosen = [int(channel) for channel in order[:MAX_CHANNELS] if shown[channel]]
-    return tuple(_channel(channel, float(strength[channel]), a[..., channel], b[..., channel]) for channel in chosen)
+    return tuple(
+        _channel(channel, float(strength[channel]), a[..., channel], b[..., channel], compared) for channel in chosen
+    )
 
 
-def _channel(channel: int, strength: float, a: Tensor, b: Tensor) -> ChannelMaps:
-    shown_a, shown_b = (pooled(maps[..., None], MAX_SIDE)[..., 0] for maps in (a, b))
+def _channel(channel: int, strength: float, a: Tensor, b: Tensor, compared: Tensor) -> ChannelMaps:
+    neutral = a[compared].mean()
+    shown_a, shown_b = (pooled(torch.where(compared, maps, neutral)[..., None], MAX_SIDE)[..., 0] for maps in (a, b))
     difference = shown_b - shown_a
     low, high = float(torch.minimum(shown_a, shown_b).min()), float(torch.maximum(shown_a, shown_b).max())
     largest = float(difference.abs().max())
     return ChannelMaps(
         channel=channel,
         strength=short(strength),
-        correlation=_correlation(a, b),
+        correlation=_correlation(a[compared], b[compared]),
         low=short(low),
         high=short(high),
         largest_difference=short(largest),
@@ -101,7 +114,7 @@ def _channel(channel: int, strength: float, a: Tensor, b: Tensor) -> ChannelMaps
 
 
 def _correlation(a: Tensor, b: Tensor) -> float | None:
-    """Pearson's correlation over all cells; None where one of the maps is constant."""
+    """Pearson's correlation over cells; None where one of the maps is constant."""
     centred = [values - values.mean() for values in (a, b)]
     norms = [float(values.norm()) for values in centred]
     smallest = [CONSTANT * float(values.mean().abs()) * values.numel() ** 0.5 for values in (a, b)]
@@ -159,6 +172,9 @@ def _audit_channel(report: Report, asked: ExplanationRequest) -> float | None:
     """Return the channel score of the block under the transform over all images, as the report has it."""
     for block in report.blocks:
         if block.name == asked.block:
+            if asked.warp is not None:
+                warped = getattr(block, WARPS[asked.warp])
+                return next((row.channel for row in warped.by_transform if row.amount == asked.amount), None)
             mirrors = block.reflection.by_transform if block.reflection else ()
             rows: tuple[Any, ...] = (*block.translation.by_transform, *block.rotation.by_transform, *mirrors)
             # The one field of the three that is there names the transform in the request as in a row.

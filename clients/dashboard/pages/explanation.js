@@ -3,6 +3,7 @@
 import { fresh, request } from "../lib/api.js";
 import { breakable, element, setText } from "../lib/dom.js";
 import { count, fixed } from "../lib/format.js";
+import { WARPS } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { changed, go, href, params } from "../lib/url.js";
 import { channelMaps } from "../widgets/channel-maps.js";
@@ -34,25 +35,22 @@ export function explanationPage(root, id) {
         body.replaceChildren(element("p", { class: "notice bad" }, error.message));
         return null;
       }
-      if (!transform()) {
-        body.replaceChildren(element("p", { class: "notice" }, "This audit has no shift, rotation or reflection, and only what these do can be shown here."));
-        return null;
-      }
       if (location.search !== shownAddress) showFrame();
       const waits = [await refreshPart(maps, "explanation", query(), signal, true), await refreshPart(least, "least-equivariant", transform(), signal, false)];
       return waits.some((wait) => wait != null) ? Math.min(...waits.filter((wait) => wait != null)) : null;
     },
   };
 
-  /** The transform that the address names, else the first rotation, else the largest shift, else the first reflection; null if there are only warps. */
+  /** The transform that the address names, else the first rotation, else the largest shift, else the first reflection or warp. */
   function transform() {
-    const { translations_px: shifts, rotations_deg: angles, reflections = [] } = report.method;
-    const shift = params().get("shift"), angle = params().get("angle"), axis = params().get("axis");
+    const { translations_px: shifts, rotations_deg: angles, reflections = [], warps = [] } = report.method;
+    const shift = params().get("shift"), angle = params().get("angle"), axis = params().get("axis"), warp = params().get("warp");
+    if (warp) return warpOf(warp);
     if (axis) return { axis };
     if (shift) return { shift_px: Number(shift) };
     if (angle || angles.length) return { angle_deg: Number(angle ?? angles[0]) };
     if (shifts.length) return { shift_px: shifts.at(-1) };
-    return reflections.length ? { axis: reflections[0] } : null;
+    return reflections.length ? { axis: reflections[0] } : { warp: warps[0].kind, amount: warps[0].amounts[0] };
   }
 
   function query() {
@@ -69,24 +67,26 @@ export function explanationPage(root, id) {
     shownAddress = location.search;
     asked = new Set();
     for (const part of [maps, least]) part.replaceChildren(element("p", { class: "note" }, "Loading…"));
-    const { block, image, shift_px: shift, angle_deg: angle, axis } = query();
+    const { block, image, shift_px: shift, angle_deg: angle, axis, warp, amount } = query();
+    const transformName = warp ? `warp ${warp}:${amount}` : axis ? `axis ${axis}` : shift == null ? `angle ${angle}` : `shift ${shift}`;
     heading.replaceChildren(...breakable(report.model.name));
     setText(note, `${report.images.dataset} · what the strongest channels of a block make of an image x and of the transformed image T(x)`);
     actions.replaceChildren(element("a", { class: "button", href: href({ audit: id }) }, "Report"));
     setText(fact, "");
-    showControls(block, image, axis ? `axis ${axis}` : shift == null ? `angle ${angle}` : `shift ${shift}`);
+    showControls(block, image, transformName);
     if (!maps.isConnected) {
       body.replaceChildren(element("section", { class: "card wide" }, controls, fact), card("Maps", maps, element("p", { class: "note" },
-        "x and T(x) share one scale in each row, dark is low and bright is high. In the difference, on the same scale, white is none, orange is more under T, and blue is less. Only the cells that both have are compared. ", moreOnThis())),
+        "x and T(x) share one scale in each row, dark is low and bright is high. In the difference, on the same scale, white is none, orange is more under T, and blue is less. Only the cells that both have are compared; under a warp, the others are shown at the channel’s mean. ", moreOnThis())),
       card("Least equivariant images", element("p", { class: "note" },
         "Similarity tells how much of what sets an image apart from the others is still there after T: 1 is all of it, 0 none. It is a number of one image, and no score of the report. ", moreOnThis()), least));
     }
   }
 
   function showControls(block, image, transformName) {
-    const { translations_px: shifts, direction, rotations_deg: angles, reflections = [] } = report.method;
+    const { translations_px: shifts, direction, rotations_deg: angles, reflections = [], warps = [] } = report.method;
     const transforms = [...shifts.map((px) => [`shift ${px}`, `${px} px${direction ? ` ${direction}` : ""}`]),
-      ...angles.map((deg) => [`angle ${deg}`, `${deg}°`]), ...reflections.map((axis) => [`axis ${axis}`, `${axis} reflection`])];
+      ...angles.map((deg) => [`angle ${deg}`, `${deg}°`]), ...reflections.map((axis) => [`axis ${axis}`, `${axis} reflection`]),
+      ...warps.flatMap(({ kind, amounts }) => amounts.map((amount) => [`warp ${kind}:${amount}`, `warp ${kind} ${WARPS[`warp_${kind}`].text(amount)}`]))];
     const select = (label, options, chosen, choose) => {
       const made = element("select", { "data-key": label, onchange: (event) => go(choose(event.target.value)) },
         options.map(([value, text]) => element("option", { value, selected: value === chosen }, text)));
@@ -105,7 +105,7 @@ export function explanationPage(root, id) {
       select("Block", blocks().map((name) => [name, name]), block, (name) => changed({ block: name })),
       select("Transform", transforms, transformName, (name) => {
         const [kind, amount] = name.split(" ");
-        return changed({ shift: null, angle: null, axis: null, [kind]: amount });
+        return changed({ shift: null, angle: null, axis: null, warp: null, [kind]: amount });
       }),
       element("label", { class: "image" }, `Image, 0 to ${count(places - 1)}`, number),
       element("span", { class: "bar steps" }, step("← Previous", image - 1, "Previous image"), step("Next →", image + 1, "Next image")));
@@ -171,6 +171,12 @@ export function explanationPage(root, id) {
     const why = what === "explanation" ? "They need an API key, since nobody has asked for them yet." : "A worker sends up to 256 images through the model, which may take minutes.";
     return element("p", { class: "bar" }, button, element("span", { class: "note" }, why));
   }
+}
+
+/** The transform of a warp as the address has it: "rotation:15". */
+function warpOf(text) {
+  const [warp, amount] = text.split(":");
+  return { warp, amount: Number(amount) };
 }
 
 const moreOnThis = () => element("a", { href: "method#seeing-it" }, "More on this");

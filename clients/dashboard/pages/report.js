@@ -137,9 +137,7 @@ export function reportPage(root, id, { showBanner }) {
     const inWords = readingCard();
     const warps = warpTables(report.parts);
     const agreement = agreementTable(report.parts.Final);
-    const { translations_px: shifts, rotations_deg: angles, reflections = [] } = report.method;
-    const isSeen = shifts.length + angles.length + reflections.length > 0; // there are no maps of warps
-    blocks = blockTable(report.blocks, ({ name, part }) => (!isSeen || part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
+    blocks = blockTable(report.blocks, ({ name, part }) => (part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
     blocks.show(params().get("sort"));
     actions.replaceChildren(
       element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),

@@ -49,6 +49,17 @@ def test_the_table_of_channels():
     assert "No channel of this block varies over the 2 x 3 cells." in str(MAPS.model_copy(update={"channels": ()}))
 
 
+def test_under_a_warp_the_maps_of_x_are_warped_and_fewer_cells_count():
+    warped = MAPS.model_copy(
+        update={"shift_px": None, "border": "crop", "warp": "rotation", "amount": -15.0, "cells": 4}
+    )
+    lines = str(warped).splitlines()
+    assert lines[0] == "layer1.0 at warp rotation −15°, image 3 (<b>odd</b> .png): the 1 strongest channel of 64"
+    assert lines[3].startswith("Over 4 of 2 x 3 cells of this image.")
+    texts = [each["text"] for each in figures.maps(warped)["layout"]["annotations"]]
+    assert texts[1:4] == ["of x, warped", "of T(x)", "difference"]
+
+
 def test_the_figure_has_the_cells_and_no_markup_of_a_name():
     figure = figures.maps(MAPS)
     x, tx, difference = (trace["z"] for trace in figure["data"])

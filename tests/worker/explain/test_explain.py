@@ -26,6 +26,7 @@ from zooaudit.contract import (
     Report,
 )
 
+from tests.worker import reference
 from tests.worker.zoo import nets
 from worker import zoo
 from worker.audit import Prepared, prepare_audit, run
@@ -35,6 +36,7 @@ from worker.explain.least import find_least, lowest, similarities
 from worker.explain.maps import show_maps, strongest_channels
 from worker.known import NETWORKS, SIZE
 from worker.measure.transforms import Reflection, Rotation, Shift, Transform
+from worker.measure.warps import Warp
 from worker.zoo.own import from_module
 
 LEVELS: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -114,7 +116,6 @@ def test_maps_are_what_numpy_computes_and_lays_upon_each_other(noise: Path) -> N
     """A convolution of stride 2 whose maps have 32 cells a side: a shift of 5 px is 2 cells, rounded down."""
     torch.manual_seed(3)
     convolution = nn.Conv2d(3, 12, 3, padding=1, stride=2)
-    weight, bias = (each.detach().double().numpy() for each in (convolution.weight, convolution.bias))
     module = nn.Sequential(
         nn.Sequential(convolution, nn.ReLU()), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5)
     )
@@ -123,12 +124,10 @@ def test_maps_are_what_numpy_computes_and_lays_upon_each_other(noise: Path) -> N
     )
     names = [path.name for path in sorted(noise.iterdir())]
     name = random.Random(0).sample(names, len(names))[4]
-    canvas = prepared_canvas(noise / name)
+    canvas = prepared_canvas(noise / name, SIZE + 5)
 
     def maps(view: NDArray[np.float64]) -> NDArray[np.float64]:
-        padded = np.pad(view, ((1, 1), (1, 1), (0, 0)))
-        windows = sliding_window_view(padded, (3, 3), (0, 1))[::2, ::2]
-        return np.maximum(np.einsum("ywcij,kcij->ywk", windows, weight) + bias, 0.0)
+        return strided(view, convolution)
 
     x = canvas[5 : 5 + SIZE, 5 : 5 + SIZE]
     expected: dict[Transform, tuple[NDArray[np.float64], NDArray[np.float64]]] = {
@@ -162,16 +161,72 @@ def test_maps_are_what_numpy_computes_and_lays_upon_each_other(noise: Path) -> N
             assert one.largest_difference == pytest.approx(np.abs(of_tx - of_x).max(), rel=1e-4)
 
 
-def prepared_canvas(path: Path) -> NDArray[np.float64]:
-    """The canvas of an image of 96 px for a model of 64 px and shifts of 5 px, from 0 to 1."""
-    image = Image.open(path).convert("RGB").resize((SIZE + 5, SIZE + 5), Image.Resampling.BICUBIC)
+def test_under_a_warp_the_maps_of_x_are_warped_and_shown_where_they_are_compared(noise: Path) -> None:
+    torch.manual_seed(3)
+    convolution = nn.Conv2d(3, 12, 3, padding=1, stride=2)
+    module = nn.Sequential(
+        nn.Sequential(convolution, nn.ReLU()), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5)
+    )
+    warp, warps = ("rotation", 20.0), [{"kind": "rotation", "amounts": [20]}]
+    report, prepared = audited(module, noise, ("0",), translations_px=[], rotations_deg=[], warps=warps)
+    asked = ExplanationRequest(block="0", image=4, warp="rotation", amount=20)
+    shown = show_maps(prepared, report, asked, Warp("rotation", 20.0), pictures=True)
+    room = reference.overhang([warp], SIZE)
+    canvas = prepared_canvas(noise / shown.image, SIZE + 2 * room)
+    from_x, from_tx = (
+        [each + room for each in places]
+        for places in (
+            reference.middles(SIZE, SIZE, SIZE),
+            reference.before(*warp, *reference.middles(SIZE, SIZE, SIZE), SIZE),
+        )
+    )
+    x, tx = (reference.sampled(canvas.transpose(2, 0, 1), *places).transpose(1, 2, 0) for places in (from_x, from_tx))
+    there = [each / 2 for each in reference.before(*warp, *reference.middles(32, 32, SIZE), SIZE)]
+    compared = np.all([(each > 0.5) & (each < 31.5) for each in there], axis=0)
+    a = reference.sampled(strided(x, convolution).transpose(2, 0, 1), *there)[:, compared]
+    b = strided(tx, convolution).transpose(2, 0, 1)[:, compared]
+    assert shown.audit_channel is not None
+    assert (shown.cells, shown.height, shown.width) == (compared.sum(), 32, 32)
+    assert [one.channel for one in shown.channels] == np.argsort(-a.std(1), kind="stable")[:8].tolist()
+    for one in shown.channels:
+        of_x, of_tx = a[one.channel], b[one.channel]
+        assert one.correlation == pytest.approx(np.corrcoef(of_x, of_tx)[0, 1], abs=1e-5)
+        assert one.largest_difference == pytest.approx(np.abs(of_tx - of_x).max(), rel=1e-4)
+        half_step = 0.51 * (one.high - one.low) / 255
+        seen_x, seen_tx, difference = values(one, shown)
+        assert np.abs(seen_x[compared] - of_x).max() < half_step
+        assert np.abs(seen_tx[compared] - of_tx).max() < half_step
+        for neutral in (seen_x[~compared], seen_tx[~compared]):
+            assert np.abs(neutral - of_x.mean()).max() < half_step
+        assert not difference[~compared].any()
+    least = find_least(
+        prepared, report, LeastEquivariantRequest(warp="rotation", amount=20), Warp("rotation", 20.0), pictures=False
+    )
+    assert (least.warp, least.amount, least.images) == ("rotation", 20.0, 6)
+
+
+def strided(view: NDArray[np.float64], convolution: nn.Conv2d) -> NDArray[np.float64]:
+    """The maps (32, 32, K) of a view (64, 64, 3) behind a convolution of 3 x 3 with stride 2 and a ReLU."""
+    assert convolution.bias is not None
+    weight, bias = (each.detach().double().numpy() for each in (convolution.weight, convolution.bias))
+    windows = sliding_window_view(np.pad(view, ((1, 1), (1, 1), (0, 0))), (3, 3), (0, 1))[::2, ::2]
+    return np.maximum(np.einsum("ywcij,kcij->ywk", windows, weight) + bias, 0.0)
+
+
+def prepared_canvas(path: Path, side: int) -> NDArray[np.float64]:
+    """The canvas of ``side`` px of an image of 96 px, from 0 to 1."""
+    image = Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(image, np.float64) / 255
+
+
+def everywhere(maps: torch.Tensor) -> torch.Tensor:
+    return torch.ones(maps.shape[:2], dtype=torch.bool)
 
 
 def test_large_maps_are_shown_by_their_means() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 112, 112, 3, generator=generator)
-    (one, *_) = strongest_channels(a, b)
+    (one, *_) = strongest_channels(a, b, everywhere(a))
     assert len(base64.b64decode(one.reference)) == 56 * 56
     means = a[..., one.channel].double().reshape(56, 2, 56, 2).mean((1, 3)).numpy()
     seen = np.frombuffer(base64.b64decode(one.reference), np.uint8).reshape(56, 56)
@@ -186,11 +241,14 @@ def test_channels_that_do_not_vary_or_are_no_numbers_are_left_out() -> None:
     maps[..., 1] = torch.arange(16.0).view(4, 4)
     maps[..., 2] = torch.nan
     maps[..., 3] = 7.0
-    assert [one.channel for one in strongest_channels(maps, maps)] == [1]
-    assert strongest_channels(maps, torch.zeros(4, 4, 4))[0].correlation is None
-    assert strongest_channels(torch.zeros(4, 4, 2), torch.ones(4, 4, 2)) == ()
+    assert [one.channel for one in strongest_channels(maps, maps, everywhere(maps))] == [1]
+    assert strongest_channels(maps, torch.zeros(4, 4, 4), everywhere(maps))[0].correlation is None
+    assert strongest_channels(torch.zeros(4, 4, 2), torch.ones(4, 4, 2), everywhere(maps)) == ()
     single = torch.tensor([-3.0, 2.0, 0.0]).view(1, 1, 3)  # one cell: the magnitude decides
-    assert [(one.channel, one.correlation) for one in strongest_channels(single, single)] == [(0, None), (1, None)]
+    assert [(one.channel, one.correlation) for one in strongest_channels(single, single, everywhere(single))] == [
+        (0, None),
+        (1, None),
+    ]
 
 
 def test_similarity_is_of_what_sets_an_image_apart() -> None:

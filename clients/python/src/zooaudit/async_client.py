@@ -27,6 +27,7 @@ from zooaudit.contract import (
     Problem,
     Sort,
     Status,
+    WarpKind,
 )
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
@@ -141,10 +142,13 @@ class AsyncAuditClient:
         shift_px: int | None = None,
         angle_deg: int | None = None,
         axis: Axis | None = None,
+        warp: WarpKind | None = None,
+        amount: float | None = None,
         timeout: float | None = None,
     ) -> Explanation:
         """Fetch the maps of the strongest channels of ``block`` for one ``image``."""
-        return await self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, axis, timeout))
+        transform = flows.AskedTransform(shift_px=shift_px, angle_deg=angle_deg, axis=axis, warp=warp, amount=amount)
+        return await self._run(flows.explain(self._service, audit_id, block, image, transform, timeout))
 
     async def least_equivariant(
         self,
@@ -153,10 +157,13 @@ class AsyncAuditClient:
         shift_px: int | None = None,
         angle_deg: int | None = None,
         axis: Axis | None = None,
+        warp: WarpKind | None = None,
+        amount: float | None = None,
         timeout: float | None = None,
     ) -> LeastEquivariant:
         """Fetch the images on which the model is least equivariant under a transform."""
-        return await self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, axis, timeout))
+        transform = flows.AskedTransform(shift_px=shift_px, angle_deg=angle_deg, axis=axis, warp=warp, amount=amount)
+        return await self._run(flows.least_equivariant(self._service, audit_id, transform, timeout))
 
     async def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""

@@ -26,6 +26,7 @@ from zooaudit.contract import (
     Problem,
     Sort,
     Status,
+    WarpKind,
 )
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
@@ -172,6 +173,8 @@ class AuditClient:
         shift_px: int | None = None,
         angle_deg: int | None = None,
         axis: Axis | None = None,
+        warp: WarpKind | None = None,
+        amount: float | None = None,
         timeout: float | None = None,
     ) -> Explanation:
         """Fetch the maps of the strongest channels of ``block`` for one ``image``, under a transform that the audit has
@@ -179,10 +182,12 @@ class AuditClient:
 
         ``block``                  the name of a block with maps, as in the report
         ``image``                  its place in the order of measuring, from 0, or its relative path
-        ``shift_px``, ``angle_deg``, ``axis``  one of the three: a shift, a rotation or a reflection
+        ``shift_px``, ``angle_deg``, ``axis``, ``warp``  one of the four: a shift, a rotation, a reflection or a warp
+        ``amount``                 that of the warp
         ``timeout``                seconds to wait; a worker goes on after that. None sets no limit.
         """
-        return self._run(flows.explain(self._service, audit_id, block, image, shift_px, angle_deg, axis, timeout))
+        transform = flows.AskedTransform(shift_px=shift_px, angle_deg=angle_deg, axis=axis, warp=warp, amount=amount)
+        return self._run(flows.explain(self._service, audit_id, block, image, transform, timeout))
 
     def least_equivariant(
         self,
@@ -191,11 +196,14 @@ class AuditClient:
         shift_px: int | None = None,
         angle_deg: int | None = None,
         axis: Axis | None = None,
+        warp: WarpKind | None = None,
+        amount: float | None = None,
         timeout: float | None = None,
     ) -> LeastEquivariant:
         """Fetch the images on which the model is least equivariant under a transform, by what enters its
         classifier and what leaves it. A worker looks for them, among 256 at most, unless that has been done."""
-        return self._run(flows.least_equivariant(self._service, audit_id, shift_px, angle_deg, axis, timeout))
+        transform = flows.AskedTransform(shift_px=shift_px, angle_deg=angle_deg, axis=axis, warp=warp, amount=amount)
+        return self._run(flows.least_equivariant(self._service, audit_id, transform, timeout))
 
     def cancel(self, audit_id: str) -> Audit:
         """Cancel a queued or running audit."""

@@ -32,7 +32,7 @@ BACKOFF_S, BACKOFF_CAP_S = 0.1, 5.0
 
 T = TypeVar("T")
 Record = TypeVar("Record", bound=BaseModel)
-Query = Mapping[str, str | int]
+Query = Mapping[str, str | float]
 
 
 @dataclass(frozen=True)

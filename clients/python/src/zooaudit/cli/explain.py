@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from zooaudit.cli.commands import _print_json, _require_plotly, _save_figures
 from zooaudit.cli.exit_codes import Exit, Mistake
-from zooaudit.contract import Axis
+from zooaudit.contract import Axis, warps_from
 from zooaudit.results import Report
 from zooaudit.views import figures
 from zooaudit.views.explanation_tables import channels_table, least_table
@@ -33,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "a rotation in degrees that the audit has measured (default, without shifts: its first)"
     transform.add_argument("--angle", type=int, metavar="DEG", help=text)
     transform.add_argument("--reflection", choices=get_args(Axis), help="a reflection that the audit has measured")
+    transform.add_argument("--warp", metavar="WARP", help="a warp that the audit has measured, such as rotation:15")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than this for a worker")
 
 
@@ -63,18 +64,29 @@ def explain(client: "AuditClient", args: argparse.Namespace) -> Exit:
 
 def _transform(report: Report, args: argparse.Namespace) -> dict[str, Any]:
     """Return the transform that is asked for, or one of the audit's own."""
+    if args.warp is not None:
+        return _warp(args.warp)
     asked = {"shift_px": args.shift, "angle_deg": args.angle, "axis": args.reflection}
+    if any(value is not None for value in asked.values()):
+        return asked
     method = report.method
-    if all(value is None for value in asked.values()):
-        own = {
-            "shift_px": max(method.translations_px, default=None),
-            "angle_deg": next(iter(method.rotations_deg), None),
-            "axis": next(iter(method.reflections), None),
-        }
-        asked = dict([item for item in own.items() if item[1] is not None][:1])
-        if not asked:
-            raise Mistake("The report has warps only, which are not explained: shifts, rotations and reflections are.")
-    return asked
+    own: list[dict[str, Any]] = [
+        *({"shift_px": shift} for shift in reversed(method.translations_px)),
+        *({"angle_deg": angle} for angle in method.rotations_deg),
+        *({"axis": axis} for axis in method.reflections),
+        *({"warp": warps.kind, "amount": warps.amounts[-1]} for warps in method.warps),
+    ]
+    return own[0]
+
+
+def _warp(text: str) -> dict[str, Any]:
+    try:
+        amounts = [(warps.kind, amount) for warps in warps_from(text) for amount in warps.amounts]
+    except ValueError as error:
+        raise Mistake(f"--warp: {error}") from None
+    if len(amounts) != 1:
+        raise Mistake(f"--warp: give one warp, such as rotation:15, and not {text}.")
+    return dict(zip(("warp", "amount"), amounts[0], strict=True))
 
 
 def _last_block(report: Report) -> str:

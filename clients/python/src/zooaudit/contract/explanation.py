@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from zooaudit.contract.base import Contract, Signed, Unit, omit_default_direction, omit_none
 from zooaudit.contract.report import Border
 from zooaudit.contract.request import MAX_IMAGES, MAX_SHIFT_PX
-from zooaudit.contract.scores import Axis, Direction, PartName
+from zooaudit.contract.scores import Axis, Direction, PartName, WarpKind
 
 EXPLANATION_VERSION = 1
 """Version of how explanations are made. It enters their keys: made otherwise, they are others."""
@@ -34,25 +34,36 @@ State = Literal["waiting", "making"]
 
 
 class LeastEquivariantRequest(Contract):
-    """Which transform to look at: one that the audit has measured."""
+    """Which transform to look at, one that the audit has measured: a shift, a rotation by ``angle_deg``, a reflection
+    along ``axis``, or a ``warp`` of this kind by an ``amount``."""
 
-    shift_px: Annotated[int | None, Field(ge=1, le=MAX_SHIFT_PX, description="A shift, or else angle_deg or axis.")] = (
-        Field(default=None, exclude_if=omit_none)
-    )
+    shift_px: Annotated[
+        int | None, Field(ge=1, le=MAX_SHIFT_PX, description="A shift, or else angle_deg, axis, or warp and amount.")
+    ] = Field(default=None, exclude_if=omit_none)
     angle_deg: Literal[90, 180, 270] | None = Field(default=None, exclude_if=omit_none)
     axis: Annotated[Axis | None, Field(description="That of a reflection.")] = Field(default=None, exclude_if=omit_none)
+    warp: Annotated[WarpKind | None, Field(description="The kind of a warp; its amount is another field.")] = Field(
+        default=None, exclude_if=omit_none
+    )
+    amount: Annotated[float | None, Field(allow_inf_nan=False, description="That of the warp.")] = Field(
+        default=None, exclude_if=omit_none
+    )
 
     @model_validator(mode="after")
     def _one_transform(self) -> "LeastEquivariantRequest":
-        if sum(given is not None for given in (self.shift_px, self.angle_deg, self.axis)) != 1:
-            raise ValueError("give one of shift_px, angle_deg and axis")
+        if sum(given is not None for given in (self.shift_px, self.angle_deg, self.axis, self.warp)) != 1:
+            raise ValueError("give one of shift_px, angle_deg, axis and warp")
+        if (self.warp is None) != (self.amount is None):
+            raise ValueError("a warp has an amount, and nothing else has one")
         return self
 
     @property
     def transform(self) -> str:
-        """The transform as people read it: "8 px", "90°" or "horizontal"."""
+        """The transform as people read it: "8 px", "90°", "horizontal" or "warp rotation 15"."""
         if self.axis is not None:
             return self.axis
+        if self.warp is not None:
+            return f"warp {self.warp} {self.amount:g}"
         return f"{self.shift_px} px" if self.shift_px is not None else f"{self.angle_deg}°"
 
 
@@ -128,7 +139,9 @@ class ViewPictures(Contract):
 class Explanation(Contract):
     """The strongest channels of one block for one image: their maps of x and of T(x), and the difference.
 
-    ``height`` x ``width`` cells were compared, and ``shown_height`` x ``shown_width`` are shown, each a mean.
+    Maps of ``height`` x ``width`` cells were compared, and ``shown_height`` x ``shown_width`` are shown, each a mean.
+    Under a warp only the ``cells`` of them that have a place in both maps count, and at the others both maps are shown
+    at the channel's mean.
     ``audit_channel`` is the block's channel score under this transform in the report, over all images.
     """
 
@@ -141,10 +154,13 @@ class Explanation(Contract):
     direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     angle_deg: int | None = Field(default=None, exclude_if=omit_none)
     axis: Axis | None = Field(default=None, exclude_if=omit_none)
+    warp: WarpKind | None = Field(default=None, exclude_if=omit_none)
+    amount: float | None = Field(default=None, exclude_if=omit_none)
     border: Border
     precision: Precision
     height: int
     width: int
+    cells: int | None = Field(default=None, exclude_if=omit_none)
     shown_height: int
     shown_width: int
     channels_of_block: int
@@ -178,6 +194,8 @@ class LeastEquivariant(Contract):
     direction: Direction = Field(default="diagonal", exclude_if=omit_default_direction)
     angle_deg: int | None = Field(default=None, exclude_if=omit_none)
     axis: Axis | None = Field(default=None, exclude_if=omit_none)
+    warp: WarpKind | None = Field(default=None, exclude_if=omit_none)
+    amount: float | None = Field(default=None, exclude_if=omit_none)
     border: Border
     precision: Precision
     images: int

@@ -3,7 +3,7 @@
 from zooaudit.flows.about import access, health
 from zooaudit.flows.audits import AuditPages, cancel, cost, next_repetition, repeat, status, submit, submit_all, wait
 from zooaudit.flows.comparison import compare, second_opinion
-from zooaudit.flows.explanations import explain, least_equivariant
+from zooaudit.flows.explanations import AskedTransform, explain, least_equivariant
 from zooaudit.flows.identifiers import HasId, full_id
 from zooaudit.flows.keeping import LogPages, annotate, delete
 from zooaudit.flows.models import leaderboard, model, models
@@ -12,6 +12,7 @@ from zooaudit.flows.reports import import_report, report, report_json
 
 __all__ = [
     "OUTAGE_S",
+    "AskedTransform",
     "AuditPages",
     "HasId",
     "LogPages",

@@ -4,10 +4,11 @@ import json
 import math
 import time
 from http import HTTPStatus
+from typing import TypedDict
 
 import httpx
 
-from zooaudit.contract import Axis, problem
+from zooaudit.contract import Axis, WarpKind, problem
 from zooaudit.errors import NotFound, Unavailable
 from zooaudit.exchange import Exchange, Flow, parse
 from zooaudit.flows.identifiers import audit_path, full_id, query_of
@@ -18,34 +19,40 @@ ASKED_AT_MOST = 3
 """How often an explanation is asked for whose workers die."""
 
 
+class AskedTransform(TypedDict, total=False):
+    """A transform that an audit has measured; None is as good as absent."""
+
+    shift_px: int | None
+    angle_deg: int | None
+    axis: Axis | None
+    warp: WarpKind | None
+    amount: float | None
+
+
 def explain(
     service: Exchange,
     identifier: str,
     block: str,
     image: int | str,
-    shift_px: int | None,
-    angle_deg: int | None,
-    axis: Axis | None,
+    transform: AskedTransform,
     timeout: float | None,
 ) -> Flow[Explanation]:
-    asked = {"block": block, "image": image} | query_of(shift_px=shift_px, angle_deg=angle_deg, axis=axis)
+    asked = {"block": block, "image": image} | query_of(**transform)
     return parse(Explanation, (yield from _made(service, identifier, "explanation", asked, timeout)))
 
 
 def least_equivariant(
     service: Exchange,
     identifier: str,
-    shift_px: int | None,
-    angle_deg: int | None,
-    axis: Axis | None,
+    transform: AskedTransform,
     timeout: float | None,
 ) -> Flow[LeastEquivariant]:
-    asked = query_of(shift_px=shift_px, angle_deg=angle_deg, axis=axis)
+    asked = query_of(**transform)
     return parse(LeastEquivariant, (yield from _made(service, identifier, "least-equivariant", asked, timeout)))
 
 
 def _made(
-    service: Exchange, identifier: str, what: str, asked: dict[str, str | int], timeout: float | None
+    service: Exchange, identifier: str, what: str, asked: dict[str, str | float], timeout: float | None
 ) -> Flow[httpx.Response]:
     """Ask for an explanation and wait for it. One whose worker has died is asked for again, a few times."""
     path = f"{audit_path((yield from full_id(service, identifier)))}/{what}"

@@ -57,5 +57,5 @@ def audit_path(identifier: str) -> str:
     return f"/audit/{quote(identifier, safe='')}"
 
 
-def query_of(**values: str | int | None) -> dict[str, str | int]:
+def query_of(**values: str | float | None) -> dict[str, str | float]:
     return {key: value for key, value in values.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from zooaudit.contract import Explanation, LeastEquivariant, PredictedClass, Prediction
 from zooaudit.views.tables import Table
-from zooaudit.views.text import counted, printable
+from zooaudit.views.text import counted, printable, warp_amount
 
 LONGEST_CLASS = 24
 
@@ -15,11 +15,11 @@ def channels_table(explanation: Explanation) -> Table:
     ]
     transform = transform_of(explanation)
     notes = [
-        f"Over {explanation.height} x {explanation.width} cells of this image. Over all images, the "
+        f"Over {cells_of(explanation)} of this image. Over all images, the "
         f"block's channel score at {transform} is {_number(explanation.audit_channel)}."
     ]
     if not rows:
-        notes = [f"No channel of this block varies over the {explanation.height} x {explanation.width} cells."]
+        notes = [f"No channel of this block varies over the {cells_of(explanation)}."]
     if explanation.prediction:
         notes.append(f"Predicted class: {_change(explanation.prediction)}.")
     shown = f"the {counted(len(rows), 'strongest channel')} of {explanation.channels_of_block}"
@@ -50,13 +50,27 @@ def least_table(least: LeastEquivariant) -> Table:
 
 
 def transform_of(explained: Explanation | LeastEquivariant) -> str:
-    """Return the transform as people read it: "8 px", "8 px right", "8 px zero", "90°" or "horizontal reflection"."""
+    """Return the transform as people read it: "8 px", "8 px right", "8 px zero", "90°", "horizontal reflection" or
+    "warp rotation 15°"."""
     if explained.angle_deg is not None:
         return f"{explained.angle_deg}°"
     if explained.axis is not None:
         return f"{explained.axis} reflection"
+    if explained.warp is not None and explained.amount is not None:
+        return f"warp {explained.warp} {warp_amount(explained.warp, explained.amount)}"
     direction = "" if explained.direction == "diagonal" else f" {explained.direction}"
     return f"{explained.shift_px} px{direction}" + ("" if explained.border == "crop" else f" {explained.border}")
+
+
+def laid_names(explanation: Explanation) -> tuple[str, str]:
+    """Name both maps as they are laid upon each other: that of T(x) is moved back, or under a warp that of x warped."""
+    return ("of x", "of T(x), moved back") if explanation.warp is None else ("of x, warped", "of T(x)")
+
+
+def cells_of(explanation: Explanation) -> str:
+    """Say over which cells maps were compared: "14 x 14 cells", or under a warp "121 of 14 x 14 cells"."""
+    compared = "" if explanation.cells is None else f"{explanation.cells} of "
+    return f"{compared}{explanation.height} x {explanation.width} cells"
 
 
 def _change(prediction: Prediction) -> str:

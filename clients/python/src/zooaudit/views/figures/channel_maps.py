@@ -3,7 +3,7 @@
 import base64
 
 from zooaudit.contract import ChannelMaps, Explanation
-from zooaudit.views.explanation_tables import transform_of
+from zooaudit.views.explanation_tables import laid_names, transform_of
 from zooaudit.views.figures.panels import FigureDict, Trace
 from zooaudit.views.figures.style import TEMPLATE, literal, wrapped
 
@@ -13,12 +13,11 @@ LABEL_PX, ABOVE_LABEL_PX = 34, 8
 TITLE_LINE_PX, TITLE_CHARACTERS = 18, 62
 GAP = 0.03
 """Share of the figure between two maps."""
-COLUMNS = ("of x", "of T(x), moved back", "difference")
 DIVERGING = [[0.0, "#0072b2"], [0.5, "#ffffff"], [1.0, "#d55e00"]]
 
 
 def maps(explanation: Explanation) -> FigureDict:
-    """Draw the maps of x and of T(x), moved back, and their difference, a row for each channel."""
+    """Draw the maps of x and of T(x), laid upon each other, and their difference, a row for each channel."""
     rows = explanation.channels
     traces: list[Trace] = []
     title = wrapped(_title(explanation), TITLE_CHARACTERS)
@@ -32,7 +31,8 @@ def maps(explanation: Explanation) -> FigureDict:
         "annotations": [_text("<br>".join(f"<b>{literal(line)}</b>" for line in title), 0.0, 1.0, 30, "left", 13)],
     }
     layout["annotations"] += [
-        _text(literal(name), (column + 0.5) / 3, 1.0, 10, "center", 12) for column, name in enumerate(COLUMNS)
+        _text(literal(name), (column + 0.5) / 3, 1.0, 10, "center", 12)
+        for column, name in enumerate((*laid_names(explanation), "difference"))
     ]
     for row, channel in enumerate(rows):
         top = 1 - row / len(rows)
