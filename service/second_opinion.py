@@ -1,7 +1,7 @@
 """Whether measures agree: Spearman's rho of any two, over the blocks of one audit or over compared models."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import fmean
 
 from zooaudit.contract import (
@@ -19,8 +19,10 @@ from zooaudit.contract import (
     MeasurePair,
     PartName,
     Report,
+    Score,
+    WarpScore,
 )
-from zooaudit.views.text import counted, signed
+from zooaudit.views.text import counted, joined, signed
 
 from service.comparison import MIN_MODELS as MIN_POINTS
 
@@ -31,7 +33,7 @@ MAPPED: tuple[PartName, ...] = ("Early", "Middle", "Late")
 """The parts whose representations have positions. At Pool and Final nothing can follow the image, so that every measure
 is one of invariance there: another quantity, whose two points would lie apart from the rest."""
 SAME = 1e-5
-"""Values that differ by no more are the same: float32 forward passes move them by as much."""
+"""Values that differ by no more are the same, and share a rank: float32 forward passes move them by as much."""
 PROVES_ORDER = 5
 """From this many points on, a perfect order is no chance: one of n! is, and its opposite. Below, it stays open."""
 TURNED = (
@@ -103,6 +105,14 @@ def over_blocks(report: Report) -> MeasureAgreement:
 def over_models(comparison: Comparison) -> MeasureAgreement:
     """Tell whether the measures of compared audits agree over the models: through the whole depth, and by part."""
     audits = comparison.audits
+    offsets = {audit.consistency.offset_px for audit in audits if audit.consistency}
+    notes = NOTES["models"]
+    if len(offsets) > 1:
+        audits = tuple(audit.model_copy(update={"consistency": None}) for audit in audits)
+        notes += (
+            f"Consistency is left out: the windows are up to {joined([f'{px} px' for px in sorted(offsets)])} apart, "
+            "depending on the model, so it is not one quantity.",
+        )
     parts = [part for part in PARTS if any(part in audit.parts for audit in audits)]
     return MeasureAgreement(
         over="models",
@@ -112,7 +122,7 @@ def over_models(comparison: Comparison) -> MeasureAgreement:
             _matrix("depth", [_model_point(audit, *MAPPED) for audit in audits]),
             *(_matrix(part, [_model_point(audit, part) for audit in audits]) for part in parts),
         ),
-        notes=NOTES["models"],
+        notes=notes,
     )
 
 
@@ -120,7 +130,7 @@ def _point(measured: Block | ComparedPart) -> Point:
     """Return what the measures say of a block, or of a part."""
     point: dict[str, float | None] = {}
     for transform in ALL_TRANSFORMS:
-        if (score := getattr(measured, transform)) is not None:
+        if (score := getattr(measured, transform)) is not None and not _is_partial(score):
             point |= {f"{transform}.channel": score.channel, f"{transform}.layer": score.layer}
     if aligned := measured.translation.aligned:
         point["translation.aligned"] = aligned.channel
@@ -129,6 +139,11 @@ def _point(measured: Block | ComparedPart) -> Point:
         point["deformation.ratio"] = _mean([row.ratio for row in opinion.deformation])
         point |= {f"variance.{kind}": variance.value for kind, variance in opinion.variance.items()}
     return point
+
+
+def _is_partial(score: Score) -> bool:
+    """Tell whether a mean over warps lacks some, for which a block's map is too small."""
+    return isinstance(score, WarpScore) and any(row.channel is None for row in score.by_transform)
 
 
 def _model_point(audit: ComparedAudit, *parts: PartName) -> Point:
@@ -185,7 +200,7 @@ def _pair(first: Measure, second: Measure, points: Sequence[Point]) -> MeasurePa
     from service import accuracy_statistics
 
     xs, ys = (
-        np.array(values, dtype=float) * (-1 if measure.lower_is_better else 1)
+        np.array(_tied(values), dtype=float) * (-1 if measure.lower_is_better else 1)
         for measure, values in zip((first, second), columns, strict=True)
     )
     rho = accuracy_statistics.rank_correlation(xs, ys)
@@ -198,6 +213,19 @@ def _pair(first: Measure, second: Measure, points: Sequence[Point]) -> MeasurePa
         n=len(both),
         reason=None if interval else f"A rho of {rho:+.0f} has no interval.",
     )
+
+
+def _tied(values: Sequence[float]) -> list[float]:
+    """Replace each value by the least of those that it is the SAME as, directly or through others between.
+
+    >>> _tied([0.5, 1.0, 0.999998, 0.999992])
+    [0.5, 0.999992, 0.999992, 0.999992]
+    """
+    ordered = sorted(values)
+    least = {ordered[0]: ordered[0]}
+    for before, value in pairwise(ordered):
+        least[value] = least[before] if value - before <= SAME else value
+    return [least[value] for value in values]
 
 
 def _summary(level: Level, points: int, measures: Sequence[Measure], pairs: Sequence[MeasurePair]) -> str:

@@ -24,6 +24,7 @@ from zooaudit.contract import (
     Report,
     Score,
     SecondOpinion,
+    WarpRow,
     WarpScore,
 )
 
@@ -195,6 +196,35 @@ def test_ties_share_their_ranks():
     x, y = ([value_of(block, name) for block in tied[:9]] for name in ("rotation.channel", "rotation.layer"))
     rho = stats.spearmanr(x, y).statistic
     assert pair_of(matrix, "rotation.channel", "rotation.layer").rho == pytest.approx(rho, abs=1e-12)
+
+
+def test_values_that_rounding_tells_apart_are_ties():
+    report = audited()
+    nearly = [
+        block.model_copy(update={"rotation": block.rotation.model_copy(update={"channel": 1 - n * 4e-7 if n else 0.5})})
+        for n, block in enumerate(report.blocks)
+    ]
+    (matrix,) = over_blocks(report.model_copy(update={"blocks": tuple(nearly)})).matrices
+    rho = stats.spearmanr([0.5] + 8 * [1.0], [value_of(block, "rotation.layer") for block in nearly[:9]]).statistic
+    assert pair_of(matrix, "rotation.channel", "rotation.layer").rho == pytest.approx(rho, abs=1e-12)
+
+
+def test_a_mean_over_some_of_the_warps_does_not_count():
+    report = audited()
+    rows = [WarpRow(amount=amount, channel=None if amount == 45 else 0.9, layer=0.9) for amount in (45, 90)]
+    last = report.blocks[8]
+    partial = last.model_copy(update={"warp_rotation": last.warp_rotation.model_copy(update={"by_transform": rows})})
+    blocks = (*report.blocks[:8], partial, *report.blocks[9:])
+    (matrix,) = over_blocks(report.model_copy(update={"blocks": blocks})).matrices
+    assert pair_of(matrix, "warp_rotation.channel", "rotation.channel").n == 8
+
+
+def test_consistencies_over_unlike_offsets_are_not_one_quantity():
+    reports = [audited(seed, top1=70 + seed) for seed in range(5)]
+    wider = reports[0].consistency.model_copy(update={"offset_px": 98})
+    agreement = over_models(compare([reports[0].model_copy(update={"consistency": wider}), *reports[1:]]))
+    assert not any(measure.name == "consistency" for matrix in agreement.matrices for measure in matrix.measures)
+    assert "Consistency is left out: the windows are up to 32 px and 98 px apart" in agreement.notes[-1]
 
 
 def test_an_old_report_has_the_scores_that_it_has():

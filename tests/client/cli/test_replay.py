@@ -9,7 +9,7 @@ from zooaudit.cli.replay import compare
 from zooaudit.contract import Report, audit_id, request_of
 from zooaudit.flows import next_repetition
 
-from tests.client.samples import report
+from tests.client.samples import report, warped_report
 
 
 def changed(**changes: Any) -> Report:
@@ -56,6 +56,19 @@ def test_the_first_difference_beyond_rounding_is_named(changes: dict[str, Any], 
     verdict = compare(report(), changed(parts__Early__translation__channel=0.910001, **changes))
     assert not verdict.equal
     assert str(verdict).startswith("DIFFERENT: " + first)
+
+
+def test_measures_of_small_changes_may_lose_more_digits() -> None:
+    before = warped_report()
+
+    def after(change: float) -> Report:
+        body = before.model_dump(mode="json")
+        body["blocks"][0]["second_opinion"]["local_error"]["shear"]["value"] *= 1 + change
+        return Report.model_validate(body)
+
+    assert compare(before, after(5e-4)).equal
+    assert "second opinion by more than 0.001; the first" in str(compare(before, after(5e-4)))
+    assert not compare(before, after(2e-3)).equal
 
 
 def test_repetitions_are_other_audits_of_the_same_question() -> None:

@@ -10,7 +10,7 @@ from zooaudit import Report
 from zooaudit.contract import PARTS, TERMS, TRANSFORMS
 from zooaudit.views.reading import reading
 
-from tests.client.samples import report, whole_report
+from tests.client.samples import report, warped_report, whole_report
 
 SHIFTS = tuple(range(1, 33))
 Body = dict[str, Any]
@@ -198,6 +198,7 @@ MISSING = {"channel": None, "layer": None, "channel_interval": None, "layer_inte
         (changed(images={"count": 640, "stopped": "tolerance"}), "tolerance", "ended after 640 of 2000 images"),
         (changed(method={"similarity": "cosine"}), "cosine", "follows the mean of the activations"),
         (changed(method={"precision": "bfloat16"}), "precision", "ran in bfloat16"),
+        (changed(method={"precision": "bfloat16", "local": True}), "precision", "may be mostly rounding"),
         (changed(method={"precision": "tf32"}), "precision", "ran in tf32"),
         (changed(method={"translations_px": (1, 2, 8)}), "translation", "over shifts of 1, 2, 8 px only"),
         (changed(method={"translations_px": ()}), "translation", "No shifts were measured"),
@@ -298,6 +299,20 @@ def test_too_few_images_for_intervals():
     assert warnings(body) == [
         "8 images are too few for confidence intervals, so nobody knows how sure these scores are; measure 2000 images."
     ]
+
+
+def test_maps_that_are_too_small_for_some_warps_are_named():
+    body = warped_report().model_dump()
+    assert not any("too small" in text for text in warnings(body))
+    block = body["blocks"][-3]
+    for row in block["warp_rotation"]["by_transform"]:
+        row |= {"channel": None, "layer": None, "reason": "too few cells"}
+    assert not any("too small" in text for text in warnings(body | {"blocks": [block | {"warp_rotation": None}]}))
+    block["warp_rotation"]["by_transform"][0].update(channel=0.5, layer=0.5)
+    amounts = [row["amount"] for row in block["warp_rotation"]["by_transform"][1:]]
+    (told,) = [text for text in warnings(body) if "too small" in text]
+    assert told.startswith(f"Some maps in {block['part']} are too small for warp rotation by ")
+    assert all(f"{amount:g}°".replace("-", "−") in told for amount in amounts)
 
 
 def test_reasons_are_told_once_each():

@@ -160,8 +160,9 @@ def noise(seed: int, places: Sequence[int], size: int, device: torch.device) -> 
 
 
 def _length(images: Tensor) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True)
-    return length
+    # In float32 a CPU adds the squares one after another: of a million pixels the sum is off by 1e-4.
+    length: Tensor = torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
+    return length.to(images.dtype)
 
 
 def _sent(values: NDArray[np.floating], device: torch.device) -> Tensor:

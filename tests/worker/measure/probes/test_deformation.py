@@ -100,6 +100,13 @@ def test_noise_has_length_1_and_is_that_of_its_image() -> None:
     assert (both[0] - both[1]).abs().max() > 0.01
 
 
+def test_the_noise_of_a_large_image_is_as_long_as_its_deformation() -> None:
+    """A float32 sum of its three million squares would be off by 1e-4."""
+    views, canvas = Views(1000, 4), blurred(2, 1008, 0)
+    found = statistics(sums_of([nn.Identity()], views, (0.5,)), [nn.Identity()], canvas, [0, 1])
+    assert found["ratio/0.5"][0].value == pytest.approx(1, abs=1e-5)
+
+
 def test_images_themselves_are_as_stable_to_deformations_as_to_noise() -> None:
     """R of the identity is 1, because the noise is as long as tau x - x, and the gradient grows as the displacement."""
     views, canvas = Views(16, 4), blurred(6, 24, 0)

@@ -9,6 +9,10 @@ from zooaudit.contract import Report
 
 TOLERANCE = 1e-5
 """Numbers closer than this are equal: float32 forward passes differ by this much between machines."""
+OPINION = "second_opinion"
+OPINION_TOLERANCE = 1e-3
+"""The same for the measures of the second opinion, as a share of numbers above 1: they are made of the small changes of
+features that small changes of an image make, so they lose digits."""
 
 PER_RUN = {"id", "repetition", "environment", "timing"}
 
@@ -30,7 +34,7 @@ class Verdict:
     """How two reports compare.
 
     ``identical``      every number, name and hash is the same
-    ``equal``          as above, but numbers may differ by up to :data:`TOLERANCE`
+    ``equal``          as above, but numbers may differ by up to :data:`TOLERANCE`, or :data:`OPINION_TOLERANCE`
     ``first``          the first difference beyond that, else the first difference at all
     ``circumstances``  differences between the environments, which may explain the others
     """
@@ -44,14 +48,15 @@ class Verdict:
         if self.identical:
             return "Identical: every number is the same to the last digit."
         if self.equal:
-            return f"Equal: no number differs by more than {TOLERANCE:g}; the first that does at all is {self.first}"
+            limits = f"{TOLERANCE:g}, nor one of the second opinion by more than {OPINION_TOLERANCE:g}"
+            return f"Equal: no number differs by more than {limits}; the first that does at all is {self.first}"
         return f"DIFFERENT: {self.first}"
 
 
 def compare(before: Report, after: Report) -> Verdict:
     """Compare two reports, except for what differs in every run: ids, environment and timing."""
     differences = list(_differences("", before.model_dump(exclude=PER_RUN), after.model_dump(exclude=PER_RUN)))
-    beyond = [difference for difference in differences if not _is_close(difference.before, difference.after)]
+    beyond = [difference for difference in differences if not _is_close(difference)]
     return Verdict(
         identical=not differences,
         equal=not beyond,
@@ -75,12 +80,12 @@ def _differences(where: str, before: Any, after: Any) -> Iterator[Difference]:
         yield Difference(where, before, after)
 
 
-def _is_close(before: Any, after: Any) -> bool:
-    return (
-        isinstance(before, float)
-        and isinstance(after, float)
-        and math.isclose(before, after, rel_tol=0, abs_tol=TOLERANCE)
-    )
+def _is_close(difference: Difference) -> bool:
+    before, after = difference.before, difference.after
+    if not (isinstance(before, float) and isinstance(after, float)):
+        return False
+    relative, absolute = (OPINION_TOLERANCE,) * 2 if OPINION in difference.where else (0.0, TOLERANCE)
+    return math.isclose(before, after, rel_tol=relative, abs_tol=absolute)
 
 
 def _value_text(value: Any) -> str:

@@ -20,7 +20,17 @@ from zooaudit.contract import (
     WarpScore,
 )
 from zooaudit.views.tables import in_depth_order
-from zooaudit.views.text import counted, full_stop, joined, percent, printable, ranges, spoken, two_decimals
+from zooaudit.views.text import (
+    counted,
+    full_stop,
+    joined,
+    percent,
+    printable,
+    ranges,
+    spoken,
+    two_decimals,
+    warp_amount,
+)
 
 Warnings = Iterator[tuple[str, str]]
 DEFAULT_SHIFTS: tuple[int, ...] = AuditRequest.model_fields["translations_px"].default
@@ -39,6 +49,7 @@ BLURRED = 0.9
 """A lower interpolation means that a score's distance from 1 may be that of interpolation."""
 STEEP = 0.5
 """A root mean square of the gradient of deformations from which on some of them fold the image."""
+NAMED_AMOUNTS = 6
 PUBLISHED_ON = ("imagenet-val", 32)
 """The images and the largest offset, in px, of the published shift consistencies."""
 FEW_CHANGES = 0.01
@@ -62,6 +73,7 @@ def warnings_of(report: Report) -> list[tuple[str, str]]:
         _raised_by_chance,
         _other_transforms,
         _rounded,
+        _partly_warped,
         _interpolated,
         _folded,
         _unlike_published,
@@ -272,6 +284,27 @@ def _rounded(report: Report) -> Warnings:
         )
 
 
+def _partly_warped(report: Report) -> Warnings:
+    """Warn where the mean over warps lacks those for which the map of a block is too small."""
+    for transform in KINDS:
+        lacking: dict[PartName, set[float]] = {}
+        for block in report.blocks:
+            score: WarpScore | None = getattr(block, transform)
+            if score and score.channel is not None:
+                missing = {row.amount for row in score.by_transform if row.channel is None}
+                if missing:
+                    lacking.setdefault(block.part, set()).update(missing)
+        if lacking:
+            amounts = sorted(set().union(*lacking.values()))
+            named = joined([warp_amount(KINDS[transform], amount) for amount in amounts[:NAMED_AMOUNTS]])
+            more = f" and {len(amounts) - NAMED_AMOUNTS} more" if len(amounts) > NAMED_AMOUNTS else ""
+            yield (
+                "warp",
+                f"Some maps in {joined(list(lacking))} are too small for {spoken(transform)} by {named}{more}: their "
+                "mean is over the other amounts, and does not compare with that of other blocks. Read single amounts.",
+            )
+
+
 def _interpolated(report: Report) -> Warnings:
     """Warn where interpolation alone takes away so much that a score says little about the network."""
     found = []
@@ -324,7 +357,8 @@ def _how_measured(report: Report) -> Warnings:
         yield (
             "precision",
             f"The forward passes ran in {method.precision}, which rounds more than float32; compare these scores only "
-            "with others of the same precision, or measure in float32.",
+            "with others of the same precision, or measure in float32."
+            f"{' The local error, which is of small steps, may be mostly rounding.' if method.local else ''}",
         )
     if images.skipped:
         verb = "was" if len(images.skipped) == 1 else "were"
