@@ -212,8 +212,8 @@ def _summary(level: Level, points: int, measures: Sequence[Measure], pairs: Sequ
     verdicts = [_verdict(pair) for _, pair in known]
     agree, disagree, stay_open = (verdicts.count(sign) for sign in (1, -1, 0))
     text = (
-        f"{where}, {counted(len(known), 'pair')} of measures: {agree} {_verb(agree, 'agree')} (interval above 0, or the "
-        f"very same order), {disagree} {_verb(disagree, 'disagree')} (below 0, or the opposite order), {stay_open} "
+        f"{where}, {counted(len(known), 'pair')} of measures: {agree} {_verb(agree, 'agree')} (interval above 0, or "
+        f"the very same order), {disagree} {_verb(disagree, 'disagree')} (below 0, or the opposite order), {stay_open} "
         f"{_verb(stay_open, 'stay')} open."
     )
     unlike = [entry for entry in known if not _are_kin(entry[1])]

@@ -254,15 +254,15 @@ def test_the_summary_counts_the_pairs_and_names_the_ends():
     ]
     best, worst = (choose(others, key=lambda pair: pair.rho) for choose in (max, min))
     assert matrix.summary.endswith(
-        f" Most alike beside scores of one transform: {labels[best.first]} and {labels[best.second]} ({best.rho:+.2f}); "
-        f"least: {labels[worst.first]} and {labels[worst.second]} ({worst.rho:+.2f})."
+        f" Most alike beside scores of one transform: {labels[best.first]} and {labels[best.second]} "
+        f"({best.rho:+.2f}); least: {labels[worst.first]} and {labels[worst.second]} ({worst.rho:+.2f})."
     )
 
 
 def test_the_summary_of_a_single_perfect_order_claims_no_interval_and_no_likeness_of_two_scores_of_one_transform():
     asked = AuditRequest(model="timm/resnet18.a1_in1k", translations_px=[1], rotations_deg=[])
     block = report_of(asked).blocks[0]
-    nothing = {name: None for name in ("channel", "layer", "channel_interval", "layer_interval")}
+    nothing = dict.fromkeys(("channel", "layer", "channel_interval", "layer_interval"))
     blocks = tuple(
         block.model_copy(
             update={
