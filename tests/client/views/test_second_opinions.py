@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from zooaudit import figures
-from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Magnitude, Report, summary_of
+from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Magnitude, Report, SecondOpinion, summary_of
 from zooaudit.exports.model_card import model_index
 from zooaudit.exports.numbers import by_depth, metrics, parameters
 from zooaudit.site.columns import COLUMNS, PublishedRow, columns_of, csv_text, data_package
@@ -450,3 +450,51 @@ def test_a_measured_zero_has_a_column_in_the_published_table():
     (row,) = csv.DictReader(io.StringIO(csv_text(rows)))
     assert (row["consistency_low"], row["consistency_high"], row["late_variance_rotation"]) == ("0.0", "0.5", "0.0")
     assert "late_variance_rotation_low" not in row
+
+
+def test_the_variance_over_reflections_and_warps_is_put_into_words():
+    source = warped_report()
+    only = {name: Magnitude(value=0.25) for name in ("reflection", "warp_rotation")}
+    parts = {
+        name: part.model_copy(update={"second_opinion": SecondOpinion(variance=only)})
+        for name, part in source.parts.items()
+        if name == "Late"
+    }
+    (said,) = sentences(source.model_copy(update={"parts": parts}), "transformational-variance")
+    assert "is 0.25 in Late over reflections; and 0.25 in Late over warp rotations. 0 would be invariant" in said
+
+
+def test_what_interpolation_leaves_is_said_of_the_parts_that_have_it_and_if_none_has_that_too():
+    source = warped_report()
+
+    def left(*names: str) -> list[str]:
+        parts = {
+            name: part.model_copy(
+                update={
+                    "warp_rotation": part.warp_rotation.model_copy(
+                        update={"interpolation": 0.75 if name in names else None}
+                    )
+                }
+            )
+            for name, part in source.parts.items()
+            if part.warp_rotation
+        }
+        found = sentences(source.model_copy(update={"parts": parts}), "warp")
+        return [text.partition("Interpolation")[2] or text for text in found if "turned by" in text]
+
+    (some,) = left("Early", "Late")
+    assert some.startswith(" alone leaves 0.75 in Early and 0.75 in Late of maps:")
+    (none,) = left()
+    assert none.endswith(" What interpolation alone leaves of maps could not be measured.")
+
+
+def test_a_long_list_of_what_is_missing_is_cut_short():
+    source = warped_report()
+    nothing = {name: Magnitude(value=None, reason="One image.") for name in ("reflection", "warp_rotation")}
+    parts = {
+        name: part.model_copy(update={"second_opinion": SecondOpinion(variance=nothing)})
+        for name, part in source.parts.items()
+    }
+    (said,) = warnings(source.model_copy(update={"parts": parts}), "transformational-variance")
+    assert "Early (reflection), " in said
+    assert said.endswith(" Late (reflection) and 5 others. The reason: One image.")
