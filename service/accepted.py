@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import obstore
 from obstore.store import ObjectStore
 from pydantic import ValidationError
-from zooaudit.contract import AuditRequest, Contract, audit_id, store_trouble
+from zooaudit.contract import AuditRequest, Contract, audit_id, said, store_trouble
 
 from service.errors import StoreUnavailable
 
@@ -51,7 +51,7 @@ class AcceptedAudits:
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            log.warning("accepted audit %s cannot be read and is lost: %s", identifier, error.errors()[0]["msg"])
+            log.warning("accepted audit %s cannot be read and is lost: %s", identifier, said(error.errors()[0]))
             self.drop(identifier)
             return None
         except Exception as error:

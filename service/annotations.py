@@ -12,7 +12,7 @@ from obstore.store import ObjectStore
 from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import WatchError
-from zooaudit.contract import Annotations, AnnotationsChange, Archived, Audit
+from zooaudit.contract import Annotations, AnnotationsChange, Archived, Audit, said
 
 from service import objects
 from service.errors import StoreUnavailable
@@ -76,7 +76,7 @@ class AnnotationStore:
         try:
             return Annotations.model_validate_json(content)
         except ValidationError as error:
-            log.warning("annotations of %s cannot be read: %s", identifier, error.errors()[0]["msg"])
+            log.warning("annotations of %s cannot be read: %s", identifier, said(error.errors()[0]))
             return NOTHING
 
     def change(self, identifier: str, change: AnnotationsChange) -> Annotations:

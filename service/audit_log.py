@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 
 from obstore.store import ObjectStore
 from pydantic import ValidationError
-from zooaudit.contract import Action, AnnotationsChange, LogEntry, LogPage, Result
+from zooaudit.contract import Action, AnnotationsChange, LogEntry, LogPage, Result, said
 
 from service import objects
 from service.errors import StoreUnavailable
@@ -113,7 +113,7 @@ class AuditLog:
         try:
             return LogEntry.model_validate_json(content)
         except ValidationError as error:
-            log.warning("entry %s of the audit log cannot be read: %s", identifier, error.errors()[0]["msg"])
+            log.warning("entry %s of the audit log cannot be read: %s", identifier, said(error.errors()[0]))
             return None
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 import obstore
 from obstore.store import ObjectStore
 from pydantic import ValidationError
-from zooaudit.contract import Contract, store_trouble
+from zooaudit.contract import Contract, said, store_trouble
 
 from service.errors import StoreUnavailable
 
@@ -54,7 +54,7 @@ class CallbackRecords:
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            log.warning("callback %s cannot be read and is lost: %s", name, error.errors()[0]["msg"])
+            log.warning("callback %s cannot be read and is lost: %s", name, said(error.errors()[0]))
             self.drop(name)
             return None
         except Exception as error:

@@ -39,7 +39,7 @@ def parse_query(
 
     Refuses a wrong query with 422.
     """
-    identifiers = audits.split(",")
+    identifiers = audits.split(",") if audits else []
     accuracies = None if top1 is None else top1.split(",")
     for field, message in _query_errors(identifiers, accuracies, reference):
         raise invalid([{"loc": (field,), "msg": message}], "request")

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
-from zooaudit.contract import PROBLEM_TYPES, FieldError, Problem, problem, refusal
+from zooaudit.contract import PROBLEM_TYPES, FieldError, Problem, problem, refusal, said
 
 from service.tallies import STORE_ERRORS, count
 
@@ -61,7 +61,7 @@ def unavailable(detail: str) -> Refused:
 
 def invalid(errors: Iterable[Mapping[str, Any]], whole: str) -> Refused:
     """Build a 422 from pydantic's list of errors. An error of no single field gets the field name ``whole``."""
-    fields = tuple(FieldError(field=_field(error["loc"]) or whole, message=str(error["msg"])) for error in errors)
+    fields = tuple(FieldError(field=_field(error["loc"]) or whole, message=said(error)) for error in errors)
     detail = "; ".join(f"{error.field}: {error.message}" for error in fields[:5])
     return refused("invalid-request", detail, errors=fields)
 
@@ -93,7 +93,7 @@ async def _on_refused(_: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # The first step of a location is "query" or "path", which tells the client nothing.
-    errors = [{"loc": item["loc"][1:], "msg": item["msg"]} for item in error.errors()]
+    errors = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
     return await _on_refused(request, invalid(errors, "request"))
 
 

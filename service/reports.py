@@ -22,6 +22,7 @@ from zooaudit.contract import (
     import_key,
     report_key,
     request_of,
+    said,
     store_trouble,
 )
 
@@ -76,7 +77,7 @@ class ReportStore:
             if isinstance(report, Report):
                 request_of(report)  # else its audit could not be shown
         except ValidationError as error:
-            log.warning("report %s in the store cannot be read: %s", identifier, error.errors()[0]["msg"])
+            log.warning("report %s in the store cannot be read: %s", identifier, said(error.errors()[0]))
             return None
         if report.id != identifier:
             log.warning("report %s in the store is damaged; it counts as absent", identifier)
@@ -93,7 +94,7 @@ class ReportStore:
         try:
             return None if content is None else Import.model_validate_json(content)
         except ValidationError as error:
-            log.warning("the note on the import of %s cannot be read: %s", report.id, error.errors()[0]["msg"])
+            log.warning("the note on the import of %s cannot be read: %s", report.id, said(error.errors()[0]))
             return None
 
     def add_import(self, report: Report, content: bytes, imported: Import) -> None:

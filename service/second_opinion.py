@@ -238,16 +238,30 @@ def _summary(level: Level, points: int, measures: Sequence[Measure], pairs: Sequ
         reason = f" This takes {MIN_POINTS}." if points < MIN_POINTS else ""
         return f"{where} no two measures can be correlated.{reason}"
     verdicts = [_verdict(pair) for _, pair in known]
-    counts = {word: verdicts.count(sign) for word, sign in (("agree", 1), ("disagree", -1), ("open", 0))}
+    agree, disagree, stay_open = (verdicts.count(sign) for sign in (1, -1, 0))
     text = (
-        f"{where}, {counted(len(known), 'pair')} of measures: {counts['agree']} agree (interval above 0), "
-        f"{counts['disagree']} disagree (below 0), {counts['open']} stay open."
+        f"{where}, {counted(len(known), 'pair')} of measures: {agree} {_verb(agree, 'agree')} (interval above 0, or "
+        f"the very same order), {disagree} {_verb(disagree, 'disagree')} (below 0, or the opposite order), {stay_open} "
+        f"{_verb(stay_open, 'stay')} open."
     )
-    ends = [("Most alike", known[0])] + ([("least", known[-1])] if len(known) > 1 else [])
+    unlike = [entry for entry in known if not _are_kin(entry[1])]
+    beside = "" if len(unlike) == len(known) else " beside scores of one transform"
+    ends = [(f"Most alike{beside}", unlike[0])] if unlike else []
+    ends += [("least", unlike[-1])] if len(unlike) > 1 else []
     named = "; ".join(
         f"{word}: {labels[pair.first]} and {labels[pair.second]} ({signed(rho)})" for word, (rho, pair) in ends
     )
-    return f"{text} {named}."
+    return f"{text} {named}." if named else text
+
+
+def _verb(count: int, verb: str) -> str:
+    return f"{verb}s" if count == 1 else verb
+
+
+def _are_kin(pair: MeasurePair) -> bool:
+    """Tell whether both are scores of one transform, channel, layer or aligned, which hardly ever differ in order."""
+    transform = pair.first.partition(".")[0]
+    return transform in ALL_TRANSFORMS and transform == pair.second.partition(".")[0]
 
 
 def _verdict(pair: MeasurePair) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from zooaudit.contract import AuditRequest, ModelName, Progress, Report
+from zooaudit.contract import AuditRequest, ModelName, Progress, Report, said
 
 from worker.errors import AuditError
 from worker.settings import CACHE_GIB, canvases_folder, functions
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            print(f"{'.'.join(map(str, item['loc'])) or 'request'}: {item['msg']}", file=sys.stderr)
+            print(f"{'.'.join(map(str, item['loc'])) or 'request'}: {said(item)}", file=sys.stderr)
         return 2
     try:
         report = _audit(request, options)

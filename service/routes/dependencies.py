@@ -99,7 +99,7 @@ def read_as(record: type[Record], body: bytes) -> Record:
     try:
         return record.model_validate_json(body)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = error.errors(include_url=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
             raise refused("malformed-json", errors[0]["msg"]) from None
         raise invalid(errors, "request") from None

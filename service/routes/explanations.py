@@ -59,7 +59,7 @@ def _checked(record: type[Record], **fields: str | float | None) -> Record:
     try:
         return record.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False, include_input=False), "request") from None
+        raise invalid(error.errors(include_url=False, include_input=False), "request") from None
 
 
 MapsBody = Annotated[ExplanationRequest, Depends(checked_body(ExplanationRequest))]

@@ -42,7 +42,7 @@ def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Rep
         # Strictly, since the bytes are stored as they are: whoever reads a number would else find text.
         report = Report.model_validate_json(body, strict=True)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = error.errors(include_url=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
             raise refused("malformed-json", errors[0]["msg"]) from None
         raise invalid(errors, "report") from None
@@ -63,7 +63,7 @@ def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Rep
     try:
         request = request_of(report)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False, include_input=False), "report") from None
+        raise invalid(error.errors(include_url=False, include_input=False), "report") from None
     answers = audit_id(request)
     if report.protocol != protocol_of(request):
         detail = f"What the report has is measured by version {protocol_of(request)}, not {report.protocol}."

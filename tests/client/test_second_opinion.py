@@ -105,6 +105,7 @@ def test_the_tables_show_each_rho_once_and_the_pairs_that_agree_least(count):
 def test_without_a_rho_there_is_the_reason():
     shown = agreement(matrix(3, reason="2 of 2 have both measures; this takes 4."))
     assert "No rho: 2 of 2 have both measures; this takes 4." in repr(shown)
+    assert "–" not in [cell for table in measure_tables(shown) for row in table.rows for cell in row]
     assert "2 of 2 have both" in json.dumps(figures.measures(shown))
 
 

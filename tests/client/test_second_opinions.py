@@ -9,12 +9,21 @@ import pytest
 from zooaudit import AuditClient, InvalidRequest, Leaderboard
 from zooaudit.cli import make_parser
 from zooaudit.cli.commands import _options
-from zooaudit.contract import AuditRequest, Deformations, MeasuredMethod, Warps, leaderboard_row, summary_of
+from zooaudit.contract import (
+    AuditRequest,
+    BatchAnswer,
+    BatchAnswers,
+    Deformations,
+    MeasuredMethod,
+    Warps,
+    leaderboard_row,
+    summary_of,
+)
 from zooaudit.options import request_from
 from zooaudit.views.leaderboard_table import leaderboard_table
 from zooaudit.views.tables import plain
 
-from tests.client.samples import CLIENTS, Script, answer, audit, cost, got, warped_report
+from tests.client.samples import CLIENTS, ID, Script, answer, audit, cost, got, warped_report
 
 MODEL = "timm/resnet18.a1_in1k"
 ASKED: dict[str, Any] = {
@@ -186,3 +195,90 @@ def test_a_leaderboard_has_warps_beside_the_other_transforms():
     (row,) = frame.query("measure == 'consistency'").to_dict("records")
     assert board.rows[0].consistency
     assert row["value"] == board.rows[0].consistency.value
+
+
+def sorted_by(column: str, *more: str, board: Leaderboard | None = None) -> tuple[str, str]:
+    """Return what the command line writes on its two streams of a leaderboard sorted by ``column``."""
+    args = make_parser().parse_args(["leaderboard", "--sort", column, *more])
+    client = AuditClient("http://service.test", transport=Script(answer(board or warped_board())))
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as errors:
+        assert args.run(client, args) == 0
+    return out.getvalue(), errors.getvalue()
+
+
+def test_a_leaderboard_that_no_row_has_the_column_of_says_so():
+    column = "warp_scale.Late.channel"
+    board = warped_board()
+    late = board.rows[0].parts["Late"].model_copy(update={"warp_scale": None})
+    rows = tuple(row.model_copy(update={"parts": {**row.parts, "Late": late}}) for row in board.rows)
+    without = board.model_copy(update={"rows": rows})
+    for more in ([], ["--json"]):
+        out, errors = sorted_by(column, *more, board=without)
+        assert errors == f"No model here has a {column}: the rows are not sorted by it.\n"
+        assert "resnet18" in out
+    for column in ("warp_scale.Late.channel", "consistency", "model", "parameters"):
+        assert sorted_by(column)[1] == ""
+
+
+@pytest.mark.parametrize("command", ["audit", "leaderboard"])
+def test_the_help_tells_how_deformations_and_reflections_are_written(command: str):
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit):
+        make_parser().parse_args([command, "--help"])
+    text = " ".join(out.getvalue().split())
+    assert "--deformation PX,...[:CUTOFF]" in text or "--deformation [PX,...[:CUTOFF]]" in text
+    assert "4:5" in text or "1,2:5" in text
+    assert "--reflections LIST" in text
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        ({"reflections": "horizontal"}, {"reflections": ["horizontal"]}),
+        ({"translations_px": 8}, {"translations_px": [8]}),
+        ({"rotations_deg": 90}, {"rotations_deg": [90]}),
+        ({"warps": {"rotation": 15}}, {"warps": {"rotation": [15]}}),
+        ({"warps": Warps(kind="rotation", amounts=(15,))}, {"warps": {"rotation": [15]}}),
+        ({"deformation": {"displacements_px": 0.5}}, {"deformation": {"displacements_px": [0.5]}}),
+    ],
+)
+def test_the_only_one_of_several_needs_no_list(one: Any, many: Any):
+    assert request_from(MODEL, one) == request_from(MODEL, many)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"deformation": [1]}, 'deformation: give {"displacements_px": [0.5, 1, 2, 4], "cutoff": 3} or the like'),
+        ({"deformation": "1,2"}, 'deformation: give {"displacements_px"'),
+        ({"warps": "rotation:15"}, 'warps: give amounts by kind, such as {"rotation": [15, 30]}'),
+        ({"warps": 15}, "warps: give amounts by kind"),
+        ({"warps": {"rotation": "15"}}, "warps.0.amounts.0: Input should be a number"),
+        ({"warps": {"rotation": range(36, 73)}}, "warps.0.amounts: give at most 36, not 37"),
+        ({"reflections": "diagonal"}, "reflections.0: Input should be 'horizontal' or 'vertical'"),
+        ({"translations_px": "1-8"}, "translations_px.0: Input should be a whole number"),
+        ({"deformation": {"cutoff": "35"}}, "deformation.cutoff: Input should be a whole number"),
+    ],
+)
+@pytest.mark.parametrize("client_type", CLIENTS)
+async def test_what_is_neither_is_refused_in_words(client_type, options: Any, says: str):
+    script = Script(answer(audit()))
+    with pytest.raises(InvalidRequest) as caught:
+        await got(client_type("http://service.test", transport=script).submit(MODEL, **options))
+    assert str(caught.value).startswith(f"The request is not valid. {says}")
+    assert len(caught.value.problem.errors or ()) == 1
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("options", [{"warps": {"rotation": [181]}}, {"deformation": [1]}])
+def test_a_mistake_in_the_method_of_a_leaderboard_is_an_error_of_the_library(options: Any):
+    with pytest.raises(InvalidRequest):
+        AuditClient("http://service.test", transport=Script(answer(warped_board()))).leaderboard(**options)
+
+
+@pytest.mark.parametrize("client_type", CLIENTS)
+async def test_one_label_and_one_request_are_not_split_up(client_type):
+    script = Script(answer(audit()), answer(BatchAnswers(answers=(BatchAnswer(status=202, audit=audit()),))))
+    client = client_type("http://service.test", transport=script)
+    await got(client.annotate(ID, labels="paper"))
+    assert json.loads(script.requests[0].content) == {"labels": ["paper"]}
+    assert len(await got(client.submit_all(AuditRequest(model=MODEL)))) == 1

@@ -64,7 +64,7 @@ async def test_accuracies_of_the_request_take_the_place_of_the_zoos(http, stored
     [
         ("{0}", None, "2 to 200 audits can be compared, not 1"),
         (",".join(["{0}"] * 201), None, "not 201"),
-        ("", None, "not 1"),
+        ("", None, "not 0"),
         ("{0},../../etc/passwd", None, "'../../etc/passwd' is not an audit's id"),
         ("{0},{1},", None, "'' is not an audit's id"),
         ("{0},{1},{0}", None, "{0} is there twice"),
@@ -77,7 +77,7 @@ async def test_accuracies_of_the_request_take_the_place_of_the_zoos(http, stored
 )
 async def test_a_wrong_query_is_refused_and_says_why(http, stored, audits, top1, words):
     query = {"audits": audits.format(*stored)} | ({} if top1 is None else {"top1": top1})
-    for path in ("/comparison", "/comparison/figures"):
+    for path in ("/comparison", "/comparison/figures", "/comparison/second-opinion"):
         answer = await http.get(path, params=query)
         assert is_problem(answer, 422, "invalid-request")
         assert words.format(*stored) in answer.json()["detail"]

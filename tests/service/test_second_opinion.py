@@ -268,13 +268,50 @@ def test_the_summary_counts_the_pairs_and_names_the_ends():
     known = [pair for pair in matrix.pairs if pair.rho is not None]
     agree = sum(pair.interval[0] > 0 for pair in known)
     disagree = sum(pair.interval[1] < 0 for pair in known)
-    start = f"Over 12 blocks from Early to Late, {len(known)} pairs of measures: {agree} agree (interval above 0), "
+    start = (
+        f"Over 12 blocks from Early to Late, {len(known)} pairs of measures: {agree} agree (interval above 0, or the "
+    )
     assert matrix.summary.startswith(
-        f"{start}{disagree} disagree (below 0), {len(known) - agree - disagree} stay open."
+        f"{start}very same order), {disagree} disagree (below 0, or the opposite order), "
+        f"{len(known) - agree - disagree} stay open."
     )
     labels = {measure.name: measure.label for measure in matrix.measures}
-    best = max(known, key=lambda pair: pair.rho)
-    assert f"Most alike: {labels[best.first]} and {labels[best.second]} ({best.rho:+.2f})" in matrix.summary
+    scores = ("translation", "rotation", "reflection", "warp_")
+    others = [
+        pair
+        for pair in known
+        if pair.first.split(".")[0] != pair.second.split(".")[0] or not pair.first.startswith(scores)
+    ]
+    best, worst = (choose(others, key=lambda pair: pair.rho) for choose in (max, min))
+    assert matrix.summary.endswith(
+        f" Most alike beside scores of one transform: {labels[best.first]} and {labels[best.second]} "
+        f"({best.rho:+.2f}); least: {labels[worst.first]} and {labels[worst.second]} ({worst.rho:+.2f})."
+    )
+
+
+def test_the_summary_of_a_single_perfect_order_claims_no_interval_and_no_likeness_of_two_scores_of_one_transform():
+    asked = AuditRequest(model="timm/resnet18.a1_in1k", translations_px=[1], rotations_deg=[])
+    block = report_of(asked).blocks[0]
+    nothing = dict.fromkeys(("channel", "layer", "channel_interval", "layer_interval"))
+    blocks = tuple(
+        block.model_copy(
+            update={
+                "name": str(place),
+                "part": "Early",
+                "translation": block.translation.model_copy(
+                    update={"channel": 0.1 * place, "layer": 0.1 + 0.1 * place}
+                ),
+                "rotation": block.rotation.model_copy(update=nothing),
+            }
+        )
+        for place in range(1, 7)
+    )
+    (matrix,) = over_blocks(report_of(asked).model_copy(update={"blocks": blocks})).matrices
+    assert [pair.rho for pair in matrix.pairs if {"aligned"}.isdisjoint(pair.second.split("."))] == [1.0]
+    assert matrix.summary == (
+        "Over 6 blocks from Early to Late, 1 pair of measures: 1 agrees (interval above 0, or the very same order), "
+        "0 disagree (below 0, or the opposite order), 0 stay open."
+    )
 
 
 def test_every_measure_is_explained_and_named_once():

@@ -126,6 +126,33 @@ async def test_a_bad_field_is_named(http, change, field):
     assert "script" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"warps": [{"kind": "rotation", "amounts": [*range(199)]}]}, "give at most 36, not 199"),
+        ({"translations_px": [1] * 129}, "give at most 128, not 129"),
+        ({"reflections": ["horizontal"] * 3}, "give at most 2, not 3"),
+        ({"deformation": {"displacements_px": [0.5] * 9}}, "give at most 8, not 9"),
+        ({"model": "x" * 129}, "give at most 128 characters"),
+        ({"translations_px": [2, 2]}, "each value may be given only once"),
+        (
+            {"translations_px": [], "rotations_deg": []},
+            "ask for at least one translation, rotation, reflection or warp",
+        ),
+        ({"warps": [{"kind": "rotation", "amounts": [181]}]}, "the amounts of rotation are from -180 to 180"),
+        ({"warps": "rotation"}, "Input should be a list"),
+        ({"deformation": [1]}, "Input should be an object"),
+        ({"num_images": "many"}, "Input should be a whole number"),
+        ({"local": 1}, "Input should be true or false"),
+        ({"dataset": 1}, "Input should be text"),
+    ],
+)
+async def test_a_mistake_is_told_in_plain_words(http, change, message):
+    answer = await http.post("/audit", json=ASK | change)
+    assert is_problem(answer, 422, "invalid-request")
+    assert [error["message"] for error in answer.json()["errors"]] == [message]
+
+
 async def test_every_bad_field_is_named(http):
     answer = await http.post("/audit", json={"num_images": 0, "seed": -1})
     assert {error["field"] for error in answer.json()["errors"]} == {"model", "num_images", "seed"}

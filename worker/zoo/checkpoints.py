@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
-from zooaudit.contract import Weights
+from zooaudit.contract import Weights, said
 
 from worker.children import ChildDied, ChildTimedOut, in_child, limit_memory
 from worker.errors import AuditError
@@ -252,7 +252,7 @@ def _options(name: str, text: bytes | None) -> CheckpointOptions:
         return CheckpointOptions.model_validate_json(text)
     except ValidationError as error:
         mistakes = "; ".join(
-            f"{legible('.'.join(map(str, item['loc']))) or 'it'}: {item['msg']}" for item in error.errors()[:5]
+            f"{legible('.'.join(map(str, item['loc']))) or 'it'}: {said(item)}" for item in error.errors()[:5]
         )
         raise refused("checkpoint-options", name, f"{name}.json is wrong: {mistakes}.") from error
 

@@ -89,7 +89,7 @@ def _take(count: int) -> list[Any]:
     [
         ("[]", "Input should be an object."),
         ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1."),
-        ('{"id": 1}', "id: Input should be a valid string."),
+        ('{"id": 1}', "id: Input should be text."),
         (None, "No such file or directory"),
     ],
 )

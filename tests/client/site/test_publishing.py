@@ -243,3 +243,21 @@ def test_no_text_in_the_table_is_a_formula(tmp_path: Path, text: str) -> None:
     with (tmp_path / "leaderboard.csv").open(newline="") as lines:
         (row,) = csv.DictReader(lines)
     assert (row["family"], row["model"]) == (text if text[0] == "a" else f"'{text}", "timm/resnet18.a1_in1k")
+
+
+def test_a_score_is_shown_as_where_it_is_rounded_once(tmp_path):
+    report = measured("timm/resnet18.a1_in1k")
+    given = {
+        "channel": 0.976468,
+        "channel_interval": (0.956468, 0.996468),
+        "layer": 0.0754,
+        "layer_interval": (0, 0.2516),
+    }
+    scores = report.parts["Late"].rotation.model_copy(update=given)
+    late = report.parts["Late"].model_copy(update={"rotation": scores})
+    Store(report.model_copy(update={"parts": report.parts | {"Late": late}})).publish(tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    rows = json.loads(page.partition('id="rows">')[2].partition("</script>")[0])
+    channel, layer, *_ = rows["methods"][0]["rows"][0]["scores"][rows["parts"].index("Late")][1]
+    assert [f"{number:.3f}" for number in channel] == ["0.976", "0.020"]  # half of the interval's width
+    assert [f"{number:.3f}" for number in layer] == ["0.075", "0.000", "0.252"]  # both ends of one that 0 cuts off

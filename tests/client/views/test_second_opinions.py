@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from zooaudit import figures
-from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Magnitude, Report, summary_of
+from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Magnitude, Report, SecondOpinion, summary_of
 from zooaudit.exports.model_card import model_index
 from zooaudit.exports.numbers import by_depth, metrics, parameters
 from zooaudit.site.columns import COLUMNS, PublishedRow, columns_of, csv_text, data_package
@@ -18,7 +18,7 @@ from zooaudit.views.reading import reading
 from zooaudit.views.report_tables import method_line, report_tables, sweep_tables
 from zooaudit.views.second_opinion_tables import ERROR_NOTE, magnitude_cell
 from zooaudit.views.tables import fitted, plain
-from zooaudit.views.text import HALF_WIDTH, three_decimals
+from zooaudit.views.text import ENDS, three_decimals
 
 from tests.client.samples import WARPED, comparison, reflected_report, warped_comparison, warped_report, whole_report
 from tests.client.views.test_frames import MORE, SCORES, numbers_in
@@ -413,10 +413,10 @@ def test_the_tables_of_compared_measures_share_their_notes_and_tell_what_is_miss
     found = first.parts["Late"].second_opinion
     assert found
     assert scale.rows[0][3] == magnitude_cell(found.local_error["scale"])
-    assert "±" in scale.rows[0][3]
+    assert scale.rows[0][3] != magnitude_cell(Magnitude(value=found.local_error["scale"].value))
     assert scale.notes == ()
     last = by_title["Local equivariance error, shear: relative change for a shear by 1"]
-    assert last.notes == [ERROR_NOTE, HALF_WIDTH, f"{second.model}, Late scale: The map is too small."]
+    assert last.notes == [ERROR_NOTE, ENDS, f"{second.model}, Late scale: The map is too small."]
     ratio = by_title["R, stability to deformations by 1.5 px against that to noise"]
     assert ratio.rows[1][3] == "–"
     assert f"{second.model}, Late 1.5 px: No noise." in ratio.notes
@@ -450,3 +450,51 @@ def test_a_measured_zero_has_a_column_in_the_published_table():
     (row,) = csv.DictReader(io.StringIO(csv_text(rows)))
     assert (row["consistency_low"], row["consistency_high"], row["late_variance_rotation"]) == ("0.0", "0.5", "0.0")
     assert "late_variance_rotation_low" not in row
+
+
+def test_the_variance_over_reflections_and_warps_is_put_into_words():
+    source = warped_report()
+    only = {name: Magnitude(value=0.25) for name in ("reflection", "warp_rotation")}
+    parts = {
+        name: part.model_copy(update={"second_opinion": SecondOpinion(variance=only)})
+        for name, part in source.parts.items()
+        if name == "Late"
+    }
+    (said,) = sentences(source.model_copy(update={"parts": parts}), "transformational-variance")
+    assert "is 0.25 in Late over reflections; and 0.25 in Late over warp rotations. 0 would be invariant" in said
+
+
+def test_what_interpolation_leaves_is_said_of_the_parts_that_have_it_and_if_none_has_that_too():
+    source = warped_report()
+
+    def left(*names: str) -> list[str]:
+        parts = {
+            name: part.model_copy(
+                update={
+                    "warp_rotation": part.warp_rotation.model_copy(
+                        update={"interpolation": 0.75 if name in names else None}
+                    )
+                }
+            )
+            for name, part in source.parts.items()
+            if part.warp_rotation
+        }
+        found = sentences(source.model_copy(update={"parts": parts}), "warp")
+        return [text.partition("Interpolation")[2] or text for text in found if "turned by" in text]
+
+    (some,) = left("Early", "Late")
+    assert some.startswith(" alone leaves 0.75 in Early and 0.75 in Late of maps:")
+    (none,) = left()
+    assert none.endswith(" What interpolation alone leaves of maps could not be measured.")
+
+
+def test_a_long_list_of_what_is_missing_is_cut_short():
+    source = warped_report()
+    nothing = {name: Magnitude(value=None, reason="One image.") for name in ("reflection", "warp_rotation")}
+    parts = {
+        name: part.model_copy(update={"second_opinion": SecondOpinion(variance=nothing)})
+        for name, part in source.parts.items()
+    }
+    (said,) = warnings(source.model_copy(update={"parts": parts}), "transformational-variance")
+    assert "Early (reflection), " in said
+    assert said.endswith(" Late (reflection) and 5 others. The reason: One image.")

@@ -7,6 +7,7 @@ from zooaudit.views.comparison_tables import comparison_tables
 from zooaudit.views.model_tables import model_tables
 from zooaudit.views.report_tables import report_tables
 from zooaudit.views.tables import Table, fitted, plain
+from zooaudit.views.text import ENDS, HALF_WIDTH, with_half_width
 
 from tests.client.samples import audit, comparison, model_detail, report, whole_report
 
@@ -89,6 +90,29 @@ def test_one_image_is_singular():
     assert comparison_tables(both)[1].notes[0].startswith("1 image of synthetic, seed 0;")
 
 
+def test_the_ends_of_an_interval_that_1_cuts_off_stand_in_brackets():
+    source = report()
+    scores = source.parts["Late"].rotation.model_copy(update={"channel": 0.99, "channel_interval": (0.96, 1.0)})
+    late = source.parts["Late"].model_copy(update={"rotation": scores})
+    changed = source.model_copy(update={"parts": source.parts | {"Late": late}})
+    table = report_tables(changed)[0]
+    row = dict(zip(table.columns, table.rows[2], strict=True))
+    assert row["Rotation channel"] == "0.990 [0.960, 1.000]"
+    assert ENDS in table.notes
+    assert ENDS not in report_tables(source)[0].notes
+    bare = table.narrower[1]
+    assert bare.rows[2][bare.columns.index("Rot. channel")] == "0.990"
+    assert not {ENDS, HALF_WIDTH} & set(bare.notes)
+
+
+@pytest.mark.parametrize(("field", "words"), [("translations_px", "no shifts, "), ("rotations_deg", ", no rotations;")])
+def test_what_was_not_measured_is_said_as_people_say_it(field: str, words: str):
+    method = report().method.model_copy(update={field: ()})
+    line = report_tables(report().model_copy(update={"method": method}))[0].notes[0]
+    assert words in line
+    assert "none" not in line
+
+
 def test_a_report_has_held_out_and_aligned_scores_beside_the_others():
     source = whole_report()
     table = report_tables(source)[0]
@@ -99,7 +123,7 @@ def test_a_report_has_held_out_and_aligned_scores_beside_the_others():
         score = getattr(late, transform)
         for name, words in (("channel", "channel"), ("layer", "layer"), ("layer_held_out", "held out")):
             cell = row[f"{transform.capitalize()} {words}"]
-            assert cell.startswith(f"{getattr(score, name):.3f} ±")
+            assert cell == with_half_width(getattr(score, name), getattr(score, f"{name}_interval"))
     assert row["Translation aligned"] == f"{late.translation.aligned.channel:.3f}"
     assert [column for column in report_tables(report())[0].columns if "held" in column or "aligned" in column] == []
 

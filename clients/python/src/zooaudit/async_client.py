@@ -32,7 +32,7 @@ from zooaudit.contract import (
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AsyncAuditHandle
-from zooaudit.options import LeaderboardOptions, Options
+from zooaudit.options import LeaderboardOptions, Options, several
 from zooaudit.results import (
     Audit,
     Comparison,
@@ -178,7 +178,7 @@ class AsyncAuditClient:
         archived: bool | None = None,
     ) -> Audit:
         """Write on an audit what is no part of its request or report, and return the audit."""
-        change = {"labels": None if labels is None else tuple(labels), "note": note, "archived": archived}
+        change = {"labels": None if labels is None else several(labels), "note": note, "archived": archived}
         return await self._run(flows.annotate(self._service, audit_id, change))
 
     async def delete(self, audit_id: str) -> Audit:

@@ -31,7 +31,7 @@ from zooaudit.contract import (
 from zooaudit.exchange import Exchange, Flow, HttpRequest, Reply
 from zooaudit.flows import HasId
 from zooaudit.handle import AuditHandle
-from zooaudit.options import LeaderboardOptions, Options
+from zooaudit.options import LeaderboardOptions, Options, several
 from zooaudit.results import (
     Audit,
     Comparison,
@@ -225,7 +225,7 @@ class AuditClient:
 
         What is None stays as it is.
         """
-        change = {"labels": None if labels is None else tuple(labels), "note": note, "archived": archived}
+        change = {"labels": None if labels is None else several(labels), "note": note, "archived": archived}
         return self._run(flows.annotate(self._service, audit_id, change))
 
     def delete(self, audit_id: str) -> Audit:

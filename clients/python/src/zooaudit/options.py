@@ -1,9 +1,10 @@
 """The keywords of a request for an audit, and the contract's request made from them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, TypedDict
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from zooaudit.contract import (
     AuditRequest,
@@ -12,6 +13,7 @@ from zooaudit.contract import (
     Warps,
     deformation_text,
     problem,
+    said,
     warps_text,
 )
 from zooaudit.errors import InvalidRequest
@@ -72,34 +74,69 @@ def request_from(model: str, options: Options) -> AuditRequest:
     values: dict[str, Any] = {"model": model, **options}
     for transforms in ("translations_px", "rotations_deg", "reflections"):
         if transforms in values:
-            values[transforms] = tuple(values[transforms])
-    if "warps" in values:
-        values["warps"] = _warps(values["warps"])
-    if isinstance(displacements := values.get("deformation"), Mapping):
-        values["deformation"] = {
-            name: tuple(value) if isinstance(value, Iterable) else value for name, value in displacements.items()
-        }
-    try:
+            values[transforms] = several(values[transforms])
+    with _refusing_mistakes():
+        if "warps" in values:
+            values["warps"] = _warps(values["warps"])
+        if values.get("deformation") is not None:
+            values["deformation"] = _deformation(values["deformation"])
         return AuditRequest.model_validate(values)
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """Make a tuple of many things, or of the only one: text and records are one thing, though Python could split them.
+
+    >>> several([1, 2]), several("horizontal"), several(8)
+    ((1, 2), ('horizontal',), (8,))
+    """
+    return (value,) if isinstance(value, str | BaseModel) or not isinstance(value, Iterable) else tuple(value)
+
+
+class _Mistake(ValueError):
+    """A field that no record could be made of."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@contextmanager
+def _refusing_mistakes() -> Iterator[None]:
+    """Raise InvalidRequest, which names the fields, instead of what tells of a mistake."""
+    try:
+        yield
     except ValidationError as invalid:
-        errors = tuple(_field_error(error["loc"], error["msg"]) for error in invalid.errors(include_url=False))
-        detail = "The request is not valid."
-        raise InvalidRequest(problem("invalid-request", detail, errors=errors)) from None
+        errors = tuple(_field_error(error["loc"], said(error)) for error in invalid.errors(include_url=False))
+    except _Mistake as mistake:
+        errors = (_field_error((mistake.field,), str(mistake)),)
+    else:
+        return
+    raise InvalidRequest(problem("invalid-request", "The request is not valid.", errors=errors))
 
 
-def _warps(warps: WarpOptions) -> Any:
-    """Return warps as a request takes them; what is neither a mapping nor a list of warps, as it is."""
-    if not isinstance(warps, Mapping):
-        return tuple(warps) if isinstance(warps, Iterable) else warps
-    by_kind: Mapping[str, Any] = warps
-    return tuple(
-        {"kind": kind, "amounts": tuple(amounts) if isinstance(amounts, Iterable) else amounts}
-        for kind, amounts in by_kind.items()
-    )
+def _warps(warps: Any) -> tuple[Any, ...]:
+    """Return warps as a request takes them, from a mapping or from records."""
+    if isinstance(warps, Mapping):
+        return tuple({"kind": kind, "amounts": several(amounts)} for kind, amounts in warps.items())
+    if isinstance(warps, str) or not isinstance(warps, Iterable):
+        raise _Mistake("warps", 'give amounts by kind, such as {"rotation": [15, 30]}')
+    return several(warps)
+
+
+def _deformation(deformation: Any) -> Any:
+    """Return deformations as a request takes them."""
+    if isinstance(deformation, Mapping):
+        displacements = "displacements_px"
+        many = {displacements: several(deformation[displacements])} if displacements in deformation else {}
+        return {**deformation, **many}
+    if not isinstance(deformation, Deformations):
+        usual = 'give {"displacements_px": [0.5, 1, 2, 4], "cutoff": 3} or the like, or {} for just this'
+        raise _Mistake("deformation", usual)
+    return deformation
 
 
 def _field_error(path: tuple[int | str, ...], message: str) -> FieldError:
-    return FieldError(field=".".join(map(str, path)) or "body", message=message.removeprefix("Value error, "))
+    return FieldError(field=".".join(map(str, path)) or "body", message=message)
 
 
 class LeaderboardOptions(TypedDict, total=False):
@@ -139,12 +176,11 @@ class LeaderboardOptions(TypedDict, total=False):
 def leaderboard_query(options: LeaderboardOptions) -> dict[str, str | int]:
     """Write the options as the service takes them; lists of numbers as "1,2,8" or "none"."""
     options = options.copy()
-    if "warps" in options and not isinstance(options["warps"], str):
-        options["warps"] = warps_text([Warps.model_validate(each) for each in _warps(options["warps"])])
-    if isinstance(deformation := options.get("deformation"), Mapping):
-        deformation = Deformations.model_validate(deformation)
-    if isinstance(deformation, Deformations):
-        options["deformation"] = deformation_text(deformation)
+    with _refusing_mistakes():
+        if "warps" in options and not isinstance(options["warps"], str):
+            options["warps"] = warps_text([Warps.model_validate(each) for each in _warps(options["warps"])])
+        if not isinstance(deformation := options.get("deformation"), str | None):
+            options["deformation"] = deformation_text(Deformations.model_validate(_deformation(deformation)))
 
     def text(value: object) -> str | int:
         if isinstance(value, str | int):

@@ -14,7 +14,9 @@ from zooaudit.contract import (
     SEARCHED_ZOOS,
     Axis,
     Direction,
+    LeaderboardRow,
     TransformName,
+    leaderboard_number,
 )
 from zooaudit.options import LeaderboardOptions
 from zooaudit.views.leaderboard_table import leaderboard_table
@@ -65,9 +67,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     method.add_argument("--translations-px", metavar="LIST", help="1,2,8 or 1-32 or none")
     method.add_argument("--direction", choices=get_args(Direction))
     method.add_argument("--rotations-deg", metavar="LIST")
-    method.add_argument("--reflections", choices=["none", *get_args(Axis), ",".join(get_args(Axis))])
+    both = ",".join(get_args(Axis))
+    method.add_argument(
+        "--reflections",
+        choices=["none", *get_args(Axis), both],
+        metavar="LIST",
+        help=f"none, {', '.join(get_args(Axis))}, or {both}",
+    )
     method.add_argument("--warps", metavar="LIST", help="'rotation:15,30 translation:0.5' or none")
-    method.add_argument("--deformation", metavar="PX,...", help="0.5,1,2,4 or none")
+    method.add_argument(
+        "--deformation", metavar="PX,...[:CUTOFF]", help="0.5,1,2,4, or with another cutoff than 3 0.5,1,2,4:5, or none"
+    )
     method.add_argument("--local", action=argparse.BooleanOptionalAction)
     method.add_argument("--consistency-draws", type=int, metavar="N")
     method.add_argument("--variance", action=argparse.BooleanOptionalAction)
@@ -91,6 +101,8 @@ def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
     if args.query:
         given["q"] = args.query
     board = client.leaderboard(**options, **given)
+    if board.rows and all(_sorted_by(row, args.sort) is None for row in board.rows):
+        print(f"No model here has a {args.sort}: the rows are not sorted by it.", file=sys.stderr)
     if args.json:
         print(board.model_dump_json(indent=2))
         return Exit.OK
@@ -102,3 +114,8 @@ def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
     number = args.sort if args.sort in LEADERBOARD_NUMBERS and not is_score else None
     print_tables([leaderboard_table(board, score_name, narrow_transform, number)], sys.stdout)
     return Exit.OK
+
+
+def _sorted_by(row: LeaderboardRow, column: str) -> object:
+    """Return what a row has in the column by which rows are sorted; None if it has nothing there."""
+    return leaderboard_number(row, column) if "." in column or column in LEADERBOARD_NUMBERS else getattr(row, column)

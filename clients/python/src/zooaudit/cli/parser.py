@@ -368,11 +368,12 @@ def _audit_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
     displacements = deformation_text(Deformations())
     option(
         "deformation",
-        f"also measure random deformations by so many px; without a value {displacements}",
+        f"also measure random deformations by so many px in the mean; without a value {displacements}; after a colon "
+        "their cutoff, the highest frequency of the waves: 1,2:5",
         type=_deformation,
         nargs="?",
         const=Deformations(),
-        metavar="PX,...",
+        metavar="PX,...[:CUTOFF]",
     )
     option("local", "also measure the local equivariance error", action="store_true", default=None)
     option("consistency_draws", "also measure the shift consistency, often 5 draws", type=_whole_number, metavar="N")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from zooaudit.cli.exit_codes import Mistake
+from zooaudit.contract import said
 from zooaudit.results import Report
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def read_report(path: Path) -> Report:
         return Report.model_validate_json(read_text(path))
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False)[0]
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        why = f"{'.'.join(map(str, first['loc']))}: {said(first)}".removeprefix(": ")
     raise Mistake(f"{path} is not a report: {why}.")
 
 

@@ -121,6 +121,7 @@ from zooaudit.contract.leaderboard import (
     summary_of,
 )
 from zooaudit.contract.measures import Level, Measure, MeasureAgreement, MeasureMatrix, MeasurePair
+from zooaudit.contract.mistakes import said
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.notation import deformation_from, deformation_text, numbers_text, warps_from, warps_text
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
@@ -425,6 +426,7 @@ __all__ = [
     "refusal",
     "report_key",
     "request_of",
+    "said",
     "seal_of",
     "sealed",
     "shards_prefix",

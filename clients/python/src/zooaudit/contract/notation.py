@@ -6,6 +6,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from zooaudit.contract.base import Contract
+from zooaudit.contract.mistakes import said
 from zooaudit.contract.request import Deformations, Warps, by_kind
 from zooaudit.contract.scores import WarpKind
 
@@ -79,7 +80,7 @@ def _made(record: type[T], **fields: Any) -> T:
     try:
         return record(**fields)
     except ValidationError as error:
-        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        raise ValueError(said(error.errors()[0])) from None
 
 
 def _numbers_from(text: str) -> tuple[float, ...]:

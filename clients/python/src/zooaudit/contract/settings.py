@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, SecretStr, ValidationError
 
+from zooaudit.contract.mistakes import said
+
 PREFIX = "ZOOAUDIT_"
 SETTINGS = (
     *("redis_url", "store", "api_keys", "host", "port", "datasets", "checkpoints", "models", "device", "memory_gib"),
@@ -107,7 +109,7 @@ def is_folder(place: str) -> bool:
 def faults_of(error: ValidationError) -> list[str]:
     """Name the variable and the fault of each setting that cannot be read, in a line each."""
     return [
-        f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
+        f"{PREFIX}{str(item['loc'][0]).upper()}: {said(item)}"
         for item in error.errors(include_input=False, include_url=False)
     ]
 

@@ -22,7 +22,7 @@ from zooaudit.errors import ConnectionFailed, NotFound, Unavailable, UnexpectedA
 from zooaudit.exchange import Exchange, Flow, parse
 from zooaudit.flows.identifiers import audit_path, full_id, query_of
 from zooaudit.flows.pauses import OUTAGE_S, pause_s
-from zooaudit.options import Options, request_from
+from zooaudit.options import Options, request_from, several
 from zooaudit.results import Audit, AuditList, Cost
 
 LAST_LOOK_S = 1.0
@@ -35,9 +35,9 @@ def submit(service: Exchange, model: str | AuditRequest, options: Options) -> Fl
 
 
 def submit_all(service: Exchange, requests: Iterable[AuditRequest]) -> Flow[list[Audit | Problem]]:
-    asked, found = list(requests), list[Audit | Problem]()
+    asked, found = several(requests), list[Audit | Problem]()
     for first in range(0, len(asked), MAX_BATCH):
-        batch = Batch(audits=tuple(asked[first : first + MAX_BATCH]))
+        batch = Batch(audits=asked[first : first + MAX_BATCH])
         response = yield from service.send("POST", "/audits", content=batch.model_dump_json())
         for answer in parse(BatchAnswers, response).answers:
             if answer.problem is not None:

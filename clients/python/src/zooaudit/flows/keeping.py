@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from zooaudit.contract import Action, AnnotationsChange, LogEntry, LogPage, problem
+from zooaudit.contract import Action, AnnotationsChange, LogEntry, LogPage, problem, said
 from zooaudit.errors import Conflict, InvalidRequest
 from zooaudit.exchange import Exchange, Flow, parse
 from zooaudit.flows.identifiers import HasId, audit_path, full_id, query_of
@@ -30,7 +30,7 @@ def annotate(service: Exchange, identifier: str, change: Mapping[str, object]) -
 def _first_mistake(invalid: ValidationError) -> str:
     error = invalid.errors(include_url=False)[0]
     given = f" ({error['input']})" if isinstance(error["input"], str) and len(error["input"]) <= 80 else ""
-    return f"{error['loc'][0]}{given}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{error['loc'][0]}{given}: {said(error)}"
 
 
 def delete(service: Exchange, identifier: str) -> Flow[Audit]:

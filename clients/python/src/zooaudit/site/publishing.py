@@ -35,7 +35,7 @@ from zooaudit.site.report_page import page_in_site
 from zooaudit.version import __version__
 from zooaudit.views.figures.labels import model_name
 from zooaudit.views.report_tables import method_line
-from zooaudit.views.text import counted, spoken
+from zooaudit.views.text import counted, half_width, is_cut, kept_digits, spoken
 
 MANIFEST = "manifest.json"
 OURS = re.compile(
@@ -43,6 +43,9 @@ OURS = re.compile(
     r"|assets/(plotly\.min|report|leaderboard)\.js|assets/site\.css|reports/[0-9a-f]{32}\.(json|html))"
 )
 """The paths that a site may have: a manifest that lists others is not obeyed."""
+
+DECIMALS = 4
+"""Of the numbers in the leaderboard's page, which shows three of them and sorts by all."""
 
 FetchReport = Callable[[str, str | None], bytes | None]
 """Fetches the report of an audit byte for byte; returns None if the bytes with this SHA-256 are still the report."""
@@ -266,7 +269,8 @@ def _transforms(table: Sequence[PublishedRow]) -> list[TransformName]:
 
 
 def _row(summary: ReportSummary, transforms: Sequence[TransformName]) -> dict[str, Any]:
-    """Make a row with its scores by part, transform and score: the value and the ends of its interval."""
+    """Make a row with its scores by part, transform and score: the value, and half the width of its interval, or both
+    of its ends where it is not symmetric about the value."""
 
     def numbers(part: str, transform: str, score: str) -> list[float] | None:
         parts: Any = summary.row.parts
@@ -274,7 +278,10 @@ def _row(summary: ReportSummary, transforms: Sequence[TransformName]) -> dict[st
         if measured is None:
             return None
         value, interval = getattr(measured, score), getattr(measured, f"{score}_interval")
-        return None if value is None else [round(number, 4) for number in (value, *(interval or ()))]
+        if value is None:
+            return None
+        uncertainty = () if interval is None else interval if is_cut(value, interval) else (half_width(interval),)
+        return [kept_digits(number, DECIMALS) for number in (value, *uncertainty)]
 
     row = summary.row
     scores = [[[numbers(part, transform, score) for score in SCORES] for transform in transforms] for part in PARTS]

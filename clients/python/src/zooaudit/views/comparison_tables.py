@@ -15,8 +15,8 @@ from zooaudit.contract import (
 from zooaudit.views.difference_tables import difference_tables
 from zooaudit.views.report_tables import method_line, score_cell
 from zooaudit.views.second_opinion_tables import compared_opinion_tables
-from zooaudit.views.tables import Table, in_depth_order, with_narrower
-from zooaudit.views.text import HALF_WIDTH, counted, printable, signed, spoken, three_decimals
+from zooaudit.views.tables import Table, in_depth_order, interval_notes, with_narrower
+from zooaudit.views.text import counted, printable, signed, spoken, three_decimals
 
 Relations = Mapping[PartName, Mapping[TransformName, AccuracyRelation]]
 
@@ -25,7 +25,7 @@ def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel",
     """Show one score of all audits by part, for each kind of transform; how it differs from that of the
     reference; how it relates to accuracy; how far each audit's score lies above what its accuracy predicts, unless
     ``is_brief`` and there is a reference; and what other measures say."""
-    notes, transforms = _notes(comparison), comparison.method.transforms
+    notes, transforms = _notes(comparison, score_name), comparison.method.transforms
     relations: Relations = {
         part_name: {transform: getattr(getattr(part, transform), score_name) for transform in transforms}
         for part_name, part in in_depth_order(comparison.accuracy)
@@ -45,7 +45,7 @@ def comparison_tables(comparison: Comparison, score_name: ScoreName = "channel",
     ]
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _notes(comparison: Comparison, score_name: ScoreName) -> list[str]:
     method = comparison.method
     images = f"{counted(method.num_images, 'image')} of {printable(method.dataset)}, seed {method.seed}"
     notes = [f"{images}; {method_line(method)}"]
@@ -55,8 +55,9 @@ def _notes(comparison: Comparison) -> list[str]:
         for part_name, part in in_depth_order(audit.parts)
         for transform in method.transforms
     ]
-    if any(score.channel_interval for *_, score in scores):
-        notes.append(HALF_WIDTH)
+    notes += interval_notes(
+        score_cell(audit.parts, part_name, transform, score_name) for audit, part_name, transform, _ in scores
+    )
     reasons = {
         f"{printable(audit.model)}, {part_name} {spoken(transform)}: {printable(score.reason)}"
         for audit, part_name, transform, score in scores

@@ -14,13 +14,13 @@ SHOWN_PAIRS = 10
 
 def measure_tables(agreement: MeasureAgreement) -> list[Table]:
     """Show what each matrix says in a line; the first of them, be it of all blocks or of the models through the whole
-    depth; and with their intervals the pairs of it that agree least."""
+    depth, unless it has no number at all; and with their intervals the pairs of it that agree least."""
     first = agreement.matrices[0]
     subject = printable(agreement.models[0]) if len(agreement.models) == 1 else f"{len(agreement.models)} models"
     summaries = [matrix.summary for matrix in agreement.matrices]
     return [
         Table((), (), f"{subject}: do measures agree?", notes=summaries),
-        *_pieces(first),
+        *(_pieces(first) if any(pair.rho is not None for pair in first.pairs) else ()),
         *_pairs_table(first),
         Table((), (), notes=agreement.notes),
     ]

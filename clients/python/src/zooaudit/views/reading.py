@@ -25,7 +25,7 @@ from zooaudit.views.report_tables import warp_amounts
 from zooaudit.views.report_warnings import UNDER, warnings_of
 from zooaudit.views.second_opinion_tables import Measure, magnitude_of
 from zooaudit.views.tables import Table, in_depth_order
-from zooaudit.views.text import joined, percent, printable, two_decimals
+from zooaudit.views.text import joined, percent, printable, spoken, two_decimals
 
 DEPTH: tuple[PartName, ...] = ("Early", "Middle", "Late")
 SCALE = ((0.8, "closely"), (0.5, "largely"), (0.2, "partly"))
@@ -103,8 +103,10 @@ def _warped(report: Report, warps: Warps) -> str:
         for name, part in in_depth_order(report.parts)
         if name in DEPTH and (found := getattr(part, transform).interpolation) is not None
     ]
-    if not text or not left:
-        return text
+    if not text:
+        return ""
+    if not left:  # as where a warp leaves no cell on the map both there and back
+        return f"{text} What interpolation alone leaves of maps could not be measured."
     return f"{text} Interpolation alone leaves {joined(left)} of maps: what is lost to it is not the network’s."
 
 
@@ -321,10 +323,10 @@ def _local(report: Report) -> str:
 
 
 def _varying(report: Report) -> str:
-    """Say how much features vary over shifts and rotations, by how much they vary over images."""
+    """Say how much features vary over the transforms of each kind, by how much they vary over images."""
     clauses = [
-        f"{found} over {what}"
-        for transform, what in (("translation", "shifts"), ("rotation", "rotations"))
+        f"{found} over {'shifts' if transform == 'translation' else f'{spoken(transform)}s'}"
+        for transform in ALL_TRANSFORMS
         if (found := _magnitudes(report, "variance", transform))
     ]
     if not clauses:

@@ -28,9 +28,8 @@ from zooaudit.contract import (
 )
 from zooaudit.views.agreement import agreement_rows, doublings, mean_agreement
 from zooaudit.views.second_opinion_tables import second_opinion_tables
-from zooaudit.views.tables import Table, in_depth_order, with_narrower
+from zooaudit.views.tables import Table, in_depth_order, interval_notes, with_narrower
 from zooaudit.views.text import (
-    HALF_WIDTH,
     counted,
     joined,
     printable,
@@ -63,9 +62,8 @@ def score_tables(report: Report) -> list[Table]:
     measured += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{measured}, seed {images.seed}; {method_line(report.method)}"]
     transforms = _exact(report.method.transforms)
-    if any(getattr(part, each).channel_interval for part in report.parts.values() for each in transforms):
-        notes.append(HALF_WIDTH)
     columns = list(_columns(report))
+    notes += interval_notes(cell(part) for part in report.parts.values() for _, cell in columns)
     rows = []
     for part_name, part in in_depth_order(report.parts):
         rows.append([part_name, str(part.blocks), *(cell(part) for _, cell in columns)])
@@ -98,8 +96,7 @@ def _warp_table(report: Report, warps: Warps) -> Table:
         for name, score in scores
     ]
     notes = ["interpolation: a map that is warped and warped back against itself, whatever the network does"]
-    if any(score.channel_interval for _, score in scores):
-        notes.append(HALF_WIDTH)
+    notes += interval_notes(cell for row in rows for cell in row)
     notes += [f"{name}: {printable(score.reason)}" for name, score in scores if score.reason]
     notes += _agreement_note(report, transform, "warps")
     heads = ["Channel", "Layer", "Held out"][: len(fields)]
@@ -173,7 +170,9 @@ def _shorter(head: str) -> str:
 def method_line(method: Method | SharedMethod) -> str:
     """Write the transforms and settings of a measurement in one line."""
     direction = "" if method.direction == "diagonal" else f" {method.direction}"
-    transforms = f"shifts {ranges(method.translations_px)} px{direction}, rotations {ranges(method.rotations_deg)} deg"
+    shifts = f"shifts {ranges(method.translations_px)} px{direction}" if method.translations_px else "no shifts"
+    rotations = f"rotations {ranges(method.rotations_deg)} deg" if method.rotations_deg else "no rotations"
+    transforms = f"{shifts}, {rotations}"
     if method.reflections:
         transforms += f", reflections {','.join(method.reflections)}"
     if method.warps:
@@ -250,7 +249,7 @@ def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
     """
     asked = {*TRANSFORMS, *(name for report in reports.values() for name in report.method.transforms)}
     transforms = [name for name in ALL_TRANSFORMS if name in asked]
-    has_intervals = any("±" in cell for report in reports.values() for cell in _sweep_cells(report, transforms[-1]))
+    cells = [cell for report in reports.values() for each in transforms for cell in _sweep_cells(report, each)]
     return [
         with_narrower(
             Table(
@@ -258,7 +257,7 @@ def sweep_tables(reports: Mapping[str, Report]) -> list[Table]:
                 [[printable(model), *_sweep_cells(report, transform)] for model, report in reports.items()],
                 f"{spoken(transform).capitalize()}: channel equivariance",
                 numbers_from=1,
-                notes=[HALF_WIDTH] if has_intervals and transform == transforms[-1] else (),
+                notes=interval_notes(cells) if transform == transforms[-1] else (),
                 flexible=0,
             )
         )

@@ -52,6 +52,8 @@ STEEP = 0.5
 NAMED_AMOUNTS = 6
 PUBLISHED_ON = ("imagenet-val", 32)
 """The images and the largest offset, in px, of the published shift consistencies."""
+NAMED = 5
+"""Of more places, this many are named, and the others counted."""
 FEW_CHANGES = 0.01
 """A smaller share of images that may change their class is not worth a warning."""
 UNDER: dict[TransformName, str] = {
@@ -112,7 +114,7 @@ def _missing(report: Report) -> Warnings:
                 reason = printable(score.reason or "").strip() or "none is given"
                 reasons.setdefault(reason, []).append(f"{name} under {spoken(transform)}")
     for reason, where in reasons.items():
-        yield "part", full_stop(f"No score for {joined(where)}; read the other parts without it. The reason: {reason}")
+        yield "part", full_stop(f"No score for {_some(where)}; read the other parts without it. The reason: {reason}")
 
 
 def _was_asked(report: Report, transform: TransformName) -> bool:
@@ -133,7 +135,16 @@ def _missing_opinions(report: Report) -> Warnings:
     if report.consistency and report.consistency.value is None:
         found["shift-consistency", printable(report.consistency.reason or "none is given")] = ["the model"]
     for (term, reason), where in found.items():
-        yield term, full_stop(f"No {TERMS[term].word} for {joined(where)}. The reason: {reason}")
+        yield term, full_stop(f"No {TERMS[term].word} for {_some(where)}. The reason: {reason}")
+
+
+def _some(places: list[str]) -> str:
+    """Name a few places, and count the others.
+
+    >>> _some(list("abcdef")), _some(list("abcdefgh"))
+    ('a, b, c, d, e and f', 'a, b, c, d, e and 3 others')
+    """
+    return joined(places if len(places) <= NAMED + 1 else [*places[:NAMED], f"{len(places) - NAMED} others"])
 
 
 def _reasons(opinion: SecondOpinion) -> Iterator[tuple[str, str, str]]:

@@ -16,8 +16,8 @@ from zooaudit.contract import (
     Report,
     SecondOpinion,
 )
-from zooaudit.views.tables import Table, in_depth_order, with_narrower
-from zooaudit.views.text import HALF_WIDTH, counted, printable, spoken, three_decimals, with_half_width
+from zooaudit.views.tables import Table, in_depth_order, interval_notes, with_narrower
+from zooaudit.views.text import counted, printable, spoken, three_decimals, with_half_width
 
 Measure = Literal["local_error", "deformation", "variance"]
 Opinions = Mapping[PartName, SecondOpinion]
@@ -69,9 +69,8 @@ def _magnitudes(opinions: Opinions, title: str, note: str, measure: Measure, nam
         for part_name, by_name in found.items()
         for name, each in by_name.items()
     ]
-    has_intervals = any(each and each.interval for by_name in found.values() for each in by_name.values())
     heads = [spoken(name).capitalize() for name in names]
-    notes = [note, *([HALF_WIDTH] if has_intervals else []), *_reasons(reasons)]
+    notes = [note, *interval_notes(cell for row in rows for cell in row), *_reasons(reasons)]
     return with_narrower(Table(("Part", *heads), rows, title, numbers_from=1, notes=notes))
 
 
@@ -89,7 +88,7 @@ def _deformations(opinions: Opinions, title: str) -> Table:
         for part_name, row in found
     ]
     reasons = [(f"{part_name} {row.displacement_px:g} px", row.reason) for part_name, row in found]
-    notes = [RATIO_NOTE, *([HALF_WIDTH] if any(row.ratio_interval for _, row in found) else []), *_reasons(reasons)]
+    notes = [RATIO_NOTE, *interval_notes(cell for row in rows for cell in row), *_reasons(reasons)]
     columns = ("Part", "Mean px", "RMS gradient", "D", "G (noise)", "R = D / G")
     return with_narrower(Table(columns, rows, title, numbers_from=1, notes=notes))
 
@@ -106,7 +105,7 @@ def _consistency_tables(consistency: Consistency | None, untrained: Consistency 
         rows.append(["published, all validation images, up to 32 px", f"{consistency.published:.4f}"])
     if untrained is not None:
         rows.append(["untrained architecture", with_half_width(untrained.value, untrained.interval)])
-    notes = [HALF_WIDTH] if consistency.interval else []
+    notes = interval_notes(cell for row in rows for cell in row)
     notes += [printable(consistency.reason)] if consistency.reason else []
     return [Table(("", "Same class"), rows, title, numbers_from=1, notes=notes)]
 
@@ -157,9 +156,8 @@ def _compared_magnitudes(
         )
         for audit, name, part_name, magnitude in found
     ]
-    has_intervals = any(magnitude.interval for *_, magnitude in found)
-    notes = [note, *([HALF_WIDTH] if has_intervals else []), *_reasons(reasons)]
     cells = {(audit.id, name, part_name): magnitude_cell(each) for audit, name, part_name, each in found}
+    notes = [note, *interval_notes(cells.values()), *_reasons(reasons)]
     tables = []
     for name in shown:
         rows = [
@@ -177,9 +175,8 @@ def _compared_consistency(comparison: Comparison, named: Callable[[ComparedAudit
     if not any(each for _, each in found):
         return []
     rows = [[model, *_consistency_cells(consistency)] for model, consistency in found]
-    has_intervals = any(each and each.interval for _, each in found)
     reasons = _reasons((model, each.reason) for model, each in found if each)
-    notes = [*([HALF_WIDTH] if has_intervals else []), *reasons]
+    notes = [*interval_notes(cell for row in rows for cell in row), *reasons]
     columns = ("Model", "Same class", "Up to px", "Published")
     return [with_narrower(Table(columns, rows, "Shift consistency", numbers_from=1, notes=notes, flexible=0))]
 

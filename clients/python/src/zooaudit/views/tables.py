@@ -1,13 +1,14 @@
 """Tables of text, as aligned lines for a terminal and as HTML for a notebook."""
 
+import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TypeVar
 
 from zooaudit.contract import PARTS, PartName
-from zooaudit.views.text import HALF_WIDTH
+from zooaudit.views.text import ENDS, HALF_WIDTH
 
 T = TypeVar("T")
 GAP = 2
@@ -37,12 +38,23 @@ class Table:
         return self.numbers_from is not None and column >= self.numbers_from
 
 
+def interval_notes(cells: Iterable[str]) -> list[str]:
+    """Say what stands behind the scores of cells that :func:`~zooaudit.views.text.with_half_width` has written.
+
+    >>> interval_notes(["0.811 ±0.010", "0.7"])
+    ['± is half of a 95 % confidence interval over images']
+    """
+    cells = list(cells)
+    notes = [HALF_WIDTH] if any(" ±" in cell for cell in cells) else []
+    return [*notes, *([ENDS] if any(" [" in cell for cell in cells) else [])]
+
+
 def with_narrower(table: Table) -> Table:
     """Add a rendition without intervals, for a narrow terminal."""
-    rows = [[cell.partition(" ±")[0] for cell in row] for row in table.rows]
-    return replace(
-        table, narrower=[replace(table, rows=rows, notes=[note for note in table.notes if note != HALF_WIDTH])]
-    )
+    first = table.numbers_from or 0
+    rows = [[*row[:first], *(re.split(r" [±\[]", cell)[0] for cell in row[first:])] for row in table.rows]
+    notes = [note for note in table.notes if note not in (HALF_WIDTH, ENDS)]
+    return replace(table, narrower=[replace(table, rows=rows, notes=notes)])
 
 
 def column_widths(table: Table, wraps_head: bool) -> list[int]:

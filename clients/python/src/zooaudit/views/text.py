@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from decimal import ROUND_05UP, Decimal
 
 from zooaudit.contract import (
     Audit,
@@ -14,6 +15,7 @@ from zooaudit.contract import (
 )
 
 HALF_WIDTH = "± is half of a 95 % confidence interval over images"
+ENDS = "[low, high] is a 95 % confidence interval that is not symmetric about its score, as where 0 or 1 cuts it off"
 WARP_UNITS: dict[WarpKind, str] = {"translation": " px", "rotation": "°", "scale": "", "shear": ""}
 """What stands behind the amount of a warp of each kind."""
 
@@ -143,6 +145,17 @@ def three_decimals(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def kept_digits(value: float, decimals: int) -> float:
+    """Round a number that will be rounded again, to fewer decimals, for a reader: as once rounded, so it then looks.
+
+    >>> kept_digits(0.976468, 4), round(0.976468, 4)
+    (0.9764, 0.9765)
+    """
+    if value.is_integer():
+        return value
+    return float(Decimal(repr(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_05UP))
+
+
 def two_decimals(value: float) -> str:
     """Write a score as running text has it."""
     return f"{value:.2f}"
@@ -171,14 +184,28 @@ def joined(words: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
-    """Write a score and half the width of its interval.
+def half_width(interval: tuple[float, float]) -> float:
+    """Return half the width of an interval."""
+    return (interval[1] - interval[0]) / 2
 
-    >>> with_half_width(0.8112, (0.80, 0.82))
-    '0.811 ±0.010'
+
+def is_cut(value: float, interval: tuple[float, float]) -> bool:
+    """Tell whether an interval is not symmetric about its value, to three decimals, as one that 0 or 1 cuts off."""
+    return abs(interval[0] + interval[1] - 2 * value) >= 0.001
+
+
+def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
+    """Write a score and half the width of its interval, or the ends of one that is not symmetric about it.
+
+    >>> with_half_width(0.8112, (0.8012, 0.8212)), with_half_width(0.0754, (0.0, 0.2516))
+    ('0.811 ±0.010', '0.075 [0.000, 0.252]')
     """
     score = three_decimals(value)
-    return score if interval is None else f"{score} ±{(interval[1] - interval[0]) / 2:.3f}"
+    if value is None or interval is None:
+        return score
+    if is_cut(value, interval):
+        return f"{score} [{three_decimals(interval[0])}, {three_decimals(interval[1])}]"
+    return f"{score} ±{half_width(interval):.3f}"
 
 
 def signed(value: float | None, interval: tuple[float, float] | None = None) -> str:

@@ -72,7 +72,7 @@ function cell(row, { part, of, text, number, aside }) {
     made.textContent = text ? text(row) : of(row);
     return made;
   }
-  const [value, low, high] = scoreOf(row, part) ?? [null];
+  const [value, half, high] = scoreOf(row, part) ?? [null]; // or the value and both ends of its interval
   if (value === null) {
     made.textContent = "–";
     return made;
@@ -80,7 +80,8 @@ function cell(row, { part, of, text, number, aside }) {
   made.classList.add("score");
   made.style.setProperty("--share", `${100 * value}%`);
   made.append(value.toFixed(3));
-  if (low != null) made.append(" ", element("small", {}, `±${((high - low) / 2).toFixed(3)}`));
+  const interval = high == null ? `±${half?.toFixed(3)}` : `[${half.toFixed(3)}, ${high.toFixed(3)}]`;
+  if (half != null) made.append(" ", element("small", {}, interval));
   return made;
 }
 
