@@ -23,6 +23,7 @@ ASKED: dict[str, Any] = {
     "variance": True,
     "baseline": True,
 }
+NOTHING = {"channel": None, "layer": None, "by_transform": ()}
 MEASURES = ("deformation", "local", "consistency_draws", "variance")
 
 
@@ -77,8 +78,11 @@ def warped_report(model: str, **changes: Any) -> Report:
         return {"channel": {**estimates, "by_seed": (one(),)}, "layer": {**estimates, "by_seed": (one(),)}}
 
     body = report_of(request).model_dump()
+    asked_of = {"translation": request.translations_px, "rotation": request.rotations_deg}
+    absent = [name for name, amounts in asked_of.items() if not amounts]
     for place in (*body["parts"].values(), *body["blocks"]):
         place |= warps() | {"second_opinion": opinion() if any(changes.get(name, True) for name in MEASURES) else None}
+        place |= {name: {**NOTHING, "reason": f"no {name} was asked for"} for name in absent}
     asked = request.model_dump()
     body["method"] |= {name: asked[name] for name in ("warps", *MEASURES) if name in asked}
     if request.consistency_draws:

@@ -214,7 +214,7 @@ def test_the_cost_follows_what_is_filled_in(page, client, posted):
         re.compile(r"^320 forward images, about \d.* on this service’s workers, by an audit of the same model\.$")
     )
     page.locator("[name=num_images]").fill("0")
-    expect(cost).to_be_empty()  # what is wrong is told when the form is sent
+    expect(cost).to_have_text("The cost is told once this is right: Images")  # what is wrong, when the form is sent
     expect(page.locator(".mistake")).to_have_count(0)
     page.locator("[name=num_images]").fill("80")
     page.locator("[name=tolerance]").fill("0.02")

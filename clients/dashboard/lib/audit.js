@@ -13,8 +13,8 @@ export function elapsedSeconds(audit) {
   return Math.max(0, ((audit.finished_at ? new Date(audit.finished_at) : new Date()) - new Date(audit.started_at)) / 1000);
 }
 
-/** "shifts 1–32 px", or "shifts 1–32 px right" if they go right only. */
-export const shiftsText = ({ translations_px: shifts, direction }) => `shifts ${ranges(shifts)} px${direction ? ` ${direction}` : ""}`;
+/** "shifts 1–32 px", "shifts 1–32 px right" if they go right only, or "shifts none". */
+export const shiftsText = ({ translations_px: shifts, direction }) => `shifts ${ranges(shifts)}${shifts.length ? " px" : ""}${direction ? ` ${direction}` : ""}`;
 
 export const reflectionsText = ({ reflections }) => `reflections ${reflections?.join(", ") || "none"}`;
 

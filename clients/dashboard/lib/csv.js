@@ -1,7 +1,8 @@
 // Reports, comparisons and second opinions as comma-separated values.
 
 import { weightsLabel } from "./format.js";
-import { comparedTransforms, meanAgreement, PARTS, partsOf, transformsOf, WARPS } from "./scores.js";
+import { valueOf } from "./leaderboard.js";
+import { ALL_TRANSFORMS, comparedTransforms, GENERATORS, meanAgreement, PARTS, partsOf, transformsOf, WARPS } from "./scores.js";
 
 const REPORT_COLUMNS = [
   "audit", "model", "weights", "level", "name", "part", "channels", "height", "width", "layout", "dead_channels", "transform", "by",
@@ -97,15 +98,34 @@ export function agreementCsv({ over, matrices }) {
   return toCsv(["over", "level", "first", "second", "rho", "low", "high", "n", "reason"], rows);
 }
 
-/** A row for each model of the leaderboard, with a column for each score and each end of its interval. */
+/** The column of a number and those of the ends of its interval, each with the function from a row to its value. */
+const numberColumns = (name, estimate) => [[name, (row) => estimate(row)?.value],
+  ...["low", "high"].map((end, index) => [`${name}_${end}`, (row) => estimate(row)?.interval?.[index]])];
+
+/** What only some methods measure: its columns are named as in the leaderboard.csv of a published site. */
+const BOARD_MEASURES = [
+  ...PARTS.flatMap((part) => Object.keys(WARPS).map((transform) => [`${part}_${transform}_interpolation`, (row) => row.parts[part]?.[transform]?.interpolation])),
+  ...Object.entries({ local_error: Object.keys(GENERATORS), variance: ALL_TRANSFORMS }).flatMap(([measure, keys]) => PARTS.flatMap((part) =>
+    keys.flatMap((key) => numberColumns(`${part}_${measure}_${key}`, (row) => row.parts[part]?.second_opinion?.[measure]?.[key])))),
+  ...PARTS.map((part) => [`${part}_deformation_ratio`, (row) => valueOf(row, `deformation.${part}.ratio`)]),
+  ...numberColumns("consistency", (row) => row.consistency),
+  ["consistency_offset_px", (row) => row.consistency?.offset_px],
+  ["consistency_published", (row) => row.consistency?.published],
+].map(([name, value]) => [name.toLowerCase(), value]);
+
+/**
+ * A row for each model of the leaderboard, with a column for each score and each end of its interval; after them are
+ * those of the other measures that any of the rows has.
+ */
 export function leaderboardCsv(rows) {
+  const measures = BOARD_MEASURES.filter(([, value]) => rows.some((row) => value(row) != null));
   const facts = ["audit", "model", "family", "source", "weights", "parameters", "input_size", "imagenet_top1", "images", "finished_at"];
   const scores = comparedTransforms(rows).flatMap((transform) => PARTS.flatMap((part) => BOARD_SCORES.map((name) => [transform, part, name])));
   const cells = ({ id, ...row }) => ({ ...row, audit: id, ...Object.fromEntries(scores.flatMap(([transform, part, name]) => {
     const score = row.parts[part]?.[transform], column = [transform, part, name].join(".");
     return [[column, score?.[name]], [`${column}_low`, score?.[`${name}_interval`]?.[0]], [`${column}_high`, score?.[`${name}_interval`]?.[1]]];
-  })) });
-  return toCsv([...facts, ...scores.flatMap((score) => ["", "_low", "_high"].map((end) => score.join(".") + end))], rows.map(cells));
+  })), ...Object.fromEntries(measures.map(([name, value]) => [name, value(row)])) });
+  return toCsv([...facts, ...scores.flatMap((score) => ["", "_low", "_high"].map((end) => score.join(".") + end)), ...measures.map(([name]) => name)], rows.map(cells));
 }
 
 const scoreColumns = (score) => ({

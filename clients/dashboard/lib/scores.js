@@ -23,7 +23,13 @@ export const GENERATORS = { translation_x: "translation x", translation_y: "tran
 /** "Rotation", "Warp rotation". */
 export const transformLabel = (transform) => (transform[0].toUpperCase() + transform.slice(1)).replace("_", " ");
 
-/** The transforms that parts or blocks have scores of. */
+/** The transforms that a request, or the method of a report, asks for. */
+export function askedTransforms({ translations_px: shifts, rotations_deg: angles, reflections = [], warps = [] }) {
+  const amounts = { translation: shifts, rotation: angles, reflection: reflections };
+  return ALL_TRANSFORMS.filter((transform) => (amounts[transform] ? amounts[transform].length > 0 : warps.some(({ kind }) => kind === WARPS[transform].kind)));
+}
+
+/** The transforms that parts or blocks have scores of, be they empty since they were not asked for. */
 export const transformsOf = (scored) => [...TRANSFORMS, ...LATER.filter((transform) => scored.some((one) => one[transform]))];
 
 /** The transform of a row of a score, such as "8 px", "90°", "horizontal" or, of a warp, its amount. */

@@ -6,10 +6,11 @@ import { reportCsv } from "../lib/csv.js";
 import { announceChanges, breakable, element, keepFocus, scrollable } from "../lib/dom.js";
 import { count, duration, fixed, millions, plural } from "../lib/format.js";
 import { sentence } from "../lib/problems.js";
-import { transformLabel, transformsOf } from "../lib/scores.js";
+import { askedTransforms, transformLabel } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { go, href, params } from "../lib/url.js";
 import { annotationsCard } from "../widgets/annotations.js";
+import { blockMeasures } from "../widgets/block-measures.js";
 import { blockTable } from "../widgets/block-table.js";
 import { figurePanels, isDrawn } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
@@ -119,8 +120,9 @@ export function reportPage(root, id, { showBanner }) {
     const scores = audit.progress.provisional;
     if (!provisional || !scores || provisional.dataset.images === String(scores.images)) return;
     provisional.dataset.images = scores.images;
+    const transforms = askedTransforms(audit.request).filter((transform) => Object.values(scores.parts).some((part) => part[transform]));
     const start = `So far, from ${plural(scores.images, "image")}: `;
-    keepFocus(provisional, () => provisional.replaceChildren(scrollable("Scores so far", partsTable(scores.parts, caption(start)))));
+    keepFocus(provisional, () => provisional.replaceChildren(scrollable("Scores so far", partsTable(scores.parts, transforms, caption(start)))));
   }
 
   async function showReport(audit, signal) {
@@ -134,10 +136,11 @@ export function reportPage(root, id, { showBanner }) {
     }
     const shown = FIGURES.filter(([name]) => isDrawn(name, report.method));
     const figures = figurePanels(shown, { titled: false });
+    const transforms = askedTransforms(report.method);
     const inWords = readingCard();
     const warps = warpTables(report.parts);
     const agreement = agreementTable(report.parts.Final);
-    blocks = blockTable(report.blocks, ({ name, part }) => (part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
+    blocks = blockTable(report.blocks, transforms, ({ name, part }) => (part === "Pool" || part === "Final" ? null : href({ explain: audit.id, block: name, image: 0 })));
     blocks.show(params().get("sort"));
     actions.replaceChildren(
       element("a", { class: "button", href: href({ model: report.model.name }) }, "Model"),
@@ -148,16 +151,18 @@ export function reportPage(root, id, { showBanner }) {
     body.replaceChildren(...[
       inWords.node,
       summary(report),
-      wideCard("Parts", scrollable("Scores by part", partsTable(report.parts, caption("Mean "))), ...missingReasons(report.parts),
+      wideCard("Parts", scrollable("Scores by part", partsTable(report.parts, transforms, caption("Mean "))), ...missingReasons(report.parts, transforms),
         agreement && scrollable("Top-1 agreement", agreement), figures.note),
       columns(shown.map(([name]) => figures.panel(name))),
       warps.length > 0 && wideCard("Warps", ...warps.map(([label, table]) => scrollable(label, table))),
       ...otherMeasures(report),
-      report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline))),
-      report.borders && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
+      report.baseline && wideCard("Learned", scrollable("Scores beside the untrained architecture", baselineTable(report.baseline, transforms))),
+      report.borders && transforms.includes("translation") && wideCard("Borders", scrollable("Scores by border", bordersTable(report.borders))),
       report.cosine && wideCard("Cosine",
-        scrollable("Scores by cosine", partsTable(report.cosine.parts, "The same by cosine similarity")), activationNote(report.cosine.activation)),
-      wideCard("Blocks", blocks.node),
+        scrollable("Scores by cosine", partsTable(report.cosine.parts, transforms, "The same by cosine similarity")), activationNote(report.cosine.activation, transforms)),
+      wideCard("Blocks", blocks.node, audit.imported && element("p", { class: "note" }, "This report was measured elsewhere: the maps behind “see it” can be made only where "
+        + "this service has the same model, weights and images. Where it has not, their page says what is missing.")),
+      blockMeasures(report.blocks),
       wideCard("Provenance", provenance(report)),
       written.node,
     ].filter(Boolean));
@@ -180,8 +185,8 @@ function summary({ model, images, timing }) {
 }
 
 /** How much each similarity depends on the magnitude of the activations. */
-function activationNote(activation) {
-  const sentences = transformsOf([activation]).map((transform) => {
+function activationNote(activation, transforms) {
+  const sentences = transforms.map((transform) => {
     const { correlation, cosine } = activation[transform];
     return `${transformLabel(transform)}: correlation ${fixed(correlation, 2)}, cosine ${fixed(cosine, 2)}.`;
   });

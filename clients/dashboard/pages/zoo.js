@@ -6,7 +6,7 @@ import { leaderboardCsv } from "../lib/csv.js";
 import { element, setText } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
 import { FILTERS, filtered, METHOD_PARAMS, methodLabels, methodParams, SCORES, shownScore } from "../lib/leaderboard.js";
-import { comparedTransforms, transformLabel } from "../lib/scores.js";
+import { askedTransforms, TRANSFORMS, transformLabel } from "../lib/scores.js";
 import { changed, go, href, params, ZOO } from "../lib/url.js";
 import { loadPlotly } from "../widgets/figures.js";
 import { csvButton, jsonButton } from "../widgets/file-buttons.js";
@@ -23,13 +23,13 @@ export function zooPage(root, _, { showBanner }) {
   const { heading, note, actions, body } = pageLayout(root, "Zoo", "The zoo");
   const total = element("span", { class: "note", role: "status" });
   const scoreSelect = element("select", { "aria-label": "Score", onchange: () => go(changed({ score: scoreSelect.value === "channel" ? null : scoreSelect.value })) });
-  const sortSelect = element("select", { "aria-label": "Sort the models by", onchange: () => go(changed({ sort: sortSelect.value === defaultSort(beside(params())) ? null : sortSelect.value })) });
+  const sortSelect = element("select", { "aria-label": "Sort the models by", onchange: () => go(changed({ sort: sortSelect.value === defaultSort(shownTransforms(params())) ? null : sortSelect.value })) });
   // The order may be that of columns that go away.
-  const besideSelect = element("select", { "aria-label": "Columns beside translation", onchange: () => go(changed({ beside: besideSelect.value === "rotation" ? null : besideSelect.value, sort: null })) });
+  const besideSelect = element("select", { onchange: () => go(changed({ beside: besideSelect.selectedIndex ? besideSelect.value : null, sort: null })) });
   const methodSelect = element("select", { "aria-label": "Method", onchange: () => go(changed(methodParams(methodSelect.value === "0" ? null : board.methods[methodSelect.value].method))) });
   const methodLabel = element("label", { class: "inline method", hidden: true }, "Method", methodSelect);
   const scoreLabel = element("label", { class: "inline" }, "Score", scoreSelect);
-  const besideLabel = element("label", { class: "inline" }, "Translation and", besideSelect);
+  const besideWord = element("span"), besideLabel = element("label", { class: "inline" }, besideWord, besideSelect);
   const sortLabel = element("label", { class: "inline only-narrow" }, "Sort by", sortSelect);
   const viewLinks = Object.values(VIEWS).map((name) => element("a", {}, name));
   // Loading takes longer than drawing: it begins with the page, or when the pointer or the focus comes near.
@@ -86,10 +86,12 @@ export function zooPage(root, _, { showBanner }) {
     const hasHeldOut = board.rows.some((row) => Object.values(row.parts).some((part) => part.translation.layer_held_out != null));
     const names = Object.keys(SCORES).filter((name) => name !== "layer_held_out" || hasHeldOut);
     if (scoreSelect.length !== names.length) scoreSelect.replaceChildren(...names.map((name) => element("option", { value: name }, SCORES[name])));
-    const transforms = ["translation", beside(query)];
-    const scoreName = shownScore(query), sort = query.get("sort") ?? defaultSort(transforms[1]);
+    const transforms = shownTransforms(query), [first, ...others] = askedHere();
+    const scoreName = shownScore(query), sort = query.get("sort") ?? defaultSort(transforms);
     scoreSelect.value = scoreName;
-    showOptions(besideSelect, comparedTransforms(board.rows).slice(1).map((transform) => [transform, transformLabel(transform).toLowerCase()]), transforms[1]);
+    setText(besideWord, `${transformLabel(first)} and`);
+    besideSelect.setAttribute("aria-label", `Columns beside ${transformLabel(first).toLowerCase()}`);
+    showOptions(besideSelect, others.map((transform) => [transform, transformLabel(transform).toLowerCase()]), transforms.at(-1));
     showOptions(sortSelect, sortOptions(transforms), sort);
     filters.show(board.rows, query);
     const rows = filtered(board.rows, query), view = query.get("view") === "scatter" ? "scatter" : "table";
@@ -106,10 +108,15 @@ export function zooPage(root, _, { showBanner }) {
     showTicked(tickedIds(query));
   }
 
-  /** The transform whose scores stand beside those of translation: the one that the address names, if the rows have it. */
-  function beside(query) {
-    const name = query.get("beside");
-    return comparedTransforms(board.rows).slice(1).includes(name) ? name : "rotation";
+  /** The transforms of the method; while there is none, those that most have. */
+  function askedHere() {
+    return board.method ? askedTransforms(board.method) : TRANSFORMS;
+  }
+
+  /** The first transform of the method, and beside it the one that the address names, else the second, if there is one. */
+  function shownTransforms(query) {
+    const [first, ...others] = askedHere(), name = query.get("beside");
+    return [first, ...(others.includes(name) ? [name] : others.slice(0, 1))];
   }
 
   function showMethods(query) {

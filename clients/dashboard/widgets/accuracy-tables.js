@@ -2,7 +2,7 @@
 
 import { breakable, element, setText } from "../lib/dom.js";
 import { fixed, plural } from "../lib/format.js";
-import { comparedTransforms, partsOf, transformLabel, TRANSFORMS, transformsOf } from "../lib/scores.js";
+import { askedTransforms, partsOf, transformLabel } from "../lib/scores.js";
 import { href } from "../lib/url.js";
 import { groupedHeaders, groupHeader } from "./column-groups.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
@@ -15,7 +15,7 @@ export function correlationTable() {
   const body = element("tbody");
   const columns = ["ρ", "95 % interval", "p", "models"];
   const heads = (transforms) => groupedHeaders(transforms.map((transform) => [transformLabel(transform), columns]));
-  let head = heads(TRANSFORMS);
+  let head = heads([]);
   const node = element("table", { class: "scores" },
     element("caption", {}, "Spearman’s rank correlation of the score with ImageNet top-1 accuracy over the models that have both; two-sided p-value of no association"),
     head, body);
@@ -23,8 +23,8 @@ export function correlationTable() {
   return {
     node,
     note,
-    show({ accuracy }, scoreName) {
-      const transforms = transformsOf(Object.values(accuracy)), heading = heads(transforms);
+    show({ accuracy, method }, scoreName) {
+      const transforms = askedTransforms(method), heading = heads(transforms);
       head.replaceWith(heading);
       head = heading;
       const relations = Object.values(accuracy).flatMap((part) => transforms.map((transform) => part[transform][scoreName]));
@@ -52,9 +52,9 @@ export function residualsTable() {
   const node = element("table", { class: "compared" }, caption, element("thead", {}, groupRow, headerRow), body);
   return {
     node,
-    show({ audits, accuracy }, scoreName, sort) {
+    show({ audits, accuracy, method }, scoreName, sort) {
       const parts = partsOf(audits).filter((part) => accuracy[part]);
-      const transforms = comparedTransforms(audits), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
+      const transforms = askedTransforms(method), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
       const residual = (audit, [transform, part]) => accuracy[part][transform][scoreName].residuals[audit.id];
       const largest = Math.max(...audits.flatMap((audit) => columns.map((column) => Math.abs(residual(audit, column) ?? 0))));
       const fitted = audits.filter((audit) => columns.some((column) => residual(audit, column) != null));

@@ -3,6 +3,7 @@
 import { ApiError, request } from "../lib/api.js";
 import { element } from "../lib/dom.js";
 import { about, count, ordinal, plural } from "../lib/format.js";
+import { fieldLabel, fieldSentences } from "../lib/problems.js";
 import { href } from "../lib/url.js";
 
 const DELAY_MS = 400, OLD_MS = 10_000;
@@ -14,26 +15,28 @@ const EXISTS = {
 };
 
 /**
- * Shows in `line` what the body that `readBody()` returns would cost; nothing while the form cannot be sent, or would be
- * refused: the form itself tells that when it is sent. Returns { changed, touched }: call `changed` whenever the form
- * has changed, and `touched` when the user turns to it, which asks again if the answer is old.
+ * Shows in `line` what the body that `readBody()` returns would cost. While fields are wrong, it names them; what is
+ * wrong with them the form itself tells when it is sent. While there is no such model, it shows nothing. Returns
+ * { changed, touched }: call `changed` whenever the form has changed, and `touched` when the user turns to it, which asks
+ * again if the answer is old.
  */
 export function costView(line, readBody) {
   let timer, asking, answeredAt = 0;
 
   async function ask() {
     const { signal } = (asking = new AbortController());
-    let cost = null;
+    let cost = null, wrong = [];
     try {
       const body = readBody();
       ({ body: cost } = await request("audit?dry_run=true", { method: "POST", body, signal, asksForKey: false }));
     } catch (error) {
-      if (!signal.aborted && !(error instanceof ApiError)) console.error(error);
+      if (error instanceof ApiError) wrong = fieldSentences(error.problem ?? {}).map(([name]) => name);
+      else if (!signal.aborted) console.error(error);
     }
     if (signal.aborted) return;
     answeredAt = Date.now();
     line.classList.remove("stale");
-    const parts = cost?.forward_images == null ? [] : costText(cost);
+    const parts = cost?.forward_images == null ? wrongText(wrong) : costText(cost);
     const text = parts.map((part) => part.textContent ?? part).join("");
     if (line.textContent !== text) line.replaceChildren(...parts); // a reader hears only what is new
   }
@@ -47,6 +50,9 @@ export function costView(line, readBody) {
 
   return { changed, touched: () => line.textContent && Date.now() - answeredAt > OLD_MS && changed() };
 }
+
+/** That the cost waits for these fields; nothing of a model that is still being typed. */
+const wrongText = (fields) => (!fields.length || fields.includes("model") ? [] : [`The cost is told once this is right: ${fields.map(fieldLabel).join(" · ")}`]);
 
 /** The sentences, as texts and a link to the audit whose speed they rest on. */
 function costText({ status, forward_images: images, certainty, seconds, reason, basis, request: asked, queued, queue }) {

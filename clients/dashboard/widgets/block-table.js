@@ -2,13 +2,13 @@
 
 import { arrange, breakable, element, scrollable } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
-import { PARTS, SCORE_NAMES, transformLabel, transformsOf, WARPS } from "../lib/scores.js";
+import { PARTS, SCORE_NAMES, transformLabel, WARPS } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { estimateOf, scoreCell } from "./score-cell.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 
 /** [transform, score] of each score column; beside those of a warp is its interpolation. */
-const scoreColumns = (blocks) => transformsOf(blocks).flatMap((transform) =>
+const scoreColumns = (transforms) => transforms.flatMap((transform) =>
   [...SCORE_NAMES, ...(WARPS[transform] ? ["interpolation"] : [])].map((scoreName) => [transform, scoreName]));
 const SORT_VALUES = {
   block: (block) => block.name,
@@ -20,11 +20,11 @@ const SORT_VALUES = {
 };
 
 /**
- * { node, show(sort) } for the blocks of a report, or for those of a model, which have no scores; unsorted, they stand as
- * they run. `seeIt(block)` is the address of a block's maps, or null.
+ * { node, show(sort) } for the blocks of a report, with their scores under these `transforms`, or for those of a model,
+ * which have none; unsorted, they stand as they run. `seeIt(block)` is the address of a block's maps, or null.
  */
-export function blockTable(blocks, seeIt = () => null) {
-  const scored = blocks.some((block) => block.translation), columns = scored ? scoreColumns(blocks) : [];
+export function blockTable(blocks, transforms = [], seeIt = () => null) {
+  const scored = transforms.length > 0, columns = scoreColumns(transforms);
   const values = { ...SORT_VALUES, ...Object.fromEntries(columns.map(([transform, scoreName]) => [`${transform}.${scoreName}`, (block) => block[transform][scoreName]])) };
   const rows = new Map(blocks.map((block) => [block, blockRow(block, seeIt(block), columns)]));
   const headerRow = element("tr");
@@ -64,8 +64,8 @@ function blockRow(block, address, columns) {
   const dead = block.dead_channels ? `${count(block.dead_channels)} dead` : null;
   const summary = [block.part, `${count(block.channels)} × ${map}`, block.layout, dead].filter(Boolean).join(" · ");
   return element("tr", {},
-    element("th", { scope: "row" }, address ? element("a", { class: "see-it", href: address }, name) : name, element("span", { class: "sub only-narrow" }, summary)),
+    element("th", { scope: "row" }, address ? element("a", { class: "see-it", href: address }, name, " ", element("span", {}, "see it")) : name, element("span", { class: "sub only-narrow" }, summary)),
     detail(block.part, false), detail(count(block.channels)), detail(map), detail(block.layout, false),
-    block.translation && detail(count(block.dead_channels)),
+    columns.length > 0 && detail(count(block.dead_channels)),
     columns.map(([transform, scoreName]) => scoreCell(estimateOf(block[transform], scoreName))));
 }

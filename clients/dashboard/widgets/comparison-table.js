@@ -2,7 +2,7 @@
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, halfWidth, millions } from "../lib/format.js";
-import { comparedTransforms, hasTwin, partsOf, transformLabel } from "../lib/scores.js";
+import { askedTransforms, hasTwin, partsOf, transformLabel } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { href, params } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
@@ -20,9 +20,9 @@ export function comparisonTable({ onTop1, without }) {
   const node = element("table", { class: "compared" }, caption, element("thead", {}, groupRow, headerRow), body);
   return {
     node,
-    show({ audits }, scoreName, sort) {
+    show({ audits, method }, scoreName, sort) {
       const parts = partsOf(audits);
-      const transforms = comparedTransforms(audits), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
+      const transforms = askedTransforms(method), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
       const top1Texts = (params().get("top1") ?? "").split(",");
       keepFocus(caption, () => caption.replaceChildren(
         term(scoreName, scoreName === "channel" ? "Channel equivariance" : "Layer equivariance"), " by ", term("part", "part"),

@@ -2,7 +2,7 @@
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
 import { fixed, halfWidth, plural } from "../lib/format.js";
-import { comparedTransforms, nameAmong, partsOf, transformLabel } from "../lib/scores.js";
+import { askedTransforms, nameAmong, partsOf, transformLabel } from "../lib/scores.js";
 import { href } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
 import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
@@ -16,12 +16,12 @@ export function differenceTable({ onReference }) {
   return {
     node,
     choice: element("label", { class: "reference-choice" }, "Less the scores of ", select),
-    show({ audits, differences }, scoreName, sort) {
+    show({ audits, differences, method }, scoreName, sort) {
       const labels = new Map(audits.map((audit) => [audit.id, nameAmong(audits, audit)]));
       select.replaceChildren(...audits.map(({ id }) => element("option", { value: id }, labels.get(id))));
       select.value = differences.reference;
       const parts = partsOf(audits);
-      const transforms = comparedTransforms(audits), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
+      const transforms = askedTransforms(method), columns = transforms.flatMap((transform) => parts.map((part) => [transform, part]));
       const difference = (audit, [transform, part]) => audit.parts[part]?.[transform][scoreName];
       caption.replaceChildren(...captionOf(differences.audits, scoreName, labels.get(differences.reference)));
       groupRow.replaceChildren(element("td"), ...transforms.map((transform) => groupHeader(transformLabel(transform), parts.length)));

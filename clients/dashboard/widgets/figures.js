@@ -44,7 +44,8 @@ export function loadPlotly() {
 }
 
 /** Whether audits by this method have the figure of this name. */
-export const isDrawn = (name, { warps, deformation }) => ({ warps: Boolean(warps), deformations: Boolean(deformation) }[name] ?? true);
+export const isDrawn = (name, { translations_px: shifts, warps, deformation }) =>
+  ({ shifts: shifts.length > 0, warps: Boolean(warps), deformations: Boolean(deformation) }[name] ?? true);
 
 /**
  * Panels for figures, { panel(name), note, load(path, signal) }. `labels` lists [name in the service's answer, caption,

@@ -45,7 +45,7 @@ export function leaderboardScatter() {
   return {
     node,
     show(rows, allRows, query) {
-      const chosen = { x: columnOf(query.get("x"), defaultX(allRows)), y: columnOf(query.get("y"), "rotation.Late.channel") };
+      const chosen = { x: columnOf(query.get("x"), defaultX(allRows)), y: columnOf(query.get("y"), defaultY(allRows)) };
       showAxes(axes, chosen, allRows);
       const points = rows.map((row) => ({ row, x: valueOf(row, chosen.x), y: valueOf(row, chosen.y) })).filter(({ x, y }) => x != null && y != null);
       setText(note, points.length === rows.length ? `${plural(points.length, "model")}; a click opens the report` : `${count(points.length)} of ${count(rows.length)} models have both; a click opens the report`);
@@ -69,6 +69,10 @@ const columnOf = (name, fallback) => (COLUMNS.includes(name) ? name : fallback);
 
 /** timm publishes no accuracies: without any, the models' sizes take their place. */
 const defaultX = (rows) => (rows.some((row) => row.imagenet_top1 != null) ? "imagenet_top1" : "parameters");
+
+/** Rotation where it was asked for, else the first transform that was. */
+const defaultY = (rows) => ["rotation", ...comparedTransforms(rows)].map((transform) => `${transform}.Late.channel`)
+  .find((column) => rows.some((row) => valueOf(row, column) != null)) ?? "rotation.Late.channel";
 
 /** Offers the columns that at least one row has. */
 function showAxes(axes, chosen, rows) {

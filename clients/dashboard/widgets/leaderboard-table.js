@@ -12,8 +12,8 @@ import { replaceHeaders, sorted, sortHeader } from "./sorting.js";
 import { MOST_COMPARED } from "./ticked-audits.js";
 import { weightsBadge } from "./weights-badge.js";
 
-/** The order of a table whose last columns are of this transform, unless the address has another. */
-export const defaultSort = (transform) => `-${transform}.Late`;
+/** The order of a table with columns of these transforms, unless the address has another. */
+export const defaultSort = (transforms) => `-${transforms.at(-1)}.Late`;
 
 const FACTS = ["model", "family", "parameters", "imagenet_top1"];
 const FACT_CELLS = 1 + FACTS.length; // the cells of a row before its scores
@@ -25,7 +25,7 @@ export const sortOptions = (transforms) => [
   ["model", "model"], ["family", "family"], ["parameters", "parameters, fewest first"], ["-parameters", "parameters, most first"], ["-imagenet_top1", "top-1 accuracy"],
 ];
 
-/** { node, show(rows, { scoreName, transforms, sort, ticked }) } with columns of two transforms; calls `onTick(ids, ticked)` when the user ticks rows. `show` returns the rows in their order. */
+/** { node, show(rows, { scoreName, transforms, sort, ticked }) } with columns of one or two transforms; calls `onTick(ids, ticked)` when the user ticks rows. `show` returns the rows in their order. */
 export function leaderboardTable({ onTick }) {
   const headerRow = element("tr", { role: "row" });
   const body = element("tbody", { role: "rowgroup" });
@@ -49,6 +49,7 @@ export function leaderboardTable({ onTick }) {
       scoreName = name;
       if (groups.dataset.transforms !== transforms.join()) {
         groups.dataset.transforms = transforms.join();
+        node.dataset.groups = transforms.length;
         columns = scoreColumns(transforms);
         groups.replaceChildren(...groupCells(transforms));
       }
@@ -66,7 +67,7 @@ export function leaderboardTable({ onTick }) {
         caption.dataset.score = scoreName; // a poll must not take the words away that somebody reads
         keepFocus(caption, () => caption.replaceChildren(...captionOf(scoreName)));
       }
-      showHeaders(ordered, sort, tickedSet, defaultSort(transforms[1]));
+      showHeaders(ordered, sort, tickedSet, defaultSort(transforms));
       const ids = ordered.map((row) => row.id).join();
       if (ids !== shownIds) keepFocus(body, () => body.replaceChildren(...shown.map((one) => one.node)));
       shownIds = ids;
@@ -122,7 +123,7 @@ const sortValues = (scoreName, columns) => ({
 /** The place of the score that a narrow screen shows: the one that the rows are sorted by, else that of the default order. */
 function leadingScore(sort, transforms) {
   const place = (order) => scoreColumns(transforms).findIndex((pair) => pair.join(".") === order.replace(/^-/, ""));
-  return place(sort) < 0 ? place(defaultSort(transforms[1])) : place(sort);
+  return place(sort) < 0 ? place(defaultSort(transforms)) : place(sort);
 }
 
 const template = element("tr", { role: "row" },
@@ -148,7 +149,7 @@ function tableRow(row, onTick) {
   family.append(...breakable(row.family));
   parameters.textContent = size;
   accuracy.textContent = top1;
-  let drawn = null, cells = null;
+  let drawn = null, cells = [];
   return {
     node,
     row,
@@ -160,7 +161,10 @@ function tableRow(row, onTick) {
       const state = `${scoreName} ${columns}`;
       if (drawn === state) return;
       drawn = state;
-      if (!cells) node.append(...(cells = columns.map(() => bar.cloneNode())));
+      if (cells.length !== columns.length) {
+        cells.forEach((cell) => cell.remove());
+        node.append(...(cells = columns.map(() => bar.cloneNode())));
+      }
       columns.forEach(([transform, part], index) => drawBar(cells[index], row.parts[part]?.[transform], scoreName));
     },
   };

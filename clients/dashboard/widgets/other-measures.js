@@ -3,7 +3,7 @@
 
 import { breakable, element, scrollable } from "../lib/dom.js";
 import { fixed, halfWidth, plural, signed } from "../lib/format.js";
-import { GENERATORS, nameAmong, partsOf, transformLabel } from "../lib/scores.js";
+import { ALL_TRANSFORMS, GENERATORS, nameAmong, partsOf, transformLabel } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { href } from "../lib/url.js";
 import { wideCard } from "./page-layout.js";
@@ -11,17 +11,21 @@ import { table } from "./part-tables.js";
 
 /** For which change of the image the local equivariance error is. */
 const UNITS = { translation_x: "px", translation_y: "px", rotation: "°", scale: "%", shear: "1" };
-/** The measures that have one magnitude for each key, such as each generator. */
-const MAGNITUDES = {
+/** The measures that have one magnitude for each key, such as each generator, in the order of `keys`. */
+export const MAGNITUDES = {
   local_error: {
-    title: "Local equivariance error", label: (generator) => `${transformLabel(GENERATORS[generator])}, per ${UNITS[generator]}`,
+    title: "Local equivariance error", keys: Object.keys(GENERATORS), label: (generator) => `${transformLabel(GENERATORS[generator])}, per\u00a0${UNITS[generator]}`,
     caption: () => [term("local-equivariance-error", "Local equivariance error"), ": the change of a representation that does not go along with a small change of the image, relative to its spread; 0 is equivariant, and 1 is no bound"],
   },
   variance: {
-    title: "Variance", label: transformLabel,
+    title: "Variance", keys: ALL_TRANSFORMS, label: transformLabel,
     caption: () => [term("transformational-variance", "Variance over the transforms"), ", at each place of the map, by the variance over images; 0 is invariant, and 1 says that transforms change as much as other images do"],
   },
 };
+
+/** The keys of a measure for which any of these second opinions has a magnitude. */
+export const keysOf = (measure, opinions) => MAGNITUDES[measure].keys.filter((key) => opinions.some((opinion) => opinion[measure]?.[key]));
+
 const withHalves = (caption) => [...caption, "; ± ", term("interval", "half of a 95 % confidence interval")];
 
 /** A card for each measure that the report has; beside each number that of the untrained architecture, if it was asked for. */
@@ -38,7 +42,7 @@ export function otherMeasures({ parts, consistency, baseline }) {
 /** A card for each measure that any of the compared audits has, with a row for each audit and a column for each part. */
 export function comparedMeasures({ audits }) {
   const magnitudes = (measure) => comparedCard(audits, MAGNITUDES[measure].title, MAGNITUDES[measure].caption(), (opinion) =>
-    Object.entries(opinion[measure] ?? {}).map(([key, magnitude]) => [MAGNITUDES[measure].label(key), magnitude]));
+    keysOf(measure, [opinion]).map((key) => [MAGNITUDES[measure].label(key), opinion[measure][key]]));
   const ratios = ({ deformation = [] }) => deformation.map(({ displacement_px: displacement, ratio: value, ratio_interval: interval, reason }) =>
     [`${signed(displacement)} px`, { value, interval, reason }]);
   return [
@@ -79,7 +83,7 @@ function comparedRows(audits, title, caption, groups, estimates) {
 /** The card of a measure that has one magnitude for each key; null if no part has any. */
 function magnitudeCard(opinions, measure) {
   const { title, label, caption } = MAGNITUDES[measure];
-  const keys = [...new Set(opinions.flatMap(([, opinion]) => Object.keys(opinion[measure] ?? {})))];
+  const keys = keysOf(measure, opinions.map(([, opinion]) => opinion));
   if (!keys.length) return null;
   const hasUntrained = opinions.some(([, , untrained]) => untrained?.[measure]);
   const rows = opinions.map(([name, opinion, untrained]) => [name, null, keys.flatMap((key) =>

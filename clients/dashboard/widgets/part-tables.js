@@ -19,10 +19,10 @@ function columnsOf(parts, transform) {
   ].filter(Boolean);
 }
 
-/** Channel and layer equivariance of each part, under each kind of transform; beside them layer held out, aligned channel and interpolation, where there are any. */
-export function partsTable(parts, caption) {
+/** Channel and layer equivariance of each part, under each of the `transforms`; beside them layer held out, aligned channel and interpolation, where there are any. */
+export function partsTable(parts, transforms, caption) {
   const counted = Object.values(parts).some((part) => part.blocks != null); // provisional parts do not count their blocks
-  const columns = transformsOf(Object.values(parts)).map((transform) => [transform, columnsOf(parts, transform)]);
+  const columns = transforms.map((transform) => [transform, columnsOf(parts, transform)]);
   const rows = Object.entries(parts).map(([name, part]) =>
     [name, part.blocks, columns.flatMap(([transform, ofTransform]) => estimatesWithExtras(part[transform], ofTransform))]);
   return table(caption, columns.map(([transform, ofTransform]) => [transformLabel(transform), ofTransform.map(([label]) => label)]), rows, counted);
@@ -73,7 +73,7 @@ export function warpTables(parts) {
     const rows = most.map((row, index) =>
       [rowLabel(transform, row), null, names.flatMap((name) => estimatesWithExtras(rowsOf(name)[index] ?? {}, estimates))]);
     const label = transformLabel(transform);
-    return [label, table(`${label}, by amount; interpolation is how far a map agrees with itself, warped and warped back: what it lacks to 1 is lost whatever the network does`,
+    return [label, table(`${label}, by amount${transform === "warp_translation" ? ", right and down at once" : ""}; interpolation is how far a map agrees with itself, warped and warped back: what it lacks to 1 is lost whatever the network does`,
       names.map((name) => [name, columns]), rows, false, "Amount")];
   });
 }
@@ -87,8 +87,8 @@ export function bordersTable(borders) {
 }
 
 /** Channel equivariance of the weights and of the untrained architecture, and the difference: what was learned. */
-export function baselineTable({ parts, seeds }) {
-  const columns = ["trained", "untrained", "learned"], transforms = transformsOf(Object.values(parts));
+export function baselineTable({ parts, seeds }, transforms) {
+  const columns = ["trained", "untrained", "learned"];
   const rows = Object.entries(parts).map(([name, part]) => [name, null, transforms.flatMap((transform) => {
     const { pretrained, untrained, difference } = part[transform].channel;
     return [pretrained, untrained, difference];
@@ -98,10 +98,10 @@ export function baselineTable({ parts, seeds }) {
     transforms.map((transform) => [transformLabel(transform), columns]), rows);
 }
 
-/** A note for each reason why scores of the parts are missing. */
-export function missingReasons(parts) {
+/** A note for each reason why scores of the parts under these transforms are missing. */
+export function missingReasons(parts, transforms) {
   const texts = Object.entries(parts).flatMap(([name, part]) =>
-    transformsOf([part]).map((transform) => part[transform].reason).filter(Boolean).map((reason) => `${name}: ${reason}`));
+    transforms.map((transform) => part[transform].reason).filter(Boolean).map((reason) => `${name}: ${reason}`));
   return [...new Set(texts)].map((text) => element("p", { class: "note" }, text));
 }
 

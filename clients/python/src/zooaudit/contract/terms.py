@@ -86,13 +86,17 @@ TERMS: dict[str, Term] = {
         "Channels that are constant over all images. They have no correlation with anything, and are left out of the "
         "scores.",
     ),
-    "translation": _term("translation", "The image is shifted right and down, by default by 1 to 32 pixels."),
+    "translation": _term(
+        "translation",
+        "The image is shifted by whole pixels, by default by 1 to 32, right and down at once. An audit whose direction "
+        "is right or down shifts it only there.",
+    ),
     "rotation": _term("rotation", "The image is turned counter-clockwise, by default by 90, 180 and 270 degrees."),
     "reflection": _term("reflection", "The image is flipped, left to right (horizontal) or top to bottom (vertical)."),
     "warp": _term(
         "warp",
-        "A transform by any amount, which takes interpolation: a shift by part of a pixel, a rotation by any angle, a "
-        "scale or a shear.",
+        "A transform by any amount, which takes interpolation: a shift by part of a pixel, right and down at once, a "
+        "rotation by any angle, a scale or a shear.",
     ),
     "interpolation": _term(
         "interpolation",
