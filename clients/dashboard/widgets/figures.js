@@ -125,7 +125,7 @@ function withWholeNames({ data, layout }, width) {
 const LIGHTER = {
   "#0072b2": "#56a9e0", "#d55e00": "#f0883e", "#009e73": "#2fc79b", "#cc79a7": "#e09cc2", "#4d4d4d": "#b4bec9", "#767676": "#94a1af",
   "rgba(0, 114, 178": "rgba(86, 169, 224", "rgba(213, 94, 0": "rgba(240, 136, 62", "rgba(0, 158, 115": "rgba(47, 199, 155",
-  "#edf0f3": "#2b343e", "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
+  "#edf0f3": "#2b343e", "#56b4e9": "#bfe5fa", "rgba(86, 180, 233": "rgba(191, 229, 250", "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
 };
 
 /** A copy of the figure whose text, grid and background have this page's colours. */
