@@ -9,6 +9,7 @@ from zooaudit.cli import make_parser, second_opinion
 from zooaudit.cli.entry import reporting_errors
 from zooaudit.contract import Measure, MeasureMatrix, MeasurePair
 from zooaudit.views import figures
+from zooaudit.views.figures.measures import ZERO
 from zooaudit.views.measure_tables import COLUMNS, measure_tables
 
 from tests.client.samples import CLIENTS, ID, Script, answer, audit, got, report
@@ -106,18 +107,25 @@ def test_without_a_rho_there_is_the_reason():
     shown = agreement(matrix(3, reason="2 of 2 have both measures; this takes 4."))
     assert "No rho: 2 of 2 have both measures; this takes 4." in repr(shown)
     assert "–" not in [cell for table in measure_tables(shown) for row in table.rows for cell in row]
-    assert "2 of 2 have both" in json.dumps(figures.measures(shown))
+    figure = figures.measures(shown)
+    assert "2 of 2 have both" in json.dumps(figure)
+    _, dashes = figure["data"]
+    pairs = {(x, y) for x in range(3) for y in range(3) if x != y}
+    assert (set(zip(dashes["x"], dashes["y"], strict=True)), dashes["text"]) == (pairs, "–")
 
 
 def test_the_figure_is_the_matrix_with_blue_for_agreement_and_names_as_text():
     figure = figures.measures(MANY)
-    depth, late = figure["data"]
+    depth, depth_dashes, late, _ = figure["data"]
     assert len(depth["z"]) == 3
     assert depth["z"][0][1] == depth["z"][1][0] == MANY.matrices[0].pairs[0].rho
     assert [depth["z"][n][n] for n in range(3)] == [None] * 3
-    assert (depth["zmin"], depth["zmax"]) == (-1, 1)
-    (_, lowest), *_, (_, highest) = depth["colorscale"]
-    assert (lowest, highest) == ("#d55e00", "#0072b2")
+    assert depth_dashes["x"] == []  # the diagonal is empty
+    colours = figure["layout"]["coloraxis"]
+    assert depth["coloraxis"] == late["coloraxis"] == "coloraxis"
+    assert (colours["cmin"], colours["cmax"]) == (-1, 1)
+    assert [colour for _, colour in colours["colorscale"]] == ["#d55e00", ZERO, "#0072b2"]
+    assert colours["colorbar"]["ticktext"][::2] == ["−1", "0", "+1"]
     assert figure["layout"]["yaxis"]["ticktext"][2] == "Measure 2 ↓  3"
     assert (late["xaxis"], late["yaxis"]) == ("x2", "y2")
     left, right = (figure["layout"]["margin"][side] for side in "lr")

@@ -61,6 +61,11 @@ def test_the_measures_over_models_fit_every_width(browser, service, width, schem
         page.goto(f"/?second-opinion={ids}&top1=70,,,,,,,")
         expect(page.locator("#detail h1")).to_have_text("Second opinion: 8 models")
         expect(page.locator("#detail [data-figure=measures] .main-svg").first).to_be_visible()
+        plot = page.locator("#detail [data-figure=measures] .plot")
+        shown = plot.evaluate("(plot) => plot.layout.coloraxis.colorscale")
+        drawn = [colour for _, colour in drawing["measures"]["layout"]["coloraxis"]["colorscale"]]
+        wanted = {"light": drawn, "dark": ["#f0883e", "#2b343e", "#56a9e0"]}  # 0 is near the page's own colour
+        assert [colour for _, colour in shown] == wanted[scheme]
         narrowest = drawing["measures"]["layout"]["meta"]["narrowest_px"]
         box, plot = (
             page.locator(f"#detail [data-figure=measures] {name}") for name in (".scroll", ".main-svg >> nth=0")

@@ -24,7 +24,7 @@ from zooaudit.contract.cost import forward_images_of
 
 from service.stack import Stack, running
 from tests.client.samples import comparison, differences
-from tests.e2e.browser import QUICK, body, opened
+from tests.e2e.browser import QUICK, body, drawn, opened
 from tests.e2e.test_dashboard_form import launch, model_field, posted
 from tests.fakes import report_of
 from tests.warped_reports import MEASURES, warped_report
@@ -190,6 +190,8 @@ def test_the_report_shows_other_measures(stored):
     expect(stored.get_by_text("0.5 px, gradient 0.010")).to_be_visible()
     variance = stored.get_by_role("table", name="Variance over the transforms").get_by_role("row", name="Final")
     expect(variance).to_contain_text(number(FIRST.parts["Final"].second_opinion.variance["rotation"].value))
+    for name in ("local_error", "variance"):
+        drawn(stored, name)
     consistency = stored.locator("section", has=stored.get_by_role("heading", name="Shift consistency"))
     for text in ("0.861 ±0.010", "0.851", "0.432", "5 pairs of windows", "up to 32 px"):
         expect(consistency).to_contain_text(text)
@@ -291,6 +293,8 @@ def test_a_comparison_has_columns_of_warps(stored, compared):
 
 def test_a_comparison_shows_other_measures(stored, compared):
     expect(stored.get_by_role("table", name="Shift consistency")).to_be_visible()
+    for name in ("local_error", "variance"):
+        drawn(stored, name)
 
     def shown(measure: str) -> list[list[str]]:
         """The cells of the measure's table, each as its number and half of its interval."""

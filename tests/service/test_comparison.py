@@ -185,12 +185,13 @@ def test_warps_and_other_measures_stand_side_by_side():
 
 
 async def test_the_figures_of_a_comparison_have_warps_where_they_were_asked_for(http, stored, store_report):
-    asked = {"warps": [{"kind": "scale", "amounts": [0.9, 1.1]}], "deformation": {}}
+    asked = {"warps": [{"kind": "scale", "amounts": [0.9, 1.1]}], "deformation": {}, "local": True, "variance": True}
     warped = [scored(name, **asked) for name in ("one", "two")]
     for report in warped:
         store_report(report)
     names = {"parts", "shifts", "agreement", "depth", "accuracy"}
-    for audits, more in ((stored, set()), ([report.id for report in warped], {"warps", "deformations"})):
+    further = {"warps", "deformations", "local_error", "variance"}
+    for audits, more in ((stored, set()), ([report.id for report in warped], further)):
         answer = await http.get("/comparison/figures", params={"audits": ",".join(audits)})
         assert set(answer.json()) == names | more
         Figures.model_validate_json(answer.content)

@@ -23,6 +23,8 @@ const FIGURES = [
   ["agreement", "Top-1 agreement", "how often the class that each model predicts stays the same under each transform, beside its score at Final"],
   ["warps", "By warp", "equivariance of each part of each model under each warp; each report has tables of them"],
   ["deformations", "By deformation", "how far deformations move the representations of each model; each report has a table of them"],
+  ["local_error", "Local error", "local equivariance error of the blocks of each model for each generator; each report’s CSV file has the numbers"],
+  ["variance", "Variance", "variance over the transforms of each kind by that over images, of the blocks of each model; each report’s CSV file has the numbers"],
   ["accuracy", "Against accuracy", "each score against ImageNet top-1 accuracy, as in the tables of correlation and of residuals"],
 ];
 

@@ -34,6 +34,8 @@ const FIGURES = [
   ["depth", "Through the depth", "channel and layer equivariance of every block, as in the table of blocks"],
   ["warps", "By warp", "equivariance of each part under each warp, as in the tables of warps"],
   ["deformations", "By deformation", "how far deformations move the representations, as in the table of deformations"],
+  ["local_error", "Local error", "local equivariance error of every block for five generators; the table of local errors has the parts, the CSV file all numbers"],
+  ["variance", "Variance", "variance over the transforms of each kind by that over images, of every block; the CSV file has the numbers"],
 ];
 
 export function reportPage(root, id, { showBanner }) {

@@ -43,9 +43,17 @@ export function loadPlotly() {
   return plotlyLoading;
 }
 
+/** For figures that not all audits have: whether those by a method do. */
+const IS_DRAWN = {
+  shifts: ({ translations_px: shifts }) => shifts.length > 0,
+  warps: ({ warps }) => Boolean(warps),
+  deformations: ({ deformation }) => Boolean(deformation),
+  local_error: ({ local }) => Boolean(local),
+  variance: ({ variance }) => Boolean(variance),
+};
+
 /** Whether audits by this method have the figure of this name. */
-export const isDrawn = (name, { translations_px: shifts, warps, deformation }) =>
-  ({ shifts: shifts.length > 0, warps: Boolean(warps), deformations: Boolean(deformation) }[name] ?? true);
+export const isDrawn = (name, method) => IS_DRAWN[name]?.(method) ?? true;
 
 /**
  * Panels for figures, { panel(name), note, load(path, signal) }. `labels` lists [name in the service's answer, caption,
@@ -125,7 +133,7 @@ function withWholeNames({ data, layout }, width) {
 const LIGHTER = {
   "#0072b2": "#56a9e0", "#d55e00": "#f0883e", "#009e73": "#2fc79b", "#cc79a7": "#e09cc2", "#4d4d4d": "#b4bec9", "#767676": "#94a1af",
   "rgba(0, 114, 178": "rgba(86, 169, 224", "rgba(213, 94, 0": "rgba(240, 136, 62", "rgba(0, 158, 115": "rgba(47, 199, 155",
-  "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
+  "#edf0f3": "#2b343e", "#56b4e9": "#bfe5fa", "rgba(86, 180, 233": "rgba(191, 229, 250", "rgba(204, 121, 167": "rgba(224, 156, 194", "rgba(77, 77, 77": "rgba(180, 190, 201",
 };
 
 /** A copy of the figure whose text, grid and background have this page's colours. */

@@ -314,6 +314,18 @@ def test_long_names_are_whole_at_every_width_and_no_text_meets_another(page, nam
         )
 
 
+@pytest.mark.parametrize("width", [303, 800])
+@pytest.mark.parametrize("name", ["warps", "local_error", "variance"])
+def test_no_text_of_warps_and_other_measures_meets_another(page, name, width):
+    page.set_viewport_size({"width": 900, "height": 800})
+    reports = [warped_report(LONG.format(place), id=f"{place:032x}") for place in range(6)]
+    for drawing in (figures.of(name, reports), figures.of(name, reports[:1])):
+        layout = drawing["layout"] | {"width": width}
+        page.evaluate("([data, layout]) => Plotly.newPlot('figure', data, layout)", [drawing["data"], layout])
+        assert page.evaluate(CUT) == []
+        assert page.evaluate(OVERLAPPING) == []
+
+
 OUTSIDE = """() => document.querySelector("#figure")._fullData.flatMap(({ xaxis, yaxis, x, y }) => {
   const inside = (name, value) => {
     const [low, high] = document.querySelector("#figure")._fullLayout[name.replace(/^[xy]/, "$&axis")].range;

@@ -7,18 +7,32 @@ from typing import Any
 
 import pytest
 from zooaudit import figures
-from zooaudit.contract import GENERATORS, KINDS, PARTS, WARPS, Magnitude, Report, SecondOpinion, summary_of
+from zooaudit.contract import (
+    GENERATORS,
+    KINDS,
+    PARTS,
+    TRANSFORMS,
+    WARPS,
+    Magnitude,
+    Report,
+    SecondOpinion,
+    Warps,
+    summary_of,
+)
 from zooaudit.exports.model_card import model_index
 from zooaudit.exports.numbers import by_depth, metrics, parameters
 from zooaudit.site.columns import COLUMNS, PublishedRow, columns_of, csv_text, data_package
 from zooaudit.site.publishing import _leaderboards
 from zooaudit.site.report_page import _block_table, page_in_site
 from zooaudit.views.comparison_tables import comparison_tables
+from zooaudit.views.figures.by_warp import warp_axis
+from zooaudit.views.figures.labels import INTERPOLATION
+from zooaudit.views.figures.style import COLOURS, GREY
 from zooaudit.views.reading import reading
 from zooaudit.views.report_tables import method_line, report_tables, sweep_tables
 from zooaudit.views.second_opinion_tables import ERROR_NOTE, magnitude_cell
 from zooaudit.views.tables import fitted, plain
-from zooaudit.views.text import ENDS, three_decimals
+from zooaudit.views.text import ENDS, spoken, three_decimals
 
 from tests.client.samples import WARPED, comparison, reflected_report, warped_comparison, warped_report, whole_report
 from tests.client.views.test_frames import MORE, SCORES, numbers_in
@@ -265,10 +279,13 @@ def test_the_figures_show_them_of_one_model_and_of_several(name: str):
         assert "arp" not in str((alone, both))
     elif name == "deformations":
         assert "gradient" in str(alone["data"])
+    elif name == "local_error":
+        for figure in (alone, both, mixed):
+            assert all(f"{spoken(generator)}, " in str(figure) for generator in GENERATORS)
     else:
         for figure in (alone, both, mixed):
             assert all(f"warp {kind}" in str(figure) for kind in WARPS)
-    if name in ("warps", "deformations"):
+    if name in ("warps", "deformations", "local_error", "variance"):
         assert not figures.of(name, [whole_report()])["data"]
         assert name not in figures.shown([whole_report().method])
     assert name in figures.shown([warped_report().method])
@@ -289,6 +306,144 @@ def test_each_number_of_a_curve_is_where_it_was_measured():
     curves = [list(zip(one["x"], one["y"], strict=True)) for one in figure["data"]]
     assert [(row.gradient, row.deformation) for row in late.deformation] in curves
     assert [(row.displacement_px, row.ratio) for row in late.deformation] in curves
+
+
+def shown_as(values: list[float]) -> list[float]:
+    return [round(value, 9) for value in values]
+
+
+@pytest.mark.parametrize(("name", "quantities"), [("local_error", GENERATORS), ("variance", (*TRANSFORMS, *KINDS))])
+def test_other_measures_over_the_depth_are_those_of_the_blocks_with_their_intervals(name: str, quantities: Any):
+    source = warped_report()
+    other = warped_report("timm/resnet34.a1_in1k", id="f" * 32)
+    alone, both = figures.of(name, [source]), figures.of(name, [source, other])
+    named = [one["name"] for one in alone["data"] if one.get("showlegend")]
+    assert len(named) == len(source.method.transforms if name == "variance" else GENERATORS)
+    for figure, reports in ((alone, [source]), (both, [source, other])):
+        curves = {tuple(shown_as(one["y"])): one for one in figure["data"] if "+" in one.get("mode", "")}
+        bars = [one for one in figure["data"] if one.get("mode") == "markers"]
+        bands = [shown_as(one["y"]) for one in figure["data"] if one.get("fill")]
+        assert all(len(one["x"]) == len(one["y"]) for one in figure["data"])
+        for report in reports:
+            for quantity in quantities:
+                unit = 0.01 if quantity == "shear" else 1
+                at = {"mapped": [], "whole": []}
+                for block in report.blocks:
+                    assert block.second_opinion
+                    found = getattr(block.second_opinion, name)[quantity]
+                    at["whole" if block.part in ("Pool", "Final") else "mapped"].append(found)
+                assert tuple(shown_as([unit * one.value for one in at["mapped"]])) in curves
+                edges = [unit * one.interval[1] for one in at["mapped"]]
+                edges += [unit * one.interval[0] for one in reversed(at["mapped"])]
+                assert shown_as(edges) in bands
+                whole = shown_as([unit * one.value for one in at["whole"]])
+                assert any(shown_as(one["y"]) == whole and one["error_y"]["array"] for one in bars)
+    several = [figures.of(name, [warped_report(id=f"{place:032x}") for place in range(count)]) for count in (7, 30)]
+    assert not any(one.get("fill") for figure in several for one in figure["data"])
+    titles = [text["text"] for text in both["layout"]["annotations"] if text["text"].startswith("<b>")][1:]
+    assert all(any(spoken(quantity) in title for title in titles) for quantity in quantities)
+
+
+def test_a_measure_of_a_block_that_is_missing_is_a_cross_with_its_reason():
+    nothing = {"value": None, "interval": None, "reason": "The map is too small."}
+    source = changed(warped_report(), ("blocks", 0, "second_opinion", "local_error", "scale"), nothing)
+    figure = figures.local_error([source])
+    (cross,) = [one for one in figure["data"] if one.get("name") == "not measured"]
+    assert [("scale" in text, "The map is too small." in text) for text in cross["hovertext"]] == [(True, True)]
+
+
+def test_interpolation_is_a_line_of_its_own_for_one_model_and_for_a_few():
+    def lines(figure: Any) -> list[Any]:
+        return [one for one in figure["data"] if one["x"] != [None] and "asterisk-open" in str(one.get("marker"))]
+
+    def legend(figure: Any) -> list[str]:
+        return [one["name"] for one in figure["data"] if one.get("showlegend")]
+
+    alone = figures.warps([warped_report()])
+    assert {(one["line"]["color"], one["line"]["dash"]) for one in lines(alone)} == {(GREY, INTERPOLATION[2])}
+    assert len({one["marker"]["color"] for one in lines(alone)}) == len(PARTS)
+    reports = [warped_report(f"timm/m{place}", id=f"{place:032x}") for place in range(7)]
+    few, many = figures.warps(reports[:6]), figures.warps(reports)
+    assert len(lines(few)) == 6 * len(PARTS) * len(KINDS)
+    assert legend(few)[-1] == "interpolation alone"
+    assert {one["line"]["width"] for one in lines(few)} == {1.5}
+    assert {one["line"]["color"] for one in lines(few)} == set(COLOURS[:6])
+    assert not lines(many)
+    assert "interpolation alone" not in legend(many)
+    late = reports[0].parts["Late"].warp_scale
+    assert late
+    for figure in (few, many):
+        assert f"interpolation alone leaves {late.by_transform[0].interpolation:.3f}" in str(figure)
+    block = reports[0].blocks[0].warp_scale
+    assert block
+    assert f"interpolation alone leaves {block.interpolation:.3f}" in str(figures.depth(reports))
+
+
+def test_a_map_that_is_not_interpolated_is_no_missing_score():
+    source = changed(warped_report(), ("blocks", -1, "warp_scale", "interpolation"), None)
+    assert not [one for one in figures.depth([source])["data"] if one.get("name") == "not measured"]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "ticks"),
+    [
+        ((0.5,), ["0.5"]),
+        ((0.0,), ["0"]),
+        ((-128.0, 128.0), ["−128", "128"]),
+        ((15.0, 30.0, 45.0), ["15", "30", "45"]),
+        ((0.5, 0.6, 90.0), None),
+        (tuple(range(-175, 180, 10)), None),
+    ],
+)
+def test_an_axis_names_the_amounts_where_they_are_few(amounts: tuple[float, ...], ticks: list[str] | None):
+    source = warped_report()
+    method = source.method.model_copy(update={"warps": (Warps(kind="rotation", amounts=amounts),)})
+    axis = warp_axis([source.model_copy(update={"method": method})], "rotation")
+    assert axis.get("ticktext") == ticks
+    assert ticks is None or axis["tickvals"] == list(amounts)
+    assert axis["range"][0] < min(amounts) <= max(amounts) < axis["range"][1]
+
+
+def test_a_transform_looks_the_same_whatever_else_was_asked_for():
+    def looks(figure: Any) -> dict[str, tuple[str, str]]:
+        drawn = [one for one in figure["data"] if one["name"] and not one["legendgroup"].startswith("kind ")]
+        return {one["name"]: (one["marker"]["color"], one["marker"]["symbol"][0]) for one in drawn}
+
+    source = warped_report()
+    body = source.model_dump()
+    body["method"] |= {"reflections": (), "warps": (body["method"]["warps"][-1],)}
+    kind = WARPS[body["method"]["warps"][0]["kind"]]
+    for place in (*body["parts"].values(), *body["blocks"]):
+        for transform in {"reflection", *KINDS} - {kind}:
+            place[transform] = None
+    for part in body["baseline"]["parts"].values():
+        for transform in {"reflection", *KINDS} - {kind}:
+            part[transform] = None
+    fewer = Report.model_validate(body)
+    all_of_them = looks(figures.parts([source]))
+    assert looks(figures.parts([fewer])) == {
+        name: all_of_them[name] for name in ("translation", "rotation", spoken(kind))
+    }
+    line = {
+        name: {
+            one["line"]["color"]
+            for one in figures.depth([report])["data"]
+            if "line" in one and spoken(kind) in str(one)
+        }
+        for name, report in (("all", source), ("fewer", fewer))
+    }
+    assert line["all"] == line["fewer"]
+
+
+def test_without_shifts_the_legend_has_no_aligned_ones():
+    def legend(report: Report) -> list[str]:
+        return [one["name"] for one in figures.parts([report])["data"] if one.get("showlegend")]
+
+    assert "aligned shifts only" in legend(whole_report())
+    body = whole_report().model_dump()
+    for part in body["parts"].values():
+        part["translation"] |= {"aligned": {"channel": None, "layer": None, "shifts": 0, "reason": "no shift"}}
+    assert "aligned shifts only" not in legend(Report.model_validate(body))
 
 
 def test_the_figure_of_parts_marks_what_interpolation_leaves():

@@ -9,6 +9,7 @@ from zooaudit.views.figures import (
     deformations,
     depth,
     draw,
+    local_error,
     maps,
     measures,
     of,
@@ -17,6 +18,7 @@ from zooaudit.views.figures import (
     save_page,
     shifts,
     shown,
+    variance,
     warps,
 )
 
@@ -29,6 +31,7 @@ __all__ = [
     "deformations",
     "depth",
     "draw",
+    "local_error",
     "maps",
     "measures",
     "of",
@@ -37,5 +40,6 @@ __all__ = [
     "save_page",
     "shifts",
     "shown",
+    "variance",
     "warps",
 ]

@@ -91,7 +91,9 @@ class Report(EqualByContent, contract.Report):
 
     def plot(
         self,
-        kind: Literal["parts", "shifts", "agreement", "depth", "warps", "deformations"] = "parts",
+        kind: Literal[
+            "parts", "shifts", "agreement", "depth", "warps", "deformations", "local_error", "variance"
+        ] = "parts",
         *others: contract.Report,
     ) -> "plotly.graph_objects.Figure":
         """Draw this report, with ``others`` beside it: see :mod:`zooaudit.figures`. Needs ``zooaudit[plot]``."""

@@ -15,8 +15,8 @@ class Figure(Contract):
 
 
 class Figures(Contract):
-    """The figures of one audit or of a comparison; only a comparison has ``accuracy``. Those of warps and deformations
-    are absent unless they were asked for."""
+    """The figures of one audit or of a comparison; only a comparison has ``accuracy``. Those of warps and
+    other measures are absent unless they were asked for."""
 
     parts: Figure
     shifts: Figure
@@ -24,6 +24,8 @@ class Figures(Contract):
     depth: Figure
     warps: Figure | None = Field(default=None, exclude_if=omit_none)
     deformations: Figure | None = Field(default=None, exclude_if=omit_none)
+    local_error: Figure | None = Field(default=None, exclude_if=omit_none)
+    variance: Figure | None = Field(default=None, exclude_if=omit_none)
     accuracy: Figure | None = Field(default=None, exclude_if=omit_none)
 
 

@@ -20,6 +20,8 @@ FIGURES = {
     "depth": "Scores over the depth, block by block",
     "warps": "Scores over the amounts of warps, and what interpolation alone leaves",
     "deformations": "Stability to deformations, over their gradient and against noise",
+    "local_error": "Local equivariance error over the depth, block by block",
+    "variance": "Variance over transforms by that over images, block by block",
 }
 
 

@@ -23,6 +23,7 @@ from zooaudit.views.figures.by_shift import shifts
 from zooaudit.views.figures.by_warp import warps
 from zooaudit.views.figures.channel_maps import maps
 from zooaudit.views.figures.labels import MANY
+from zooaudit.views.figures.magnitudes import local_error, variance
 from zooaudit.views.figures.measures import measures
 from zooaudit.views.figures.panels import FigureDict
 from zooaudit.views.figures.plotly_output import draw, save, save_page
@@ -36,6 +37,7 @@ __all__ = [
     "deformations",
     "depth",
     "draw",
+    "local_error",
     "maps",
     "measures",
     "of",
@@ -44,18 +46,21 @@ __all__ = [
     "save_page",
     "shifts",
     "shown",
+    "variance",
     "warps",
 ]
-NAMES = ("parts", "shifts", "agreement", "depth", "warps", "deformations")
+NAMES = ("parts", "shifts", "agreement", "depth", "warps", "deformations", "local_error", "variance")
 """The figures of reports."""
 
 
 def shown(methods: Sequence[Method | SharedMethod]) -> tuple[str, ...]:
     """Return the names of the figures that have something to show of reports by these methods: those of warps and of
-    deformations only where they were asked for."""
+    other measures only where they were asked for."""
     has = {
         "warps": any(method.warps for method in methods),
         "deformations": any(method.deformation for method in methods),
+        "local_error": any(method.local for method in methods),
+        "variance": any(method.variance for method in methods),
     }
     return tuple(name for name in NAMES if has.get(name, True))
 
@@ -74,4 +79,8 @@ def of(name: str, reports: Sequence[Report], score: ScoreName = "channel") -> Fi
         return warps(reports, score)
     if name == "deformations":
         return deformations(reports)
+    if name == "local_error":
+        return local_error(reports)
+    if name == "variance":
+        return variance(reports)
     raise ValueError(f"there is no figure {name!r} of reports: {', '.join(NAMES[:-1])}, or {NAMES[-1]}")

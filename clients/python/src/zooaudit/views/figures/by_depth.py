@@ -1,23 +1,27 @@
 """The figure of the scores block by block."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from zooaudit.contract import KINDS, Block, PartName, Report, Score, ScoreName, TransformName
+from zooaudit.contract import KINDS, Block, Part, PartName, Report, Score, ScoreName, TransformName, WarpScore
 from zooaudit.views.figures.labels import (
     FEW,
     HELD_OUT,
     INTERPOLATION,
     MANY,
     MEANINGS,
+    interpolated,
     model_name,
     pens,
     score_point,
     title,
+    transform_pens,
     transforms_of,
 )
-from zooaudit.views.figures.panels import LEFT_PX, PHONE_PX, RIGHT_PX, Band, FigureDict, Panels, Pen, Point
-from zooaudit.views.figures.style import COLOURS, GREY
+from zooaudit.views.figures.panels import PLOT_PX, Band, FigureDict, Panels, Pen, Point
+from zooaudit.views.figures.style import GREY
 from zooaudit.views.text import spoken
 
 PLACES: dict[PartName, tuple[float, float]] = {
@@ -29,35 +33,61 @@ PLACES: dict[PartName, tuple[float, float]] = {
 }
 """Where each part begins on the axis of depth, and how wide it is."""
 
-Curve = tuple[Report, Pen, str]
+
+class Curve(NamedTuple):
+    """One quantity of one report over the depth. ``point`` makes the point at a place on the axis, of a block or of a
+    part without blocks, whose text is for the hover; None leaves it out."""
+
+    report: Report
+    pen: Pen
+    point: Callable[[float, Block | Part, str], Point | None]
+    has_band: bool = True
+
+
 NAME_FONT, NAME_PX, NAME_CHARACTERS = 10, 14, 26
 """Font size of a block's name on the axis, how much room it takes across, and how long it may be."""
 MARKED_BLOCKS = 40
 """More blocks than this are lines without marks, which would touch each other."""
-PLOT_PX = PHONE_PX - LEFT_PX - RIGHT_PX
-"""Width of a panel on a phone."""
 
 
 def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict:
     """Draw the scores block by block. Early, Middle and Late have the same width, so that models of any depth can be
     compared; where all models have the same blocks, the axis names them.
 
-    One model has channel and layer with their intervals, several models have ``score``.
+    One model has channel and layer with their intervals, and what interpolation alone leaves under warps. Several
+    models have ``score``; what interpolation leaves of each would hide the scores, and is in the hover.
     """
     alone = len(reports) == 1
     panels = Panels(title(reports), height=230)
-    for transform, colour in zip(transforms_of(reports), COLOURS, strict=False):
-        name = spoken(transform).capitalize()
-        panels.begin(f"{name} equivariance" if alone else f"{name} equivariance, {score}")
+    colours = transform_pens()
+    for transform in transforms_of(reports):
+        heading = f"{spoken(transform).capitalize()} equivariance"
+        panels.begin(heading if alone else f"{heading}, {score}")
         if alone:
-            curves: list[Curve] = [
-                (reports[0], Pen("", colour, dash=dash), score_name) for score_name, dash in _scores_of(reports[0])
+            drawn = [
+                (reports[0], Pen("", colours[transform].colour, dash=dash), score_name)
+                for score_name, dash in _scores_of(reports[0])
             ]
             if transform in KINDS:
-                curves.append((reports[0], Pen("", GREY, dash=INTERPOLATION[2]), "interpolation"))
+                drawn.append((reports[0], Pen("", GREY, dash=INTERPOLATION[2]), "interpolation"))
         else:
-            curves = [(report, pen, score) for report, pen in zip(reports, pens(reports), strict=True)]
-        _add_curves(panels, transform, curves, len(reports))
+            drawn = [(report, pen, str(score)) for report, pen in zip(reports, pens(reports), strict=True)]
+        curves = [
+            Curve(report, pen, partial(_point, report, transform, name), name != "layer_held_out")
+            for report, pen, name in drawn
+            if transform in report.method.transforms
+        ]
+        add_curves(panels, curves, len(reports))
+    set_depth_axis(panels, reports)
+    if alone:
+        has_held_out = len(_scores_of(reports[0])) == 3
+        extra = [*([HELD_OUT] if has_held_out else []), *([INTERPOLATION] if reports[0].method.warps else [])]
+        panels.add_score_legend("lines+markers", extra)
+    return panels.figure()
+
+
+def set_depth_axis(panels: Panels, reports: Sequence[Report]) -> None:
+    """Make the depth of the reports the horizontal axis of all panels."""
     panels.bands = [Band(left, left + width, part_name) for part_name, (left, width) in PLACES.items()]
     panels.x = {"range": [0, sum(PLACES["Final"])], "showgrid": False}
     if len({tuple((block.name, block.part) for block in report.blocks) for report in reports}) == 1:
@@ -71,11 +101,6 @@ def depth(reports: Sequence[Report], score: ScoreName = "channel") -> FigureDict
             "ticktext": [""] * 2 * len(PLACES),
             "title": {"text": "relative depth within each part", "standoff": 6, "font": {"size": 12}},
         }
-    if alone:
-        has_held_out = len(_scores_of(reports[0])) == 3
-        extra = [*([HELD_OUT] if has_held_out else []), *([INTERPOLATION] if reports[0].method.warps else [])]
-        panels.add_score_legend("lines+markers", extra)
-    return panels.figure()
 
 
 def _scores_of(report: Report) -> list[tuple[str, str]]:
@@ -110,19 +135,17 @@ def _shortened(name: str) -> str:
     return f"…{tail[tail.find('.') + 1 :] if name[-NAME_CHARACTERS] != '.' and '.' in tail else tail}"
 
 
-def _add_curves(panels: Panels, transform: TransformName, curves: Sequence[Curve], models: int) -> None:
+def add_curves(panels: Panels, curves: Sequence[Curve], models: int) -> None:
     """Add ``curves`` of one or more ``models``. No line leads to Pool and Final, whose scores are invariance."""
     few, crowd = models <= FEW, models > MANY
-    for index, (report, pen, score_name) in enumerate(curves):
-        if transform not in report.method.transforms:
-            continue
+    for index, (report, pen, point, has_band) in enumerate(curves):
         aside = 0.7 * ((index + 0.5) / len(curves) - 0.5)
-        points = _points_by_part(report, transform, score_name, aside)
+        points = _points_by_part(report, point, aside)
         panels.add_points(
             pen,
             [*points["Early"], *points["Middle"], *points["Late"]],
             line=1 if crowd else 1.5,
-            band=few and score_name != "layer_held_out",
+            band=few and has_band,
             marks=not crowd and len(report.blocks) <= MARKED_BLOCKS,
             small=True,
         )
@@ -130,7 +153,7 @@ def _add_curves(panels: Panels, transform: TransformName, curves: Sequence[Curve
 
 
 def _points_by_part(
-    report: Report, transform: TransformName, score_name: str, aside: float
+    report: Report, point: Callable[[float, Block | Part, str], Point | None], aside: float
 ) -> dict[PartName, list[Point]]:
     """Spread the blocks of each part evenly over the part's place, in order.
 
@@ -140,21 +163,26 @@ def _points_by_part(
     for part_name, (left, width) in PLACES.items():
         blocks = [block for block in report.blocks if block.part == part_name]
         moved = aside * width if part_name in ("Pool", "Final") else 0
-        points[part_name] = [
-            score_point(
+        made = [
+            point(
                 left + moved + width * (index + 0.5) / len(blocks),
-                getattr(block, transform),
-                score_name,
-                (
-                    model_name(report),
-                    f"{block.name} ({part_name}), {block.channels} x {block.height} x {block.width}",
-                    f"{spoken(transform)} {MEANINGS.get(score_name, score_name)}",
-                ),
+                block,
+                f"{block.name} ({part_name}), {block.channels} x {block.height} x {block.width}",
             )
             for index, block in enumerate(blocks)
         ]
         if not blocks and part_name in report.parts:
-            score: Score = getattr(report.parts[part_name], transform)
-            hover = (model_name(report), f"{part_name}: no block")
-            points[part_name] = [score_point(left + moved + width / 2, score, score_name, hover)]
+            made = [point(left + moved + width / 2, report.parts[part_name], f"{part_name}: no block")]
+        points[part_name] = [each for each in made if each]
     return points
+
+
+def _point(
+    report: Report, transform: TransformName, score_name: str, x: float, measured: Block | Part, where: str
+) -> Point | None:
+    score: Score = getattr(measured, transform)
+    alone = score.interpolation if isinstance(score, WarpScore) else None
+    if score_name == "interpolation" and alone is None:
+        return None  # a map of one cell is not interpolated, which is no score that is missing
+    what = f"{spoken(transform)} {MEANINGS.get(score_name, score_name)}"
+    return score_point(x, score, score_name, (model_name(report), where, what, *interpolated(alone, score_name)))

@@ -6,6 +6,7 @@ from zooaudit.contract import (
     KINDS,
     PARTS,
     SCORES,
+    Aligned,
     ComparedAudit,
     ComparedTranslation,
     ComparedWarp,
@@ -28,10 +29,10 @@ from zooaudit.views.figures.labels import (
     pens,
     score_point,
     title,
+    transform_pens,
     transforms_of,
 )
 from zooaudit.views.figures.panels import FigureDict, Panels, Pen, Point
-from zooaudit.views.figures.style import COLOURS, SYMBOLS
 from zooaudit.views.text import spoken
 
 SUBTITLE = "invariance at Pool and Final"
@@ -62,12 +63,7 @@ def parts(audits: Sequence[Report | ComparedAudit]) -> FigureDict:
 
 def _one_model(audit: Report | ComparedAudit, part_names: Sequence[PartName]) -> Panels:
     panels = Panels(title([audit]), height=260)
-    symbols = ("circle", "diamond", "square", *SYMBOLS[3:], "hexagon")
-    transforms = transforms_of([audit])
-    pens_of = {
-        transform: Pen(spoken(transform), colour, symbol)
-        for transform, colour, symbol in zip(transforms, COLOURS, symbols, strict=False)
-    }
+    transforms, pens_of = transforms_of([audit]), transform_pens()
     for heading, are_warps in (("Equivariance", False), ("Equivariance under warps", True)):
         shown = [transform for transform in transforms if (transform in KINDS) is are_warps]
         if not shown:
@@ -96,10 +92,12 @@ def _several_models(audits: Sequence[Report | ComparedAudit], part_names: Sequen
 
 
 def _has(audits: Sequence[Report | ComparedAudit], name: str) -> bool:
-    """Tell whether a part of an audit has the score ``name``."""
+    """Tell whether a part of an audit has the score ``name``; aligned shifts may be none, and have no mean then."""
     transforms = transforms_of(audits)
     scores = (getattr(part, transform) for audit in audits for part in audit.parts.values() for transform in transforms)
-    return any(getattr(score, name, None) is not None for score in scores)
+    values = (getattr(score, name, None) for score in scores)
+    means = ((value.channel, value.layer) if isinstance(value, Aligned) else (value,) for value in values)
+    return any(mean is not None for each in means for mean in each)
 
 
 def _add_pairs(panels: Panels, part_names: Sequence[PartName], series: Sequence[Series]) -> None:

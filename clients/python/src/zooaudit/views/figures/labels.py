@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from zooaudit.contract import ALL_TRANSFORMS, TRANSFORMS, ComparedAudit, Report, Score, TransformName
 from zooaudit.views.figures.panels import Pen, Point
 from zooaudit.views.figures.style import COLOURS, DASHES, SYMBOLS, translucent
+from zooaudit.views.text import spoken
 
 FEW = 6
 """Intervals are drawn for up to this many models; for more models only the hover shows them."""
@@ -59,6 +60,15 @@ def _weights(audit: Report | ComparedAudit) -> str:
     return audit.model.weights.label if isinstance(audit, Report) else audit.weights
 
 
+def transform_pens() -> dict[TransformName, Pen]:
+    """Return the pen of each transform, which is the same in every figure, whatever else was asked for."""
+    symbols = ("circle", "diamond", "square", *SYMBOLS[3:], "hexagon")
+    return {
+        transform: Pen(spoken(transform), colour, symbol)
+        for transform, colour, symbol in zip(ALL_TRANSFORMS, COLOURS, symbols, strict=True)
+    }
+
+
 MARKS = {
     "channel": "{}",
     "layer": "{}-open",
@@ -72,9 +82,16 @@ MEANINGS = {
     "interpolation": "interpolation: the map, warped and warped back, against itself",
 }
 """What the hover says of scores whose names are not enough."""
+
+
+def interpolated(value: float | None, score_name: str) -> list[str]:
+    """Say beside a score under warps what interpolation alone leaves, which it is to be read against."""
+    return [] if value is None or score_name == "interpolation" else [f"interpolation alone leaves {value:.3f}"]
+
+
 HELD_OUT = ("layer, held out", "circle-open-dot", "longdash")
 ALIGNED = ("aligned shifts only", "line-ew-open", "")
-INTERPOLATION = ("interpolation alone", "asterisk-open", "longdashdot")
+INTERPOLATION = ("interpolation alone", "asterisk-open", "1px,3px")
 """How the legend shows scores that not all reports have: label, mark, and dash where a line is drawn."""
 
 

@@ -15,6 +15,8 @@ PANEL_PX, GAP_PX, AXIS_PX = 190, 44, 36
 LEFT_PX, RIGHT_PX = 44, 14
 PHONE_PX = 300
 """Narrowest width for which texts are broken and rows of the legend are counted: a figure is laid out once, for all."""
+PLOT_PX = PHONE_PX - LEFT_PX - RIGHT_PX
+"""Width of a panel in one column at that width."""
 TITLE_LINE_PX, NOTE_LINE_PX, LEGEND_LINE_PX = 18, 16, 16
 BAND_PX = 16
 """Height of the names of bands, above a panel."""
@@ -121,12 +123,13 @@ class Panels:
         marks: bool = True,
         small: bool = False,
         step: float | None = None,
+        line_colour: str | None = None,
     ) -> None:
         """Add points of one pen. ``intervals`` are drawn as bars, a ``band`` is the area between them.
 
         A line of the width ``line`` joins the points unless it is 0; a point without a value is a gap in it, and so is
-        a distance of more than ``step`` between two points. Without ``marks``, points are marked only if one of them
-        stands alone, so that no line shows it.
+        a distance of more than ``step`` between two points. It has the pen's colour unless it is given its own. Without
+        ``marks``, points are marked only if one of them stands alone, so that no line shows it.
         """
         panel = self._panels[-1]
         panel.unmeasured += [point for point in points if point.value is None]
@@ -153,7 +156,7 @@ class Panels:
             "cliponaxis": False,
         }
         if line:
-            trace["line"] = {"color": pen.colour, "width": line, "dash": pen.dash}
+            trace["line"] = {"color": line_colour or pen.colour, "width": line, "dash": pen.dash}
         if is_marked:
             symbols = [point.symbol.format(pen.symbol) for point in points]
             trace["marker"] = {"color": pen.colour, "symbol": symbols, "size": 6 if small else 8}
@@ -196,9 +199,13 @@ class Panels:
         self._panels[-1].traces.append(trace)
 
     def add_score_legend(self, mode: str, extra: Sequence[tuple[str, str, str]] = ()) -> None:
-        """Say in the legend what filled and open marks, solid and dotted lines mean, and those of the ``extra`` labels,
-        each of which has its mark and its dash."""
-        for label, symbol, dash in (("channel", "circle", "solid"), ("layer", "circle-open", "dot"), *extra):
+        """Say in the legend what filled and open marks, solid and dotted lines mean, and those of the ``extra`` kinds,
+        as :meth:`add_legend` takes them."""
+        self.add_legend(mode, [("channel", "circle", "solid"), ("layer", "circle-open", "dot"), *extra])
+
+    def add_legend(self, mode: str, kinds: Sequence[tuple[str, str, str]]) -> None:
+        """Say in the legend what kinds of curves mean, each of which has its label, its mark and its dash."""
+        for label, symbol, dash in kinds:
             trace: Trace = {"type": "scatter", "x": [None], "y": [None], "name": label, "hoverinfo": "skip"}
             trace |= {"mode": mode if dash else "markers", "showlegend": True, "legendgroup": f"kind {label}"}
             trace |= {"marker": {"color": GREY, "symbol": symbol, "size": 8, "line": {"color": GREY, "width": 1.5}}}
