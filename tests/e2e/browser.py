@@ -1,6 +1,7 @@
 """Open pages of the real service in a real browser. A page on which something goes wrong in silence fails its test."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,17 @@ MODEL_ENTRY = {
     "input_size": 64,
     "supported": True,
 }
+
+
+def spread(value: float, interval: tuple[float, float]) -> str:
+    """What stands beside a value for its interval: half its width, or its ends where it is not symmetric."""
+    low, high = (f"{end:.3f}".replace("-", "−") for end in interval)
+    return f"±{(interval[1] - interval[0]) / 2:.3f}" if abs(sum(interval) - 2 * value) < 0.001 else f"[{low}, {high}]"
+
+
+def bare(cell: str) -> str:
+    """The value in a cell, without what stands beside it for its interval."""
+    return re.split(r"[±\[]", cell)[0].strip()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from zooaudit.contract import GENERATORS, WARPS, Report, report_key, summary_of
 from zooaudit.site.columns import PublishedRow, csv_text
 
 from service.stack import Stack, running
-from tests.e2e.browser import body, opened
+from tests.e2e.browser import body, opened, spread
 from tests.e2e.test_dashboard_warps import heads, number, saved, show_comparison
 from tests.warped_reports import warped_report
 
@@ -68,9 +68,7 @@ def test_each_block_has_its_other_measures_in_a_table_that_unfolds(page):
         told = [(one.value, one.interval) for one in found]
         told += [(one.ratio, one.ratio_interval) for one in opinion.deformation]
         told += [(one.value, one.interval) for one in opinion.variance.values()]
-        halves = [f"±{(high - low) / 2:.3f}" for _, (low, high) in told]
-        expected = [number(value) + half for (value, _), half in zip(told, halves, strict=True)]
-        assert row.locator("td").all_text_contents() == expected
+        assert row.locator("td").all_text_contents() == [number(value) + spread(value, ends) for value, ends in told]
     for name in ("local-equivariance-error", "deformation-stability", "transformational-variance"):
         expect(table.locator(f"thead a[data-term={name}]")).to_be_visible()
     if page.viewport_size["width"] == 390:

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import QUICK, body, drawn, finished
+from tests.e2e.browser import QUICK, bare, body, drawn, finished, spread
 
 
 def shown(value: float | None, interval: tuple[float, float] | None) -> str:
     number = "–" if value is None else f"{value:.3f}"
-    return number + (f"±{(interval[1] - interval[0]) / 2:.3f}" if interval else "")
+    return number + (spread(value, interval) if interval else "")
 
 
 def scores(of) -> list[str]:
@@ -58,7 +58,7 @@ def test_the_report_is_shown_whole(page, client):
     final = report.parts["Final"]
     agreements = [[row.top1_agreement for row in score.by_transform] for score in (final.translation, final.rotation)]
     shown_agreements = [f"{value:.3f}" for of in agreements for value in (sum(of) / len(of), *of)]
-    assert [cell.partition("±")[0].strip() for cell in body(page, 1)[0]] == shown_agreements
+    assert [bare(cell) for cell in body(page, 1)[0]] == shown_agreements
     blocks = body(page, 2)
     for block, row in zip(report.blocks, blocks, strict=True):
         assert row[0].removesuffix(" see it") == block.name

@@ -24,7 +24,7 @@ from zooaudit.contract.cost import forward_images_of
 
 from service.stack import Stack, running
 from tests.client.samples import comparison, differences
-from tests.e2e.browser import QUICK, body, drawn, opened
+from tests.e2e.browser import QUICK, bare, body, drawn, opened, spread
 from tests.e2e.test_dashboard_form import launch, model_field, posted
 from tests.fakes import report_of
 from tests.warped_reports import MEASURES, warped_report
@@ -150,7 +150,7 @@ def test_the_report_shows_them(stored):
     expect(stored.locator("#detail table.blocks")).to_be_visible()
     narrow = stored.viewport_size["width"] == 360
     late, late_row = FIRST.parts["Late"], next(row for row in body(stored) if row[0] == "Late")
-    shown = [cell.replace("\n", " ").split(" ")[0].split("±")[0] for cell in late_row]
+    shown = [bare(cell.replace("\n", " ").split(" ")[0]) for cell in late_row]
     for name in NAMES:
         score = getattr(late, name)
         assert {number(score.channel), number(score.layer)} <= set(shown)
@@ -177,10 +177,10 @@ def test_the_report_shows_other_measures(stored):
     errors = [
         text for generator in GENERATORS for text in (opinion.local_error[generator], untrained.local_error[generator])
     ]
-    cells = [cell.partition("±")[0].strip() for cell in row.get_by_role("cell").all_inner_texts()]
+    cells = [bare(cell) for cell in row.get_by_role("cell").all_inner_texts()]
     assert cells == [number(error.value) for error in errors]
     row = stored.get_by_role("table", name="Stability to smooth deformations").get_by_role("row", name="Late")
-    cells = [cell.partition("±")[0].strip() for cell in row.get_by_role("cell").all_inner_texts()]
+    cells = [bare(cell) for cell in row.get_by_role("cell").all_inner_texts()]
     pairs = zip(opinion.deformation, untrained.deformation, strict=True)
     assert cells == [
         number(value)
@@ -195,6 +195,14 @@ def test_the_report_shows_other_measures(stored):
     consistency = stored.locator("section", has=stored.get_by_role("heading", name="Shift consistency"))
     for text in ("0.861 ±0.010", "0.851", "0.432", "5 pairs of windows", "up to 32 px"):
         expect(consistency).to_contain_text(text)
+
+
+def test_an_interval_that_0_cuts_off_is_told_by_its_ends(stored):
+    stored.goto("/")
+    spread_of = "async (found) => (await import('./static/lib/format.js')).spread(...found)"
+    assert stored.evaluate(spread_of, [0.075, [0, 0.252]]) == "[0.000, 0.252]"
+    assert stored.evaluate(spread_of, [-0.5, [-0.51, -0.49]]) == "±0.010"
+    assert stored.evaluate(spread_of, [0.5, None]) == ""
 
 
 def test_the_csv_file_has_them(stored):
@@ -308,7 +316,7 @@ def test_a_comparison_shows_other_measures(stored, compared):
         return [row.get_by_role("cell").all_inner_texts() for row in table.locator("tbody tr").all()]
 
     def told(value: float | None = None, interval: tuple[float, float] | None = None) -> str:
-        return "–" if value is None else f"{number(value)}\n±{number((interval[1] - interval[0]) / 2)}"
+        return "–" if value is None else f"{number(value)}\n{spread(value, interval)}"
 
     opinions = [[report.parts[name].second_opinion for name in PARTS] for report in compared]
     for measure, title in (("local_error", "Local equivariance error"), ("variance", "Variance over")):

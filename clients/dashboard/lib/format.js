@@ -52,8 +52,13 @@ export const fixed = (value, digits = 3) => (value == null ? "–" : value.toFix
 /** A number with the digits that it has, and a true minus sign. */
 export const signed = (value) => String(value).replace("-", "−");
 
-/** Half the width of a confidence interval, "±0.012"; "" without an interval. */
-export const halfWidth = (interval) => (interval ? `±${((interval[1] - interval[0]) / 2).toFixed(3)}` : "");
+/** What stands beside a value for its confidence interval: half the width, "±0.012", or the ends of one that is not symmetric, as where 0
+ *  or 1 cuts it off, "[0.000, 0.252]"; "" without an interval. */
+export function spread(value, interval) {
+  if (!interval) return "";
+  const [low, high] = interval;
+  return Math.abs(high + low - 2 * value) < 0.001 ? `±${((high - low) / 2).toFixed(3)}` : `[${fixed(low)}, ${fixed(high)}]`;
+}
 
 /** Ascending numbers with runs joined: [1, 2, 3, 8] is "1–3, 8". */
 export function ranges(values) {

@@ -96,5 +96,5 @@ const formField = ({ field }) => field.split(".")[0];
 /** The form's own messages are sentences already; those of the service name patterns and limits as programmers do. */
 function fieldSentence(error) {
   if (error.fromForm) return error.message;
-  return FIELDS[formField(error)]?.[1] ?? withStop(error.message.replace(/^Value error, (.)/, (_, first) => first.toUpperCase()));
+  return FIELDS[formField(error)]?.[1] ?? withStop(error.message[0].toUpperCase() + error.message.slice(1));
 }

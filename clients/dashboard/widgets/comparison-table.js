@@ -1,7 +1,7 @@
 // The table of compared audits: a row for each, a column for each part under each transform, shaded by the score.
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
-import { fixed, halfWidth, millions } from "../lib/format.js";
+import { fixed, millions, spread } from "../lib/format.js";
 import { askedTransforms, hasTwin, partsOf, transformLabel } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { href, params } from "../lib/url.js";
@@ -86,7 +86,7 @@ function top1Input(audit, entered, onTop1) {
 function shadedCell(score, scoreName) {
   const { value, interval, reason } = score ? estimateOf(score, scoreName) : {};
   const interpolation = score?.interpolation == null ? "" : `; interpolation ${fixed(score.interpolation)}`;
-  const title = interval ? `${halfWidth(interval)}: 95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}${interpolation}` : reason;
+  const title = interval ? `${spread(value, interval)}: 95 % confidence interval ${fixed(interval[0])} to ${fixed(interval[1])}${interpolation}` : reason;
   const cell = element("td", { class: "number heat", title }, fixed(value));
   if (value != null) cell.style.setProperty("--heat", value);
   return cell;

@@ -1,7 +1,7 @@
 // How far each compared audit is from one of them, the reference: differences with paired intervals, ties marked as such.
 
 import { breakable, element, keepFocus } from "../lib/dom.js";
-import { fixed, halfWidth, plural } from "../lib/format.js";
+import { fixed, plural, spread } from "../lib/format.js";
 import { askedTransforms, nameAmong, partsOf, transformLabel } from "../lib/scores.js";
 import { href } from "../lib/url.js";
 import { groupHeader } from "./column-groups.js";
@@ -52,7 +52,7 @@ function differenceCell(difference) {
   const { value, interval, p_value: p, p_adjusted: adjusted, differs, reason } = difference;
   const title = interval
     ? `95 % interval ${fixed(interval[0])} to ${fixed(interval[1])}; p ${pText(p)}, adjusted ${pText(adjusted)}` : reason;
-  const half = interval && element("small", { class: "half" }, halfWidth(interval));
+  const half = interval && element("small", { class: "half" }, spread(value, interval));
   const tie = differs === false && element("span", { class: "tie" }, "tie");
   const unknown = differs == null && element("span", { class: "tie" }, "no interval");
   const sign = value > 0 ? "+" : "";

@@ -18,7 +18,7 @@ export function measureMatrix() {
       const pairOf = new Map(pairs.flatMap((pair) => [[`${pair.first} ${pair.second}`, pair], [`${pair.second} ${pair.first}`, pair]]));
       const among = level === "blocks" ? `${points} blocks, Early to Late` : `${points} models, ${level === "depth" ? "by the mean of Early, Middle and Late" : level}`;
       caption.textContent = `From −1 (opposite order, orange) to +1 (same order, blue), over ${among}. ↓ marks measures that are lower for the more `
-        + "equivariant network; they are turned around. Bold where the interval leaves out 0.";
+        + "equivariant network; they are turned around. Bold where the interval leaves out 0, or where five or more are in the very same or the opposite order.";
       head.replaceChildren(element("td"), ...measures.map(({ label }, index) =>
         element("th", { scope: "col", class: "number", title: label, "aria-label": label }, String(index + 1))));
       body.replaceChildren(...measures.map((row, index) => element("tr", {},

@@ -2,7 +2,7 @@
 // variance, and consistency.
 
 import { breakable, element, scrollable } from "../lib/dom.js";
-import { fixed, halfWidth, plural, signed } from "../lib/format.js";
+import { fixed, plural, signed, spread } from "../lib/format.js";
 import { ALL_TRANSFORMS, GENERATORS, nameAmong, partsOf, transformLabel } from "../lib/scores.js";
 import { term } from "../lib/terms.js";
 import { href } from "../lib/url.js";
@@ -121,7 +121,7 @@ function consistencyMeaning(consistencies) {
 
 function consistencyCard(consistency, untrained) {
   const { value, interval, reason, published } = consistency;
-  const told = (estimate) => [fixed(estimate.value), estimate.interval && element("small", { class: "half" }, ` ${halfWidth(estimate.interval)}`)].filter(Boolean);
+  const told = (estimate) => [fixed(estimate.value), estimate.interval && element("small", { class: "half" }, ` ${spread(estimate.value, estimate.interval)}`)].filter(Boolean);
   const pairs = [
     ["Measured", told({ value, interval })],
     published != null && ["Published, on all of ImageNet’s validation set", [fixed(published)]],
