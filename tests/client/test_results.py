@@ -53,9 +53,8 @@ def test_a_report_shows_itself_in_a_few_lines():
     lines = text.splitlines()
     assert lines[0] == "timm/resnet18.a1_in1k (pretrained weights)"
     assert [line.split()[0] for line in lines[2:7]] == list(PARTS)
-    assert lines[9].startswith("Top-1 agreement, shifts: 0.")
-    assert lines[10].startswith("Top-1 agreement, rotations: 0.")
-    assert len(lines) == 11
+    assert [line.split(":")[0] for line in lines[-2:]] == ["Top-1 agreement, shifts", "Top-1 agreement, rotations"]
+    assert len(lines) <= 12
     assert max(map(len, lines)) < 130
 
 

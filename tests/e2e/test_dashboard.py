@@ -114,7 +114,7 @@ def test_scores_so_far_are_shown_while_it_measures(page, client):
     page.goto(f"/?audit={one['id']}")
     table = page.locator("#detail table")
     expect(table).to_contain_text("So far, from 64 images")
-    expect(table.locator("tbody tr")).to_have_text("Early0.500±0.1100.750±0.0500.500±0.1100.750±0.050")
+    expect(table.locator("tbody tr")).to_have_text("Early0.500[0.400, 0.620]0.750±0.0500.500[0.400, 0.620]0.750±0.050")
     expect(page.locator("#detail .progress")).to_contain_text("measuring 64 of 400, 1 min 01 s left")
     expect(table).to_contain_text("So far, from 128 images")
     page.unroute(f"**/audit/{one['id']}")
