@@ -13,7 +13,7 @@ from tests.e2e.browser import QUICK, bare, body, drawn, finished, spread
 
 def shown(value: float | None, interval: tuple[float, float] | None) -> str:
     number = "–" if value is None else f"{value:.3f}"
-    return number + (spread(value, interval) if interval else "")
+    return number + (spread(value, interval).replace(" ", "") if interval else "")
 
 
 def scores(of) -> list[str]:
