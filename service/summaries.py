@@ -22,7 +22,6 @@ from zooaudit.contract import (
     leaderboard_number,
     summary_of,
 )
-from zooaudit.views.text import kept_digits
 
 from service.errors import StoreUnavailable
 from service.reports import ReportStore
@@ -38,7 +37,7 @@ WAIT_S = 1.0
 LOST_S = 60.0
 """How long a report that could not be read is not tried again."""
 KEPT_S = 30 * 86_400
-SCHEMA = json.dumps([ReportSummary.model_json_schema(), DECIMALS, kept_digits.__name__], sort_keys=True)
+SCHEMA = json.dumps([ReportSummary.model_json_schema(), DECIMALS], sort_keys=True)
 KEY = f"zooaudit:summaries:{hashlib.sha256(SCHEMA.encode()).hexdigest()[:12]}"
 """Redis hash: the ReportSummary of each audit, as JSON. A service whose summaries have other fields has another one."""
 SCORE_PLACES = {name: place for place, name in enumerate(LEADERBOARD_NUMBERS)}
@@ -222,7 +221,7 @@ def with_rounded_scores(summary: ReportSummary) -> ReportSummary:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return kept_digits(value, DECIMALS)
+        return round(value, DECIMALS)
     if isinstance(value, dict):
         return {name: _rounded(item) for name, item in value.items()}
     return [_rounded(item) for item in value] if isinstance(value, list) else value
