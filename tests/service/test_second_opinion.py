@@ -336,7 +336,7 @@ async def test_the_endpoints_of_an_audit(http, store_report):
     assert MeasureAgreement.model_validate_json(answer.content) == over_blocks(report)
     assert (await http.get(path, headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
     drawn = MeasureFigures.model_validate_json((await http.get(f"{path}/figures")).content)
-    assert len(drawn.measures.data) == 1
+    assert [trace["type"] for trace in drawn.measures.data].count("heatmap") == 1
     queued = (await http.post("/audit", json=ASK | {"seed": 5})).json()["id"]
     for end in ("second-opinion", "second-opinion/figures"):
         assert is_problem(await http.get(f"/audit/{queued}/{end}"), 409, "not-ready")
@@ -352,6 +352,6 @@ async def test_the_endpoints_of_a_comparison(http, store_report):
     agreement = MeasureAgreement.model_validate_json(answer.content)
     assert agreement == over_models(compare(reports, [80, 70, 60, 50]))
     drawn = (await http.get("/comparison/second-opinion/figures", params=query)).json()
-    assert len(drawn["measures"]["data"]) == 6
+    assert [trace["type"] for trace in drawn["measures"]["data"]].count("heatmap") == 6
     wrong = await http.get("/comparison/second-opinion", params={"audits": reports[0].id})
     assert is_problem(wrong, 422, "invalid-request")

@@ -56,8 +56,10 @@ async function show(link) {
 function place({ left, top, bottom }) {
   const { width, height } = tip.getBoundingClientRect();
   const fitsBelow = bottom + GAP_PX + height <= innerHeight;
+  const wished = fitsBelow ? bottom + GAP_PX : top - GAP_PX - height;
   tip.style.left = `${Math.max(GAP_PX, Math.min(left, innerWidth - width - GAP_PX))}px`;
-  tip.style.top = `${fitsBelow ? bottom + GAP_PX : Math.max(GAP_PX, top - GAP_PX - height)}px`;
+  // What loads above the word may have moved it out of sight.
+  tip.style.top = `${Math.max(GAP_PX, Math.min(wished, innerHeight - height - GAP_PX))}px`;
 }
 
 function hide() {
