@@ -2,13 +2,17 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
-from zooaudit.contract import Audit, Report
+from zooaudit import AuditClient
+from zooaudit.contract import Audit, Report, report_key
+
+from service.stack import Stack, running
 
 FAKE_WORKER = (sys.executable, "-m", "tests.e2e.fake_worker")
 
@@ -28,6 +32,19 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@contextmanager
+def stack_of_reports(directory: Path, reports: Iterable[Report]) -> Iterator[Stack]:
+    """A stack without workers, with these reports in its store, which its leaderboard has read."""
+    for report in reports:
+        path = directory / "store" / report_key(report.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(report.model_dump_json())
+    with running(directory, workers=0, env={"ZOOAUDIT_API_KEYS": ""}) as stack:
+        with AuditClient(stack.url, timeout=60) as client:
+            client.leaderboard(limit=1, wait_s=120)
+        yield stack
 
 
 class Audits:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from zooaudit import AuditClient
-from zooaudit.contract import GENERATORS, WARPS, Report, report_key, summary_of
+from zooaudit.contract import GENERATORS, WARPS, Report, summary_of
 from zooaudit.site.columns import PublishedRow, csv_text
 
-from service.stack import Stack, running
+from service.stack import Stack
 from tests.e2e.browser import body, opened, spread
+from tests.e2e.harness import stack_of_reports
 from tests.e2e.test_dashboard_warps import heads, number, saved, show_comparison
 from tests.warped_reports import warped_report
 
@@ -28,14 +28,7 @@ BY_BLOCK = "Other measures by block"
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Iterator[Stack]:
     """A stack without workers, with these reports in its store."""
-    directory = tmp_path_factory.mktemp("asked-stack")
-    for report in (FULL, ALSO_FULL, *ONLY_WARPS, MIRRORED):
-        path = directory / "store" / report_key(report.id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(report.model_dump_json())
-    with running(directory, workers=0, env={"ZOOAUDIT_API_KEYS": ""}) as stack:
-        with AuditClient(stack.url, timeout=60) as client:
-            client.leaderboard(limit=1, wait_s=120)
+    with stack_of_reports(tmp_path_factory.mktemp("asked-stack"), (FULL, ALSO_FULL, *ONLY_WARPS, MIRRORED)) as stack:
         yield stack
 
 

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from zooaudit import AuditClient
 from zooaudit.contract import (
     GENERATORS,
     PARTS,
@@ -17,14 +16,14 @@ from zooaudit.contract import (
     RelatedPart,
     Report,
     compared_audit,
-    report_key,
     shared_method,
 )
 from zooaudit.contract.cost import forward_images_of
 
-from service.stack import Stack, running
+from service.stack import Stack
 from tests.client.samples import comparison, differences
 from tests.e2e.browser import QUICK, bare, body, drawn, opened, spread
+from tests.e2e.harness import stack_of_reports
 from tests.e2e.test_dashboard_form import launch, model_field, posted
 from tests.fakes import report_of
 from tests.warped_reports import MEASURES, warped_report
@@ -42,14 +41,7 @@ OTHER = ("Local equivariance error", "Deformations", "Variance", "Shift consiste
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Iterator[Stack]:
     """A stack without workers, with these reports in its store."""
-    directory = tmp_path_factory.mktemp("warps-stack")
-    for report in (*WARPED.values(), ONLY_WARPS, PLAIN):
-        path = directory / "store" / report_key(report.id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(report.model_dump_json())
-    with running(directory, workers=0, env={"ZOOAUDIT_API_KEYS": ""}) as stack:
-        with AuditClient(stack.url, timeout=60) as client:
-            client.leaderboard(limit=1, wait_s=120)
+    with stack_of_reports(tmp_path_factory.mktemp("warps-stack"), (*WARPED.values(), ONLY_WARPS, PLAIN)) as stack:
         yield stack
 
 

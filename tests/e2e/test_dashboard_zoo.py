@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from zooaudit import AuditClient
-from zooaudit.contract import report_key
 
-from service.stack import Stack, running
+from service.stack import Stack
 from tests.e2e.browser import opened
+from tests.e2e.harness import stack_of_reports
 from tests.e2e.prefix_proxy import below_prefix
 from tests.zoo_reports import zoo_report, zoo_reports
 
@@ -25,13 +25,8 @@ REPORTS = sorted(
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory) -> Iterator[Stack]:
     """A stack without workers, with the reports of a made-up zoo in its store, three of them by another method."""
-    directory = tmp_path_factory.mktemp("zoo-stack")
     others = [zoo_report(f"timm/other{number}", num_images=500) for number in range(OTHERS)]
-    for report in (*REPORTS, *others):
-        path = directory / "store" / report_key(report.id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(report.model_dump_json())
-    with running(directory, workers=0, env={"ZOOAUDIT_API_KEYS": ""}) as stack:
+    with stack_of_reports(tmp_path_factory.mktemp("zoo-stack"), (*REPORTS, *others)) as stack:
         with AuditClient(stack.url, timeout=60) as client:
             assert client.leaderboard(limit=1, wait_s=120).total == COUNT
         yield stack
