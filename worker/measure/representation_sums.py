@@ -123,7 +123,8 @@ class RepresentationSums:
         if self._wide:
             torch.mul(a, b, out=terms[2])
             for partners, term in zip(self._partners[index, 1:], terms[3:], strict=True):
-                torch.index_select(b, 3, partners, out=term).mul_(a)
+                # Along the last axis, index_select is several times as slow on a CPU.
+                torch.gather(b, 3, partners.expand_as(b), out=term).mul_(a)
         torch.sum(terms.flatten(2, 3), 2, out=out[: len(terms)])
         if self._wide:
             slices = (torch.split(maps.flatten(0, 2), SLICE) for maps in (a, b))
