@@ -134,5 +134,5 @@ class Moments:
 
     def centred(self, channels: slice = slice(None)) -> Tensor:
         """Compute the products about the means: of the given ``channels`` of a with all channels of b."""
-        totals = self.a.total[..., channels, None] * self.b.offset[..., None, :]
-        return self.products[..., channels, :] - totals
+        total, offset = self.a.total[..., channels, None], self.b.offset[..., None, :]
+        return torch.addcmul(self.products[..., channels, :], total, offset, value=-1)
