@@ -143,7 +143,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
         *({"progress", "networks", "validation"}, {"data", "models", "files"}),
     ],
     "zooaudit": [
-        *({"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),
+        *("__main__", {"cli", "figures"}, {"client", "async_client"}, "handle", "flows", "exchange"),
         *({"connection", "options", "callbacks"}, "errors", "results", "site", "exports"),
         *("views", "contract", "version"),
     ],

@@ -29,7 +29,7 @@ def audit(client: AuditClient) -> Audit:
 
 def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "zooaudit.cli", *arguments],
+        [sys.executable, "-W", "error", "-m", "zooaudit", *arguments],
         env=os.environ | {"ZOOAUDIT_URL": stack.url, "ZOOAUDIT_API_KEY": KEY, "COLUMNS": "120"},
         capture_output=True,
         text=True,

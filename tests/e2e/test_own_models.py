@@ -47,7 +47,7 @@ def own_client(own_stack: Stack) -> Iterator[AuditClient]:
 
 def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "zooaudit.cli", *arguments],
+        [sys.executable, "-m", "zooaudit", *arguments],
         env=os.environ | {"ZOOAUDIT_URL": stack.url, "COLUMNS": "200"},
         capture_output=True,
         text=True,

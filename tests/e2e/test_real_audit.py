@@ -114,7 +114,7 @@ def test_a_replay_measures_again_and_finds_the_same(real_stack, audits, tmp_path
     file = tmp_path / "report.json"
     for expected, code in (("Identical", 0), ("DIFFERENT: parts.Late.translation.channel", 6)):
         file.write_text(json.dumps(report))
-        command = [sys.executable, "-m", "zooaudit.cli", "replay", str(file), "--url", real_stack.url]
+        command = [sys.executable, "-m", "zooaudit", "replay", str(file), "--url", real_stack.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == code, done.stderr
         assert done.stdout.startswith(expected)

@@ -42,7 +42,7 @@ def client(service):
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-W", "error", "-m", "zooaudit.cli", *arguments]
+    return [sys.executable, "-W", "error", "-m", "zooaudit", *arguments]
 
 
 def environment(url: str) -> dict[str, str]:

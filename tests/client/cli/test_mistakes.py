@@ -19,7 +19,7 @@ def run(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[st
     names = {*PROXY_VARIABLES, *map(str.upper, PROXY_VARIABLES), "ZOOAUDIT_API_KEY"}
     clean = {name: value for name, value in os.environ.items() if name not in names}
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "zooaudit.cli", *arguments],
+        [sys.executable, "-W", "error", "-m", "zooaudit", *arguments],
         env={**clean, "ZOOAUDIT_URL": url, **env}, capture_output=True, text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
     assert "Traceback" not in ran.stderr
@@ -133,14 +133,14 @@ def test_output_that_cannot_be_written():
     with serving(service):
         url = f"http://{service.address}"
         for script in ("{} report {} > /dev/full", "{} report {} --json > /dev/full"):
-            ran = shell(script.format(f"{sys.executable} -m zooaudit.cli", "0" * 32), url)
+            ran = shell(script.format(f"{sys.executable} -m zooaudit", "0" * 32), url)
             assert (ran.returncode, ran.stdout) == (2, "")
             assert ran.stderr == "The output cannot be written: No space left on device.\n"
         ran = run(url, "report", "0" * 32, "--output=/dev/full")
         assert ran.returncode == 2
         assert ran.stderr == "The output cannot be written: No space left on device.\n"
         for arguments in ("--help", f"report {'0' * 32}", f"report {'0' * 32} --json"):
-            ran = shell(f"set -o pipefail; {sys.executable} -m zooaudit.cli {arguments} | true", url)
+            ran = shell(f"set -o pipefail; {sys.executable} -m zooaudit {arguments} | true", url)
             assert (ran.returncode, ran.stderr) == (0, "")
 
 

@@ -1,4 +1,4 @@
-"""``python -m zooaudit.cli``."""
+"""``python -m zooaudit``, the command line."""
 
 import sys
 
