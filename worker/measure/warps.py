@@ -18,7 +18,9 @@ from zooaudit.contract import WarpKind
 
 KERNEL = 2
 """How many cells on each side of a point the kernel reaches."""
-NEIGHBOURS = (2 * KERNEL) ** 2
+REACH = range(1 - KERNEL, KERNEL + 1)
+"""How many cells beyond the last centre before a point those cells are that it is interpolated from."""
+NEIGHBOURS = len(REACH) ** 2
 SHORT = 64
 """From so many channels on, the channels of one cell are a row long enough to be added by itself."""
 LEAST_CELLS = 4
@@ -116,13 +118,12 @@ class Taps:
         are repeated."""
         first = np.floor(positions - 0.5)
         fraction = positions - 0.5 - first
-        reach = np.arange(1 - KERNEL, KERNEL + 1)
-        near = first[..., None] + reach  # (P, 2, 4)
-        weight = keys(fraction[..., None] - reach)
+        near = first[..., None] + REACH  # (P, 2, 4)
+        weight = keys(torch.from_numpy(fraction[..., None] - REACH))
         rows, columns = (near[:, axis].clip(0, side - 1) for axis, side in enumerate((height, width)))
         index = (rows[:, :, None] * width + columns[:, None, :]).reshape(-1, NEIGHBOURS)
         product = (weight[:, 0, :, None] * weight[:, 1, None, :]).reshape(-1, NEIGHBOURS)
-        return cls(torch.from_numpy(index.astype(np.int64)), torch.from_numpy(product.astype(np.float32)))
+        return cls(torch.from_numpy(index.astype(np.int64)), product.float())
 
     def to(self, device: torch.device) -> "Taps":
         return Taps(self.index.to(device), self.weight.to(device))
@@ -160,14 +161,13 @@ def table_bytes(points: int) -> int:
     return points * NEIGHBOURS * (8 + 4)
 
 
-def keys(distance: Points) -> Points:
+def keys(distance: Tensor) -> Tensor:
     """Weigh cells at a ``distance``, in cells, by the kernel of cubic convolution with a = -1/2.
 
-    >>> keys(np.array([0.0, 0.5, 1.0, 1.5, 2.0])).tolist()
+    >>> keys(torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0])).tolist()
     [1.0, 0.5625, 0.0, -0.0625, 0.0]
     """
-    x = np.abs(distance)
+    x = distance.abs()
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    weight: Points = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-    return weight
+    return torch.where(x <= 1, near, torch.where(x < 2, far, 0.0))

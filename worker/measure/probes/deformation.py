@@ -27,6 +27,7 @@ from worker.measure.forward import Receive
 from worker.measure.probes.statistic import CONSTANT, NOT_FINITE, Statistic, of_ratio
 from worker.measure.similarity import CONSTANT as RELATIVELY_CONSTANT
 from worker.measure.transforms import Views
+from worker.measure.warps import REACH, keys
 
 ALONE = "one image has no other to be compared with"
 DEAF = "the noise does not change the representation"
@@ -120,11 +121,11 @@ def deformed(canvas: Tensor, field: Tensor, room: int) -> Tensor:
     pixels = canvas.flatten(2)
     first = torch.floor(-field)
     fractions = -field - first
-    weights = [_weights(fraction) for fraction in fractions.unbind(1)]
+    weights = [[keys(fraction - reach) for reach in REACH] for fraction in fractions.unbind(1)]
     pixel = torch.arange(room, room + size, device=canvas.device)
     begin = [first[:, 0].long() + pixel[:, None], first[:, 1].long() + pixel]
     rows, columns = (
-        [(from_cell + reach).clamp_(0, side - 1) for reach in range(-1, 3)]
+        [(from_cell + reach).clamp_(0, side - 1) for reach in REACH]
         for from_cell, side in zip(begin, sides, strict=True)
     )
     view = torch.zeros(images, colours, size, size, dtype=canvas.dtype, device=canvas.device)
@@ -134,18 +135,6 @@ def deformed(canvas: Tensor, field: Tensor, room: int) -> Tensor:
             index = (row * sides[1] + column).flatten(1)[:, None].expand(-1, colours, -1)
             view.addcmul_(pixels.gather(2, index).view_as(view), (down * right)[:, None])
     return view
-
-
-def _weights(fraction: Tensor) -> list[Tensor]:
-    """Weigh the four cells around each point that lies by a ``fraction`` of a cell beyond the second one's centre, as
-    :func:`worker.measure.warps.keys` does."""
-    x = fraction
-    return [
-        ((-0.5 * x + 1.0) * x - 0.5) * x,
-        (1.5 * x - 2.5) * x * x + 1.0,
-        ((-1.5 * x + 2.0) * x + 0.5) * x,
-        (0.5 * x - 0.5) * x * x,
-    ]
 
 
 def noise(seed: int, places: Sequence[int], size: int, device: torch.device) -> Tensor:
