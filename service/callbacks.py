@@ -45,7 +45,7 @@ LOOK_EVERY_S = 1.0
 LIST_EVERY_S = 15.0
 """The pause between two lists of the store, which tell what other service processes were asked for."""
 LIMIT_S = 15.0
-"""How long one attempt may take, name look-up aside."""
+"""How long one attempt may take."""
 CLAIM_S = 90
 """How long an attempt keeps others from trying; longer than an attempt takes."""
 TOLD_S = 3600
@@ -292,6 +292,8 @@ class Callbacks:
             return "its host leads into a private network; ZOOAUDIT_CALLBACK_PRIVATE can allow it"
         except (httpcore.TimeoutException, TimeoutError):
             return f"it did not answer within {LIMIT_S:g} seconds"
+        except httpcore.ConnectError as error:  # refused, or no address, or a certificate that is not trusted
+            return f"it cannot be reached ({error})"
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
             return f"it cannot be reached ({type(error).__name__})"
 
