@@ -288,6 +288,8 @@ async def test_an_audit_that_has_not_ended_is_canceled_first(http, set_status):
     set_status(running, JobStatus.STARTED, started_at=datetime.now(UTC))
     refused = await http.delete(f"/audit/{running}?purge=true")
     assert is_problem(refused, 409, "not-deletable")
+    (entry,) = (await http.get("/log", params={"action": "cancel"})).json()["entries"]
+    assert (entry["audit"], entry["result"]) == (running, "stopping")
     set_status(running, JobStatus.STOPPED)  # as its worker does it
     assert (await http.delete(f"/audit/{running}?purge=true")).status_code == 200
 
