@@ -176,6 +176,30 @@ async def test_one_host_keeps_some_senders_free_for_others(http, app, set_status
     assert maker._hosts == {}
 
 
+async def test_many_callbacks_to_a_receiver_that_never_answers_hold_no_other_up(
+    http, app, set_status, receive, monkeypatch
+):
+    monkeypatch.setattr(callbacks, "SENDERS", 2)
+    monkeypatch.setattr(callbacks, "MOST_AT_ONE_HOST", 1)
+    maker, waits = app.state.callbacks, threading.Event()
+    monkeypatch.setattr(maker, "_private", ("127.0.0.1", "never.example.org"))
+    monkeypatch.setattr(maker, "_resolve", lambda host, _: [host] if host == "127.0.0.1" else [str(waits.wait(60))])
+    receiver = receive(free_port())
+    answers = f"http://127.0.0.1:{receiver.server.server_port}/"
+    never = [f"http://never.example.org/{number}" for number in range(8)]
+    for seed, urls in enumerate((never, never, never, [answers])):
+        for url in urls:
+            asked = {**ASK, "seed": seed, "callback_url": url}
+            identifier = (await http.post("/audit", json=asked)).json()["id"]
+        set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    begun_s = time.monotonic()
+    maker.start()
+    receiver.wait(1)
+    assert time.monotonic() - begun_s < callbacks.LIMIT_S
+    maker.stop()
+    waits.set()
+
+
 async def test_a_deleted_audit_takes_its_waiting_callbacks_along(http, app, redis, set_status, receive, names):
     port = free_port()
     asked = {**ASK, "callback_url": f"http://127.0.0.1:{port}/told"}
