@@ -6,8 +6,10 @@ a public address when it was looked at, and leads to this machine a moment later
 
 import ipaddress
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,7 +80,9 @@ class CheckedNetwork(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         try:
-            addresses = self._resolve(host, port)
+            addresses = self._look_up(host, port, _left(self._ends_at, timeout))
+        except TimeoutError:
+            raise httpcore.ConnectTimeout("the host's address was not found in time") from None
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"the host has no address: {error}") from None
         # A name with one private address beside public ones is refused, too: nobody needs such a name.
@@ -94,6 +98,20 @@ class CheckedNetwork(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+    def _look_up(self, host: str, port: int, limit_s: float) -> list[str]:
+        """Resolve the host. Raises TimeoutError after ``limit_s``."""
+        found: Future[list[str]] = Future()
+
+        def resolve() -> None:
+            try:
+                found.set_result(self._resolve(host, port))
+            except Exception as error:
+                found.set_exception(error)
+
+        # The C library's look-up takes no time limit, so it is left behind in a thread that ends when it does.
+        threading.Thread(target=resolve, name="look-up", daemon=True).start()
+        return found.result(limit_s)
 
 
 class _TimedStream(httpcore.NetworkStream):

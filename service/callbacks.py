@@ -45,7 +45,7 @@ LOOK_EVERY_S = 1.0
 LIST_EVERY_S = 15.0
 """The pause between two lists of the store, which tell what other service processes were asked for."""
 LIMIT_S = 15.0
-"""How long one attempt may take, name look-up aside."""
+"""How long one attempt may take."""
 CLAIM_S = 90
 """How long an attempt keeps others from trying; longer than an attempt takes."""
 TOLD_S = 3600
@@ -87,6 +87,8 @@ class Callbacks:
         self._sending: set[str] = set()
         self._hosts: Counter[str] = Counter()
         """How many senders are at each host."""
+        self._host_of: dict[str, str] = {}
+        """The host of each record that this process has written or read."""
         self._wake, self._stopped = threading.Event(), threading.Event()
 
     def check(self, url: str | None, identifier: str) -> None:
@@ -136,6 +138,7 @@ class Callbacks:
             self._redis.delete(_claim_key(name), _attempts_key(name))
         with self._lock:
             self._pending[name] = time.monotonic()
+            self._host_of[name] = urlsplit(url).hostname or ""
         self._wake.set()
 
     def _watch(self) -> None:
@@ -159,11 +162,13 @@ class Callbacks:
         with self._lock:
             newer = {name: written_s for name, written_s in self._pending.items() if written_s >= begun_s}
             self._pending = listed | newer
+            self._host_of = {name: host for name, host in self._host_of.items() if name in self._pending}
 
     def _look(self) -> None:
         """Start an attempt for each callback whose audit has ended, as far as there are senders.
 
-        Those that were tried least come first, so that receivers that take long to fail do not hold up the others.
+        Those come first at whose host the fewest senders are, and of those the ones that were tried least, so that
+        receivers that take long to fail do not hold up the others, however many callbacks wait for them.
         """
         with self._lock:
             names = [name for name in self._pending if name not in self._sending]
@@ -179,17 +184,24 @@ class Callbacks:
             with self._lock:
                 if len(self._sending) >= SENDERS:
                     return
+                if self._senders_at(name) >= MOST_AT_ONE_HOST:
+                    continue
                 self._sending.add(name)
             threading.Thread(target=self._make, args=(name,), name="callback", daemon=True).start()
 
     def _due(self, names: list[str]) -> list[str]:
-        """Return those that nobody is at and that need not wait, those with the fewest attempts first."""
+        """Return those that nobody is at and that need not wait, in the order in which they are to be tried."""
         if not names:
             return []
         claims = self._redis.mget(map(_claim_key, names))
         attempts = map(int, (count or 0 for count in self._redis.mget(map(_attempts_key, names))))
-        due = [(count, name) for name, claim, count in zip(names, claims, attempts, strict=True) if claim is None]
-        return [name for _, name in sorted(due, key=lambda pair: pair[0])]
+        due = {name: count for name, claim, count in zip(names, claims, attempts, strict=True) if claim is None}
+        with self._lock:
+            return sorted(due, key=lambda name: (self._senders_at(name), due[name]))
+
+    def _senders_at(self, name: str) -> int:
+        """Count the senders at the host of a record; 0 as long as this process has not read it."""
+        return self._hosts[self._host_of.get(name, "")]
 
     def _make(self, name: str) -> None:
         try:
@@ -210,6 +222,9 @@ class Callbacks:
             self._forget(name)
             return
         audit = self._queue.get(record.audit_id) or self._recovery.restore(record.audit_id)
+        host = urlsplit(record.url).hostname or ""
+        with self._lock:
+            self._host_of[name] = host
         since = record.asked_at
         if audit is not None:
             if not audit.status.final:
@@ -219,7 +234,7 @@ class Callbacks:
         if audit is None:
             fault: str | None = "there is no such audit any more"
         else:
-            with self._place_at(urlsplit(record.url).hostname or "") as is_free:
+            with self._place_at(host) as is_free:
                 if not is_free:
                     self._redis.expire(_claim_key(name), HOST_BUSY_S)
                     return
@@ -292,6 +307,8 @@ class Callbacks:
             return "its host leads into a private network; ZOOAUDIT_CALLBACK_PRIVATE can allow it"
         except (httpcore.TimeoutException, TimeoutError):
             return f"it did not answer within {LIMIT_S:g} seconds"
+        except httpcore.ConnectError as error:  # refused, or no address, or a certificate that is not trusted
+            return f"it cannot be reached ({error})"
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
             return f"it cannot be reached ({type(error).__name__})"
 

@@ -1,8 +1,9 @@
 """Finds what would break the clients of the last release: ``python -m service.openapi_changes [--write]``
 
 Holds the present OpenAPI document against docs/openapi.json, that of the last release. What a client may send must
-still be taken, and what it reads must still be there: a removed path, method, parameter or field, a new required
-one, fewer types or values, or tighter limits in a request, and more types or values in an answer are breaks.
+still be taken and mean the same, and what it reads must still be there: a removed path, method, parameter or field,
+a new required one, fewer types or values, tighter limits or another default in a request, a higher role, and more
+types or values in an answer are breaks.
 Additions are none. With ``--write`` the present document becomes that of the release.
 """
 
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
+
+from zooaudit.contract import ROLES
 
 RELEASED = Path(__file__).parent.parent / "docs" / "openapi.json"
 
@@ -39,6 +42,8 @@ def breaks(old: Document, new: Document) -> Iterator[str]:
 
 
 def _of_operation(comparing: "Comparing", old: Schema, new: Schema, where: str) -> Iterator[str]:
+    if (role := new.get("x-role")) and ROLES.index(role) > ROLES.index(old.get("x-role", ROLES[0])):
+        yield f"{where} needs the role {role} now"
     before, after = ({(one["in"], one["name"]): one for one in each.get("parameters", ())} for each in (old, new))
     for key, parameter in before.items():
         place = f"{where}, parameter {key[1]}"
@@ -76,6 +81,8 @@ class Comparing:
                 yield from self.schemas(content["schema"], new["content"][media_type]["schema"], where, way)
 
     def schemas(self, old: Schema, new: Schema, where: str, way: Way) -> Iterator[str]:
+        if way == "request" and "default" in old and new.get("default") != old["default"]:
+            yield f"{where} has another default now"
         before, after = _variants(old, self._old), _variants(new, self._new)
         lost = before.keys() - after.keys() if way == "request" else after.keys() - before.keys()
         if lost and "any" not in (after if way == "request" else before):

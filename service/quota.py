@@ -19,6 +19,19 @@ SETTLED_S = 60.0
 KEPT_S = 30 * 86_400
 DAY_S = 86_400
 RETRY_AFTER_S = 30
+TAKE_IMAGES = """
+local member, now, limit, kept_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - kept_s)
+local counted = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+local sum = tonumber(string.match(member, '%d+'))
+for place = 1, #counted, 2 do sum = sum + tonumber(string.match(counted[place], '%d+')) end
+if limit and sum > limit then return counted end
+redis.call('ZADD', KEYS[1], now, member)
+redis.call('EXPIRE', KEYS[1], kept_s)
+return false
+"""
+"""Counts the images of a member if they fit; else returns what is counted. What is refused is at no time counted, so it
+takes no room from others."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +74,15 @@ class Quota:
             pipe.expire(name, KEPT_S)
             # In one step with the addition: of requests at the same time, each sees those before it.
             pipe.zrange(name, 0, -1, withscores=True)
-            pipe.zremrangebyscore(images_name, "-inf", now - DAY_S)
-            pipe.zadd(images_name, {images: now})
-            pipe.expire(images_name, DAY_S)
-            pipe.zrange(images_name, 0, -1, withscores=True)
-            added, _, asked_for, _, _, _, counted = pipe.execute()
+            limit = "" if self._images_limit is None else self._images_limit
+            pipe.eval(TAKE_IMAGES, 1, images_name, images, now, limit, DAY_S)
+            added, _, asked_for, counted = pipe.execute()
         claim = Claim(identifier, bool(added), images)
         try:
             self._refuse_beyond_limit(key, identifier, dict(asked_for), read_rows)
-            self._refuse_images(key, request, counted, read_rows)
+            if counted is not None:
+                others = list(zip(counted[::2], map(float, counted[1::2]), strict=True))
+                self._refuse_images(key, request, others, read_rows)
         except Refused:
             self.give_back(key, claim)
             raise
@@ -80,8 +93,7 @@ class Quota:
         identifier, now = audit_id(request), time.time()
         asked_for = dict(self._redis.zrange(_name(key), 0, -1, withscores=True))
         self._refuse_beyond_limit(key, identifier, asked_for | {identifier.encode(): now}, read_rows)
-        counted = self._counted(key)
-        self._refuse_images(key, request, [*counted, (_member(request).encode(), now)], read_rows)
+        self._refuse_images(key, request, self._counted(key), read_rows)
 
     def use(self, key: str | None, read_rows: Callable[[], Mapping[str, AuditRow]]) -> tuple[Allowance, Allowance]:
         """Return how many unfinished audits the key has, and how many images it has asked for in 24 hours."""
@@ -112,15 +124,17 @@ class Quota:
         counted: Sequence[tuple[bytes, float]],
         read_rows: Callable[[], Mapping[str, AuditRow]],
     ) -> None:
-        """Refuse the audit if the images in ``counted``, oldest first and its own among them, are too many."""
-        limit = self._images_limit
-        excess = 0 if limit is None else sum(_images_in(member) for member, _ in counted) - limit
+        """Refuse the audit if its images are too many beside those in ``counted``, oldest first."""
+        limit, wanted, identifier = self._images_limit, forward_images_of(request), audit_id(request)
+        excess = 0 if limit is None else sum(_images_in(member) for member, _ in counted) + wanted - limit
         if limit is None or excess <= 0:
             return
-        row = read_rows().get(audit_id(request))
+        row = read_rows().get(identifier)
         if row is not None and row.status not in (Status.FAILED, Status.CANCELED):
             return  # nothing is measured for an audit that exists
-        wanted = forward_images_of(request)
+        recent = (member for member, at in counted if at >= time.time() - SETTLED_S)
+        if row is None and any(member.endswith(identifier.encode()) for member in recent):
+            return  # another request asks for the same audit just now
         left = max(0, wanted - excess)
         whose = "This service" if key is None else "This key"
         allowance = f"{whose} may ask for {limit:,} forward images in 24 hours and has {left:,} left"
@@ -179,7 +193,7 @@ def _images_name(key: str | None) -> str:
 
 def _member(request: AuditRequest) -> str:
     """Make the member of a sorted set that stands for the images of one request."""
-    return f"{forward_images_of(request)} {uuid.uuid4().hex}"
+    return f"{forward_images_of(request)} {uuid.uuid4().hex} {audit_id(request)}"
 
 
 def _images_in(member: bytes) -> int:

@@ -68,8 +68,10 @@ class Retention:
         if not self._queue.is_restored():
             return  # the newest are not known yet
         for row in list(self._expired()):
-            # The record, since somebody may have written the label just now. Another process may have removed it, too.
-            if KEEP in self._annotations.load(row.id).labels or self._queue.get(row.id) is None:
+            # The record, since somebody may have written the label just now, or asked for the audit again. Another
+            # process may have removed it, too.
+            audit = self._queue.get(row.id)
+            if audit is None or not audit.status.final or KEEP in self._annotations.load(row.id).labels:
                 continue
             self._log.write(RETENTION, None, "retention", row.id, row.model, "deleted")
             self._deletions.delete(row.id)

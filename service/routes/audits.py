@@ -175,6 +175,8 @@ def cancel(
         recovery.forget(identifier)
     if purge:
         if not audit.status.final:
+            if canceled:
+                log.note(*who, "cancel", *subject, "stopping")
             state = "is being stopped" if canceled else "is storing its report"
             raise refused("not-deletable", f"The audit {state}; delete it again in some seconds.")
         audit = annotations.show(audit)

@@ -176,6 +176,30 @@ async def test_one_host_keeps_some_senders_free_for_others(http, app, set_status
     assert maker._hosts == {}
 
 
+async def test_many_callbacks_to_a_receiver_that_never_answers_hold_no_other_up(
+    http, app, set_status, receive, monkeypatch
+):
+    monkeypatch.setattr(callbacks, "SENDERS", 2)
+    monkeypatch.setattr(callbacks, "MOST_AT_ONE_HOST", 1)
+    maker, waits = app.state.callbacks, threading.Event()
+    monkeypatch.setattr(maker, "_private", ("127.0.0.1", "never.example.org"))
+    monkeypatch.setattr(maker, "_resolve", lambda host, _: [host] if host == "127.0.0.1" else [str(waits.wait(60))])
+    receiver = receive(free_port())
+    answers = f"http://127.0.0.1:{receiver.server.server_port}/"
+    never = [f"http://never.example.org/{number}" for number in range(8)]
+    for seed, urls in enumerate((never, never, never, [answers])):
+        for url in urls:
+            asked = {**ASK, "seed": seed, "callback_url": url}
+            identifier = (await http.post("/audit", json=asked)).json()["id"]
+        set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    begun_s = time.monotonic()
+    maker.start()
+    receiver.wait(1)
+    assert time.monotonic() - begun_s < callbacks.LIMIT_S
+    maker.stop()
+    waits.set()
+
+
 async def test_a_deleted_audit_takes_its_waiting_callbacks_along(http, app, redis, set_status, receive, names):
     port = free_port()
     asked = {**ASK, "callback_url": f"http://127.0.0.1:{port}/told"}
@@ -280,6 +304,45 @@ def test_the_connection_goes_to_the_address_that_was_checked(receive):
     stream.close()
     with pytest.raises(httpcore.ReadTimeout):
         CheckedNetwork(True, 0.0, lambda _host, _port: ["127.0.0.1"]).connect_tcp("example.org", port)
+
+
+def test_a_look_up_that_hangs_ends_with_the_attempt():
+    ends = threading.Event()
+    begun_s = time.monotonic()
+    network = CheckedNetwork(False, 0.2, lambda _host, _port: [str(ends.wait(60))])
+    with pytest.raises(httpcore.ConnectTimeout):
+        network.connect_tcp("example.org", 80)
+    assert time.monotonic() - begun_s < 10
+    ends.set()
+
+
+async def test_a_name_that_turns_private_is_not_reached_and_the_log_says_why(
+    http, app, set_status, receive, monkeypatch, caplog
+):
+    receiver = receive(free_port())
+    port = receiver.server.server_port
+    url = f"http://turns.example.org:{port}/told?token=hidden"
+    identifier = (await http.post("/audit", json={**ASK, "callback_url": url})).json()["id"]
+    set_status(identifier, JobStatus.FAILED, ended_at=datetime.now(UTC))
+    answers = iter([OSError("no such host"), ["127.0.0.1"], ["93.184.215.14", "127.0.0.1"]])
+
+    def resolve(_host: str, _port: int) -> list[str]:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    maker = app.state.callbacks
+    monkeypatch.setattr(maker, "_resolve", resolve)
+    (name,) = maker._pending
+    with caplog.at_level("DEBUG"):
+        for _ in range(3):
+            maker._redis.delete(callbacks._claim_key(name))
+            maker._make(name)
+    assert not receiver.told
+    assert caplog.text.count("leads into a private network") == 2
+    assert caplog.text.count("cannot be reached (the host has no address: no such host)") == 1
+    assert "hidden" not in caplog.text
 
 
 def test_a_receiver_refuses_what_is_forged_or_old():

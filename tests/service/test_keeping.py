@@ -1,6 +1,7 @@
 """Labels, notes, archive and delete, also when Redis or a process is lost; retention, quotas, and the audit log."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,9 @@ from zooaudit.contract import CATALOGUE_KEY, AnnotationsChange, AuditRequest, au
 
 from service import deletion, retention
 from service.app import create_app
-from service.errors import StoreUnavailable
+from service.errors import Refused, StoreUnavailable
+from service.queue import AuditRow
+from service.quota import Quota
 from service.retention import Retention
 from service.settings import ServiceSettings
 from tests.fakes import ASK, is_problem, report_of
@@ -285,6 +288,8 @@ async def test_an_audit_that_has_not_ended_is_canceled_first(http, set_status):
     set_status(running, JobStatus.STARTED, started_at=datetime.now(UTC))
     refused = await http.delete(f"/audit/{running}?purge=true")
     assert is_problem(refused, 409, "not-deletable")
+    (entry,) = (await http.get("/log", params={"action": "cancel"})).json()["entries"]
+    assert (entry["audit"], entry["result"]) == (running, "stopping")
     set_status(running, JobStatus.STOPPED)  # as its worker does it
     assert (await http.delete(f"/audit/{running}?purge=true")).status_code == 200
 
@@ -424,8 +429,31 @@ async def test_a_key_may_ask_for_so_many_images_a_day(app_of, redis, set_status)
 async def test_requests_at_the_same_time_get_no_more_images(app_of):
     async with client_of(app_of(max_images_per_key_day=600)) as http:
         answers = await asyncio.gather(*(http.post("/audit", json={**ASK, "seed": seed}) for seed in range(10)))
-        assert sum(answer.status_code == 202 for answer in answers) <= 2
-        assert {answer.status_code for answer in answers} == {202, 429}
+        assert Counter(answer.status_code for answer in answers) == {202: 2, 429: 8}
+
+
+def test_what_is_refused_takes_no_images_from_others_meanwhile(redis):
+    quota = Quota(redis, 10, 600)
+    small, large = AuditRequest(**ASK), AuditRequest(**{**ASK, "num_images": 1000})
+
+    def read_rows_while_another_asks() -> dict[str, AuditRow]:
+        quota.take(None, small, dict)
+        return {}
+
+    with pytest.raises(Refused):
+        quota.take(None, large, read_rows_while_another_asks)
+    assert quota.use(None, dict)[1].used == 288
+
+
+def test_one_audit_asked_for_twice_at_the_same_time_is_not_too_much(redis):
+    quota, request = Quota(redis, 10, 288), AuditRequest(**ASK)
+    first = quota.take(None, request, dict)
+    quota.give_back(None, quota.take(None, request, dict))  # the first is not among the rows yet
+    assert quota.use(None, dict)[1].used == 288
+    with pytest.raises(Refused):
+        quota.take(None, AuditRequest(**ASK, seed=1), dict)
+    quota.give_back(None, first)
+    quota.take(None, AuditRequest(**ASK, seed=1), dict)
 
 
 def kept(app: Any) -> Retention:
@@ -503,6 +531,25 @@ async def test_several_processes_remove_each_audit_once(app_of, stored):
         assert len(await listed(http)) == 6
         await asyncio.gather(*(asyncio.to_thread(kept(app).remove_expired) for app in apps))
         assert await listed(http) == [audit_id(AuditRequest(**ASK))]
+
+
+async def test_an_audit_that_was_just_asked_for_again_stays(app_of, set_status, monkeypatch):
+    app = app_of(api_keys=KEYS, keep_audits=1)
+    async with client_of(app) as http:
+        ids = []
+        for seed in range(2):
+            ids.append((await http.post("/audit", json={**ASK, "seed": seed}, headers=SUBMIT)).json()["id"])
+            set_status(ids[-1], JobStatus.FAILED, ended_at=datetime(2026, 1, 1 + seed, tzinfo=UTC))
+        app.state.rows.expire()
+        await listed(http)
+        rows = app.state.rows.by_id()
+        assert (await http.post("/audit", json={**ASK, "seed": 0}, headers=SUBMIT)).status_code == 202
+        monkeypatch.setattr(app.state.rows, "by_id", lambda: rows)  # read half a second ago
+        kept(app).remove_expired()
+        assert (await http.get(f"/audit/{ids[0]}")).json()["status"] == "queued"
+        entries = (await http.get("/log", params={"action": "retention"}, headers=ADMIN)).json()["entries"]
+        assert entries == []
+        assert not list(app.state.deletions._begun())
 
 
 def test_a_change_that_says_nothing_changes_nothing():

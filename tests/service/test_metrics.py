@@ -108,3 +108,10 @@ def named_in_deploy() -> set[str]:
     named = [re.findall(r"\bzooaudit_\w+", expression) for expression in expressions]
     assert all(named)
     return {name for names in named for name in names}
+
+
+def test_the_board_sums_only_what_each_process_counts_for_itself():
+    board = json.loads((Path(__file__).parents[2] / "deploy" / "grafana" / "zooaudit.json").read_text())
+    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    summed = {name for text in expressions if "sum" in text for name in re.findall(r"\bzooaudit_\w+", text)}
+    assert summed <= {"zooaudit_http_requests_total", "zooaudit_store_errors_total", "zooaudit_redis_errors_total"}

@@ -62,6 +62,16 @@ def test_nothing_has_changed(document):
             lambda new: schema(new, "AuditRequest")["properties"]["model"].update(pattern="^x$"),
             "AuditRequest.model has another pattern now",
         ),
+        (
+            lambda new: schema(new, "AuditRequest")["properties"]["num_images"].update(default=7),
+            "AuditRequest.num_images has another default now",
+        ),
+        (
+            lambda new: new["paths"]["/audit"]["get"]["parameters"][-1]["schema"].pop("default"),
+            "GET /audit, parameter offset has another default now",
+        ),
+        (lambda new: new["paths"]["/audit"]["get"].update({"x-role": "submit"}), "GET /audit needs the role submit"),
+        (lambda new: new["paths"]["/health"]["get"].update({"x-role": "admin"}), "/health needs the role admin"),
     ],
 )
 def test_a_break_is_found(document, change, words):
