@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
@@ -54,7 +54,7 @@ def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Rep
     if seal is None:
         detail = "The report has no seal (environment.report_sha256) by which a change would be found. "
         raise refused("report-unsealed", f"{detail}Reports of this version have one: measure it again.")
-    if seal != seal_of(json.loads(body)):
+    if seal != seal_of(json.loads(body, object_pairs_hook=_each_once)):
         detail = "The report was changed after it was measured: its hash is not the one that its seal states."
         raise refused("report-altered", f"{detail} Take the file as it was written.")
     if report.timing.finished_at > datetime.now(UTC) + CLOCKS_DIFFER:
@@ -72,6 +72,18 @@ def _unchanged_report(body: Annotated[bytes, Depends(report_body)]) -> tuple[Rep
         detail = f"The report calls itself {report.id[:64]}, but the request that it answers has the id {answers}."
         raise refused("report-altered", f"{detail} Take the file as it was written.")
     return report, body
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make the object of these names and values. Of a name that is there twice the seal covers one value, and whoever
+    reads the file may see the other."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            detail = f"The report was changed after it was measured: an object in it has the name {name[:64]} twice."
+            raise refused("report-altered", f"{detail} Take the file as it was written.")
+        found[name] = value
+    return found
 
 
 ReportDep = Annotated[tuple[Report, bytes], Depends(_unchanged_report)]

@@ -59,6 +59,8 @@ def test_it_prints_as_a_table_and_gives_a_data_frame():
     late = shown.rows[0].parts["Late"].rotation
     assert f"{late.channel:.3f}" in text
     assert "timm/resnet18.a1_in1k (untrained)" in text
+    small = board(rows=(shown.rows[0].model_copy(update={"parameters": 5319}),))
+    assert " 5,319 " in str(small)  # not 0.0M
     assert "<table>" in shown._repr_html_()
     frame = shown.to_dataframe()
     assert len(frame) == 2 * 5 * 2

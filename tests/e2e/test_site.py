@@ -1,8 +1,11 @@
 """A published site and a page of one report, opened from a folder by a browser that has no network."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -77,13 +80,43 @@ def test_the_leaderboard_sorts_filters_and_leads_to_the_reports(browser, site):
         expect(page.locator("#transform")).to_have_value("1")
         page.get_by_role("link", name="timm/vit_tiny.a1_in1k").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("timm/vit_tiny.a1_in1k")
-        for figure in ("parts", "shifts", "depth"):
+        for figure in ("parts", "shifts", "agreement", "depth"):
             expect(page.locator(f"#figure-{figure} .main-svg").first).to_be_visible()
         assert page.locator("#figure-parts").evaluate("(plot) => plot.data.flatMap((trace) => trace.y)").count(0.3) > 0
         report = site / "reports" / page.get_by_role("link", name="The report as JSON").get_attribute("href")
         assert Report.model_validate_json(report.read_text()).model.name == "timm/vit_tiny.a1_in1k"
         page.get_by_role("navigation").get_by_role("link").click()
         expect(page.locator("#count")).to_have_text("3 of 3 models")
+
+
+def test_below_a_sub_path_nothing_else_of_the_host_is_asked_for(browser, site):
+    """Not even the icon that a browser looks for at the root of a host where a page names none."""
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            asked.append(self.path)
+
+    folder = partial(Handler, directory=str(site.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), folder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/{site.name}/")
+        expect(page.locator("#count")).to_have_text("3 of 3 models")
+        page.locator("#leaderboard tbody a").first.click()
+        expect(page.locator("#figure-parts .main-svg").first).to_be_visible()
+        page.close()
+        server.shutdown()
+    assert asked
+    assert [path for path in asked if not path.startswith(f"/{site.name}/")] == []
+
+
+def test_the_parameters_of_a_small_network_are_not_rounded_away(browser, tmp_path):
+    report = measured(0, "tiny")
+    model = report.model.model_copy(update={"parameters": 5319})
+    Store(sealed(report.model_copy(update={"model": model}))).publish(tmp_path)
+    with opened_file(browser, tmp_path / "index.html") as page:
+        expect(page.locator("#leaderboard tbody td:nth-child(8)")).to_have_text("5,319")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

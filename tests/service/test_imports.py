@@ -46,6 +46,19 @@ async def test_a_report_joins_the_store_byte_for_byte_and_its_audit_has_succeede
     assert (asked.status_code, Audit.model_validate_json(asked.content)) == (200, audit)
 
 
+@pytest.mark.parametrize(
+    ("name", "twice"), [('"id":', '"id":"0",'), ('"channel":', '"channel":0.5,'), ('"seconds":', '"seconds":0,')]
+)
+async def test_no_other_value_hides_behind_one_of_the_same_name(http, measured, name, twice):
+    """The seal is that of the last value; some read the first."""
+    content = measured.model_dump_json()
+    assert name in content
+    refused = await post(http, content.replace(name, f"{name}{twice.removeprefix(name)}{name}", 1))
+    assert is_problem(refused, 422, "report-altered")
+    assert f"the name {json.loads(name.removesuffix(':'))} twice" in refused.json()["detail"]
+    assert (await http.get(f"/audit/{measured.id}")).status_code == 404
+
+
 async def test_the_same_report_again_changes_nothing_however_it_is_written(http, measured):
     first = await post(http, measured.model_dump_json())
     again = await post(http, measured.model_dump_json(indent=2))

@@ -332,7 +332,7 @@ def test_a_missing_key(tmp_path: Path):
     with stack.running(tmp_path, workers=0, env={"ZOOAUDIT_API_KEYS": "secret"}) as guarded:
         ran = run(guarded.url, "cancel", "0" * 32)
         assert ran.returncode == 4
-        assert "ZOOAUDIT_API_KEY is sent as the key" in ran.stderr
+        assert "Put yours into ZOOAUDIT_API_KEY" in ran.stderr
         with AuditClient(guarded.url, api_key="secret") as client, pytest.raises(NotFound):
             client.cancel("0" * 32)
 

@@ -73,7 +73,7 @@ def test_a_key_that_may_not_is_told_which_could(zooaudit):
         assert (code, err) == (4, "This needs a key of the role admin; the role of writer is submit.\n")
     code, _, err = zooaudit("wrong", "key")
     assert code == 4
-    assert "ZOOAUDIT_API_KEY is sent as the key" in err
+    assert "does not know the key in ZOOAUDIT_API_KEY" in err
 
 
 def test_what_a_key_is(zooaudit):

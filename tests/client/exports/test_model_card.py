@@ -35,6 +35,16 @@ def test_the_hub_reads_every_score_of_every_part(tmp_path):
         assert "8 images of synthetic, seed 0; shifts 1,8 px" in (entry.notes or "")
 
 
+def test_a_card_says_whose_weights_were_measured_if_they_are_not_its_own():
+    pretrained = report()
+    weights = pretrained.model.weights.model_copy(update={"kind": "untrained"})
+    untrained = pretrained.model_copy(update={"model": pretrained.model.model_copy(update={"weights": weights})})
+    (index,) = model_card.model_index(untrained)
+    assert {result["task"]["name"] for result in index["results"]} == {
+        "Equivariance of the features (untrained weights)"
+    }
+
+
 def test_the_older_form_goes_into_a_model_card(tmp_path):
     whole = whole_report()
     assert model_card.write(whole, tmp_path) == [tmp_path / "model-index.yaml"]
@@ -46,6 +56,7 @@ def test_the_older_form_goes_into_a_model_card(tmp_path):
     assert {(one.metric_type, one.metric_value) for one in card.data.eval_results} == {
         (one.metric_type, one.metric_value) for one in results
     }
+    assert {one.task_name for one in results} == {"Equivariance of the features"}
     late = next(one for one in results if one.metric_type == "late_rotation_layer")
     assert late.metric_value == whole.parts["Late"].rotation.layer
     assert late.metric_name == "Late: rotation layer equivariance"

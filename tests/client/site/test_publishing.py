@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def test_the_table_has_every_digit_and_its_schema_every_column(store, tmp_path):
         assert values["finished_at"] == "2026-01-02T03:04:07Z"
 
 
+def test_the_folder_says_what_lines_must_share_to_be_compared(tmp_path):
+    Store(measured("timm/resnet18.a1_in1k", local=True, warps=[{"kind": "rotation", "amounts": [15]}])).publish(
+        tmp_path
+    )
+    (said,) = re.findall(r"compared only between lines of the same (.*)\.", (tmp_path / "README.md").read_text())
+    assert {"`warps`", "`local`", "`images_seed`", "`protocol`", "`images_sha256`", "`direction`"} < set(
+        re.split(r", | and ", said)
+    )
+
+
 def test_publishing_twice_gives_the_same_bytes_and_fetches_nothing(store, tmp_path):
     store.publish(tmp_path / "one")
     before = content(tmp_path / "one")
@@ -133,7 +144,7 @@ def test_what_somebody_has_changed_by_hand_is_put_right(store, tmp_path):
     first, second, _ = store.reports
     (tmp_path / "reports" / f"{first}.json").write_text("{}")
     (tmp_path / "reports" / f"{second}.html").write_text("<p>better</p>")
-    (tmp_path / "assets" / "site.css").unlink()
+    next((tmp_path / "assets").glob("site.*.css")).unlink()
     store.publish(tmp_path)
     assert store.sent == [first]
     assert content(tmp_path) == before
@@ -204,6 +215,41 @@ def test_an_interrupted_publication_is_taken_up(store, tmp_path, monkeypatch):
     done = store.publish(site)
     assert (done.fetched, store.sent) == (0, [])  # the service says that they are still the reports
     assert content(site) == content(clean)
+
+
+def test_a_publication_that_was_killed_leaves_nothing_behind(store, tmp_path):
+    """Neither in the way of the next one, nor the half of a report that has been withdrawn since."""
+    (tmp_path / ".manifest.json.zooaudit").write_text("{")
+    store.publish(tmp_path)
+    withdrawn = next(iter(store.reports))
+    (tmp_path / "reports" / f".{withdrawn}.json.zooaudit").write_text("secret")
+    del store.reports[withdrawn]
+    store.publish(tmp_path)
+    assert not list(tmp_path.rglob("*.zooaudit"))
+
+
+def test_pages_of_one_version_never_take_the_script_of_another(store, tmp_path, monkeypatch):
+    """Neither if the publication by the other is interrupted, nor if a browser has kept the script."""
+
+    def scripts(page: str) -> list[bytes]:
+        text = (tmp_path / page).read_text()
+        return [(tmp_path / "assets" / name).read_bytes() for name in re.findall(r"assets/([\w.]+)", text)]
+
+    store.publish(tmp_path)
+    before = scripts("index.html")
+    report_page = f"reports/{next(iter(store.reports))}.html"
+    assert (len(before), len(scripts("terms.html")), len(scripts(report_page))) == (2, 1, 3)
+    newer = publishing.asset
+    monkeypatch.setattr(publishing, "asset", lambda name: newer(name) + "\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "csv_text", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.publish(tmp_path)
+    assert scripts("index.html") == before
+    assert scripts(report_page)[2].endswith(b"\n\n")
+    store.publish(tmp_path)
+    assert scripts("index.html") == [content + b"\n" for content in before]
+    assert len(list((tmp_path / "assets").iterdir())) == 4
 
 
 def test_a_lost_report_is_named_and_left_out(store, tmp_path):

@@ -79,7 +79,9 @@ def _hint(error: ZooauditError) -> str:
         case NotFound() if error.problem.type == NO_SUCH_PATH:
             return " --url or ZOOAUDIT_URL say where the service is."
         case Unauthorized() if error.problem.status == 401:
-            return " The environment's ZOOAUDIT_API_KEY is sent as the key."
+            if os.environ.get("ZOOAUDIT_API_KEY"):
+                return " The service does not know the key in ZOOAUDIT_API_KEY, which was sent."
+            return " Put yours into ZOOAUDIT_API_KEY, which is sent as the key."
     return ""
 
 

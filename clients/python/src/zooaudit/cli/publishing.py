@@ -47,7 +47,9 @@ def publish_site(client: "AuditClient", args: argparse.Namespace) -> Exit:
     listed = client.audits(status=Status.SUCCEEDED, model=args.model)
     audits = [audit for audit in listed if args.dataset in (None, audit.request.dataset)]
     if not audits:
-        raise Mistake("No audit with a report matches what was asked for. See: zooaudit list --status succeeded")
+        kept = f" {args.folder} stays as it is." if args.folder.exists() else ""
+        text = "No audit with a report matches what was asked for. See: zooaudit list --status succeeded"
+        raise Mistake(f"{text}.{kept}")
     try:
         with spinner(f"Publishing {counted(len(audits), 'report')}"):
             done = publish(args.folder, args.title, audits, fetch)

@@ -86,11 +86,13 @@ def model_index(report: Report, source: str | None = None) -> list[dict[str, Any
     from huggingface_hub import EvalResult
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
-    images = report.images
+    images, weights = report.images, report.model.weights.label
+    of_others = "" if weights == "pretrained" else f" ({weights} weights)"  # the card is that of the pretrained ones
+    task_name = f"Equivariance of the features{of_others}"
     results = [
         EvalResult(
             task_type="image-classification",
-            task_name="Equivariance of the features",
+            task_name=task_name,
             dataset_type=images.dataset,
             dataset_name=f"{images.dataset} ({counted(images.count, 'image')}, seed {images.seed})",
             dataset_args={"images_sha256": images.sha256},

@@ -15,6 +15,7 @@ from zooaudit.contract import (
     ComparedWarp,
     Deformations,
     Import,
+    LeaderboardMethod,
     ReportSummary,
     SecondOpinion,
     Warps,
@@ -131,6 +132,8 @@ COLUMNS = (
     *_opinion_columns(),
 )
 """All columns that there may be."""
+METHOD_COLUMNS = {"images_seed", *LeaderboardMethod.model_fields}
+"""Those that lines must share to be compared."""
 
 
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")

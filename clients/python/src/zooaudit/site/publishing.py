@@ -2,7 +2,8 @@
 
 The site opens from the folder, without a server. The same reports give the same files, to the last byte; what has not
 changed is neither fetched nor written again. ``manifest.json`` lists the files of the site, so that other files in the
-folder are never touched.
+folder are never touched. The files that pages share have a part of their hash in their names: neither a browser's old
+copy nor a publication that was interrupted puts a page together with the script of another version.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ from zooaudit.contract import (
     newest_rows,
     summary_of,
 )
-from zooaudit.site.columns import PublishedRow, columns_of, csv_text, data_package
+from zooaudit.site.columns import METHOD_COLUMNS, PublishedRow, columns_of, csv_text, data_package
 from zooaudit.site.rendering import asset, compact, look, plotly_script, render
 from zooaudit.site.report_page import page_in_site
 from zooaudit.version import __version__
@@ -40,7 +41,9 @@ from zooaudit.views.text import counted, half_width, is_cut, kept_digits, spoken
 MANIFEST = "manifest.json"
 OURS = re.compile(
     r"(index\.html|terms\.html|leaderboard\.csv|datapackage\.json|README\.md"
-    r"|assets/(plotly\.min|report|leaderboard)\.js|assets/site\.css|reports/[0-9a-f]{32}\.(json|html))"
+    r"|assets/(plotly|report|leaderboard)\.[0-9a-f]{12}\.js|assets/site\.[0-9a-f]{12}\.css"
+    r"|assets/(plotly\.min|report|leaderboard)\.js|assets/site\.css"  # of sites by 0.2.0
+    r"|reports/[0-9a-f]{32}\.(json|html))"
 )
 """The paths that a site may have: a manifest that lists others is not obeyed."""
 
@@ -85,14 +88,16 @@ def publish(folder: Path, title: str, audits: Iterable[Audit], fetch: FetchRepor
     or is no site. Raises ImportError, which says what to install, without jinja2 or plotly.
     """
     known = read_manifest(folder)
-    plotly = plotly_script().read_bytes()
-    pages_from = hashlib.sha256(f"{__version__}\n{look()}\n{title}".encode()).hexdigest()[:16]
+    shared = _shared_files()
+    assets = {name: path for name, (path, _) in shared.items()}
+    made_from = f"{__version__}\n{look()}\n{sorted(assets.values())}\n{title}"
+    pages_from = hashlib.sha256(made_from.encode()).hexdigest()[:16]
     site = _Site(folder, known, Published())
     wanted = {audit.id: audit for audit in audits}
-    site.begin([*_SHARED, *(f"reports/{identifier}.{kind}" for identifier in wanted for kind in ("json", "html"))])
-    site.write("assets/plotly.min.js", plotly)
-    for name in ("site.css", "report.js", "leaderboard.js"):
-        site.write(f"assets/{name}", asset(name).encode())
+    reports = (f"reports/{identifier}.{kind}" for identifier in wanted for kind in ("json", "html"))
+    site.begin([*_SUMMARIES, *assets.values(), *reports])
+    for path, body in shared.values():
+        site.write(path, body)
     rows: list[tuple[ReportSummary, Import | None]] = []
     finished: dict[str, str] = {}
     imported: dict[str, str] = {}
@@ -108,7 +113,7 @@ def publish(folder: Path, title: str, audits: Iterable[Audit], fetch: FetchRepor
         page = f"reports/{identifier}.html"
         is_same = known.pages_from == pages_from and known.imported.get(identifier, "") == imported_at
         if not (is_same and site.is_unchanged(f"reports/{identifier}.json") and site.keep(page)):
-            site.write(page, page_in_site(report, title, audit.imported).encode())
+            site.write(page, page_in_site(report, title, audit.imported, assets).encode())
         rows.append((summary_of(report), audit.imported))
         names[page] = model_name(report)
         finished[identifier] = finished_at
@@ -120,20 +125,31 @@ def publish(folder: Path, title: str, audits: Iterable[Audit], fetch: FetchRepor
     columns = columns_of(table)
     site.write("datapackage.json", _json(data_package(title, columns)))
     pages = sorted(names.items(), key=lambda item: (item[1], item[0]))
-    leaderboard = {"title": title, "version": __version__, "rows_json": compact(_leaderboards(table)), "pages": pages}
+    leaderboard: dict[str, Any] = {"title": title, "version": __version__, "assets": assets, "pages": pages}
+    leaderboard["rows_json"] = compact(_leaderboards(table))
     leaderboard["transforms"] = [spoken(transform) for transform in _transforms(table)]
     site.write("index.html", render("index.html", **leaderboard).encode())
-    site.write("terms.html", render("terms.html", title=title, version=__version__, terms=TERMS).encode())
+    terms: dict[str, Any] = {"title": title, "version": __version__, "terms": TERMS, "assets": assets}
+    site.write("terms.html", render("terms.html", **terms).encode())
     readme = {"title": title, "version": __version__, "count": counted(len(rows), "report"), "columns": columns}
+    readme["compared"] = [f"`{column.name}`" for column in columns if column.name in METHOD_COLUMNS]
     site.write("README.md", render("README.md", **readme).encode())
     site.end(Known(site.files, finished, imported, pages_from))
     return site.done
 
 
-_SHARED = (
-    *("index.html", "terms.html", "leaderboard.csv", "datapackage.json", "README.md"),
-    *("assets/plotly.min.js", "assets/site.css", "assets/report.js", "assets/leaderboard.js"),
-)
+_SUMMARIES = ("index.html", "terms.html", "leaderboard.csv", "datapackage.json", "README.md")
+
+
+def _shared_files() -> dict[str, tuple[str, bytes]]:
+    """Return the files that pages share, by their names in templates: the path in the site, and the content."""
+    contents = {name: asset(name).encode() for name in ("site.css", "report.js", "leaderboard.js")}
+    contents["plotly.js"] = plotly_script().read_bytes()
+    shared = {}
+    for name, content in contents.items():
+        stem, kind = name.split(".")
+        shared[f"{stem}_{kind}"] = (f"assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}", content)
+    return shared
 
 
 def read_manifest(folder: Path) -> Known:
@@ -148,7 +164,7 @@ def read_manifest(folder: Path) -> Known:
             {key: body[key] for key in ("files", "finished", "imported", "pages_from")}
         )
     except FileNotFoundError:
-        if others := sorted(path.name for path in folder.iterdir()):
+        if others := sorted(path.name for path in folder.iterdir() if path != _unfinished(folder / MANIFEST)):
             raise ForeignFolder(
                 f"{folder} is no site of zooaudit and not empty: it has {', '.join(others[:3])}"
                 f"{' and more' if len(others) > 3 else ''}. Give a new or empty folder"
@@ -220,6 +236,7 @@ class _Site:
         """Remove the files of the earlier site that this one does not have, and write the manifest."""
         for path in sorted(set(self._known.files) - set(self.files)):
             (self._folder / path).unlink(missing_ok=True)
+            _unfinished(self._folder / path).unlink(missing_ok=True)
             self.done.removed += 1
         _write(self._folder / MANIFEST, _manifest(now))
 
@@ -305,9 +322,14 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
+def _unfinished(path: Path) -> Path:
+    """Name a file until it is whole: what a publication that was killed leaves behind."""
+    return path.with_name(f".{path.name}.zooaudit")
+
+
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.zooaudit")
+    temporary = _unfinished(path)
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -1,5 +1,6 @@
 """The page of one report: what it says, its tables, its figures, where its numbers come from, and the report itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from zooaudit.contract import KINDS, TERMS, Import, Report
@@ -17,6 +18,7 @@ from zooaudit.views.text import duration, printable, spoken, three_decimals
 FIGURES = {
     "parts": "Scores by part of the depth",
     "shifts": "Scores over the shift of the image",
+    "agreement": "How often the predicted class stays the same, beside the scores of Final",
     "depth": "Scores over the depth, block by block",
     "warps": "Scores over the amounts of warps, and what interpolation alone leaves",
     "deformations": "Stability to deformations, over their gradient and against noise",
@@ -35,12 +37,14 @@ def self_contained(report: Report) -> str:
         styles=asset("site.css"),
         scripts=[plotly_script().read_text("utf-8"), asset("report.js")],
         report_json=in_script(report.model_dump_json()),
+        assets={},
     )
 
 
-def page_in_site(report: Report, site: str, imported: Import | None) -> str:
-    """Make the report's page in a site of that title, which has the shared files and the report beside it."""
-    return _page(report, site=site, imported=imported, styles="", scripts=[], report_json="")
+def page_in_site(report: Report, site: str, imported: Import | None, assets: Mapping[str, str]) -> str:
+    """Make the report's page in a site of that title, which has the report beside it; ``assets`` are the paths of the
+    shared files."""
+    return _page(report, site=site, imported=imported, styles="", scripts=[], report_json="", assets=assets)
 
 
 def _page(report: Report, **values: Any) -> str:

@@ -73,7 +73,8 @@ def number_head(number: str) -> str:
 def _facts(row: LeaderboardRow) -> list[str]:
     weights = "" if row.weights == "pretrained" else f" ({printable(row.weights)})"
     top1 = "–" if row.imagenet_top1 is None else f"{row.imagenet_top1:.2f}"
-    return [printable(row.model) + weights, f"{row.parameters / 1e6:.1f}M", top1]
+    size = f"{row.parameters / 1e6:.1f}M" if row.parameters >= 1e5 else f"{row.parameters:,}"
+    return [printable(row.model) + weights, size, top1]
 
 
 def _score(row: LeaderboardRow, transform: TransformName, part_name: str, score_name: str) -> str:

@@ -14,9 +14,10 @@ let descending = state.get("order") !== "up";
 const FACTS = [
   { key: "model", head: "Model", of: (row) => row.model },
   { key: "family", head: "Family", of: (row) => row.family, aside: true },
-  { key: "parameters", head: "Parameters", of: (row) => row.parameters, text: (row) => `${(row.parameters / 1e6).toFixed(1)} M`, number: true, aside: true },
+  { key: "parameters", head: "Parameters", of: (row) => row.parameters, text: (row) => counted(row.parameters), number: true, aside: true },
   { key: "top1", head: "Top-1 %", of: (row) => row.top1, text: (row) => (row.top1 == null ? "–" : row.top1.toFixed(2)), number: true, aside: true },
 ];
+const counted = (count) => (count < 1e5 ? count.toLocaleString("en") : `${(count / 1e6).toFixed(1)} M`);
 const scoreOf = (row, part) => row.scores[part]?.[transform.value]?.[score.value] ?? null;
 const COLUMNS = [
   FACTS[0],
