@@ -80,7 +80,9 @@ def _difference(report: Report, base: Report, place: Place) -> Difference | None
     if value is None or base_value is None:
         if name == "top1_agreement":
             return None
-        reason = next((score.reason for score in scores if score.reason), "One of the two audits has no such score.")
+        lacking = "Neither" if value is None and base_value is None else "Only one"
+        missing = f"{lacking} of the two audits has such a score."
+        reason = next((score.reason for score in scores if score.reason), missing)
         return Difference(value=None, interval=None, p_value=None, p_adjusted=None, differs=None, reason=reason)
     difference = value - base_value
     paired = _paired_deviations(report, base, place)
@@ -105,9 +107,9 @@ def _paired_deviations(
         counts = f"{report.images.count} and {base.images.count}"
         return f"The two audits did not measure the same images ({counts}), so their scores do not pair."
     part, transform, name = place
-    deviations, base_deviations = (
-        getattr(getattr(one.parts[part], transform), name) for one in (report.deviations, base.deviations)
-    )
+    of_transform = [getattr(one.parts[part], transform) for one in (report.deviations, base.deviations)]
+    # An imported report may have none for a transform that its parts have.
+    deviations, base_deviations = (of_score and getattr(of_score, name) for of_score in of_transform)
     if deviations is None or base_deviations is None:
         return "One of the two scores has no deviations by group."
     pairs = zip(deviations, base_deviations, strict=True)

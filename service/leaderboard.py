@@ -17,6 +17,7 @@ from zooaudit.contract import (
     deformation_from,
     newest_rows,
     warps_from,
+    whole_numbers_from,
 )
 
 from service.summaries import SCORE_PLACES, Known, Summary
@@ -89,8 +90,8 @@ def _has_settings(method: LeaderboardMethod, query: LeaderboardQuery) -> bool:
     return (
         all(getattr(query, name) in (None, getattr(method, name)) for name in SETTINGS)
         and query.tolerance in (None, tolerance)
-        and (query.translations_px is None or _numbers(query.translations_px) == set(method.translations_px))
-        and (query.rotations_deg is None or _numbers(query.rotations_deg) == set(method.rotations_deg))
+        and (query.translations_px is None or whole_numbers_from(query.translations_px) == set(method.translations_px))
+        and (query.rotations_deg is None or whole_numbers_from(query.rotations_deg) == set(method.rotations_deg))
         and query.reflections in (None, ",".join(method.reflections) or "none")
         and (query.warps is None or warps_from(query.warps) == method.warps)
         and (query.deformation is None or deformation_from(query.deformation) == method.deformation)
@@ -98,21 +99,12 @@ def _has_settings(method: LeaderboardMethod, query: LeaderboardQuery) -> bool:
     )
 
 
-def _numbers(text: str) -> set[int]:
-    """Read a list such as "1-3,8", or "none".
-
-    >>> sorted(_numbers("1-3,8")), _numbers("none")
-    ([1, 2, 3, 8], set())
-    """
-    runs = [] if text == "none" else [item.partition("-") for item in text.split(",")]
-    return {number for first, _, last in runs for number in range(int(first), int(last or first) + 1)}
-
-
 def _matches(row: LeaderboardRow, query: LeaderboardQuery) -> bool:
     words = re.findall(r"[a-z0-9]+", query.q.lower())
     name = row.model.lower()
     return (
-        all(word in name for word in words)
+        (bool(words) or not query.q.strip())
+        and all(word in name for word in words)
         and query.family in (None, row.family)
         and query.source in (None, row.source)
         and (query.weights is None or re.match(rf"{re.escape(query.weights)}($|[:@])", row.weights) is not None)

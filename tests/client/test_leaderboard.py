@@ -9,7 +9,7 @@ import pytest
 from zooaudit import AuditClient, Leaderboard
 from zooaudit.cli import make_parser
 from zooaudit.cli.entry import reporting_errors
-from zooaudit.contract import MeasuredMethod, leaderboard_row, summary_of
+from zooaudit.contract import MeasuredMethod, leaderboard_number, leaderboard_row, summary_of
 
 from tests.client.samples import CLIENTS, Script, answer, got, report, whole_report
 
@@ -87,6 +87,11 @@ def run(*arguments: str, shown: Leaderboard | None = None) -> tuple[int, str, li
         (["--sort", "model"], {"sort": "model", "limit": "20"}),
         (["--sort", "family", "--reverse", "--limit", "3"], {"sort": "-family", "limit": "3"}),
         (
+            ["--tolerance", "none", "--protocol", "1", "--images-sha256", "0ab"],
+            {"sort": "-rotation.Late.channel", "limit": "20"}
+            | {"tolerance": "none", "protocol": "1", "images_sha256": "0ab"},
+        ),
+        (
             [
                 "vit base",
                 "--family",
@@ -121,6 +126,10 @@ def test_the_command_shows_the_score_that_it_sorts_by():
     assert f"{board().rows[0].parts['Late'].rotation.layer:.3f}" in text
     _, text, _ = run("--sort", "rotation.Late.layer", "--score", "channel")
     assert "channel equivariance" in text
+    _, text, _ = run("--sort", "translation.Final.top1_agreement")
+    agreement = leaderboard_number(board().rows[0], "translation.Final.top1_agreement")
+    assert "Translation Final top1 agreement" in text
+    assert f"{agreement:.3f}" in text
     _, text, _ = run("--json")
     assert json.loads(text)["total"] == 2
 
@@ -129,6 +138,11 @@ def test_the_command_says_what_is_wrong_or_missing(capsys):
     code, _, requests = run("--sort", "accuracy")
     assert (code, requests) == (2, [])
     assert "There is no column 'accuracy' to sort by: there are model," in capsys.readouterr().err
+    for bound in ("nan", "inf", "many"):
+        with pytest.raises(SystemExit) as refusal:
+            run("--min-parameters", bound)
+        assert refusal.value.code == 2
+        assert "argument --min-parameters:" in capsys.readouterr().err
     nothing = board(method=None, methods=(), rows=(), total=0, families={}, unreadable=2)
     code, text, _ = run(shown=nothing)
     assert code == 0

@@ -158,6 +158,33 @@ def test_without_deviations_on_the_same_images_there_is_a_reason(deviations: np.
     assert "did not measure the same images" in str(found.audits[0].parts["Late"].rotation.channel.reason)
 
 
+def test_a_transform_without_deviations_has_a_difference_without_an_interval(deviations: np.ndarray) -> None:
+    # An imported report may lack those of a transform that its parts have.
+    reports = [scored(f"m{n}", 0.5, deviations[n], reflections=["horizontal"]) for n in range(2)]
+    found = compare(reports).differences
+    assert found is not None
+    late = found.audits[0].parts["Late"]
+    assert late.rotation.channel.interval is not None
+    assert late.reflection is not None
+    assert (late.reflection.channel.interval, late.reflection.channel.differs) == (None, None)
+    assert late.reflection.channel.reason == "One of the two scores has no deviations by group."
+
+
+def test_a_score_that_an_audit_lacks_has_a_reason_and_no_difference(deviations: np.ndarray) -> None:
+    whole, other = (scored(f"m{n}", 0.5, deviations[n]) for n in range(2))
+    late = whole.parts["Late"]
+    unscored = late.rotation.model_copy(update={"layer_held_out": None})
+    lacking = whole.model_copy(
+        update={"parts": whole.parts | {"Late": late.model_copy(update={"rotation": unscored})}, "id": "0" * 32}
+    )
+    also_lacking = lacking.model_copy(update={"id": "1" * 32})
+    found = compare([lacking, other, also_lacking]).differences
+    assert found is not None
+    one, both = (audit.parts["Late"].rotation.layer_held_out for audit in found.audits)
+    assert (one.value, one.reason) == (None, "Only one of the two audits has such a score.")
+    assert (both.value, both.reason) == (None, "Neither of the two audits has such a score.")
+
+
 async def test_the_reference_is_one_of_the_audits(http: Any, store_report: Any, deviations: np.ndarray) -> None:
     reports = [scored(f"m{n}", 0.5 + n / 100, deviations[n]) for n in range(3)]
     for report in reports:

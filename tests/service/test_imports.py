@@ -153,7 +153,7 @@ async def test_deviations_have_a_number_for_each_group(http, measured):
     of_scores = {"channel": [0.1, -0.1], "layer": None, "layer_held_out": None}
     parts = {part: {"translation": of_scores, "rotation": of_scores} for part in measured.parts}
     body = json.loads(measured.model_dump_json())
-    for images, status in (([4], 422), ([4, 4], 201)):
+    for images, status in (([4], 422), ([0, 8], 422), ([4, 4], 201)):
         body["deviations"] = {"images": images, "parts": parts}
         body["environment"]["report_sha256"] = seal_of(body)
         assert (await post(http, json.dumps(body))).status_code == status

@@ -1,6 +1,7 @@
 """``zooaudit leaderboard``: the newest audit of each model by one method."""
 
 import argparse
+import math
 import sys
 from typing import TYPE_CHECKING, get_args
 
@@ -30,7 +31,7 @@ WORDS = ("model", "family", "source", "weights")
 GIVEN = (
     *("dataset", "num_images", "seed", "translations_px", "direction", "rotations_deg", "reflections"),
     *("warps", "deformation", "local", "consistency_draws", "variance"),
-    *("similarity", "border", "precision"),
+    *("similarity", "border", "precision", "tolerance", "protocol", "images_sha256"),
 )
 FILTERS = ("family", "source", "weights", "min_parameters", "max_parameters", "min_top1", "max_top1")
 
@@ -57,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     weights.completer = completion.weights  # type: ignore[attr-defined]
     for bound, word in (("min", "at least"), ("max", "at most")):
-        parser.add_argument(f"--{bound}-parameters", type=float, metavar="N", help=f"{word} so many, such as 25e6")
+        parser.add_argument(f"--{bound}-parameters", type=_count, metavar="N", help=f"{word} so many, such as 25e6")
         parser.add_argument(f"--{bound}-top1", type=float, metavar="PERCENT", help=f"{word} this ImageNet accuracy")
     method = parser.add_argument_group("the method, by default that of the most models")
     dataset = method.add_argument("--dataset", metavar="NAME")
@@ -84,6 +85,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     method.add_argument("--similarity", choices=["correlation", "cosine"])
     method.add_argument("--border", choices=["crop", "zero", "circular"])
     method.add_argument("--precision", choices=["float32", "tf32", "bfloat16"])
+    method.add_argument("--tolerance", metavar="WIDTH", help="the width of intervals at which audits ended, or none")
+    method.add_argument("--protocol", metavar="VERSION", help="the version of the measure")
+    method.add_argument("--images-sha256", metavar="HEX", help="how the hash of the list of images starts")
 
 
 def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
@@ -95,9 +99,6 @@ def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
     descending = (args.sort not in WORDS) is not args.reverse
     options: LeaderboardOptions = {"sort": f"-{args.sort}" if descending else args.sort, "limit": args.limit}
     given = {name: getattr(args, name) for name in (*GIVEN, *FILTERS) if getattr(args, name) is not None}
-    for name in ("min_parameters", "max_parameters"):
-        if name in given:
-            given[name] = int(given[name])
     if args.query:
         given["q"] = args.query
     board = client.leaderboard(**options, **given)
@@ -111,9 +112,17 @@ def run(client: "AuditClient", args: argparse.Namespace) -> Exit:
     score_name = args.score or (score.split(".")[1] if is_score else "channel")
     score_name = score_name if score_name in LEADERBOARD_SCORES else "channel"
     narrow_transform: TransformName = next((each for each in ALL_TRANSFORMS if each == transform), "rotation")
-    number = args.sort if args.sort in LEADERBOARD_NUMBERS and not is_score else None
+    is_shown = is_score and score.split(".")[1] in LEADERBOARD_SCORES
+    number = args.sort if args.sort in LEADERBOARD_NUMBERS and not is_shown else None
     print_tables([leaderboard_table(board, score_name, narrow_transform, number)], sys.stdout)
     return Exit.OK
+
+
+def _count(text: str) -> int:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 25e6")
+    return int(value)
 
 
 def _sorted_by(row: LeaderboardRow, column: str) -> object:

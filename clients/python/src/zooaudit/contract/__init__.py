@@ -123,7 +123,14 @@ from zooaudit.contract.leaderboard import (
 from zooaudit.contract.measures import Level, Measure, MeasureAgreement, MeasureMatrix, MeasurePair
 from zooaudit.contract.mistakes import said
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
-from zooaudit.contract.notation import deformation_from, deformation_text, numbers_text, warps_from, warps_text
+from zooaudit.contract.notation import (
+    deformation_from,
+    deformation_text,
+    numbers_text,
+    warps_from,
+    warps_text,
+    whole_numbers_from,
+)
 from zooaudit.contract.places import INSERT, MOVE_TO_PLACE, RANKS, place_of
 from zooaudit.contract.problems import PROBLEM_TYPES, FieldError, Problem, ProblemType, problem
 from zooaudit.contract.reading import Reading, Statement
@@ -440,4 +447,5 @@ __all__ = [
     "unfit_key",
     "warps_from",
     "warps_text",
+    "whole_numbers_from",
 ]

@@ -76,6 +76,19 @@ def numbers_text(values: Sequence[float]) -> str:
     return ",".join(f"{value:.12g}" for value in values)
 
 
+def whole_numbers_from(text: str) -> frozenset[int]:
+    """Read whole numbers and runs of them. Raises ValueError if one is neither.
+
+    >>> sorted(whole_numbers_from("1-3,8")), whole_numbers_from("none")
+    ([1, 2, 3, 8], frozenset())
+    """
+    runs = [] if text == NONE else [item.partition("-") for item in text.split(",")]
+    bounds = [(int(first), int(last if dash else first)) for first, dash, last in runs]
+    if any(first > last for first, last in bounds):
+        raise ValueError("a run goes from its lower number to its higher one, such as 1-3")
+    return frozenset(number for first, last in bounds for number in range(first, last + 1))
+
+
 def _made(record: type[T], **fields: Any) -> T:
     try:
         return record(**fields)

@@ -140,7 +140,7 @@ class Deviations(Contract):
     """What the intervals are made from, and those of differences between audits of the same images: ``images`` counts
     the images of each group, ``parts`` has the deviations of each part's scores."""
 
-    images: tuple[Count, ...]
+    images: tuple[Annotated[Count, Field(ge=1)], ...]
     parts: dict[PartName, PartDeviations]
 
     @model_validator(mode="after")
