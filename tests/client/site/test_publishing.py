@@ -307,3 +307,17 @@ def test_a_score_is_shown_as_where_it_is_rounded_once(tmp_path):
     channel, layer, *_ = rows["methods"][0]["rows"][0]["scores"][rows["parts"].index("Late")][1]
     assert [f"{number:.3f}" for number in channel] == ["0.976", "0.020"]  # half of the interval's width
     assert [f"{number:.3f}" for number in layer] == ["0.075", "0.000", "0.252"]  # both ends of one that 0 cuts off
+
+
+def test_a_report_of_a_newer_service_is_published_whole(store, tmp_path):
+    identifier = next(iter(store.reports))
+    newer = store.reports[identifier].model_dump(mode="json") | {"new_field": 1}
+    done = publish(
+        tmp_path,
+        "A zoo",
+        store.audits(),
+        lambda wanted, digest: json.dumps(newer).encode() if wanted == identifier else store.fetch(wanted, digest),
+    )
+    assert done.reports == 3
+    assert json.loads((tmp_path / "reports" / f"{identifier}.json").read_text()) == newer
+    assert (tmp_path / "reports" / f"{identifier}.html").is_file()

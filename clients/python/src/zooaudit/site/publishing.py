@@ -109,7 +109,7 @@ def publish(folder: Path, title: str, audits: Iterable[Audit], fetch: FetchRepor
         if content is None:
             site.done.lost.append(identifier)
             continue
-        report = Report.model_validate_json(content)
+        report = Report.model_validate_json(content, extra="ignore")  # as a client reads a newer service's answers
         page = f"reports/{identifier}.html"
         is_same = known.pages_from == pages_from and known.imported.get(identifier, "") == imported_at
         if not (is_same and site.is_unchanged(f"reports/{identifier}.json") and site.keep(page)):
