@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from zooaudit.contract import Action, LogPage
+from zooaudit.contract import Action, LogPage, else_said
 
 from service.audit_log import ENTRY_ID
 from service.routes.dependencies import NEEDS_ADMIN, LogDep, TurnDep
@@ -26,10 +26,16 @@ def entries(
         datetime | None, Query(description="Only entries of this time or later; UTC unless it says otherwise.")
     ] = None,
     action: Action | None = None,
-    audit: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="Only entries about this audit.")] = None,
+    audit: Annotated[
+        str | None,
+        Query(pattern="^[0-9a-f]{32}$", description="Only entries about this audit."),
+        else_said("the id of an audit, 32 hexadecimal digits in lower case"),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[
-        str | None, Query(pattern=f"^{ENTRY_ID}$", max_length=128, description="The next_cursor of the page before.")
+        str | None,
+        Query(pattern=f"^{ENTRY_ID}$", max_length=128, description="The next_cursor of the page before."),
+        else_said("a next_cursor of this list"),
     ] = None,
 ) -> Response:
     if since is not None and since.tzinfo is None:

@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from zooaudit.contract import Archived, Audit, AuditList, Cost, Sort, Status
+from zooaudit.contract import Archived, Audit, AuditList, Cost, Sort, Status, else_said
 
 from service import cursors
 from service.errors import refused
@@ -86,11 +86,16 @@ def listing(
     status: Annotated[
         str | None,
         Query(pattern=STATUSES_PATTERN, max_length=64, description="One status, or several separated by commas."),
+        else_said(f"a status or several, separated by commas, of {', '.join(Status)}"),
     ] = None,
     model: Annotated[
         str | None, Query(max_length=128, description="A part of the model's full name; case is ignored.")
     ] = None,
-    id: Annotated[str, Query(pattern="^[0-9a-f]{0,32}$", description="How the audit's id starts.")] = "",
+    id: Annotated[
+        str,
+        Query(pattern="^[0-9a-f]{0,32}$", description="How the audit's id starts."),
+        else_said("the start of an id, up to 32 hexadecimal digits in lower case"),
+    ] = "",
     label: Annotated[
         str | None, Query(max_length=40, description="Only audits with this label; upper and lower case differ.")
     ] = None,

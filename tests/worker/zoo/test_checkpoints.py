@@ -117,7 +117,7 @@ def test_options_beside_the_file_are_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"classes": 7}', "classes: Extra inputs"),
+        ('{"classes": 7}', "classes: there is no such field"),
         ('{"mean": [0.5]}', "mean"),
         ('{"input_size": 100000}', "input_size"),
         ("{", "Invalid JSON"),

@@ -121,7 +121,7 @@ from zooaudit.contract.leaderboard import (
     summary_of,
 )
 from zooaudit.contract.measures import Level, Measure, MeasureAgreement, MeasureMatrix, MeasurePair
-from zooaudit.contract.mistakes import said
+from zooaudit.contract.mistakes import else_said, said
 from zooaudit.contract.names import SEARCHED_ZOOS, ModelName, close_names, find_entry, full_names, published_relatives
 from zooaudit.contract.notation import (
     deformation_from,
@@ -409,6 +409,7 @@ __all__ = [
     "compared_audit",
     "deformation_from",
     "deformation_text",
+    "else_said",
     "explanation_key",
     "explanations_prefix",
     "failure_key",

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from zooaudit.contract.base import Contract, omit_empty, omit_none
+from zooaudit.contract.mistakes import else_said
 
 MAX_LABELS: Final = 20
 KEEP: Final = "keep"
@@ -26,6 +27,7 @@ def _plain_text(text: str) -> str:
 Label = Annotated[
     str,
     StringConstraints(pattern=r"^\w[\w.:/+-]*$", max_length=40),
+    else_said("a label: a word of at most 40 letters, digits and the signs . : / + - _"),
 ]
 """A word of letters, digits and the signs . : / + - _; upper and lower case differ."""
 Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS), AfterValidator(_distinct)]

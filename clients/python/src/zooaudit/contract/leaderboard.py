@@ -5,11 +5,12 @@ from datetime import datetime
 from statistics import fmean
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, Field
 
 from zooaudit.contract.base import Contract
 from zooaudit.contract.catalogue import Source
 from zooaudit.contract.comparison import ComparedAudit, SharedMethod, compared_audit, shared_method
+from zooaudit.contract.mistakes import else_said
 from zooaudit.contract.notation import deformation_from, warps_from, whole_numbers_from
 from zooaudit.contract.report import Border, Report, ReportHead
 from zooaudit.contract.scores import ALL_TRANSFORMS, PARTS, Direction
@@ -122,23 +123,11 @@ def _checked_by(read: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _else_said(expected: str) -> WrapValidator:
-    """Say of a value that is refused that it is not ``expected``: pydantic would quote a regular expression."""
-
-    def check(value: object, validate: ValidatorFunctionWrapHandler) -> object:
-        try:
-            return validate(value)
-        except ValidationError:
-            raise ValueError(f"{str(value)[:64]!r} is not {expected}") from None
-
-    return WrapValidator(check)
-
-
 Numbers = Annotated[
     str,
     Field(pattern=r"^(none|[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?){0,127})$", max_length=1024),
     _checked_by(whole_numbers_from),
-    _else_said("a list of whole numbers such as 1,2,8 or 1-32, or none"),
+    else_said("a list of whole numbers such as 1,2,8 or 1-32, or none"),
 ]
 
 
@@ -179,13 +168,13 @@ class LeaderboardQuery(Contract):
     tolerance: Annotated[
         Literal["none"] | float | None,
         Field(description="A width, or none."),
-        _else_said("a width such as 0.05, or none"),
+        else_said("a width such as 0.05, or none"),
     ] = None
     protocol: Annotated[str | None, Field(max_length=16)] = None
     images_sha256: Annotated[
         str | None,
         Field(pattern="^[0-9a-f]{1,64}$", description="How the hash of the list of images starts."),
-        _else_said("the start of a hash, 1 to 64 hexadecimal digits in lower case"),
+        else_said("the start of a hash, 1 to 64 hexadecimal digits in lower case"),
     ] = None
     q: Annotated[
         str, Field(max_length=128, description="Words that the model's full name must contain; case is ignored.")

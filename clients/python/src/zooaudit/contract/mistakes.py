@@ -7,6 +7,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
 WORDS: Final[dict[str, str]] = {
     "string_too_long": "give at most {max_length} characters",
     "string_too_short": "give at least {min_length} characters",
@@ -19,6 +21,7 @@ WORDS: Final[dict[str, str]] = {
     **dict.fromkeys(("float_type", "float_parsing"), "Input should be a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "Input should be true or false"),
     "string_type": "Input should be text",
+    "extra_forbidden": "there is no such field",
 }
 """By the type of pydantic's error: the message, in which its context is filled in."""
 
@@ -33,3 +36,17 @@ def said(error: Mapping[str, Any]) -> str:
         given = context.get("actual_length")
         return f"give at {limit}" + ("" if given is None else f", not {given}")
     return WORDS[kind].format(**context) if kind in WORDS else str(error["msg"])
+
+
+def else_said(expected: str) -> WrapValidator:
+    """Say of a text that is refused that it is not ``expected``: pydantic would quote a regular expression."""
+
+    def check(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            if not isinstance(value, str) or error.errors()[0]["type"] == "string_too_long":
+                raise
+            raise ValueError(f"{value[:64]!r} is not {expected}") from None
+
+    return WrapValidator(check)

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from zooaudit.contract.base import Contract, omit_default_direction, omit_empty, omit_none
 from zooaudit.contract.callbacks import CallbackUrl
+from zooaudit.contract.mistakes import else_said
 from zooaudit.contract.scores import ALL_TRANSFORMS, TRANSFORMS, WARPS, Axis, Direction, TransformName, WarpKind
 
 PROTOCOL = "2"
@@ -134,6 +135,7 @@ class AuditRequest(Contract):
             description="timm/NAME[.TAG], torchvision/NAME, or own/NAME, which the operator has registered; a bare "
             "NAME means timm if timm has it, else torchvision, else one of the operator's own.",
         ),
+        else_said("a model's name, such as timm/resnet50: letters, digits and the signs . _ -, and one / at most"),
     ]
     weights: Annotated[
         str,
@@ -142,6 +144,7 @@ class AuditRequest(Contract):
             pattern=r"^(pretrained|untrained|checkpoint:[A-Za-z0-9][A-Za-z0-9._-]*)$",
             description="pretrained (the weights that the zoo publishes), untrained (seed 0), or checkpoint:NAME.",
         ),
+        else_said("pretrained, untrained or checkpoint:NAME, with a NAME of letters, digits and the signs . _ -"),
     ] = "pretrained"
     checkpoint_version: Annotated[
         str | None,
@@ -150,6 +153,7 @@ class AuditRequest(Contract):
             pattern=r"^[0-9a-f]+$",
             description="Version of the content of checkpoint:NAME, as in reports; by default the present one.",
         ),
+        else_said("the version of a checkpoint, which is of hexadecimal digits in lower case"),
     ] = Field(default=None, exclude_if=omit_none)
     dataset: Annotated[
         str,
@@ -158,6 +162,7 @@ class AuditRequest(Contract):
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
             description="A data set that the operator has configured, or the built-in 'synthetic'.",
         ),
+        else_said("the name of a data set, which is of letters, digits and the signs . _ -"),
     ] = "imagenet-val"
     num_images: Annotated[int, Field(ge=1, le=MAX_IMAGES, strict=True)] = 2000
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True, description="Chooses the sample of images.")] = 0
