@@ -1,5 +1,8 @@
 """The dashboard's comparison: the table, accuracies put in by hand, residuals, the refusal."""
 
+import csv
+import io
+
 import httpx
 import pytest
 from playwright.sync_api import expect
@@ -133,3 +136,14 @@ def test_differences_from_a_reference_with_ties(page, client):
     expect(table.locator("caption")).to_contain_text("Holm over 2 audits")
     page.reload()
     expect(first).to_contain_text(f"{value:+.3f}".replace("-", "−"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"), newline="")))
+    for audit in found["audits"]:
+        final = next(
+            row for row in rows if (row["audit"], row["part"], row["transform"]) == (audit["id"], "Final", "rotation")
+        )
+        for score, difference in audit["parts"]["Final"]["rotation"].items():
+            assert float(final[f"{score}_difference"]) == difference["value"]
+            assert float(final[f"{score}_difference_high"]) == difference["interval"][1]
+            assert float(final[f"{score}_p_adjusted"]) == difference["p_adjusted"]

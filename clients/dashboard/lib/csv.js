@@ -11,11 +11,13 @@ const REPORT_COLUMNS = [
 ];
 /** What only reports of warps, and those of other measures, have. */
 const WARP_COLUMNS = ["amount", "interpolation"], MEASURE_COLUMNS = ["measure", "value", "value_low", "value_high"];
+/** The scores whose differences from the reference a comparison has. */
+const COMPARED = ["channel", "layer", "layer_held_out", "top1_agreement"];
 const COMPARISON_COLUMNS = [
   "audit", "model", "weights", "parameters", "imagenet_top1", "images", "part", "transform",
   "channel", "channel_low", "channel_high", "layer", "layer_low", "layer_high", "layer_held_out", "layer_held_out_low", "layer_held_out_high",
   "top1_agreement", "top1_agreement_low", "top1_agreement_high", "reason", "reference",
-  ...["channel", "layer"].flatMap((score) => ["difference", "difference_low", "difference_high", "p_adjusted"].map((column) => `${score}_${column}`)),
+  ...COMPARED.flatMap((score) => ["difference", "difference_low", "difference_high", "p_adjusted"].map((column) => `${score}_${column}`)),
 ];
 const BOARD_SCORES = ["channel", "layer", "layer_held_out"];
 
@@ -136,7 +138,7 @@ const scoreColumns = (score) => ({
   reason: score.reason,
 });
 
-const differenceColumns = (scores) => Object.assign({}, ...["channel", "layer"].map((name) => {
+const differenceColumns = (scores) => Object.assign({}, ...COMPARED.map((name) => {
   const { value, interval, p_adjusted } = scores?.[name] ?? {};
   return {
     [`${name}_difference`]: value, [`${name}_difference_low`]: interval?.[0], [`${name}_difference_high`]: interval?.[1],
