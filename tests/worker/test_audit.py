@@ -205,7 +205,9 @@ def test_constant_logits_are_null_and_their_agreement_too() -> None:
 
 
 def test_one_image_has_no_score_where_there_is_one_position() -> None:
-    final = audit(model="timm/test_resnet.r160_in1k", num_images=1, translations_px=[1], rotations_deg=[]).parts["Final"]
+    final = audit(model="timm/test_resnet.r160_in1k", num_images=1, translations_px=[1], rotations_deg=[]).parts[
+        "Final"
+    ]
     assert final.translation.reason == "one image has a single position here, over which nothing varies"
 
 
