@@ -59,6 +59,8 @@ def test_the_report_is_shown_whole(page, client):
     agreements = [[row.top1_agreement for row in score.by_transform] for score in (final.translation, final.rotation)]
     shown_agreements = [f"{value:.3f}" for of in agreements for value in (sum(of) / len(of), *of)]
     assert [bare(cell) for cell in body(page, 1)[0]] == shown_agreements
+    first = final.translation.by_transform[0]  # wide even where all images keep their class
+    assert spread(first.top1_agreement, first.top1_agreement_interval) in body(page, 1)[0][1]
     blocks = body(page, 2)
     for block, row in zip(report.blocks, blocks, strict=True):
         assert row[0].removesuffix(" see it") == block.name

@@ -167,6 +167,10 @@ def test_the_report_states_the_request_and_the_provenance() -> None:
     assert len(report.model.weights.sha256) == 64
     final = report.parts["Final"]
     assert all(row.top1_agreement is not None for row in final.translation.by_transform)
+    for row in (final.translation, *final.translation.by_transform):
+        low, high = row.top1_agreement_interval
+        assert low <= row.top1_agreement <= high
+        assert high - low > 0.1  # of so few images nobody can be sure, though all of them keep their class
     assert "top1_agreement" not in report.parts["Pool"].model_dump_json()
 
 
@@ -198,6 +202,13 @@ def test_constant_logits_are_null_and_their_agreement_too() -> None:
     assert "no channel varies" in final.translation.reason
     assert final.translation.by_transform[0].top1_agreement is None
     assert final.rotation.reason == "no rotation was asked for"
+
+
+def test_one_image_has_no_score_where_there_is_one_position() -> None:
+    final = audit(model="timm/test_resnet.r160_in1k", num_images=1, translations_px=[1], rotations_deg=[]).parts[
+        "Final"
+    ]
+    assert final.translation.reason == "one image has a single position here, over which nothing varies"
 
 
 def test_undecodable_images_are_named_and_more_than_one_in_a_hundred_fail(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student  # type: ignore[import-untyped]
+from scipy.stats import beta  # type: ignore[import-untyped]
+from scipy.stats import t as student
 from torch import Tensor
 from zooaudit.contract import CONFIDENCE, only_known, standard_error
 
@@ -24,6 +25,8 @@ from worker.measure.moments import Moments, Spread
 from worker.measure.similarity import Equivariance, Similarity, alive, paired, scores
 from worker.measure.sums import Sums
 
+FEW = 10
+"""Where fewer images of a sample change their class, or fewer keep it, the jackknife's interval is too narrow."""
 DEVIATIONS = ("channel", "layer", "layer_held_out")
 """Which score each row of the deviations belongs to."""
 
@@ -115,3 +118,33 @@ def interval(
     """Compute the 95 % confidence interval of ``value``, cut to [lowest, 1]; None if there are too few groups."""
     half = half_width(deviations, groups, held_out)
     return None if half is None else (max(lowest, value - half), min(1.0, value + half))
+
+
+def share_interval(
+    share: float, deviations: NDArray[np.float64], groups: Sequence[int], transforms: int
+) -> Interval | None:
+    """Compute the 95 % confidence interval of a ``share`` of images, the mean over so many ``transforms``.
+
+    It is :func:`exact` under one transform, and where few images change, or few keep, their class: a sample in which
+    none does has no spread, and says nothing of how far others would move it. None without images.
+    """
+    images = sum(groups)
+    few = images * min(share, 1 - share) < FEW
+    found = None if few or transforms == 1 else interval(share, deviations, groups)
+    return found or exact(share, images)
+
+
+def exact(share: float, images: int) -> Interval | None:
+    """Compute the 95 % interval of Clopper and Pearson (1934) of a share of ``images``; None without any.
+
+    The mean of several shares of the same images spreads no more than a single one; it may be of a fraction of them.
+
+    >>> [round(end, 3) for end in exact(1.0, 48)], [round(end, 3) for end in exact(0.5, 4)]
+    ([0.926, 1.0], [0.068, 0.932])
+    """
+    if not images:
+        return None
+    kept, tail = round(share * images, 9), (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, kept, images - kept + 1)) if kept > 0 else 0.0
+    high = float(beta.ppf(1 - tail, kept + 1, images - kept)) if kept < images else 1.0
+    return low, high

@@ -78,6 +78,8 @@ def scores(moments: Moments, similarity: Similarity) -> list[Equivariance]:
             found.append(Equivariance(None, None, "some activations are not finite"))
         elif np.isnan(of_channels[index]).all():
             reason = f"no channel varies over the {positions[index]:.0f} positions compared"
+            if positions[index] == 1:
+                reason = "one image has a single position here, over which nothing varies"
             found.append(Equivariance(None, None, reason))
         else:
             found.append(Equivariance(channel[index], layer[index], own=of_channels[index]))

@@ -40,7 +40,7 @@ from zooaudit.contract import (
 from worker.measure.agreement import decides, mean_agreement
 from worker.measure.device_name import device_name
 from worker.measure.experiment import Experiment
-from worker.measure.jackknife import interval, intervals
+from worker.measure.jackknife import exact, intervals, share_interval
 from worker.measure.model_scores import ModelScores
 from worker.measure.scores import Curve, Curves, ScoreTable
 from worker.measure.similarity import Equivariance, constant
@@ -206,8 +206,10 @@ def _score(
 def _row(
     transform: Transform, score: Equivariance, scores: ModelScores, is_final: bool
 ) -> ShiftRow | AngleRow | MirrorRow | WarpRow:
-    share = scores.agreement(transform).share if is_final and decides(score) else None
-    fields = {**_values(score), "layer_held_out": score.layer_held_out, "top1_agreement": share}
+    fields = {**_values(score), "layer_held_out": score.layer_held_out}
+    if is_final and decides(score):
+        share = scores.agreement(transform).share
+        fields |= {"top1_agreement": share, "top1_agreement_interval": exact(share, scores.images)}
     match transform:
         case Shift(shift_px):
             return ShiftRow(shift_px=shift_px, **fields)
@@ -220,12 +222,13 @@ def _row(
 
 
 def _agreement_fields(curve: Curve, scores: ModelScores) -> dict[str, Any]:
-    found = mean_agreement([scores.agreement(transform) for transform, score in curve.rows.items() if decides(score)])
+    agreements = [scores.agreement(transform) for transform, score in curve.rows.items() if decides(score)]
+    found = mean_agreement(agreements)
     if found is None:
         return {}
     return {
         "top1_agreement": found.share,
-        "top1_agreement_interval": interval(found.share, found.deviations, scores.groups),
+        "top1_agreement_interval": share_interval(found.share, found.deviations, scores.groups, len(agreements)),
     }
 
 

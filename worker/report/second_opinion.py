@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 
 from zooaudit.contract import (
     GENERATORS,
@@ -16,7 +15,7 @@ from zooaudit.contract import (
 )
 
 from worker.measure.experiment import Experiment
-from worker.measure.jackknife import half_width
+from worker.measure.jackknife import half_width, share_interval
 from worker.measure.model_scores import ModelScores
 from worker.measure.probes.consistency import published
 from worker.measure.probes.local_error import LocalError
@@ -102,7 +101,9 @@ def consistency(
         draws=request.consistency_draws,
         offset_px=experiment.stream.side - experiment.views.size,
         value=measured.value,
-        interval=_interval(measured, found.groups, highest=1.0),
+        interval=None
+        if measured.value is None or measured.deviations is None
+        else share_interval(measured.value, measured.deviations, found.groups, request.consistency_draws),
         reason=measured.reason,
         published=published(model.name, model.weights.origin) if model else None,
     )
@@ -143,9 +144,9 @@ def _magnitude(found: Statistic, groups: Sequence[int]) -> Magnitude:
     return Magnitude(value=found.value, interval=_interval(found, groups), reason=found.reason)
 
 
-def _interval(found: Statistic, groups: Sequence[int], highest: float = inf) -> tuple[float, float] | None:
-    """Compute the 95 % confidence interval of a number from 0 to ``highest``."""
+def _interval(found: Statistic, groups: Sequence[int]) -> tuple[float, float] | None:
+    """Compute the 95 % confidence interval of a number from 0 on."""
     if found.value is None or found.deviations is None:
         return None
     half = half_width(found.deviations, groups)
-    return None if half is None else (max(0.0, found.value - half), min(highest, found.value + half))
+    return None if half is None else (max(0.0, found.value - half), found.value + half)

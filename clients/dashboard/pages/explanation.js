@@ -76,7 +76,7 @@ export function explanationPage(root, id) {
     showControls(block, image, transformName);
     if (!maps.isConnected) {
       body.replaceChildren(element("section", { class: "card wide" }, controls, fact), card("Maps", maps, element("p", { class: "note" },
-        "x and T(x) share one scale in each row, dark is low and bright is high. In the difference, on the same scale, white is none, orange is more under T, and blue is less. Only the cells that both have are compared; under a warp, the others are shown at the channel’s mean. ", moreOnThis())),
+        "Strength is how much the map of x varies over its cells. x and T(x) share one scale in each row, dark is low and bright is high. In the difference, on the same scale, white is none, orange is more under T, and blue is less. Only the cells that both have are compared; under a warp, the others are shown at the channel’s mean. ", moreOnThis())),
       card("Least equivariant images", element("p", { class: "note" },
         "Similarity tells how much of what sets an image apart from the others is still there after T: 1 is all of it, 0 none. It is a number of one image, and no score of the report. ", moreOnThis()), least));
     }

@@ -42,14 +42,14 @@ export function agreementTable(final) {
   if (!kinds.length) return null;
   const columns = kinds.map(([transform, score]) => [transform, score, shownRows(score.by_transform.filter((row) => row.top1_agreement != null))]);
   return element("table", { class: "scores agreement" },
-    element("caption", {}, term("top1-agreement", "Top-1 agreement"), ": for how large a share of the images the predicted class stays the same"),
+    element("caption", {}, term("top1-agreement", "Top-1 agreement"), ": for how large a share of the images the predicted class stays the same; beside it a ", term("interval", "95 % confidence interval")),
     element("thead", {},
       element("tr", {}, columns.map(([transform, , rows]) => groupHeader(transformLabel(transform), rows.length + 1))),
       element("tr", {}, columns.flatMap(([transform, , rows]) => ["mean", ...rows.map((row) => rowLabel(transform, row))].map((label, index) =>
         element("th", { scope: "col", class: index ? "number" : "number first" }, label))))),
     element("tbody", {}, element("tr", {}, columns.flatMap(([, score, rows]) => [
       scoreCell({ value: meanAgreement(score), interval: score.top1_agreement_interval }),
-      ...rows.map((row) => scoreCell({ value: row.top1_agreement })),
+      ...rows.map((row) => scoreCell({ value: row.top1_agreement, interval: row.top1_agreement_interval })),
     ]))));
 }
 

@@ -88,6 +88,18 @@ def test_an_older_report_has_the_mean_of_its_agreements():
     assert mean["top1_agreement_low"].isna().all()
 
 
+def test_each_transform_has_the_interval_of_its_agreement():
+    body = whole_report().model_dump()
+    agreed = {"top1_agreement": 1.0, "top1_agreement_interval": (0.926, 1.0)}
+    for transform in ("translation", "rotation"):
+        score = body["parts"]["Final"][transform]
+        score["by_transform"] = [row | agreed for row in score["by_transform"]]
+    frame = type(whole_report()).model_validate(body).to_dataframe()
+    rows = frame.query("statistic == 'transform' and part == 'Final' and level == 'part' and top1_agreement == 1")
+    assert set(rows["kind"]) == {"translation", "rotation"}
+    assert set(zip(rows["top1_agreement_low"], rows["top1_agreement_high"], strict=True)) == {(0.926, 1.0)}
+
+
 def test_frames_of_several_reports_go_together():
     frames = [report().to_dataframe(), report("untrained", final_reason="no classifier").to_dataframe()]
     frame = pandas.concat(frames)

@@ -81,8 +81,8 @@ def test_the_sentences_of_known_numbers():
         "(0.10), less with depth, at every depth less than they move under shifts; in Early some are there in other "
         "channels, as turned copies of filters make them (layer 0.52, channel 0.31); the pooled features partly stay "
         "the same (Pool 0.40), the output largely (Final 0.62).",
-        "The predicted class stays the same for 81 % of the images at a shift of 1 px and for 53 % at 32 px, and for "
-        "40 %, 35 % and 39 % at a rotation by 90°, 180° and 270°.",
+        "The predicted class stays the same for 81 % of the 2000 images at a shift of 1 px and for 53 % at 32 px, and "
+        "for 40 %, 35 % and 39 % at a rotation by 90°, 180° and 270°.",
     ]
     assert warnings(usual()) == []
 
@@ -186,6 +186,7 @@ def untrained() -> Body:
     return body
 
 
+NO_WHOLE_SHIFT = {"channel": None, "layer": None, "shifts": 0, "reason": "none"}
 MISSING = {"channel": None, "layer": None, "channel_interval": None, "layer_interval": None, "reason": "no classifier"}
 
 
@@ -211,6 +212,7 @@ MISSING = {"channel": None, "layer": None, "channel_interval": None, "layer_inte
             "aligned",
             "Late (0.71, aligned 0.90)",
         ),
+        (with_scores("Late", "translation", aligned=NO_WHOLE_SHIFT), "aligned", "cells of the maps in Late. All are"),
         (
             with_scores("Pool", "rotation", layer=0.5, layer_interval=None, layer_held_out=0.45),
             "layer-held-out",
@@ -232,7 +234,7 @@ def test_each_warning_alone_says_what_is_wrong(body, term, told):
         with_scores("Late", "rotation", channel_interval=(0.05, 0.15)),
         # Less than half of what Late lacks to 1.
         with_scores("Late", "translation", aligned={"channel": 0.85, "layer": 0.9, "shifts": 1}),
-        with_scores("Late", "translation", aligned={"channel": None, "layer": None, "shifts": 0, "reason": "none"}),
+        with_scores("Pool", "translation", channel=0.96, aligned=NO_WHOLE_SHIFT),
         with_scores("Pool", "rotation", layer=0.5, layer_held_out=0.49),
         with_scores("Pool", "rotation", layer=0.41, layer_held_out=0.35),  # 0.01 above channel: chance adds no more
         with_scores("Pool", "rotation", layer=0.5),  # no held-out score, but chance makes 0.08 only
@@ -263,6 +265,9 @@ def test_images_that_all_keep_their_class_leave_room_for_others():
     ]
     body["parts"]["Final"]["rotation"]["top1_agreement"] = 0.99
     assert warnings(body) == []
+    turned = {"top1_agreement": 1.0, "top1_agreement_interval": (0.944, 1.0)}  # as reports of now have it
+    body["parts"]["Final"]["rotation"] |= turned
+    assert warnings(body) == ["None of 64 images changes its class under rotation: among other images, up to 6 % may."]
 
 
 @pytest.mark.parametrize(
@@ -395,3 +400,18 @@ def test_a_reading_never_fails_and_is_always_plain_text(data):
         assert text.isprintable()
         assert not re.search(r"nan|None|inf\b|[<>`*_{}]|  ", text)
     assert str(source)
+
+
+def test_dead_channels_of_few_images_are_not_blamed_on_the_weights():
+    def warned(count, dead_channels, **channels):
+        body = dead(dead_channels)
+        body["images"]["count"] = count
+        body["parts"]["Late"]["rotation"] |= channels
+        body["parts"]["Late"]["translation"] |= channels
+        return [text for text in warnings(body) if "dead" in text]
+
+    assert [text.partition("others only")[2] for text in warned(2000, 400)] == ["."]
+    assert [text.partition("others only")[2] for text in warned(2000, 600)] == ["; check the weights."]
+    assert "few images, channels that seldom respond look dead, too." in warned(40, 600)[0]
+    nothing = {"channel": None, "layer": None, "channel_interval": None, "layer_interval": None, "reason": "one image"}
+    assert warned(1, 1000, **nothing) == []  # the missing score says it

@@ -5,10 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from benchmarks.coverage import summed
+from worker.measure.agreement import agreement, mean_agreement
 from worker.measure.groups import GROUPS
-from worker.measure.jackknife import half_width, scored
+from worker.measure.jackknife import exact, half_width, scored, share_interval
 from worker.measure.moments import Moments
 from worker.measure.similarity import score
 
@@ -119,3 +121,36 @@ def test_unequal_groups_weigh_what_they_hold() -> None:
         assert half is not None
         widths.append(half)
     assert np.sqrt(np.mean(np.square(widths))) == pytest.approx(2.13 / np.sqrt(305), rel=0.05)
+
+
+def test_the_exact_interval_is_that_of_the_binomial_test() -> None:
+    for images in (1, 4, 48):
+        for kept in range(images + 1):
+            reference = binomtest(kept, images).proportion_ci(0.95, "exact")
+            assert exact(kept / images, images) == pytest.approx(tuple(reference), abs=1e-12)
+    assert exact(0.0, 0) is None
+
+
+@pytest.mark.parametrize("transforms", [1, 6])
+@pytest.mark.parametrize("truth", [0.9, 0.98])
+def test_the_interval_of_an_agreement_near_one_holds_the_truth(truth: float, transforms: int) -> None:
+    rng, images, held = np.random.default_rng(0), 48, 0
+    group_of = GROUPS * np.arange(images) // images
+    groups = np.bincount(group_of, minlength=GROUPS).tolist()
+    for _ in range(400):
+        shares = rng.beta(0.3 * truth, 0.3 * (1 - truth), images)  # an image keeps its class mostly, or mostly not
+        same = rng.random((transforms, images)) < shares
+        found = mean_agreement([agreement(np.bincount(group_of, row, GROUPS).tolist(), groups) for row in same])
+        assert found is not None
+        low, high = share_interval(found.share, found.deviations, groups, transforms) or (1.0, 0.0)
+        held += low <= truth <= high
+    assert held >= 0.95 * 400  # the jackknife's alone hold it in 61 to 93 % of the samples
+
+
+def test_an_agreement_of_many_images_has_the_interval_of_the_jackknife() -> None:
+    groups = [10] * GROUPS
+    found = agreement([8, 7] * (GROUPS // 2), groups)
+    half = half_width(found.deviations, groups)
+    assert half is not None
+    assert share_interval(found.share, found.deviations, groups, 3) == pytest.approx((0.75 - half, 0.75 + half))
+    assert share_interval(found.share, found.deviations, groups, 1) == exact(0.75, 320)

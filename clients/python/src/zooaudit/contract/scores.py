@@ -82,6 +82,7 @@ class ShiftRow(Contract):
     layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
     reason: str | None = Field(default=None, exclude_if=omit_none)
     top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement_interval: tuple[Unit, Unit] | None = Field(default=None, exclude_if=omit_none)
 
 
 class AngleRow(Contract):
@@ -93,6 +94,7 @@ class AngleRow(Contract):
     layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
     reason: str | None = Field(default=None, exclude_if=omit_none)
     top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement_interval: tuple[Unit, Unit] | None = Field(default=None, exclude_if=omit_none)
 
 
 class MirrorRow(Contract):
@@ -104,6 +106,7 @@ class MirrorRow(Contract):
     layer_held_out: HeldOut = Field(default=None, exclude_if=omit_none)
     reason: str | None = Field(default=None, exclude_if=omit_none)
     top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement_interval: tuple[Unit, Unit] | None = Field(default=None, exclude_if=omit_none)
 
 
 class WarpRow(Contract):
@@ -121,6 +124,7 @@ class WarpRow(Contract):
     interpolation: Signed | None = None
     reason: str | None = Field(default=None, exclude_if=omit_none)
     top1_agreement: Unit | None = Field(default=None, exclude_if=omit_none)
+    top1_agreement_interval: tuple[Unit, Unit] | None = Field(default=None, exclude_if=omit_none)
 
 
 class Aligned(Contract):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 from zooaudit.contract import (
     KINDS,
@@ -17,8 +18,15 @@ from zooaudit.contract import (
 )
 from zooaudit.views.text import warp_amount
 
-Labelled = tuple[str, float]
-"""A transform as people write it, and its top-1 agreement."""
+
+class Labelled(NamedTuple):
+    """A transform as people write it, and its top-1 agreement."""
+
+    label: str
+    share: float
+    interval: tuple[float, float] | None = None
+
+
 Row = ShiftRow | AngleRow | MirrorRow | WarpRow
 
 
@@ -38,9 +46,11 @@ def label_of(row: Row, transform: TransformName) -> str:
 def agreement_rows(
     score: TranslationScore | RotationScore | ReflectionScore | WarpScore, transform: TransformName
 ) -> list[Labelled]:
-    """List the top-1 agreement under each transform that has one: ("8 px", 0.71), or ("90°", 0.4)."""
+    """List the top-1 agreement under each transform that has one: "8 px" and 0.71, or "90°" and 0.4."""
     return [
-        (label_of(row, transform), row.top1_agreement) for row in score.by_transform if row.top1_agreement is not None
+        Labelled(label_of(row, transform), row.top1_agreement, row.top1_agreement_interval)
+        for row in score.by_transform
+        if row.top1_agreement is not None
     ]
 
 
@@ -56,5 +66,5 @@ def doublings(rows: Sequence[Labelled]) -> list[Labelled]:
     """Of many shifts, keep those of 1, 2, 4, 8, ... pixels, the first and the last, which tell what the others do."""
     if len(rows) <= 6:
         return list(rows)
-    powers = {f"{2**power} px" for power in range(8)} | {rows[0][0], rows[-1][0]}
-    return [row for row in rows if row[0] in powers]
+    powers = {f"{2**power} px" for power in range(8)} | {rows[0].label, rows[-1].label}
+    return [row for row in rows if row.label in powers]

@@ -25,6 +25,7 @@ from zooaudit.contract import (
     TranslationScore,
     WarpScore,
 )
+from zooaudit.views.agreement import Row as Agreed
 from zooaudit.views.agreement import mean_agreement
 from zooaudit.views.tables import in_depth_order
 
@@ -280,21 +281,21 @@ def _score_rows(scores: Part | Block, shared: Row) -> Iterator[Row]:
         cells = aligned.model_dump(exclude={"shifts"})
         yield {**shifted, "statistic": "aligned", "transforms": aligned.shifts, **cells}
     for shift in translation.by_transform:
-        yield {**shifted, **single, "amount": shift.shift_px, **shift.model_dump(exclude={"shift_px"})}
+        yield {**shifted, **single, "amount": shift.shift_px, **_row_cells(shift)}
     yield {**rotated, **mean, "transforms": len(rotation.by_transform), **_mean_cells(rotation)}
     for angle in rotation.by_transform:
-        yield {**rotated, **single, "amount": angle.angle_deg, **angle.model_dump(exclude={"angle_deg"})}
+        yield {**rotated, **single, "amount": angle.angle_deg, **_row_cells(angle)}
     if reflection is not None:
         yield {**mirrored, **mean, "transforms": len(reflection.by_transform), **_mean_cells(reflection)}
         for mirror in reflection.by_transform:
-            yield {**mirrored, **single, "direction": mirror.axis, **mirror.model_dump(exclude={"axis"})}
+            yield {**mirrored, **single, "direction": mirror.axis, **_row_cells(mirror)}
     for kind in KINDS:
         warp: WarpScore | None = getattr(scores, kind)
         if warp is not None:
             cells = {**_mean_cells(warp), "interpolation": warp.interpolation}
             yield {**shared, "kind": kind, **mean, "transforms": len(warp.by_transform), **cells}
             for row in warp.by_transform:
-                yield {**shared, "kind": kind, **single, **row.model_dump()}
+                yield {**shared, "kind": kind, **single, "amount": row.amount, **_row_cells(row)}
 
 
 def _baseline_rows(baseline: Baseline, shared: Row) -> Iterator[Row]:
@@ -332,6 +333,12 @@ def _score_cells(score: Score) -> Row:
     for name in (*SCORES, "layer_held_out", "top1_agreement"):
         cells |= {name: getattr(score, name), **_interval_cells(name, getattr(score, f"{name}_interval"))}
     return cells
+
+
+def _row_cells(row: Agreed) -> Row:
+    """Return the cells of one transform, without the transform itself."""
+    interval = _interval_cells("top1_agreement", row.top1_agreement_interval)
+    return row.model_dump(exclude={"shift_px", "angle_deg", "axis", "amount", "top1_agreement_interval"}) | interval
 
 
 def _interval_cells(score_name: str, interval: tuple[float, float] | None) -> Row:

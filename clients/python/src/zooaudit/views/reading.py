@@ -239,27 +239,27 @@ def _same_class(report: Report) -> str:
         for transform, kind in KINDS.items()
         if final and (score := getattr(final, transform)) and (rows := agreement_rows(score, transform))
     ]
-    of_images = "of the images" if report.images.count != 1 else "of the one image"
+    of_images = f"of the {report.images.count} images" if report.images.count != 1 else "of the one image"
     clauses = []
     if shifts:
         ends = [shifts[0], shifts[-1]] if len(shifts) > 1 else shifts
-        (first, value), *rest = ends
+        (first, value, _), *rest = ends
         clauses.append(
             f"for {percent(value)} {of_images} at a shift of {first}"
-            + "".join(f" and for {percent(value)} at {label}" for label, value in rest)
+            + "".join(f" and for {percent(value)} at {label}" for label, value, _ in rest)
         )
     if angles:
-        shares, labels = joined([percent(value) for _, value in angles]), joined([label for label, _ in angles])
+        shares, labels = joined([percent(row.share) for row in angles]), joined([row.label for row in angles])
         clauses.append(f"for {shares} {'' if shifts else f'{of_images} '}at a rotation by {labels}")
     if mirrors:
         first = "" if clauses else f"{of_images} "
-        of_flips = [f"for {percent(value)} {first}when it is flipped {FLIPS[label]}" for label, value in mirrors]
+        of_flips = [f"for {percent(value)} {first}when it is flipped {FLIPS[label]}" for label, value, _ in mirrors]
         clauses.append(" and ".join(of_flips))
     for kind, rows in warped:
-        (first, value), *rest = [rows[0], rows[-1]] if len(rows) > 1 else rows
+        (first, value, _), *rest = [rows[0], rows[-1]] if len(rows) > 1 else rows
         clauses.append(
             f"for {percent(value)} {'' if clauses else f'{of_images} '}at a warp ({kind}) by {first}"
-            + "".join(f" and for {percent(value)} by {label}" for label, value in rest)
+            + "".join(f" and for {percent(value)} by {label}" for label, value, _ in rest)
         )
     return f"The predicted class stays the same {', and '.join(clauses)}." if clauses else ""
 

@@ -61,23 +61,30 @@ def score_tables(report: Report) -> list[Table]:
     measured = f"{counted(images.count, 'image')} of {printable(images.dataset)}"
     measured += "" if images.stopped == "num_images" else ", enough for the tolerance,"
     notes = [f"{measured}, seed {images.seed}; {method_line(report.method)}"]
-    transforms = _exact(report.method.transforms)
+    transforms = _shown(report)
     columns = list(_columns(report))
-    notes += interval_notes(cell(part) for part in report.parts.values() for _, cell in columns)
+    agreements = _agreement_notes(report)
+    notes += interval_notes([*(cell(part) for part in report.parts.values() for _, cell in columns), *agreements])
     rows = []
     for part_name, part in in_depth_order(report.parts):
         rows.append([part_name, str(part.blocks), *(cell(part) for _, cell in columns)])
         reasons = {getattr(part, each).reason for each in transforms} - {None}
         notes += [f"{part_name}: {printable(reason)}" for reason in sorted(reasons)]
-    notes += _agreement_notes(report)
+    notes += agreements
     heads = ["Part", "Blocks", *(head for head, _ in columns)]
     parts = Table(heads, rows, f"{printable(model.name)} ({weights})", numbers_from=1, notes=notes)
     return [_with_shorter_heads(parts), *(_warp_table(report, warps) for warps in report.method.warps)]
 
 
-def _exact(transforms: Sequence[TransformName]) -> list[TransformName]:
-    """Leave out the warps, which have tables of their own."""
-    return [transform for transform in transforms if transform not in KINDS]
+def _shown(report: Report) -> list[TransformName]:
+    """Leave out what was not asked for, and the warps, which have tables of their own."""
+    return [name for name in report.method.transforms if name not in KINDS and was_asked(report.method, name)]
+
+
+def was_asked(method: Method, transform: TransformName) -> bool:
+    """Tell whether there was anything to measure; shifts and rotations are in every report."""
+    asked = {"translation": method.translations_px, "rotation": method.rotations_deg, "reflection": method.reflections}
+    return bool(asked.get(transform, True))
 
 
 def _warp_table(report: Report, warps: Warps) -> Table:
@@ -96,9 +103,10 @@ def _warp_table(report: Report, warps: Warps) -> Table:
         for name, score in scores
     ]
     notes = ["interpolation: a map that is warped and warped back against itself, whatever the network does"]
-    notes += interval_notes(cell for row in rows for cell in row)
+    agreements = _agreement_note(report, transform, "warps")
+    notes += interval_notes([*(cell for row in rows for cell in row), *agreements])
     notes += [f"{name}: {printable(score.reason)}" for name, score in scores if score.reason]
-    notes += _agreement_note(report, transform, "warps")
+    notes += agreements
     heads = ["Channel", "Layer", "Held out"][: len(fields)]
     title = f"{spoken(transform).capitalize()} by {warp_amounts(warps)}"
     return with_narrower(Table(("Part", *heads, "Interpolation"), rows, title, numbers_from=1, notes=notes))
@@ -118,7 +126,7 @@ def _columns(report: Report) -> Iterator[tuple[str, Callable[[Part], str]]]:
     """Yield the head of each column of scores, and the function from a part to its cell. Columns in which no part has
     anything, as in older reports, are left out."""
     parts = report.parts.values()
-    for transform in _exact(report.method.transforms):
+    for transform in _shown(report):
         for score_name, words in (("channel", "channel"), ("layer", "layer"), ("layer_held_out", "held out")):
             scores = [getattr(part, transform) for part in parts]
             if score_name in SCORES or any(getattr(score, score_name) is not None for score in scores):
@@ -150,7 +158,7 @@ def _agreement_note(report: Report, transform: TransformName, name: str) -> list
     if score is None or (mean := mean_agreement(score)) is None:
         return []
     kept = doublings(agreement_rows(score, transform))
-    rows = ", ".join(f"{label} {three_decimals(value)}" for label, value in kept)
+    rows = ", ".join(f"{row.label} {with_half_width(row.share, row.interval)}" for row in kept)
     text = f"Top-1 agreement, {name}: {with_half_width(mean, score.top1_agreement_interval)}"
     return [text + (f" ({rows})" if rows else "")]
 
@@ -225,7 +233,8 @@ def _baseline_tables(report: Report) -> list[Table]:
     transforms = report.method.transforms
     warps = [transform for transform in transforms if transform in KINDS]
     title = f"Channel equivariance beyond {counted(len(report.baseline.seeds), 'untrained initialisation')}"
-    tables = [_baseline_table(report.baseline, _exact(transforms), title)]
+    exact = _shown(report)
+    tables = [_baseline_table(report.baseline, exact, title)] if exact else []
     return [*tables, *([_baseline_table(report.baseline, warps, f"{title}, under warps")] if warps else [])]
 
 

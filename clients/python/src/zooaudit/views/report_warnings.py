@@ -4,7 +4,7 @@ docs/method.md, "Reading a report", lists the conditions. Each function yields p
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from zooaudit.contract import (
@@ -12,6 +12,7 @@ from zooaudit.contract import (
     TERMS,
     AuditRequest,
     Magnitude,
+    Part,
     PartName,
     Report,
     Score,
@@ -19,6 +20,7 @@ from zooaudit.contract import (
     TransformName,
     WarpScore,
 )
+from zooaudit.views.report_tables import was_asked
 from zooaudit.views.tables import in_depth_order
 from zooaudit.views.text import (
     counted,
@@ -43,6 +45,10 @@ CHANCE = 0.1
 BIAS = 0.02
 """By how much chance may raise layer before it is worth a warning."""
 DEAD_SHARE = 0.1
+FEW_IMAGES = 100
+"""Among fewer images, a channel that seldom responds is easily constant."""
+ROUNDED = 0.05
+"""What rounding may have taken from a score is worth a warning where the score lacks more than this to 1."""
 RULE_OF_THREE = 3
 """What none of n images does, up to 3 / n of all images do, with 95 % confidence."""
 BLURRED = 0.9
@@ -110,21 +116,11 @@ def _missing(report: Report) -> Warnings:
     for name, part in in_depth_order(report.parts):
         for transform in report.method.transforms:
             score: Score = getattr(part, transform)
-            if score.channel is None and _was_asked(report, transform):
+            if score.channel is None and was_asked(report.method, transform):
                 reason = printable(score.reason or "").strip() or "none is given"
                 reasons.setdefault(reason, []).append(f"{name} under {spoken(transform)}")
     for reason, where in reasons.items():
         yield "part", full_stop(f"No score for {_some(where)}; read the other parts without it. The reason: {reason}")
-
-
-def _was_asked(report: Report, transform: TransformName) -> bool:
-    method = report.method
-    asked = {
-        "translation": method.translations_px,
-        "rotation": method.rotations_deg,
-        "reflection": method.reflections,
-    }
-    return bool(asked.get(transform, True))
 
 
 def _missing_opinions(report: Report) -> Warnings:
@@ -183,19 +179,22 @@ def _uncertain(report: Report) -> Warnings:
 
 
 def _no_class_changed(report: Report) -> Warnings:
-    """Warn that where n images all keep their class, so that the interval has no width, 3 / n of others may not."""
+    """Warn that where n images all keep their class, some of the others may not: as many as the interval says, or in
+    older reports, whose interval has no width, 3 / n."""
     final, count = report.parts.get("Final"), report.images.count
     scores = [(transform, getattr(final, transform)) for transform in report.method.transforms if final]
-    where = [
-        UNDER[transform] for transform, score in scores if score.top1_agreement == 1 and score.top1_agreement_interval
-    ]
-    if report.consistency and report.consistency.value == 1 and report.consistency.interval:
-        where.append("between two windows")
-    if where and RULE_OF_THREE / count > FEW_CHANGES:
+    kept = [(UNDER[name], score.top1_agreement_interval) for name, score in scores if score.top1_agreement == 1]
+    if report.consistency and report.consistency.value == 1:
+        kept.append(("between two windows", report.consistency.interval))
+    where = [(place, interval) for place, interval in kept if interval]
+    lowest = min((interval[0] for _, interval in where), default=1.0)
+    changing = 1 - lowest if lowest < 1 else min(1.0, RULE_OF_THREE / max(count, 1))
+    if where and changing > FEW_CHANGES:
+        is_old = ", and ±0.000 says no more than that" if lowest == 1 else ""
         yield (
             "top1-agreement",
-            f"None of {counted(count, 'image')} changes its class {' or '.join(where)}, and ±0.000 says no more than "
-            f"that: among other images, up to {percent(RULE_OF_THREE / count)} may.",
+            f"None of {counted(count, 'image')} changes its class {' or '.join(place for place, _ in where)}{is_old}: "
+            f"among other images, up to {percent(changing)} may.",
         )
 
 
@@ -278,11 +277,16 @@ def _other_transforms(report: Report) -> Warnings:
 
 
 def _rounded(report: Report) -> Warnings:
-    """Warn where more than half of what a mean lacks to 1 is lost by rounding shifts down to whole cells."""
-    found = []
+    """Warn where more than half of what a mean lacks to 1 is lost by rounding shifts down to whole cells, and where all
+    shifts are rounded, so that nobody can tell."""
+    found, unknown = [], list[PartName]()
     for name, part in in_depth_order(report.parts):
         mean, aligned = part.translation.channel, part.translation.aligned
-        if mean is None or aligned is None or aligned.channel is None:
+        if mean is None or aligned is None:
+            continue
+        if aligned.channel is None:
+            if mean < 1 - ROUNDED:
+                unknown.append(name)
             continue
         gain = aligned.channel - mean
         if gain > 0.05 and gain > (1 - mean) / 2:
@@ -292,6 +296,16 @@ def _rounded(report: Report) -> Warnings:
             "aligned",
             f"Rounding shifts down to whole cells lowers the mean of {joined(found)} more than the network does: read "
             "aligned there.",
+        )
+    if unknown:
+        cells = {report.model.input_size / max(block.height, 1) for block in report.blocks if block.part in unknown}
+        largest = max(cells, default=0.5)
+        such = f", such as {largest:g} px" if largest.is_integer() and largest <= max(DEFAULT_SHIFTS) else ""
+        yield (
+            "aligned",
+            f"No shift is a whole number of cells of the maps in {joined(unknown)}. All are rounded down there, "
+            "which lowers these scores, nobody knows how much, and is not the network’s doing: measure a shift "
+            f"that is{such}, and read aligned.",
         )
 
 
@@ -385,13 +399,28 @@ def _how_measured(report: Report) -> Warnings:
             f"The audit ended after {images.count}{requested} images, when its intervals were narrow enough; ask "
             "for it without a tolerance to compare it with audits of all images.",
         )
-    dead = [block for block in report.blocks if block.dead_channels > DEAD_SHARE * block.channels]
+    unscored = {name for name, part in report.parts.items() if not any(_channels(part, method.transforms))}
+    dead = [
+        block
+        for block in report.blocks
+        if block.dead_channels > DEAD_SHARE * block.channels and block.part not in unscored
+    ]
     if dead:
         worst = max(dead, key=lambda block: block.dead_channels / block.channels)
         verb = "has" if len(dead) == 1 else "have"
+        advice = ""
+        if images.count < FEW_IMAGES:
+            advice = "; among so few images, channels that seldom respond look dead, too"
+        elif worst.dead_channels > worst.channels / 2 and report.model.weights.kind != "untrained":
+            advice = "; check the weights"
         yield (
             "dead-channels",
             f"{counted(len(dead), 'block')} of {len(report.blocks)} {verb} many dead channels "
             f"({worst.dead_channels} of {worst.channels} in {printable(worst.name)}): the scores "
-            "there are over the others only; check the weights.",
+            f"there are over the others only{advice}.",
         )
+
+
+def _channels(part: Part, transforms: Sequence[TransformName]) -> Iterator[bool]:
+    """Tell of each of ``transforms`` whether the part has a score under it."""
+    return (getattr(part, transform).channel is not None for transform in transforms)

@@ -15,7 +15,7 @@ from zooaudit.contract import (
 )
 
 HALF_WIDTH = "± is half of a 95 % confidence interval over images"
-ENDS = "[low, high] is a 95 % confidence interval that is not symmetric about its score, as where 0 or 1 cuts it off"
+ENDS = "[low, high] is a 95 % confidence interval that is not symmetric about its score, as near 0 and 1"
 WARP_UNITS: dict[WarpKind, str] = {"translation": " px", "rotation": "°", "scale": "", "shear": ""}
 """What stands behind the amount of a warp of each kind."""
 

@@ -63,7 +63,9 @@ def _one_model(panels: Panels, report: Report, by: TransformName, x: dict[str, A
     )
     for pen, name in scores:
         points = [_point(report, row, name, by, ticks) for row in _rows(report, by)]
-        panels.add_points(pen, points, line=2 if _is_curve(by) else 0, step=1 if is_shift else None)
+        line, step = 2 if _is_curve(by) else 0, 1 if is_shift else None
+        is_many = len(points) > MANY
+        panels.add_points(pen, points, line, intervals=not is_many, band=is_many, step=step)
 
 
 def _several_models(
@@ -125,7 +127,8 @@ def _point(report: Report, row: Row, name: str, by: TransformName, ticks: Sequen
             x = ticks.index(label) + aside
     what = AGREEMENT if name == "top1_agreement" else f"Final, {name}"
     hover = (model_name(report), f"{what}, {_word(by)} {label}")
-    return Point(x, getattr(row, name), None, row.reason, hover, MARKS[name])
+    interval = row.top1_agreement_interval if name == "top1_agreement" else None
+    return Point(x, getattr(row, name), interval, row.reason, hover, MARKS[name])
 
 
 def _story(rows: Sequence[ShiftRow]) -> str | None:
