@@ -35,6 +35,7 @@ from zooaudit.views.tables import fitted, plain
 from zooaudit.views.text import ENDS, spoken, three_decimals
 
 from tests.client.samples import WARPED, comparison, reflected_report, warped_comparison, warped_report, whole_report
+from tests.client.site.test_report_page import ASSETS
 from tests.client.views.test_frames import MORE, SCORES, numbers_in
 
 SETTINGS = {"amount", "displacement_px"}
@@ -512,10 +513,10 @@ def test_a_site_shows_them():
     for table, transforms in ((rows, 7), (rows[1:], 3)):
         scores = [row["scores"] for board in _leaderboards(table)["methods"] for row in board["rows"]]
         assert {len(part) for of_row in scores for part in of_row} == {transforms}
-    page = page_in_site(warped_report(), "A title", None)
+    page = page_in_site(warped_report(), "A title", None, ASSETS)
     for words in ("Warp rotation by 15°", "Local equivariance error", "Shift consistency", 'id="figure-warps"'):
         assert words in page
-    assert 'id="figure-warps"' not in page_in_site(whole_report(), "A title", None)
+    assert 'id="figure-warps"' not in page_in_site(whole_report(), "A title", None, ASSETS)
 
 
 def test_a_comparison_has_them_side_by_side():
