@@ -343,7 +343,7 @@ def test_a_comparison_without_other_measures_has_nothing_of_them(stored):
     show_comparison(stored, [PLAIN, PLAIN.model_copy(update={"id": "f" * 32})])
     expect(stored.get_by_role("heading", name="Equivariance and accuracy")).to_be_visible()
     assert set(heads(stored)).isdisjoint(OTHER)
-    assert list(saved(stored)[0])[-1] == "layer_p_adjusted"
+    assert list(saved(stored)[0])[-1] == "top1_agreement_p_adjusted"
 
 
 def test_the_zoo_shows_any_transform_beside_translation(stored):
