@@ -17,6 +17,7 @@ def explains(page: Page, name: str) -> None:
 
 def test_a_word_is_explained_to_the_pointer_and_to_the_keyboard(page, client):
     page.goto(f"/?audit={finished(client).id}")
+    page.wait_for_load_state("networkidle")  # what loads above the word moves it away from the pointer
     word = page.locator(LAYER).first
     word.hover()
     explains(page, "layer")
