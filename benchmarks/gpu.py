@@ -2,15 +2,18 @@
 
 For each model and precision two processes take turns, each with the GPU to itself:
 
-audit     the whole audit of untrained weights on synthetic images, from the model to the report. The loading of the
-          model, the start of CUDA and the decoding are excluded: the canvases lie in a cache that was filled before.
+audit     the whole audit of untrained weights under all 35 transforms, on synthetic images, from the model to the
+          report. The loading of the model and the decoding are excluded: the canvases lie in a cache that was filled
+          before. So is the start of CUDA and of all that libraries compile once: a first, small audit warms the process
+          up. How long that one takes is the column "first".
 forwards  the same number of forward passes of the same batch size and precision alone, of pixels that are on the GPU
           already: as one would write them (channels_last, inference mode), and replayed as one CUDA graph, if the model
-          can be recorded. Every pass takes equally long, so at most 36 are made, and the time of all is worked out.
+          can be recorded; warmed up, too. Every pass takes equally long, so at most 36 are made, and the time of all is
+          worked out.
 
 Printed are the ratios of wall times, audit / forwards and audit / forwards as a graph. Launches are those for each
-representation and transformed view (benchmarks.kernels, counted on the CPU). Everything is written to FILE as JSON.
-Near six minutes nothing further is begun, and what was left out is named.
+representation and transformed view (benchmarks.kernels, counted on the CPU). Everything is written to FILE as JSON,
+row by row. Near six minutes nothing further is begun, and what was left out is named.
 """
 
 import argparse
@@ -19,9 +22,10 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +34,7 @@ from torch import Tensor
 from zooaudit.contract import AuditRequest
 
 from benchmarks.kernels import launches
-from benchmarks.overhead import MODELS, ROTATIONS_DEG, TRANSLATIONS_PX, VIEWS
+from benchmarks.overhead import MODELS, ROTATIONS_DEG, TRANSLATIONS_PX
 from worker import zoo
 from worker.audit import run
 from worker.children import ChildDied, ChildTimedOut, in_child
@@ -41,11 +45,12 @@ from worker.measure.budget import keep_freed_memory
 from worker.measure.forward import forward_precision
 from worker.measure.transforms import Views
 
-PRECISIONS = ("float32", "bfloat16")
+IMAGES = {"float32": 512, "bfloat16": 1024}
+"""How many images are measured by default in each precision: of batches of 128, enough for graphs to be recorded."""
 LIMIT_S = 330.0
 """After this time nothing further is begun."""
 LIMIT_OF_ONE_S = 150.0
-WARM_UP = 3
+WARM_UP, WARM_UP_IMAGES = 3, 128
 MOST_PASSES = 36
 """So many forward passes show what more would take."""
 CACHE_GIB = 8.0
@@ -56,7 +61,7 @@ Result = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--images", type=int, default=1024, help="(default: 1024, eight batches of 128)")
+    parser.add_argument("--images", type=int, help="(default: 512 in float32, 1024 in bfloat16)")
     parser.add_argument("--batch-size", type=int, help="(default: chosen by the audit)")
     parser.add_argument("--device", default="cuda:0", help="cpu shows that the benchmark runs, and nothing else")
     parser.add_argument("--out", type=Path, help="(default: benchmarks/data/gpu-NAME-OF-CARD.json)")
@@ -67,13 +72,6 @@ def main() -> None:
         sys.exit(f"The benchmark finds no {options.device}: the process that asked for its name {error}.")
     if not card:
         sys.exit("The benchmark needs an NVIDIA GPU, and torch finds none here.")
-    rows = measure_all(options.models, options.images, options.batch_size, options.device)
-    left_out = [
-        f"{model} in {precision}"
-        for model in options.models
-        for precision in PRECISIONS
-        if (model, precision) not in {(row["model"], row["precision"]) for row in rows}
-    ]
     out = options.out or Path(__file__).parent / "data" / f"gpu-{slug(card)}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     about = {
@@ -81,43 +79,46 @@ def main() -> None:
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "date": datetime.now(UTC).date().isoformat(),
-        "images": options.images,
-        "views": VIEWS,
     }
-    out.write_text(json.dumps({**about, "left_out": left_out, "measured": rows}, indent=1) + "\n")
-    print(f"{card}, torch {torch.__version__}, {options.images} images: {out}")
+    images = {precision: options.images or count for precision, count in IMAGES.items()}
+    left_out = [f"{model} in {precision}" for model in options.models for precision in images]
+    rows: list[Result] = []
+    for row in measure_each(options.models, images, options.batch_size, options.device):
+        rows.append(row)
+        left_out.remove(f"{row['model']} in {row['precision']}")
+        out.write_text(json.dumps({**about, "left_out": left_out, "measured": rows}, indent=1) + "\n")
+    print(f"{card}, torch {torch.__version__}: {out}")
     if left_out:
         sys.exit(
             f"Left out: {', '.join(left_out)}. What failed is told above; for want of time, ask for fewer --images."
         )
 
 
-def measure_all(models: list[str], images: int, batch_size: int | None, device: str) -> list[Result]:
-    """Measure each model in each precision, print a line for each, and return what the lines say and more."""
+def measure_each(models: list[str], images: Mapping[str, int], batch_size: int | None, device: str) -> Iterator[Result]:
+    """Measure each model in each precision, with so many ``images``; print a line, and yield what it says and more."""
     begun = time.monotonic()
     print(
         f"{'model':40} {'precision':9} {'batch':>5} {'images/s':>8} {'audit/eager':>11} {'audit/graph':>11} "
-        f"{'prepared':>8} {'peak GiB':>8} {'launches':>8} graphs",
+        f"{'first':>6} {'peak GiB':>8} {'launches':>8} graphs",
         flush=True,
     )
-    rows: list[Result] = []
     counted: dict[str, Result] = {}
     with tempfile.TemporaryDirectory() as folder:
         cache = CanvasCache(Path(folder), CACHE_GIB)
-        for model, precision in ((model, precision) for model in models for precision in PRECISIONS):
+        for model, precision in product(models, images):
             if time.monotonic() - begun > LIMIT_S:
                 break
             try:
                 if model not in counted:
-                    in_own_process(partial(fill, cache, model, images))
+                    for count in {min(WARM_UP_IMAGES, *images.values()), *images.values()}:
+                        in_own_process(partial(fill, cache, model, count))
                     counted[model] = in_own_process(partial(launched, model))
-                row = measured(model, precision, images, batch_size, device, cache)
-                rows.append({"launches": counted[model], **row})
+                row = measured(model, precision, images[precision], batch_size, device, cache)
             except (ChildDied, ChildTimedOut) as error:
                 print(f"{model:40} {precision:9} a process {error}", flush=True)
             else:
-                print(line(rows[-1], images), flush=True)
-    return rows
+                print(line(row | {"launches": counted[model]}), flush=True)
+                yield row | {"launches": counted[model]}
 
 
 def measured(
@@ -125,18 +126,20 @@ def measured(
 ) -> Result:
     """Measure a model in one precision, each variant in a process of its own."""
     audit = in_own_process(lambda: audited(model, precision, images, batch_size, device, cache))
-    alone = in_own_process(lambda: forwards(model, precision, images, audit["batch_size"], device))
-    return {"model": model, "precision": precision, "audit": audit, "forwards": alone}
+    passes = audit["forward_images"] // audit["batch_size"]
+    alone = in_own_process(lambda: forwards(model, precision, passes, audit["batch_size"], device))
+    return {"model": model, "precision": precision, "images": images, "audit": audit, "forwards": alone}
 
 
-def line(row: Result, images: int) -> str:
+def line(row: Result) -> str:
     audit, alone, counted = row["audit"], row["forwards"], row["launches"]
     as_graph = f"{audit['seconds'] / alone['graph_seconds']:11.2f}" if alone["graph_seconds"] else f"{'-':>11}"
     peak = f"{audit['peak_bytes'] / 2**30:8.2f}" if audit["peak_bytes"] else f"{'-':>8}"
     graphs = {True: "yes", False: "no", None: "-"}[audit["cuda_graphs"]]
+    images_per_s = audit["forward_images"] / audit["seconds"]
     return (
-        f"{row['model']:40} {row['precision']:9} {audit['batch_size']:5d} {images * VIEWS / audit['seconds']:8.0f} "
-        f"{audit['seconds'] / alone['seconds']:11.2f} {as_graph} {audit['preparing_seconds']:7.1f}s {peak} "
+        f"{row['model']:40} {row['precision']:9} {audit['batch_size']:5d} {images_per_s:8.0f} "
+        f"{audit['seconds'] / alone['seconds']:11.2f} {as_graph} {audit['first_seconds']:5.1f}s {peak} "
         f"{counted['mean']:8.1f} {graphs}"
     )
 
@@ -182,22 +185,22 @@ def load(model: str) -> zoo.LoadedModel:
 
 def audited(model: str, precision: str, images: int, batch_size: int | None, device: str, cache: CanvasCache) -> Result:
     loaded = load(model)
-    request = AuditRequest(
-        model=model,
-        weights="untrained",
-        dataset="synthetic",
-        num_images=images,
-        translations_px=TRANSLATIONS_PX,
-        rotations_deg=ROTATIONS_DEG,
-        precision=precision,
-    )
-    torch.zeros(1, device=device)  # CUDA starts here.
-    synchronize(device)
-    start = time.perf_counter()
-    report = run(request, model=loaded, device=device, batch_size=batch_size, cache=cache)
+    asked = {"model": model, "weights": "untrained", "dataset": "synthetic", "precision": precision}
+    few = {
+        "num_images": min(images, WARM_UP_IMAGES),
+        "translations_px": [1, max(TRANSLATIONS_PX)],
+        "rotations_deg": [90],
+    }
+    seconds = []
+    for request in (AuditRequest(**asked, **few), AuditRequest(**asked, num_images=images)):
+        start = time.perf_counter()
+        report = run(request, model=loaded, device=device, batch_size=batch_size, cache=cache)
+        seconds.append(time.perf_counter() - start)
     return {
-        "seconds": time.perf_counter() - start,
+        "seconds": seconds[1],
+        "first_seconds": seconds[0],
         "preparing_seconds": report.timing.preparing_seconds,
+        "forward_images": report.timing.forward_images,
         "batch_size": report.environment.batch_size,
         "cuda_graphs": report.environment.cuda_graphs,
         "tensor_cores": report.environment.tensor_cores,
@@ -205,15 +208,14 @@ def audited(model: str, precision: str, images: int, batch_size: int | None, dev
     }
 
 
-def forwards(model: str, precision: str, images: int, batch_size: int, device: str) -> Result:
-    """Time the forward passes alone: launched one by one, and replayed as a graph."""
+def forwards(model: str, precision: str, count: int, batch_size: int, device: str) -> Result:
+    """Time ``count`` forward passes alone: launched one by one, and replayed as a graph."""
     keep_freed_memory()
     loaded = load(model)
     module, place = loaded.module.to(device), torch.device(device)
     module = module.to(memory_format=torch.channels_last)
     size = loaded.preprocessing.input_size
     view = torch.randn(batch_size, 3, size, size, device=device).to(memory_format=torch.channels_last)
-    count = VIEWS * images // batch_size
 
     def forward() -> Tensor:
         with forward_precision(precision, place):  # type: ignore[arg-type]

@@ -47,12 +47,12 @@ def test_a_row_has_an_audit_of_kept_canvases_beside_as_many_forward_passes(
     audit = gpu.audited(MODEL, "bfloat16", 4, 2, "cpu", cache)
     seen = []
     monkeypatch.setattr(gpu, "timed", lambda work, count, _device: seen.append((work(), count)) or 1.0)
-    alone = gpu.forwards(MODEL, "bfloat16", 4, audit["batch_size"], "cpu")
+    alone = gpu.forwards(MODEL, "bfloat16", audit["forward_images"] // 2, audit["batch_size"], "cpu")
     ((output, count),) = seen
-    assert (len(output), output.dtype, count) == (2, torch.bfloat16, 9 * 4 // 2)
+    assert (len(output), output.dtype, count) == (2, torch.bfloat16, 36 * 4 // 2)
     row = {"model": MODEL, "precision": "bfloat16", "launches": {"mean": 11.0}, "audit": audit, "forwards": alone}
     assert json.loads(json.dumps(row)) == row
-    assert f"{audit['seconds'] / 1.0:11.2f}" in gpu.line(row, 4)
+    assert f"{audit['seconds'] / 1.0:11.2f}" in gpu.line(row)
 
 
 def test_a_file_is_named_after_the_card() -> None:
@@ -62,7 +62,8 @@ def test_a_file_is_named_after_the_card() -> None:
 def test_what_fails_or_comes_too_late_is_left_out_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    audit = {"seconds": 2.0, "preparing_seconds": 0.5, "batch_size": 4, "cuda_graphs": True, "peak_bytes": 2**30}
+    audit = {"seconds": 2.0, "first_seconds": 0.5, "batch_size": 4, "cuda_graphs": True, "peak_bytes": 2**30}
+    audit["forward_images"] = 8
     alone = {"seconds": 1.0, "graph_seconds": 0.5}
 
     def measured(model: str, precision: str, *_rest: object) -> gpu.Result:
@@ -80,7 +81,7 @@ def test_what_fails_or_comes_too_late_is_left_out_and_named(
         gpu.main()
     told = capsys.readouterr().out
     assert "bfloat16  a process took longer than 150 s" in told
-    assert "       2.00        4.00     0.5s     1.00     11.0 yes" in told
+    assert "       2.00        4.00   0.5s     1.00     11.0 yes" in told
     written = json.loads(out.read_text())
     assert written["left_out"] == [f"{MODEL} in bfloat16"]
     assert [row["precision"] for row in written["measured"]] == ["float32"]

@@ -117,7 +117,7 @@ LAYERS: dict[str, list[str | set[str]]] = {
             "similarity",
             "moments",
             {"groups", "repeatable", "tensor_cores"},
-            "fused",
+            *("fused", "fused_kernels"),
             {"forward", "feeding", "cuda_graphs"},
         ),
         {"fold", "transforms", "device_name"},

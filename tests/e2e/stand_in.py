@@ -129,6 +129,7 @@ def measure(request: AuditRequest, on_progress: Callable[[Progress], None], shar
             skipped=(),
             batch_size=1,
             used_graphs=None,
+            used_tensor_cores=None,
             devices=("stand-in",),
             forward_images=0,
             started_at=started_at,

@@ -24,7 +24,7 @@ from zooaudit.contract import AuditRequest, Report
 from worker import zoo
 from worker.audit import prepare, run
 from worker.images.canvas_cache import CanvasCache
-from worker.measure import cuda_graphs, fused, measurement, passes, representation_sums
+from worker.measure import cuda_graphs, fused, measurement, passes
 from worker.measure.forward import Precision
 from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Views
@@ -88,19 +88,32 @@ def on_the_cpu(model: str) -> Report:
     return audit(model, "cpu")
 
 
-def scores(report: Report) -> dict[str, float | None]:
-    """Every channel and layer score of the report, with its intervals, of each part and block, by its path."""
+def values(report: Report) -> Iterator[tuple[str, Any]]:
+    """Every value of each part and block of the report, with its path."""
 
-    def walk(value: Any, path: str) -> Iterator[tuple[str, float | None]]:
+    def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict | list):
             for key, item in value.items() if isinstance(value, dict) else enumerate(value):
                 yield from walk(item, f"{path}.{key}")
-        elif path.split(".")[-1] in ("channel", "layer") or "_interval." in path:
+        else:
             yield path, value
 
-    found = dict(walk(report.model_dump(mode="json", include={"parts", "blocks"}), ""))
+    yield from walk(report.model_dump(mode="json", include={"parts", "blocks"}), "")
+
+
+def scores(report: Report) -> dict[str, float | None]:
+    """Every channel and layer score of the report, with its intervals, of each part and block, by its path."""
+    found = {
+        path: value
+        for path, value in values(report)
+        if path.split(".")[-1] in ("channel", "layer") or "_interval." in path
+    }
     assert len(found) > 50
     return found
+
+
+def numbers(report: Report) -> dict[str, float]:
+    return {path: value for path, value in values(report) if isinstance(value, float)}
 
 
 def assert_same(
@@ -304,26 +317,61 @@ def test_kernels_sum_what_float64_sums(channels: int, dtype: torch.dtype) -> Non
     generator = torch.Generator().manual_seed(1)
     maps = torch.randn(5, 33, 31, channels, generator=generator)
     shifted = 0.8 * maps + 0.6 * torch.randn(maps.shape, generator=generator)
+    strength = torch.logspace(-3, 3, channels)[torch.randperm(channels, generator=generator)]
     pivot = torch.where(torch.arange(channels) < channels / 2, 0.0, 3.0)
     partners = torch.randperm(channels, generator=generator)[None].to(DEVICE)
-    a, b, pivot = (maps + pivot).to(DEVICE, dtype), (shifted + pivot).to(DEVICE, dtype), pivot.to(DEVICE)
-    a, b = (a.float() - pivot)[:, :30, :28], b[:, 3:, 3:]
-    wide_a, wide_b = a.double(), b.double() - pivot.double()
+    raw_a, raw_b = (((values + pivot) * strength).to(DEVICE, dtype) for values in (maps, shifted))
+    pivot = (pivot * strength).to(dtype).float().to(DEVICE)
+    deviations = raw_a.float() - pivot
+    unit = fused.unit_of(deviations, pivot)
+    a, b = fused.halves(deviations, unit, narrow=dtype == torch.bfloat16), raw_b[:, 3:, 3:]
+    found = torch.empty(4, 5, channels, device=DEVICE)
+    products = torch.ones(channels, channels, dtype=torch.float64, device=DEVICE)
+    fused.add_products(a, fused.sums(a, b, pivot, unit, partners, found), pivot, unit, products)
+    wide_a, wide_b = deviations[:, :30, :28].double(), b.double() - pivot.double()
     norms = wide_a.flatten(0, 2).norm(dim=0)[:, None] * wide_b.flatten(0, 2).norm(dim=0)
     exact = torch.einsum("nhwi,nhwj->ij", wide_a, wide_b)
-    assert ((fused.products(a, b, pivot).double().sum(0) - exact).abs() / norms).max().item() < 1e-6
-    sums = torch.empty(4, 5, channels, device=DEVICE)
-    fused.sums(a, b, pivot, partners, sums)
+    assert ((products - 1 - exact).abs() / norms).max().item() < 1e-6
     terms = [wide_b, wide_b.square(), wide_a * wide_b, wide_a * wide_b[..., partners[0]]]
-    for found, term in zip(sums, terms, strict=True):
-        scale = term.abs().sum((1, 2)).clamp(min=1e-12)
-        assert ((found - term.sum((1, 2))).abs() / scale).max().item() < 1e-6
+    for sums, term in zip(found, terms, strict=True):
+        scale = term.abs().sum((1, 2)).clamp(min=1e-30)
+        assert ((sums - term.sum((1, 2))).abs() / scale).max().item() < 1e-6
 
 
 def test_tensor_cores_change_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     fast = audit(MODELS[0], similarity="both")
-    monkeypatch.setattr(representation_sums, "tensor_cores_are_exact", lambda _device: False)
+    monkeypatch.setattr(measurement, "tensor_cores_are_exact", lambda _device: False)
     assert_same(scores(fast), scores(audit(MODELS[0], similarity="both")), 1e-5)
+
+
+def test_maps_that_are_too_large_for_tensor_cores_are_measured_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "unit_of", lambda _deviations, pivot: torch.full_like(pivot, 2.0**-30))
+    report = audit(MODELS[0])
+    assert report.environment.tensor_cores is False
+    assert_same(scores(report), scores(on_the_cpu(MODELS[0])), 1e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_warps_and_other_measures_are_those_of_the_cpu(model: str) -> None:
+    asked = {
+        "num_images": 16,
+        "warps": [{"kind": "rotation", "amounts": [15]}, {"kind": "translation", "amounts": [0.5]}],
+        "reflections": ["horizontal"],
+        "deformation": {"displacements_px": [1]},
+        "local": True,
+        "consistency_draws": 2,
+        "variance": True,
+    }
+    found, expected = (numbers(audit(model, device, **asked)) for device in (DEVICE, "cpu"))
+    assert found.keys() == expected.keys()
+    assert len([path for path in expected if "second_opinion" in path]) > 100
+    off = {}
+    for path, value in expected.items():
+        # What a report calls noise is what rounding makes, and that of a GPU is another.
+        allowed = 1.0 if path.endswith(".noise") else INTERVALS if "interval" in path else 1e-4
+        if not abs(found[path] - value) <= allowed + 1e-3 * abs(value):
+            off[path] = found[path], value
+    assert not off
 
 
 def test_two_workers_share_one_card(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ Receive = Callable[[int, Tensor], None]
 class Subject:
     """A model as it is measured: ``module`` in eval mode, channels_last, on its device, with its depth.
 
-    ``mean`` and ``std`` normalise its input, ``precision`` is that of its forward passes.
+    ``mean`` and ``std`` normalise its input, ``precision`` is that of its forward passes. Its maps are multiplied on
+    ``tensor_cores`` only if these are there and as exact as float32.
     """
 
     module: nn.Module
@@ -29,6 +30,7 @@ class Subject:
     std: tuple[float, ...]
     precision: Precision
     device: torch.device
+    tensor_cores: bool = True
 
     def canvas(self, pixels: Tensor) -> Tensor:
         """Turn pixels (N, side, side, 3) uint8 into a normalised canvas (N, 3, side, side) on the device."""

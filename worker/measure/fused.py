@@ -1,151 +1,83 @@
-"""The comparison of two maps as two kernels for an NVIDIA GPU, where torch's operations would take twenty passes over
-the maps: one sums by image, the other multiplies channels with channels on tensor cores.
+"""The comparison of two maps as kernels for an NVIDIA GPU, where torch's operations would take twenty passes over the
+maps: one sums by image, one multiplies channels with channels on tensor cores, and one adds up these products.
 
-Both read the map b = f(T(x)) where the model has left it, in its dtype, and take the pivot off on the way. Tensor cores
-multiply bfloat16 numbers, which keep 8 of float32's 24 digits, many times faster than other units multiply float32. A
-float32 number is the sum of three of them, a = a1 + a2 + a3, and six products of these give what float32 would::
+Tensor cores multiply float16 numbers, which keep 11 of float32's 24 digits, many times faster than other units multiply
+float32. So deviations from the pivot are cut into halves, x = unit (high + low), and three products of halves give what
+float32 would::
 
-    a b = a1 b1 + (a1 b2 + a2 b1) + (a1 b3 + a2 b2 + a3 b1) + a part below float32's rounding
+    a b = unit_a unit_b (high_a high_b + high_a low_b + low_a high_b) + a part below float32's rounding
 
-(Henry, Tang and Heinecke 2019, *Leveraging the bfloat16 artificial intelligence datatype for higher-precision
-computations*). Tensor cores cut digits off where float32 rounds, so each sum of a few products is added to the others
-outside of them (Ootomo and Yokota 2022, *Recovering single precision accuracy from Tensor Cores*). Where maps are
-bfloat16 and so is the pivot, deviations have one such part, or two where the pivot is not 0: one to four products.
+(Ootomo and Yokota 2022, *Recovering single precision accuracy from Tensor Cores*, who also say why the sum of a few
+products is added to the others outside of the tensor cores: these cut digits off where float32 rounds.) The ``unit`` of
+a channel, a power of two near what it varies by, keeps its halves in the range of float16. Where maps are bfloat16 and
+so is the pivot, high is enough for every channel whose pivot is 0.
+
+Maps b = f(T(x)) are laid upon the whole maps a = f(x), with zeros where nothing is compared, so that both are matrices
+of as many rows.
 """
+
+from typing import NamedTuple
 
 import torch
 import triton
 from torch import Tensor
-from triton import language as tl
 
-# mypy: disable-error-code="no-untyped-def,untyped-decorator,no-any-return"
+from worker.measure import fused_kernels
 
-SQUARE = 128
-"""Products are computed in squares of at most so many channels."""
-DEPTH = 32
-"""How many cells a tensor core multiplies before its sum is added to the others."""
+SQUARES = {128: 8, 64: 4}
+"""Products are computed in squares of so many channels by so many warps. Smaller ones read each number more often."""
+HOPPER = 9
+DEPTHS = {True: 64, False: 32}
+"""How many cells a tensor core multiplies before its sum is added to the others: on a GPU of the generation Hopper, and
+on others, some of which have too little memory for more."""
 SLICE = 4096
 """How many cells one product sums in float32 at most: a longer sum would lose digits."""
 LEAST_SLICE = 256
-PROGRAMS = 1024
+PROGRAMS = 512
 """Few channels are cut into shorter slices, so that a GPU has so many things to do at a time."""
-CHUNK = 128
-"""How many cells of one image a program sums."""
-NUMBERS_AT_ONCE, CHANNELS_AT_ONCE = 1024, 256
-"""How many numbers of a map it loads at once, and of how many channels at most."""
+NUMBERS_AT_ONCE, CHANNELS_AT_ONCE = 512, 256
+"""How many numbers of one image a program loads at once, and of how many channels at most: of as many as the largest of
+SQUARES, or more."""
+LOADS = 64
+"""How often it does so."""
+STAGES = 3
+"""So many loads are on their way, less one, while a program computes."""
+SLICES_AT_ONCE, PRODUCTS_AT_ONCE = 32, 2048
+"""How many products of channels are added up at once, and of how many slices at most."""
 LEAST_SQUARE = 16
 """Tensor cores multiply no smaller squares."""
-SIZES = (
-    "rows", "slice_rows", "cells", "columns", "chunks", "plane",
-    "a_image", "a_row", "a_column", "b_image", "b_row", "b_column",
-)  # fmt: skip
-"""Triton would compile a kernel anew for sizes of other divisors, and that takes a second. Only whether ``channels`` is
-a multiple of 16 matters for speed, so all strides are counted in cells."""
 
 
-@triton.jit
-def _place(cell, cells, columns, of_image, of_row, of_column):
-    """Return where ``cell``, counted through all images, is in maps (N, h, w, K), counted in K numbers."""
-    image, within = cell // cells, cell % cells
-    return image.to(tl.int64) * of_image + (within // columns) * of_row + (within % columns) * of_column
+class Halves(NamedTuple):
+    """Deviations of maps (N, h, w, K), in units of their channels: ``high + low``, both float16.
+
+    Where they are ``narrow``, low is 0 for all channels whose pivot is 0, and need not be read.
+    """
+
+    high: Tensor
+    low: Tensor
+    narrow: bool
 
 
-@triton.jit(do_not_specialize=[name for name in SIZES if name not in ("chunks", "plane")])
-def _products_kernel(
-    a, b, pivot, out, rows, slice_rows, cells, columns, channels,
-    a_image, a_row, a_column, b_image, b_row, b_column, one,
-    NARROW: tl.constexpr, PART: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr,
-):  # fmt: skip
-    """Write the products of CHANNELS channels of a with as many of b, summed over one slice of the rows."""
-    i = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    j = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.program_id(2) * slice_rows
-    last = tl.minimum(first + slice_rows, rows)
-    pivot_j = tl.load(pivot + j, mask=j < channels, other=0.0)
-    pivot_i = tl.load(pivot + i, mask=i < channels, other=0.0)
-    total = tl.zeros((CHANNELS, CHANNELS), tl.float32)
-    rest_of_a = tl.max(tl.abs(pivot_i)) > 0
-    rest_of_b = tl.max(tl.abs(pivot_j)) > 0
-    for start in range(first, last, DEPTH):
-        row = start + tl.arange(0, DEPTH)
-        at_a = _place(row, cells, columns, a_image, a_row, a_column) * channels
-        at_b = _place(row, cells, columns, b_image, b_row, b_column) * channels
-        is_row = row < last
-        of_a = tl.load(a + i[:, None] + at_a[None, :], mask=(i[:, None] < channels) & is_row[None, :], other=0.0)
-        of_b = tl.load(b + at_b[:, None] + j[None, :], mask=(j[None, :] < channels) & is_row[:, None], other=0.0)
-        of_b = tl.where(is_row[:, None], of_b.to(tl.float32) - pivot_j[None, :], 0.0)
-        a1 = of_a.to(tl.bfloat16).to(tl.float32)
-        b1 = of_b.to(tl.bfloat16).to(tl.float32)
-        if NARROW:
-            found = tl.dot(a1.to(PART), b1.to(PART))
-            if rest_of_b:
-                found += tl.dot(a1.to(PART), (of_b - b1).to(PART))
-            if rest_of_a:
-                found += tl.dot((of_a - a1).to(PART), b1.to(PART))
-            if rest_of_a & rest_of_b:
-                found += tl.dot((of_a - a1).to(PART), (of_b - b1).to(PART))
-        else:
-            a2 = (of_a - a1).to(tl.bfloat16).to(tl.float32)
-            b2 = (of_b - b1).to(tl.bfloat16).to(tl.float32)
-            # The small products first: added to the large one, they would lose their last digits.
-            found = tl.dot(a2.to(PART), b2.to(PART))
-            found = tl.dot(a1.to(PART), (of_b - b1 - b2).to(PART), found)
-            found = tl.dot((of_a - a1 - a2).to(PART), b1.to(PART), found)
-            found = tl.dot(a1.to(PART), b2.to(PART), found)
-            found = tl.dot(a2.to(PART), b1.to(PART), found)
-            found = tl.dot(a1.to(PART), b1.to(PART), found)
-        total += found * one  # times 1, which the compiler doesn't know: else the tensor cores would add
-    place = tl.program_id(2).to(tl.int64) * channels * channels
-    is_pair = (i[:, None] < channels) & (j[None, :] < channels)
-    tl.store(out + place + i[:, None] * channels + j[None, :], total, mask=is_pair)
+def unit_of(deviations: Tensor, pivot: Tensor) -> Tensor:
+    """Return the unit of each channel, (K,) float32, from the ``deviations`` (N, h, w, K) of some images.
+
+    Values of up to 16,000 times what a channel varies by fit into float16, and what is cut off is 2^-27 of it. A
+    channel that hardly varies in these images may vary more in others: its unit follows what all channels vary by, or
+    its pivot.
+    """
+    of_channel = deviations.square().mean((0, 1, 2))
+    varies = torch.stack([of_channel.sqrt(), (of_channel.mean().sqrt() / 256).expand_as(pivot), pivot.abs() / 64])
+    near = varies.amax(0) / 4
+    near = torch.where((near > 0) & near.isfinite(), near, 1.0)
+    return near / near.frexp().mantissa
 
 
-@triton.jit(do_not_specialize=[name for name in SIZES if name not in ("rows", "slice_rows")])
-def _sums_kernel(
-    a, b, pivot, partners, out, plane, cells, columns, channels, chunks,
-    a_image, a_row, a_column, b_image, b_row, b_column,
-    SIMILARITIES: tl.constexpr, CHUNK: tl.constexpr, CELLS: tl.constexpr, CHANNELS: tl.constexpr,
-):  # fmt: skip
-    """Write the sums of :func:`sums` over one chunk of one image, for some channels."""
-    chunk, image = tl.program_id(0) % chunks, (tl.program_id(0) // chunks).to(tl.int64)
-    k = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    is_channel = k < channels
-    own_pivot = tl.load(pivot + k, mask=is_channel, other=0.0)
-    first_partner = tl.load(partners + k, mask=is_channel, other=0)
-    first_pivot = tl.load(pivot + first_partner, mask=is_channel, other=0.0)
-    second_partner = tl.load(partners + (SIMILARITIES - 1) * channels + k, mask=is_channel, other=0)
-    second_pivot = tl.load(pivot + second_partner, mask=is_channel, other=0.0)
-    deviations = tl.zeros((CELLS, CHANNELS), tl.float32)
-    squares = tl.zeros((CELLS, CHANNELS), tl.float32)
-    own = tl.zeros((CELLS, CHANNELS), tl.float32)
-    first_pair = tl.zeros((CELLS, CHANNELS), tl.float32)
-    second_pair = tl.zeros((CELLS, CHANNELS), tl.float32)
-    a += image * a_image * channels
-    b += image * b_image * channels
-    end = tl.minimum((chunk + 1) * CHUNK, cells)
-    for start in range(chunk * CHUNK, end, CELLS):
-        cell = start + tl.arange(0, CELLS)
-        mask = (cell[:, None] < end) & is_channel[None, :]
-        at_a = ((cell // columns) * a_row + (cell % columns) * a_column) * channels
-        at_b = ((cell // columns) * b_row + (cell % columns) * b_column) * channels
-        of_a = tl.load(a + at_a[:, None] + k[None, :], mask=mask, other=0.0)
-        of_b = tl.load(b + at_b[:, None] + k[None, :], mask=mask, other=0.0).to(tl.float32)
-        of_b = tl.where(mask, of_b - own_pivot[None, :], 0.0)
-        deviations += of_b
-        squares += of_b * of_b
-        own += of_a * of_b
-        of_partner = tl.load(b + at_b[:, None] + first_partner[None, :], mask=mask, other=0.0).to(tl.float32)
-        first_pair += of_a * (of_partner - first_pivot[None, :])
-        if SIMILARITIES == 2:
-            of_partner = tl.load(b + at_b[:, None] + second_partner[None, :], mask=mask, other=0.0).to(tl.float32)
-            second_pair += of_a * (of_partner - second_pivot[None, :])
-    place = out + tl.program_id(0).to(tl.int64) * channels + k
-    tl.store(place, tl.sum(deviations, 0), mask=is_channel)
-    tl.store(place + plane, tl.sum(squares, 0), mask=is_channel)
-    tl.store(place + 2 * plane, tl.sum(own, 0), mask=is_channel)
-    tl.store(place + 3 * plane, tl.sum(first_pair, 0), mask=is_channel)
-    if SIMILARITIES == 2:
-        tl.store(place + 4 * plane, tl.sum(second_pair, 0), mask=is_channel)
+def halves(deviations: Tensor, unit: Tensor, narrow: bool) -> Halves:
+    """Cut ``deviations`` (N, h, w, K) into halves, counted in the ``unit`` of each channel, (K,)."""
+    in_units = deviations / unit
+    high = in_units.half()
+    return Halves(high, torch.sub(in_units, high, out=torch.empty_like(high)), narrow)
 
 
 def readable(maps: Tensor) -> Tensor:
@@ -158,51 +90,72 @@ def readable(maps: Tensor) -> Tensor:
     return maps if is_readable else maps.contiguous()
 
 
-def _strides(maps: Tensor) -> list[int]:
-    """Return how many cells lie between two images, rows, and columns of ``maps``."""
-    return [stride // maps.shape[3] for stride in maps.stride()[:3]]
+def sums(a: Halves, b: Tensor, pivot: Tensor, unit: Tensor, partners: Tensor, out: Tensor) -> Halves:
+    """Sum over the cells of each image: the deviations of b from the pivot, their squares, and their products with a;
+    return the halves of b.
 
-
-def sums(a: Tensor, b: Tensor, pivot: Tensor, partners: Tensor, out: Tensor) -> None:
-    """Sum over the cells of each image: the deviations of b from the pivot, their squares, and their products with a.
-
-    ``a`` (N, h, w, K) float32 has deviations; ``b`` is raw and :func:`readable`. ``out`` (3 + S, N, K) receives the
-    sums, those of the products of each channel with itself first, then with its partner in each row of ``partners``
-    (S, K).
+    ``a`` has maps (N, H, W, K); ``b`` (N, h, w, K), raw and :func:`readable`, is compared with the first h x w cells of
+    each, and the returned halves have zeros elsewhere. ``out`` (3 + S, N, K) receives the sums, those of the products
+    of each channel with itself first, then with its partner in each row of ``partners`` (S, K).
     """
-    images, height, width, channels = a.shape
-    chunks, at_once = triton.cdiv(height * width, CHUNK), _power_of_two(channels, CHANNELS_AT_ONCE)
-    of_chunk = a.new_empty(len(out), images, chunks, channels)
-    _sums_kernel[images * chunks, triton.cdiv(channels, at_once)](
-        a, b, pivot, partners, of_chunk, images * chunks * channels, height * width, width, channels, chunks,
-        *_strides(a), *_strides(b),
-        SIMILARITIES=len(partners), CHUNK=CHUNK, CELLS=NUMBERS_AT_ONCE // at_once, CHANNELS=at_once,
-        enable_fp_fusion=True,
+    images, rows, columns, channels = a.high.shape
+    cells = rows * columns
+    at_once = _power_of_two(channels, CHANNELS_AT_ONCE)
+    chunk = LOADS * NUMBERS_AT_ONCE // at_once
+    chunks = triton.cdiv(cells, chunk)
+    of_chunk = out.new_empty(len(out), images, chunks, channels)
+    found = Halves(torch.empty_like(a.high), torch.empty_like(a.high), b.dtype != torch.float32)
+    fused_kernels.sums_kernel[images * chunks, triton.cdiv(channels, at_once)](
+        a.high, a.low, b, pivot, unit, partners, of_chunk, found.high, found.low,
+        images * chunks * channels, cells, columns, channels, chunks,
+        b.shape[1], b.shape[2], *(stride // channels for stride in b.stride()[:3]),
+        A_NARROW=a.narrow, B_NARROW=found.narrow, SIMILARITIES=len(partners),
+        STAGES=STAGES, CHUNK=chunk, CELLS=NUMBERS_AT_ONCE // at_once, CHANNELS=at_once,
+        num_warps=4, enable_fp_fusion=True,
     )  # fmt: skip
     torch.sum(of_chunk, 2, out=out)
+    return found
 
 
-def products(a: Tensor, b: Tensor, pivot: Tensor, part: tl.dtype = tl.bfloat16) -> Tensor:
-    """Sum the products of each channel of ``a`` with each of ``b`` over all cells and images: (slices, K, K) float32.
-
-    ``a`` and ``b`` are those of :func:`sums`; if b is bfloat16, so must the ``pivot`` be, and the map that a is of.
-    ``part`` is the dtype that tensor cores multiply.
-    """
-    images, height, width, channels = a.shape
-    rows, square = images * height * width, _power_of_two(channels, SQUARE)
+def add_products(a: Halves, b: Halves, pivot: Tensor, unit: Tensor, total: Tensor) -> None:
+    """Add to ``total``, (K, K) float64, the products of each channel of ``a`` with each of ``b``, summed over all cells
+    and images."""
+    images, height, width, channels = a.high.shape
+    rows, square = images * height * width, _square(channels)
     squares = triton.cdiv(channels, square)
+    depth = _depth(unit.device)
     wanted = min(triton.cdiv(rows, LEAST_SLICE), triton.cdiv(PROGRAMS, squares**2))
-    slice_rows = DEPTH * triton.cdiv(rows, DEPTH * max(triton.cdiv(rows, SLICE), wanted))
+    slice_rows = depth * triton.cdiv(rows, depth * max(triton.cdiv(rows, SLICE), wanted))
     slices = triton.cdiv(rows, slice_rows)
-    out = a.new_empty(slices, channels, channels)
-    _products_kernel[squares, squares, slices](
-        a, b, pivot, out, rows, slice_rows, height * width, width, channels, *_strides(a), *_strides(b), 1.0,
-        NARROW=b.dtype == torch.bfloat16, PART=part, CHANNELS=square, DEPTH=DEPTH,
-        num_warps=8 if square == SQUARE else 4, enable_fp_fusion=True,
+    out = unit.new_empty(slices, channels, channels)
+    fused_kernels.products_kernel[squares, squares, slices](
+        a.high, a.low, b.high, b.low, pivot, unit, out, rows, slice_rows, channels, 1.0,
+        A_NARROW=a.narrow, B_NARROW=b.narrow, CHANNELS=square, DEPTH=depth,
+        num_warps=SQUARES.get(square, 4), num_stages=STAGES, enable_fp_fusion=True,
     )  # fmt: skip
-    return out
+    slices_at_once = min(SLICES_AT_ONCE, triton.next_power_of_2(slices))
+    numbers_at_once = PRODUCTS_AT_ONCE // slices_at_once
+    fused_kernels.add_kernel[(triton.cdiv(channels**2, numbers_at_once),)](
+        out, total, slices, channels**2, SLICES=slices_at_once, NUMBERS=numbers_at_once
+    )
+
+
+def _depth(device: torch.device) -> int:
+    """Return how many cells are multiplied at once, of DEPTHS."""
+    return DEPTHS[device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == HOPPER]
+
+
+def _square(channels: int) -> int:
+    """Return in squares of how many ``channels`` products are computed: those that reach least beyond the last one.
+
+    >>> [_square(channels) for channels in (1, 40, 80, 192, 256, 288, 2048)]
+    [16, 64, 128, 64, 128, 64, 128]
+    """
+    size = min(SQUARES, key=lambda size: (triton.cdiv(channels, size) * size, -size))
+    return _power_of_two(channels, size)
 
 
 def _power_of_two(channels: int, most: int) -> int:
     """Return the power of two, up to ``most``, that is enough for so many ``channels``."""
-    return min(most, max(LEAST_SQUARE, triton.next_power_of_2(channels)))
+    enough: int = triton.next_power_of_2(channels)
+    return min(most, max(LEAST_SQUARE, enough))

@@ -25,6 +25,7 @@ from worker.measure.probes.kinds import Probe
 from worker.measure.representation_sums import RepresentationSums, count_terms
 from worker.measure.scores import Results
 from worker.measure.similarity import Equivariance
+from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Transform, Views, align
 
 
@@ -36,6 +37,9 @@ class Measurement:
         self._subject = subject
         self._sample_size = len(experiment.stream.sample.names)
         self._similarities = experiment.similarities
+        self.used_tensor_cores = (
+            None if device.type == "cpu" else subject.tensor_cores and tensor_cores_are_exact(device)
+        )
         self._alignments = {
             transform: [
                 align(transform, representation.height, representation.width, experiment.views.size, device)
@@ -50,6 +54,7 @@ class Measurement:
                 experiment.windows[index],
                 len(experiment.similarities),
                 device,
+                tensor_cores=bool(self.used_tensor_cores),
             )
             for index, representation in enumerate(representations)
         ]
@@ -101,6 +106,11 @@ class Measurement:
         """Measure nothing more under these transforms, which get no scores. Return whether any others are left."""
         self._given_away.update(transforms)
         return bool(self._own())
+
+    def overflowed(self) -> bool:
+        """Tell whether maps that are finite were too large for tensor cores, so that their products are not."""
+        pairs = zip(self._representations, self._of_representations(), strict=True)
+        return any(sums.overflowed(transformed.values()) for sums, transformed in pairs)
 
     def _own(self) -> list[Transform]:
         return [transform for transform in self._alignments if transform not in self._given_away]

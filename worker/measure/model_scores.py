@@ -25,6 +25,7 @@ class ModelScores:
     ``skipped``            the images that could not be decoded
     ``batch_size``         how many images went through the model at once
     ``used_graphs``        whether full batches were replayed as CUDA graphs, in every pass; None if too few were full
+    ``used_tensor_cores``  whether products were made on tensor cores, in every pass; None on a CPU
     ``devices``            on what they were measured, as :func:`worker.devices.describe` says it
     ``forward_images``     how many images went through the model, in all views
     ``started_at``         when measuring began
@@ -38,6 +39,7 @@ class ModelScores:
     skipped: tuple[str, ...]
     batch_size: int
     used_graphs: bool | None
+    used_tensor_cores: bool | None
     devices: tuple[str, ...]
     forward_images: int
     started_at: datetime
@@ -69,18 +71,24 @@ def added_up(parts: Iterable[tuple[Sequence[Transform | Probe], ModelScores]]) -
     first = distinct[0]
     if any((scores.groups, scores.skipped) != (first.groups, first.skipped) for scores in distinct):
         raise AuditError("dataset-changed", "The workers of this audit could read different images; try again.")
-    used = [scores.used_graphs for scores in of_transforms]
     return replace(
         first,
         results={transform: scores.results[transform] for transform, scores in ordered.items()},
         same_class={transform: scores.same_class[transform] for transform, scores in ordered.items()},
-        used_graphs=None if None in used else all(used),
+        used_graphs=_in_all(scores.used_graphs for scores in of_transforms),
+        used_tensor_cores=_in_all(scores.used_tensor_cores for scores in of_transforms),
         devices=tuple(sorted({device for scores in distinct for device in scores.devices})),
         forward_images=sum(scores.forward_images for scores in distinct),
         started_at=min(scores.started_at for scores in distinct),
         seconds=sum(scores.seconds for scores in distinct),
         probes={probe: scores.probes[probe] for probe, scores in sorted(probed.items(), key=lambda item: str(item[0]))},
     )
+
+
+def _in_all(used: Iterable[bool | None]) -> bool | None:
+    """Return whether something was used in all parts, or None if that is not known of each."""
+    every = list(used)
+    return None if None in every else all(every)
 
 
 def _ascending(transform: Transform) -> tuple[int, float, str]:

@@ -1,8 +1,10 @@
 """One pass over the images: with as many images as fit into memory at once, until its scores are known well enough."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import torch
@@ -20,12 +22,18 @@ from worker.measure.probes.kinds import Probe
 from worker.measure.scores import Results
 from worker.measure.transforms import Transform
 
+log = logging.getLogger("zooaudit.worker")
+
 GROWTH = 2.0
 """Provisional scores are computed again each time that the number of images has grown by this factor."""
 GROWTH_WITH_TOLERANCE = 1.1
 """The same with a tolerance, where these scores decide when the pass ends."""
 SHOW_AFTER_S = 20.0
 """Without a tolerance, they are not computed before a pass has taken this long, so that short audits stay short."""
+
+
+class TensorCoresOverflowed(ArithmeticError):
+    """Some maps are finite, but too large for tensor cores."""
 
 
 def measure_pass(
@@ -50,11 +58,20 @@ def measure_pass(
     ``given_away``  returns the transforms that are measured elsewhere and therefore not here any more
     """
 
-    def run(size: int) -> ModelScores:
+    def run(size: int, subject: Subject = subject) -> ModelScores:
         enough = _enough(experiment, limit, tolerance, at_least, show)
         return _one_pass(experiment, subject, transforms, size, limit, tolerance, enough, given_away)
 
-    return as_large_as_fits(experiment, batch_size, run)
+    def run_as_exact(size: int) -> ModelScores:
+        done = experiment.forwards.done
+        try:
+            return run(size)
+        except TensorCoresOverflowed:
+            log.warning("some maps are too large for tensor cores; the pass is measured again without them")
+        experiment.forwards.rewind(done)
+        return run(size, replace(subject, tensor_cores=False))
+
+    return as_large_as_fits(experiment, batch_size, run_as_exact)
 
 
 def as_large_as_fits(experiment: Experiment, batch_size: int, run: Callable[[int], ModelScores]) -> ModelScores:
@@ -161,6 +178,8 @@ def _one_pass(
     # Closed here, whatever happens: a pass that failed must not go on until it is collected.
     with closing(experiment.stream.batches(batch_size, limit, borders=choosing)) as batches:
         measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough, given_away)
+    if measured.overflowed():
+        raise TensorCoresOverflowed
     return ModelScores(
         results=measured.scores(),
         same_class=measured.same_class(),
@@ -169,6 +188,7 @@ def _one_pass(
         skipped=experiment.stream.skipped,
         batch_size=batch_size,
         used_graphs=measured.used_graphs,
+        used_tensor_cores=measured.used_tensor_cores,
         devices=(describe(subject.device),),
         forward_images=experiment.forwards.done - before,
         started_at=started_at,

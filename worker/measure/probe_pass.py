@@ -110,6 +110,7 @@ def _one_pass(
         skipped=experiment.stream.skipped,
         batch_size=batch_size,
         used_graphs=None,
+        used_tensor_cores=None,
         devices=(describe(subject.device),),
         forward_images=experiment.forwards.done - before,
         started_at=started_at,

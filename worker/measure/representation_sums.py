@@ -4,7 +4,8 @@ Every operation here works on the maps of a whole batch, so that a GPU gets few,
 the host wait: what depends on the data stays on the device.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,9 +15,11 @@ from worker.measure.groups import GROUPS
 from worker.measure.moments import Spread
 from worker.measure.similarity import Similarity, best_partners, constant
 from worker.measure.sums import Sums
-from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Alignment, Transform, WarpAlignment
 from worker.measure.warps import Warp
+
+if TYPE_CHECKING:
+    from worker.measure.fused import Halves
 
 SLICE = 4096
 """Rows that one product sums in float32, if they can be shared out so: a longer sum would lose digits."""
@@ -47,6 +50,7 @@ class RepresentationSums:
         windows: Collection[tuple[int, int]],
         similarities: int,
         device: torch.device,
+        tensor_cores: bool = False,
     ) -> None:
         height, width, channels = representation.height, representation.width, representation.channels
         self._alignments = {
@@ -57,7 +61,7 @@ class RepresentationSums:
         self._rows = _first(height, [window[0] for window in self._windows]).to(device, self.dtype)
         self._columns = _first(width, [window[1] for window in self._windows])[:, :, None].to(device, self.dtype)
         self._wide = is_wide(height * width, channels)
-        self._fused = self.dtype == torch.float32 and tensor_cores_are_exact(device)
+        self._fused = self.dtype == torch.float32 and tensor_cores
         # Allocated once and written in place: sums that came and went would leave holes between the large blocks.
         self._reference = torch.zeros(2, GROUPS, len(self._windows) * channels, dtype=torch.float64, device=device)
         count = len(self._alignments)
@@ -75,6 +79,8 @@ class RepresentationSums:
         self._cells = torch.zeros(2, cells, channels, dtype=torch.float64, device=device)
         self._pivot: Tensor | None = None
         self._maps = self._window = torch.empty(0)
+        self._unit: Tensor | None = None
+        self._halves: Halves | None = None
 
     def see_reference(self, maps: Tensor, members: Tensor) -> None:
         """Add the ``maps`` (N, h, w, K) of the reference view, and keep them to compare others with.
@@ -86,6 +92,8 @@ class RepresentationSums:
             self._pivot = _pivot(maps).to(maps.dtype).to(self.dtype)
         # A copy, because the layers that follow may work in place.
         self._maps = self._window = torch.sub(maps, self._pivot, out=self._empty(maps, *maps.shape))
+        if self._fused:
+            self._keep_halves(maps)
         totals = self._empty(maps, 2, len(maps), len(self._windows), maps.shape[3])
         self._sum_windows(self._maps, totals[0])
         squares = self._maps.square()
@@ -94,6 +102,8 @@ class RepresentationSums:
         if self._there_and_back:
             for total, values in zip(self._cells, (self._maps, squares), strict=True):
                 total.add_(values.sum(0).flatten(0, 1))
+        elif self._fused:
+            self._maps = torch.empty(0)  # Their halves are all that is needed of them.
 
     def _sum_windows(self, values: Tensor, out: Tensor) -> None:
         """Sum ``values`` (N, h, w, K) over each of the windows: ``out`` (N, W, K)."""
@@ -109,13 +119,13 @@ class RepresentationSums:
         """
         assert self._pivot is not None
         alignment, index = self._alignments[transform], self._index[transform]
+        if self._fused:
+            self._compare_fused(transform, maps, out)
+            return
         if isinstance(alignment, WarpAlignment):
             a, out = self._warped(transform, alignment, out[-2:]), out[:-2]
         else:
-            a = alignment.of_reference(self._maps) if self._fused else self._reference_window(alignment)
-        if self._fused:
-            self._compare_fused(a, alignment, index, maps, out)
-            return
+            a = self._reference_window(alignment)
         terms = self._empty(a, len(out) if self._wide else 2, *a.shape)
         b = terms[0]
         torch.sub(alignment.of_transformed(maps), self._pivot, out=b)
@@ -176,16 +186,38 @@ class RepresentationSums:
         known = correlations[~(constant(a) | constant(again)) & correlations.isfinite()]
         return float(known.mean().clamp(-1.0, 1.0)) if len(known) else None
 
-    def _compare_fused(
-        self, a: Tensor, alignment: Alignment | WarpAlignment, index: int, maps: Tensor, out: Tensor
-    ) -> None:
+    def _keep_halves(self, maps: Tensor) -> None:
+        """Cut the reference maps into halves, of which a GPU computes products."""
+        from worker.measure import fused  # needs Triton
+
+        assert self._pivot is not None
+        if self._unit is None:
+            self._unit = fused.unit_of(self._maps, self._pivot)
+        self._halves = fused.halves(self._maps, self._unit, narrow=maps.dtype != torch.float32)
+
+    def _compare_fused(self, transform: Transform, maps: Tensor, out: Tensor) -> None:
         """Do on an NVIDIA GPU what :meth:`compare` does elsewhere."""
         from worker.measure import fused  # needs Triton
 
         assert self._pivot is not None
+        assert self._unit is not None
+        assert self._halves is not None
+        alignment, index, a = self._alignments[transform], self._index[transform], self._halves
+        if isinstance(alignment, WarpAlignment):
+            a = fused.halves(self._warped(transform, alignment, out[-2:]), self._unit, narrow=False)
+            out = out[:-2]
         b = fused.readable(alignment.of_transformed(maps))
-        fused.sums(a, b, self._pivot, self._partners[index, 1:], out)
-        self._products[index].add_(fused.products(a, b, self._pivot).sum(0, dtype=torch.float64))
+        halves = fused.sums(a, b, self._pivot, self._unit, self._partners[index, 1:], out)
+        fused.add_products(a, halves, self._pivot, self._unit, self._products[index])
+
+    def overflowed(self, transformed: Iterable[Tensor]) -> bool:
+        """Tell whether the maps are finite and their products are not, since a half was too large for float16.
+
+        ``transformed`` are the sums of :meth:`sums`.
+        """
+        if not self._fused or self._products.isfinite().all():
+            return False
+        return all(bool(sums.isfinite().all()) for sums in (self._reference, *(sums[:2] for sums in transformed)))
 
     def _reference_window(self, alignment: Alignment) -> Tensor:
         """Return the reference maps' window; the latest is kept, since several shifts in a row cut the same one."""
@@ -195,9 +227,10 @@ class RepresentationSums:
 
     def reference_spread(self, images: int) -> Spread:
         """Return the spread of the whole reference maps of ``images`` images."""
-        total, square = self._window_sums((self._maps.shape[1], self._maps.shape[2])).sum(1)
         assert self._pivot is not None
-        count = images * self._maps.shape[1] * self._maps.shape[2]
+        whole = self._rows.shape[1], self._columns.shape[1]
+        total, square = self._window_sums(whole).sum(1)
+        count = images * whole[0] * whole[1]
         return Spread(count, self._pivot.double(), total, square, self._resolution)
 
     def choose_partners(

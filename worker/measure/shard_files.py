@@ -76,6 +76,7 @@ class _Header(Contract):
     skipped: tuple[str, ...]
     batch_size: int
     used_graphs: bool | None
+    used_tensor_cores: bool | None
     devices: tuple[str, ...]
     forward_images: int
     started_at: datetime
@@ -125,6 +126,7 @@ def to_bytes(tasks: tuple[Task, ...], scores: ModelScores) -> bytes:
         skipped=scores.skipped,
         batch_size=scores.batch_size,
         used_graphs=scores.used_graphs,
+        used_tensor_cores=scores.used_tensor_cores,
         devices=scores.devices,
         forward_images=scores.forward_images,
         started_at=scores.started_at,
@@ -174,6 +176,7 @@ def from_bytes(content: bytes) -> tuple[tuple[Task, ...], ModelScores]:
         skipped=header.skipped,
         batch_size=header.batch_size,
         used_graphs=header.used_graphs,
+        used_tensor_cores=header.used_tensor_cores,
         devices=header.devices,
         forward_images=header.forward_images,
         started_at=header.started_at,

@@ -44,7 +44,6 @@ from worker.measure.jackknife import exact, intervals, share_interval
 from worker.measure.model_scores import ModelScores
 from worker.measure.scores import Curve, Curves, ScoreTable
 from worker.measure.similarity import Equivariance, constant
-from worker.measure.tensor_cores import tensor_cores_are_exact
 from worker.measure.transforms import Reflection, Rotation, Shift, Transform
 from worker.measure.warps import Warp
 from worker.report import second_opinion
@@ -256,5 +255,5 @@ def _environment(device: torch.device, models: Sequence[ModelScores]) -> Environ
         threads=torch.get_num_threads(),
         batch_size=latest.batch_size,
         cuda_graphs=latest.used_graphs,
-        tensor_cores=tensor_cores_are_exact(device) if device.type == "cuda" else None,
+        tensor_cores=latest.used_tensor_cores,
     )

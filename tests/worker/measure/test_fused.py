@@ -13,11 +13,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from worker.measure import fused
+from worker.measure import fused, fused_kernels
 from worker.measure.tensor_cores import tensor_cores_are_exact
 
 
-def test_the_kernels_sum_what_float64_sums() -> None:
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, Any]:
+    """What the kernels compute by Triton's interpreter."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.worker.measure.interpreted_kernels"],
         env={**os.environ, "TRITON_INTERPRET": "1"},
@@ -26,26 +28,41 @@ def test_the_kernels_sum_what_float64_sums() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    errors = json.loads(done.stdout)
-    assert len(errors) == 6
-    assert errors == [[pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6)]] * 6
+    answers: dict[str, Any] = json.loads(done.stdout)
+    return answers
+
+
+def test_the_kernels_sum_what_float64_sums(interpreted: dict[str, Any]) -> None:
+    assert interpreted["errors"] == [[pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6)]] * 6
+
+
+def test_every_transform_is_compared_as_without_the_kernels(interpreted: dict[str, Any]) -> None:
+    assert interpreted["differences"] == [pytest.approx(0, abs=1e-6)] * 2
+
+
+def test_only_a_finite_number_that_no_half_holds_is_an_overflow(interpreted: dict[str, Any]) -> None:
+    assert interpreted["overflows"] == [False, True, False]
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_kernels_compile_for_a_gpu_that_is_not_here(
     dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On an H100, products run on its tensor cores, and maps are loaded four numbers at a time."""
+    """On an H100, products run on its tensor cores, from memory to which maps are copied meanwhile."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    products = {"NARROW": dtype == "bf16", "PART": triton.language.bfloat16, "CHANNELS": 128, "DEPTH": 32}
-    assert "wgmma.mma_async" in assembly(fused._products_kernel, dtype, products)
-    sums = {"SIMILARITIES": 1, "CHUNK": 128, "CELLS": 4, "CHANNELS": 256}
-    assert "ld.global.v4" in assembly(fused._sums_kernel, dtype, sums)
+    narrow = {"A_NARROW": dtype == "bf16", "B_NARROW": dtype == "bf16"}
+    products = assembly(fused_kernels.products_kernel, dtype, {**narrow, "CHANNELS": 128, "DEPTH": 64})
+    assert "wgmma.mma_async" in products
+    assert "cp.async.cg.shared.global" in products
+    sizes = {"SIMILARITIES": 1, "STAGES": 3, "CHUNK": 128, "CELLS": 2, "CHANNELS": 256}
+    assert "cp.async.ca.shared.global" in assembly(fused_kernels.sums_kernel, dtype, {**narrow, **sizes})
 
 
 def assembly(kernel: Any, dtype: str, constants: dict[str, Any]) -> str:
     """Compile a kernel as it is called for maps of 256 channels: every size but these is any number."""
-    pointers = {"a": "*fp32", "b": f"*{dtype}", "pivot": "*fp32", "partners": "*i64", "out": "*fp32", "one": "fp32"}
+    halves = dict.fromkeys(("a_high", "a_low", "b_high", "b_low"), "*fp16")
+    pointers = {"b": f"*{dtype}", "partners": "*i64", **dict.fromkeys(("pivot", "unit", "out"), "*fp32"), **halves}
+    pointers["one"] = "fp32"
     names = list(kernel.arg_names)
     source = ASTSource(
         kernel,

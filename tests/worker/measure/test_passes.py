@@ -1,8 +1,10 @@
 """Passes over the images that end when every part is known well enough."""
 
+import pytest
 from zooaudit.contract import request_of
 
 from tests.worker.small_audits import audit, intervals
+from worker.measure.measurement import Measurement
 from worker.measure.passes import GROWTH_WITH_TOLERANCE
 
 
@@ -34,3 +36,16 @@ def test_a_tolerance_that_cannot_be_met_uses_all_images() -> None:
     report = audit({"tolerance": 1e-4})
     assert report.images.stopped == "num_images"
     assert report.images.count == 24
+
+
+def test_a_pass_that_overflows_on_tensor_cores_is_measured_again_without_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = audit({})
+    monkeypatch.setattr(Measurement, "overflowed", lambda measured: measured._subject.tensor_cores)
+    report = audit({})
+    assert report.blocks == expected.blocks
+    assert report.timing.forward_images == expected.timing.forward_images
+    assert [record.getMessage() for record in caplog.records] == [
+        "some maps are too large for tensor cores; the pass is measured again without them"
+    ]

@@ -62,6 +62,7 @@ def scores(shard: Shard, images: int = 10) -> ModelScores:
         skipped=(),
         batch_size=1,
         used_graphs=None,
+        used_tensor_cores=None,
         devices=("made up",),
         forward_images=0,
         started_at=datetime.now(UTC),

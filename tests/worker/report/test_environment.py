@@ -41,15 +41,14 @@ def test_a_report_of_a_gpu_says_whether_tensor_cores_made_the_products(
     exact: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "NVIDIA H100")
-    monkeypatch.setattr(build, "tensor_cores_are_exact", lambda _device: exact)
-    scores = ModelScores({}, {}, [], [], (), 4, True, ("NVIDIA H100",), 0, datetime.now(UTC), 0.0)
+    scores = ModelScores({}, {}, [], [], (), 4, True, exact, ("NVIDIA H100",), 0, datetime.now(UTC), 0.0)
     environment = build._environment(torch.device("cuda:0"), [scores])
     assert (environment.device, environment.batch_size) == ("NVIDIA H100", 4)
     assert (environment.cuda_graphs, environment.tensor_cores) == (True, exact)
 
 
 def test_a_report_names_unlike_devices_and_only_these() -> None:
-    scores = ModelScores({}, {}, [], [], (), 4, None, ("cpu (AVX2, threads: 1)",), 0, datetime.now(UTC), 0.0)
+    scores = ModelScores({}, {}, [], [], (), 4, None, None, ("cpu (AVX2, threads: 1)",), 0, datetime.now(UTC), 0.0)
     other = replace(scores, devices=("NVIDIA H100",))
     assert build._environment(torch.device("cpu"), [scores, scores]).devices == ()
     assert build._environment(torch.device("cpu"), [scores, other]).devices == (
