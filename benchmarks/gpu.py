@@ -1,6 +1,6 @@
 """What an audit adds to its forward passes on a GPU: ``python -m benchmarks.gpu [--images N] [--out FILE] [MODEL ...]``
 
-For each model and precision two processes take turns, each with the GPU to itself:
+For each model and precision a process that has the GPU to itself measures two things:
 
 audit     the whole audit of untrained weights under all 35 transforms, on synthetic images, from the model to the
           report. The loading of the model and the decoding are excluded: the canvases lie in a cache that was filled
@@ -124,11 +124,15 @@ def measure_each(models: list[str], images: Mapping[str, int], batch_size: int |
 def measured(
     model: str, precision: str, images: int, batch_size: int | None, device: str, cache: CanvasCache
 ) -> Result:
-    """Measure a model in one precision, each variant in a process of its own."""
-    audit = in_own_process(lambda: audited(model, precision, images, batch_size, device, cache))
-    passes = audit["forward_images"] // audit["batch_size"]
-    alone = in_own_process(lambda: forwards(model, precision, passes, audit["batch_size"], device))
-    return {"model": model, "precision": precision, "images": images, "audit": audit, "forwards": alone}
+    """Measure a model in one precision."""
+
+    def both() -> Result:
+        audit = audited(model, precision, images, batch_size, device, cache)
+        passes = audit["forward_images"] // audit["batch_size"]
+        torch.cuda.empty_cache()
+        return {"audit": audit, "forwards": forwards(model, precision, passes, audit["batch_size"], device)}
+
+    return {"model": model, "precision": precision, "images": images, **in_own_process(both)}
 
 
 def line(row: Result) -> str:
@@ -222,6 +226,8 @@ def forwards(model: str, precision: str, count: int, batch_size: int, device: st
             output: Tensor = module(view)
         return output
 
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
     with torch.inference_mode():
         seconds = timed(forward, count, device)
         peak = peak_bytes(device)

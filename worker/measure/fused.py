@@ -62,9 +62,9 @@ class Halves(NamedTuple):
 def unit_of(deviations: Tensor, pivot: Tensor) -> Tensor:
     """Return the unit of each channel, (K,) float32, from the ``deviations`` (N, h, w, K) of some images.
 
-    Values of up to 16,000 times what a channel varies by fit into float16, and what is cut off is 2^-27 of it. A
-    channel that hardly varies in these images may vary more in others: its unit follows what all channels vary by, or
-    its pivot.
+    Numbers of up to 16,000 times what a channel varies by fit into float16. What two halves cut off is at most 2^-24 of
+    a number, or 2^-26 of what its channel varies by. A channel that hardly varies in these images may vary more in
+    others: its unit follows what all channels vary by, or its pivot.
     """
     of_channel = deviations.square().mean((0, 1, 2))
     varies = torch.stack([of_channel.sqrt(), (of_channel.mean().sqrt() / 256).expand_as(pivot), pivot.abs() / 64])

@@ -51,14 +51,27 @@ def test_the_kernels_compile_for_a_gpu_that_is_not_here(
     """On an H100, products run on its tensor cores, from memory to which maps are copied meanwhile."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     narrow = {"A_NARROW": dtype == "bf16", "B_NARROW": dtype == "bf16"}
-    products = assembly(fused_kernels.products_kernel, dtype, {**narrow, "CHANNELS": 128, "DEPTH": 64})
+    products = compiled(fused_kernels.products_kernel, dtype, {**narrow, "CHANNELS": 128, "DEPTH": 64}).asm["ptx"]
     assert "wgmma.mma_async" in products
     assert "cp.async.cg.shared.global" in products
     sizes = {"SIMILARITIES": 1, "STAGES": 3, "CHUNK": 128, "CELLS": 2, "CHANNELS": 256}
-    assert "cp.async.ca.shared.global" in assembly(fused_kernels.sums_kernel, dtype, {**narrow, **sizes})
+    sums = compiled(fused_kernels.sums_kernel, dtype, {**narrow, **sizes}).asm["ptx"]
+    assert "cp.async.ca.shared.global" in sums
 
 
-def assembly(kernel: Any, dtype: str, constants: dict[str, Any]) -> str:
+@pytest.mark.parametrize(("capability", "kib"), [(80, 163), (86, 99), (89, 99), (90, 227), (100, 227), (120, 99)])
+def test_the_products_fit_into_the_memory_of_every_generation(
+    capability: int, kib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: divmod(capability, 10))
+    constants = {"A_NARROW": False, "B_NARROW": False, "CHANNELS": 128, "DEPTH": fused._depth(torch.device("cuda"))}
+    options = {"num_warps": fused.SQUARES[128], "num_stages": fused.STAGES}
+    products = compiled(fused_kernels.products_kernel, "fp32", constants, capability, **options)
+    assert 0 < products.metadata.shared <= kib * 1024
+
+
+def compiled(kernel: Any, dtype: str, constants: dict[str, Any], capability: int = 90, **options: int) -> Any:
     """Compile a kernel as it is called for maps of 256 channels: every size but these is any number."""
     halves = dict.fromkeys(("a_high", "a_low", "b_high", "b_low"), "*fp16")
     pointers = {"b": f"*{dtype}", "partners": "*i64", **dict.fromkeys(("pivot", "unit", "out"), "*fp32"), **halves}
@@ -74,8 +87,8 @@ def assembly(kernel: Any, dtype: str, constants: dict[str, Any]) -> str:
             if (name in pointers and name != "one") or name == "channels"
         },
     )
-    text: str = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True}).asm["ptx"]
-    return text
+    target = GPUTarget("cuda", capability, 32)
+    return triton.compile(source, target=target, options={"enable_fp_fusion": True, **options})
 
 
 def test_maps_are_copied_only_where_the_kernels_cannot_read_them() -> None:
