@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from worker.depth import Representation
-from worker.measure.groups import GROUPS, choosing_groups, first_place, group_of
+from worker.measure.groups import GROUPS, choices, group_of
 from worker.measure.jackknife import half_width, scored
 from worker.measure.moments import Moments
 from worker.measure.representation_sums import RepresentationSums
@@ -65,7 +65,7 @@ def summed(a: Tensor, b: Tensor, batch_size: int, similarities: tuple[Similarity
     sums = RepresentationSums(representation, alignments, {(1, positions)}, len(similarities), a.device)
     by_group = torch.zeros(3 + len(similarities), GROUPS, channels, dtype=torch.float64)
     groups, counts = group_of(torch.arange(images), images), Counter[int]()
-    choosing = {first_place(group, images): group for group in choosing_groups(always=False)}
+    choosing = choices(images, always=False)
     starts = sorted({*range(0, images, batch_size), *(place for place in choosing if 0 < place < images)})
     for first, end in zip(starts, [*starts[1:], images], strict=True):
         if first and first in choosing:

@@ -50,7 +50,7 @@ IMAGES = {"float32": 512, "bfloat16": 1024}
 LIMIT_S = 330.0
 """After this time nothing further is begun."""
 LIMIT_OF_ONE_S = 150.0
-WARM_UP, WARM_UP_IMAGES = 3, 128
+WARM_UP, WARM_UP_IMAGES = 3, 512
 MOST_PASSES = 36
 """So many forward passes show what more would take."""
 CACHE_GIB = 8.0

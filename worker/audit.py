@@ -27,6 +27,7 @@ from worker.measure.budget import Budget, keep_freed_memory, plan_budget
 from worker.measure.experiment import Experiment, borders_of, similarities_of, transforms_of, views_of, warps_of
 from worker.measure.fold import Trace
 from worker.measure.forward import Subject, find_representations
+from worker.measure.groups import choices
 from worker.measure.model_scores import added_up
 from worker.measure.plan import Measured, Plan
 from worker.measure.probes.kinds import probes_of
@@ -140,7 +141,9 @@ def prepare_audit(
     with explaining(slug, f"{loaded.name} does not run on images of {views.size} px on {target}", ADVICE, faults):
         subject, representations = prepare(loaded, loaded.module, request, views, target)
         refuse_unrepeatable(subject, representations, views.size)
-    budget = plan_budget(subject, representations, views.size, transforms_of(request), memory_gib, batch_size)
+    ends = [*choices(len(sample.names), always=request.tolerance is not None), len(sample.names)]
+    transforms = transforms_of(request)
+    budget = plan_budget(subject, representations, views.size, transforms, memory_gib, batch_size, ends)
     pinned = target.type == "cuda"
     stream = Stream(sample, loaded.preprocessing, views.side, decode_processes, cache=cache, pinned=pinned)
     experiment = set_up(request, loaded, representations, views, budget, stream, on_progress)

@@ -3,8 +3,9 @@
 import ctypes
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -48,11 +49,13 @@ def plan_budget(
     transforms: Sequence[Transform],
     memory_gib: float | None = None,
     batch_size: int | None = None,
+    ends: Collection[int] = (),
 ) -> Budget:
     """Choose the batch size, unless it is given, and how many ``transforms`` a pass measures, at inputs of ``size`` px.
 
     At most a third of ``memory_gib`` (by default 7 GiB of a CPU's memory, four fifths of a GPU's) is for the maps of a
-    batch, the rest for the moments. This depends on shapes and settings only, so a rerun is split the same way.
+    batch, the rest for the moments. This depends on shapes and settings only, so a rerun is split the same way. On a
+    GPU batches are of equal size, as far as possible where one ends at each of the places ``ends``.
     """
     device = subject.device
     if memory_gib is None:
@@ -82,6 +85,8 @@ def plan_budget(
     if batch_size is None:
         fitting = max(1, min(MAX_BATCH[device.type], int(available / 3 / per_image)))
         batch_size = 2 ** int(math.log2(fitting))
+        if device.type == "cuda":
+            batch_size = even_batch_size(batch_size, ends)
 
     products = [
         8 * representation.channels**2 + GROUPS * BYTES_OF_GROUP * representation.channels
@@ -89,6 +94,20 @@ def plan_budget(
     ]
     for_products = available - batch_size * per_image - 3 * max(products)
     return Budget(batch_size, max(1, min(len(transforms), int(for_products / sum(products)))))
+
+
+def even_batch_size(most: int, ends: Collection[int]) -> int:
+    """Return the size of at most ``most`` images, and of more than three quarters of it, that leaves batches of the
+    fewest other sizes if one ends at each of the places ``ends``.
+
+    A GPU's libraries set up anew for each size, which may take seconds, and CUDA graphs are of one size.
+
+    >>> even_batch_size(128, [500, 1000, 2000]), even_batch_size(128, [128, 256, 512]), even_batch_size(128, [5])
+    (125, 128, 128)
+    """
+    sections = [end - begin for begin, end in pairwise(sorted({0, *ends}))]
+    sizes = range(most, 3 * most // 4, -1)
+    return min(sizes, key=lambda size: len({section % size for section in sections} - {0}), default=most)
 
 
 def keep_freed_memory() -> None:

@@ -6,6 +6,7 @@ the batch size, the passes, the model or the worker, so all audits of one sample
 
 import torch
 from torch import Tensor
+from zooaudit.contract import MIN_GROUPS
 
 GROUPS = 32
 
@@ -34,11 +35,17 @@ def first_place(group: int, images: int) -> int:
     return -(-group * images // GROUPS)
 
 
-def choosing_groups(always: bool) -> tuple[int, ...]:
-    """Return the groups at whose first image the best partners are chosen from all images before.
+def choices(images: int, always: bool) -> dict[int, int]:
+    """Return at which places of a sample of so many images the best partners are chosen from all images before, and the
+    group that begins at each.
 
     An audit of all images needs two choices: for the second quarter of the images, and for the second half. If
     scores are needed at any time (``always``), there are more, so that the partners of all groups after the first
     quarter of the images so far come from an eighth of them or more.
+
+    >>> choices(2000, always=False)
+    {500: 8, 1000: 16}
     """
-    return (1, 2, 4, 8, 16) if always else (8, 16)
+    if images <= MIN_GROUPS:
+        return {}
+    return {first_place(group, images): group for group in ((1, 2, 4, 8, 16) if always else (8, 16))}

@@ -14,7 +14,7 @@ from worker.errors import AuditError
 from worker.measure.device_name import describe
 from worker.measure.experiment import Experiment
 from worker.measure.forward import Subject
-from worker.measure.groups import choosing_groups, first_place
+from worker.measure.groups import choices, first_place
 from worker.measure.jackknife import intervals
 from worker.measure.measurement import Measurement, measure
 from worker.measure.model_scores import ModelScores
@@ -172,9 +172,7 @@ def _one_pass(
 ) -> ModelScores:
     """Run one pass and return only its scores, so its (K, K) sums are freed before the next pass allocates."""
     started_at, clock, before = datetime.now(UTC), time.perf_counter(), experiment.forwards.done
-    sample_size = len(experiment.stream.sample.names)
-    groups = choosing_groups(always=tolerance is not None) if sample_size > MIN_GROUPS else ()
-    choosing = {first_place(group, sample_size): group for group in groups}
+    choosing = choices(len(experiment.stream.sample.names), always=tolerance is not None)
     # Closed here, whatever happens: a pass that failed must not go on until it is collected.
     with closing(experiment.stream.batches(batch_size, limit, borders=choosing)) as batches:
         measured = measure(experiment, subject, transforms, batches, batch_size, choosing, enough, given_away)
