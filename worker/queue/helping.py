@@ -2,9 +2,12 @@
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from redis import WatchError
 from rq import Queue
 from rq.job import Job, JobStatus
 from zooaudit.contract import (
@@ -22,12 +25,14 @@ from zooaudit.contract import (
 from zooaudit.contract.board import readable
 
 from worker.queue.sharing import UNFIT_FOR_S, software, worker_name
-from worker.queue.taking import Workforce, has_work, is_full
+from worker.queue.taking import Workforce, has_free_work, is_full, is_worth_dividing
 
 HELP_EVERY_S = 1
 """How long a worker waits for an audit of its own before it looks again for one that it can help with."""
 IDLE_FOR_S = 4.0
 """How long others count on a worker that has looked for work."""
+TRIES = 5
+"""How often it looks again at once where others have been faster."""
 LOOKED_AT = 32
 """How many running audits a worker looks at, the oldest first."""
 HELP_LIMIT_S = 86_400
@@ -42,11 +47,25 @@ class Helping:
         self._redis: Any = queue.connection
 
     def look(self) -> Job | None:
-        """Return a job that helps with the oldest running audit in which something is left to take by one more worker.
+        """Return a job that helps with the oldest running audit in which something is free for one more worker, or if
+        there is none, with the oldest in which another worker's shard is worth dividing.
 
-        Each shard costs one more reference view, so workers spread over the audits (:func:`has_work`). The job is in
-        the same state as one that the worker has taken from the queue.
+        Each shard costs one more reference view, so workers spread over the audits (:func:`has_free_work`), and what
+        nobody measures comes first. The job is in the same state as one that the worker has taken from the queue.
         """
+        for _ in range(TRIES):
+            if (chosen := self._choose()) is None:
+                return None
+            if (job := self._join(*chosen)) is not None:
+                return job
+        return None
+
+    def stop(self) -> None:
+        """Let nobody count on this worker: it has found work."""
+        self._redis.zrem(IDLE_KEY, self._name)
+
+    def _choose(self) -> tuple[str, Job, Callable[[Board], bool]] | None:
+        """Return the audit to help with, its job, and what makes it the one to help with."""
         found: list[tuple[Board, str, Job, bool]] = []
         for identifier in self._open():
             fields, members, job, outcome, unfit = self._read(identifier)
@@ -61,13 +80,11 @@ class Helping:
         if not found:
             return None
         fair = Workforce.now(self._queue).for_each_audit([board for board, *_ in found if is_full(board)])
-        fitting = ((identifier, job) for board, identifier, job, unfit in found if not unfit and has_work(board, fair))
-        chosen = next(fitting, None)
-        return self._new_job(*chosen) if chosen else None
-
-    def stop(self) -> None:
-        """Let nobody count on this worker: it has found work."""
-        self._redis.zrem(IDLE_KEY, self._name)
+        for needs_help in (partial(has_free_work, fair=fair), is_worth_dividing):
+            for board, identifier, job, unfit in found:
+                if not unfit and needs_help(board):
+                    return identifier, job, needs_help
+        return None
 
     def _open(self) -> list[str]:
         now_s = time.time()
@@ -92,7 +109,8 @@ class Helping:
         running = job.get_status(refresh=False) in (JobStatus.STARTED, JobStatus.QUEUED)
         return fields, members, job if running else None, outcome, bool(unfit)
 
-    def _new_job(self, identifier: str, audit: Job) -> Job:
+    def _join(self, identifier: str, audit: Job, needs_help: Callable[[Board], bool]) -> Job | None:
+        """Join an audit, unless others that looked at the same time have joined it, and it needs no more help."""
         token = uuid4().hex
         job = Job.create(
             HELP_JOB,
@@ -107,9 +125,18 @@ class Helping:
             description=f"help with the {audit.description}",
         )
         with self._redis.pipeline() as pipe:
+            keys = board_key(identifier), members_key(identifier)
+            pipe.watch(*keys)
+            board = readable(*map(pipe.hgetall, keys))
+            if board is None or not needs_help(board):
+                return None
+            pipe.multi()
             job.save(pipeline=pipe)
             pipe.rpush(self._queue.intermediate_queue_key, job.id)
             member = MemberRecord(worker=worker_name(os.getpid()), at_s=time.time())
             pipe.hset(members_key(identifier), token, member.model_dump_json())
-            pipe.execute()
+            try:
+                pipe.execute()
+            except WatchError:
+                return None
         return job

@@ -193,7 +193,8 @@ class AuditShards:
                 continue
             free = free_tasks(board, to_do)
             tasks = self._plan.choose(free, self._crew(board, workforce))
-            tasks = tasks or worth_taking(board, self._plan.most, self._member.rate())
+            if not tasks and not self._could_help_others():
+                tasks = worth_taking(board, self._plan.most, self._member.rate())
             if tasks:
                 if shard := self._take(board, tasks):
                     return shard
@@ -204,6 +205,11 @@ class AuditShards:
                 raise AuditError("out-of-memory", "No worker has the memory that this audit was planned for.")
             self._member.repeat()
             time.sleep(LOOK_EVERY_S)
+
+    def _could_help_others(self) -> bool:
+        """Tell whether this worker has helped here, and other audits run: something may be free there, and taking it
+        repeats nothing."""
+        return not self._leads and self.has_taken and self._redis.zcard(OPEN_KEY) > 1
 
     def _read_board(self) -> Board:
         while (board := self._board.read()) is None or board.plan.fingerprint != self._plan.fingerprint:

@@ -74,13 +74,16 @@ def is_full(board: Board) -> bool:
     return not _free(board)
 
 
-def has_work(board: Board, fair: int) -> bool:
-    """Tell whether there is something to take by one worker more than those that are about to, where an audit has a
-    ``fair`` number of workers at most, as long as others have something to take, too."""
-    about_to, free = len(joining(board)), _free(board)
-    if not free:
-        return not about_to and bool(worth_taking(board, board.plan.most))
-    return len(free) > about_to and len(board.in_flight()) + about_to < fair
+def has_free_work(board: Board, fair: int) -> bool:
+    """Tell whether something is free for one worker more than those that are about to take something, where an audit
+    has a ``fair`` number of workers at most."""
+    about_to = len(joining(board))
+    return len(_free(board)) > about_to and len(board.in_flight()) + about_to < fair
+
+
+def is_worth_dividing(board: Board) -> bool:
+    """Tell whether nothing is free, and one worker more would take something from another."""
+    return is_full(board) and not joining(board) and bool(worth_taking(board, board.plan.most))
 
 
 def _free(board: Board) -> list[Task]:

@@ -79,14 +79,14 @@ def say(shards: AuditShards, done: int) -> None:
 class Workers:
     """Workers that take part in one audit: the one that leads, and helpers."""
 
-    def __init__(self, redis: Redis, url: str, store: Path) -> None:
-        self.redis, self._url, self.store = redis, url, ReportStore(str(store))
+    def __init__(self, redis: Redis, url: str, store: Path, identifier: str = ID) -> None:
+        self.redis, self._url, self.store, self._id = redis, url, ReportStore(str(store)), identifier
         self.queue = Queue(QUEUE, connection=redis, serializer="json")
-        self.queue.enqueue(JOB, REQUEST.model_dump(mode="json"), job_id=ID)
+        self.queue.enqueue(JOB, REQUEST.model_dump(mode="json"), job_id=identifier)
 
     def leads(self, plan: Plan = PLAN) -> AuditShards:
         self.redis.lmove(self.queue.key, self.queue.intermediate_queue_key)
-        job = Job.fetch(ID, connection=self.redis, serializer="json")
+        job = Job.fetch(self._id, connection=self.redis, serializer="json")
         return self._takes_part(Attempt(job, self.queue, "first", TTL_S), plan)
 
     def helps(self, plan: Plan = PLAN, name: str = "second") -> AuditShards:
@@ -99,7 +99,7 @@ class Workers:
 
     def _takes_part(self, attempt: Attempt, plan: Plan) -> AuditShards:
         assert attempt.claim()
-        shards = AuditShards(ID, attempt, AuditState(attempt, self._url, ID), self.store, "cpu")
+        shards = AuditShards(self._id, attempt, AuditState(attempt, self._url, self._id), self.store, "cpu")
         shards.begin(plan)
         return shards
 
@@ -320,6 +320,55 @@ def test_a_worker_that_is_not_needed_finds_nothing(workers: Workers) -> None:
     assert Helping(workers.queue, "second").look() is None  # nothing is known yet of how far the first one is
     say(leading, 80)
     assert Helping(workers.queue, "second").look() is None  # it is nearly done
+
+
+def test_what_nobody_measures_comes_before_the_shard_of_an_older_audit(
+    workers: Workers, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    older = workers.leads()
+    assert older.take() is not None
+    say(older, 0)  # so that its shard is worth dividing
+    younger = Workers(redis, redis_server.url, tmp_path, "1" * 32).leads(Plan("same", PLAN.units, 1, 10, most=3))
+    assert younger.take() is not None
+    job = Helping(workers.queue, "second").look()
+    assert job is not None
+    assert job.args[0] == "1" * 32
+
+
+def test_workers_that_look_at_the_same_time_do_not_all_join_the_same_audit(
+    workers: Workers, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for audit in (workers, Workers(redis, redis_server.url, tmp_path, "1" * 32)):
+        leading = audit.leads(Plan("same", PLAN.units, 1, 10, most=4))
+        assert leading.take() is not None
+    choose, joined = Helping._choose, []
+
+    def interrupted(second: Helping) -> Any:
+        """Let a third worker look between the second's look and its joining."""
+        chosen = choose(second)
+        monkeypatch.setattr(Helping, "_choose", choose)
+        joined.append(Helping(workers.queue, "third").look())
+        return chosen
+
+    monkeypatch.setattr(Helping, "_choose", interrupted)
+    joined.append(Helping(workers.queue, "second").look())
+    assert [job.args[0] for job in joined] == [ID, "1" * 32]
+
+
+@pytest.mark.parametrize("others_run", [True, False])
+def test_a_helper_that_is_done_leaves_where_other_audits_run(
+    others_run: bool, workers: Workers, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=4))
+    assert leading.take() is not None
+    helping = workers.helps()
+    shard = helping.take()
+    assert shard is not None
+    say(leading, 0)  # so that its shard is worth dividing
+    helping.put(shard, scores(shard))
+    if others_run:
+        Workers(redis, redis_server.url, tmp_path, "1" * 32).leads()
+    assert (helping.take() is None) == others_run
 
 
 def test_a_helper_leaves_when_an_audit_waits(workers: Workers) -> None:

@@ -8,7 +8,7 @@ from redis import Redis
 from rq import Queue
 from zooaudit.contract import HELP_PREFIX, IDLE_KEY, QUEUE, Board, MemberRecord, PlanRecord, ShardRecord
 
-from worker.queue.taking import SILENT_S, Workforce, has_work, worth_taking
+from worker.queue.taking import SILENT_S, Workforce, has_free_work, is_worth_dividing, worth_taking
 
 PLAN = PlanRecord(
     fingerprint="f",
@@ -42,11 +42,11 @@ def board(*shards: int, joining: int = 0, told: bool = True) -> Board:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_there_is_work_for_one_more_while_something_is_free_and_others_have_enough(told: bool) -> None:
-    assert has_work(board(18, told=told), fair=2)
-    assert not has_work(board(18, told=told), fair=1)
-    assert has_work(board(18, joining=1, told=told), fair=3)
-    assert not has_work(board(18, joining=1, told=told), fair=2)
-    assert not has_work(board(34, joining=1, told=told), fair=3)
+    assert has_free_work(board(18, told=told), fair=2)
+    assert not has_free_work(board(18, told=told), fair=1)
+    assert has_free_work(board(18, joining=1, told=told), fair=3)
+    assert not has_free_work(board(18, joining=1, told=told), fair=2)
+    assert not has_free_work(board(34, joining=1, told=told), fair=3)
 
 
 @pytest.mark.parametrize("adaptive", [True, False])
@@ -61,9 +61,10 @@ def test_all_may_be_taken_from_a_worker_that_has_long_been_silent(adaptive: bool
 
 
 def test_what_others_measure_may_be_taken_by_one_worker_at_a_time() -> None:
-    assert has_work(board(35), fair=1)
-    assert not has_work(board(35, joining=1), fair=9)
-    assert not has_work(board(35, told=False), fair=9)
+    assert is_worth_dividing(board(35))
+    assert not is_worth_dividing(board(35, joining=1))
+    assert not is_worth_dividing(board(35, told=False))
+    assert not is_worth_dividing(board(34))
 
 
 @pytest.mark.parametrize(
