@@ -48,6 +48,10 @@ LEAST_SQUARE = 16
 """Tensor cores multiply no smaller squares."""
 
 
+NARROW = (torch.bfloat16, torch.float16)
+"""Maps of these types have no more digits than a half has."""
+
+
 class Halves(NamedTuple):
     """Deviations of maps (N, h, w, K), in units of their channels: ``high + low``, both float16.
 
@@ -62,13 +66,14 @@ class Halves(NamedTuple):
 def unit_of(deviations: Tensor, pivot: Tensor) -> Tensor:
     """Return the unit of each channel, (K,) float32, from the ``deviations`` (N, h, w, K) of some images.
 
-    Numbers of up to 16,000 times what a channel varies by fit into float16. What two halves cut off is at most 2^-24 of
-    a number, or 2^-26 of what its channel varies by. A channel that hardly varies in these images may vary more in
-    others: its unit follows what all channels vary by, or its pivot.
+    Numbers of up to a million times what a channel varies by fit into float16. What two halves cut off is at most 2^-24
+    of a number, or 2^-20 of what its channel varies by. The unit of a channel that does not vary in these images
+    follows its pivot, or what all channels vary by.
     """
     of_channel = deviations.square().mean((0, 1, 2))
-    varies = torch.stack([of_channel.sqrt(), (of_channel.mean().sqrt() / 256).expand_as(pivot), pivot.abs() / 64])
-    near = varies.amax(0) / 4
+    varies, of_all = of_channel.sqrt(), of_channel.mean().sqrt() / 1024
+    some = torch.maximum(varies, pivot.abs() * 2**-20)
+    near = 16 * torch.where(varies > 0, some, torch.maximum(of_all, pivot.abs()))
     near = torch.where((near > 0) & near.isfinite(), near, 1.0)
     return near / near.frexp().mantissa
 
@@ -104,7 +109,7 @@ def sums(a: Halves, b: Tensor, pivot: Tensor, unit: Tensor, partners: Tensor, ou
     chunk = LOADS * NUMBERS_AT_ONCE // at_once
     chunks = triton.cdiv(cells, chunk)
     of_chunk = out.new_empty(len(out), images, chunks, channels)
-    found = Halves(torch.empty_like(a.high), torch.empty_like(a.high), b.dtype != torch.float32)
+    found = Halves(torch.empty_like(a.high), torch.empty_like(a.high), b.dtype in NARROW)
     fused_kernels.sums_kernel[images * chunks, triton.cdiv(channels, at_once)](
         a.high, a.low, b, pivot, unit, partners, of_chunk, found.high, found.low,
         images * chunks * channels, cells, columns, channels, chunks,

@@ -91,7 +91,9 @@ class Measurement:
         return list(self._images_of_group.values())
 
     def reference_spreads(self) -> list[Spread]:
-        """Return the spread of each representation of the reference view."""
+        """Return the spread of each representation of the reference view; none if no image was measured."""
+        if not self.images:
+            return []
         return [sums.reference_spread(self.images) for sums in self._representations]
 
     def same_class(self) -> dict[Transform, list[int]]:
@@ -109,14 +111,20 @@ class Measurement:
 
     def overflowed(self) -> bool:
         """Tell whether maps that are finite were too large for tensor cores, so that their products are not."""
-        pairs = zip(self._representations, self._of_representations(), strict=True)
-        return any(sums.overflowed(transformed.values()) for sums, transformed in pairs)
+        return any(
+            sums.overflowed(transform, transformed[transform])
+            for sums, transformed in zip(self._representations, self._of_representations(), strict=True)
+            for transform in self._own()
+            if transform in transformed
+        )
 
     def _own(self) -> list[Transform]:
         return [transform for transform in self._alignments if transform not in self._given_away]
 
     def scores(self) -> Results:
         """Score every representation under every transform, by each similarity of the experiment."""
+        if not self._own():
+            return {}
         of_representation = []
         for sums, transformed in zip(self._representations, self._of_representations(), strict=True):
             rows = scored(sums.sums(self._images_of_group, transformed), self._similarities) if transformed else []

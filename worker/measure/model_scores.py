@@ -75,8 +75,8 @@ def added_up(parts: Iterable[tuple[Sequence[Transform | Probe], ModelScores]]) -
         first,
         results={transform: scores.results[transform] for transform, scores in ordered.items()},
         same_class={transform: scores.same_class[transform] for transform, scores in ordered.items()},
-        used_graphs=_in_all(scores.used_graphs for scores in of_transforms),
-        used_tensor_cores=_in_all(scores.used_tensor_cores for scores in of_transforms),
+        used_graphs=in_all(scores.used_graphs for scores in of_transforms),
+        used_tensor_cores=in_all(scores.used_tensor_cores for scores in of_transforms),
         devices=tuple(sorted({device for scores in distinct for device in scores.devices})),
         forward_images=sum(scores.forward_images for scores in distinct),
         started_at=min(scores.started_at for scores in distinct),
@@ -85,7 +85,7 @@ def added_up(parts: Iterable[tuple[Sequence[Transform | Probe], ModelScores]]) -
     )
 
 
-def _in_all(used: Iterable[bool | None]) -> bool | None:
+def in_all(used: Iterable[bool | None]) -> bool | None:
     """Return whether something was used in all parts, or None if that is not known of each."""
     every = list(used)
     return None if None in every else all(every)

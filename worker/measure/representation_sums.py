@@ -4,7 +4,7 @@ Every operation here works on the maps of a whole batch, so that a GPU gets few,
 the host wait: what depends on the data stays on the device.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -79,6 +79,8 @@ class RepresentationSums:
         self._cells = torch.zeros(2, cells, channels, dtype=torch.float64, device=device)
         self._pivot: Tensor | None = None
         self._maps = self._window = torch.empty(0)
+        # A CUDA graph of one transform must not read what that of another has written: they are recorded in any order.
+        self._keeps_window = device.type == "cpu"
         self._unit: Tensor | None = None
         self._halves: Halves | None = None
 
@@ -103,7 +105,7 @@ class RepresentationSums:
             for total, values in zip(self._cells, (self._maps, squares), strict=True):
                 total.add_(values.sum(0).flatten(0, 1))
         elif self._fused:
-            self._maps = torch.empty(0)  # Their halves are all that is needed of them.
+            self._maps = self._window = torch.empty(0)  # Their halves are all that is needed of them.
 
     def _sum_windows(self, values: Tensor, out: Tensor) -> None:
         """Sum ``values`` (N, h, w, K) over each of the windows: ``out`` (N, W, K)."""
@@ -193,7 +195,7 @@ class RepresentationSums:
         assert self._pivot is not None
         if self._unit is None:
             self._unit = fused.unit_of(self._maps, self._pivot)
-        self._halves = fused.halves(self._maps, self._unit, narrow=maps.dtype != torch.float32)
+        self._halves = fused.halves(self._maps, self._unit, narrow=maps.dtype in fused.NARROW)
 
     def _compare_fused(self, transform: Transform, maps: Tensor, out: Tensor) -> None:
         """Do on an NVIDIA GPU what :meth:`compare` does elsewhere."""
@@ -210,17 +212,17 @@ class RepresentationSums:
         halves = fused.sums(a, b, self._pivot, self._unit, self._partners[index, 1:], out)
         fused.add_products(a, halves, self._pivot, self._unit, self._products[index])
 
-    def overflowed(self, transformed: Iterable[Tensor]) -> bool:
-        """Tell whether the maps are finite and their products are not, since a half was too large for float16.
-
-        ``transformed`` are the sums of :meth:`sums`.
-        """
-        if not self._fused or self._products.isfinite().all():
+    def overflowed(self, transform: Transform, sums: Tensor) -> bool:
+        """Tell whether the maps under a transform are finite and their products are not, since a half was too large for
+        float16. ``sums`` are those of :meth:`sums` under this transform."""
+        if not self._fused or transform not in self._index or self._products[self._index[transform]].isfinite().all():
             return False
-        return all(bool(sums.isfinite().all()) for sums in (self._reference, *(sums[:2] for sums in transformed)))
+        return bool(self._reference.isfinite().all() & sums[:2].isfinite().all())
 
     def _reference_window(self, alignment: Alignment) -> Tensor:
-        """Return the reference maps' window; the latest is kept, since several shifts in a row cut the same one."""
+        """Return the reference maps' window. A CPU keeps the latest, since several shifts in a row cut the same one."""
+        if not self._keeps_window:
+            return alignment.of_reference(self._maps).contiguous()
         if self._window.shape[1:3] != (alignment.height, alignment.width):
             self._window = alignment.of_reference(self._maps).contiguous()
         return self._window

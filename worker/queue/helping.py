@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from redis import WatchError
+from redis.exceptions import WatchError
 from rq import Queue
 from rq.job import Job, JobStatus
 from zooaudit.contract import (
@@ -25,7 +25,7 @@ from zooaudit.contract import (
 from zooaudit.contract.board import readable
 
 from worker.queue.sharing import UNFIT_FOR_S, software, worker_name
-from worker.queue.taking import Workforce, has_free_work, is_full, is_worth_dividing
+from worker.queue.taking import LOOKED_AT, Workforce, has_free_work, is_full, is_worth_dividing
 
 HELP_EVERY_S = 1
 """How long a worker waits for an audit of its own before it looks again for one that it can help with."""
@@ -33,8 +33,6 @@ IDLE_FOR_S = 4.0
 """How long others count on a worker that has looked for work."""
 TRIES = 5
 """How often it looks again at once where others have been faster."""
-LOOKED_AT = 32
-"""How many running audits a worker looks at, the oldest first."""
 HELP_LIMIT_S = 86_400
 
 
@@ -126,17 +124,17 @@ class Helping:
         )
         with self._redis.pipeline() as pipe:
             keys = board_key(identifier), members_key(identifier)
-            pipe.watch(*keys)
-            board = readable(*map(pipe.hgetall, keys))
-            if board is None or not needs_help(board):
-                return None
-            pipe.multi()
-            job.save(pipeline=pipe)
-            pipe.rpush(self._queue.intermediate_queue_key, job.id)
-            member = MemberRecord(worker=worker_name(os.getpid()), at_s=time.time())
-            pipe.hset(members_key(identifier), token, member.model_dump_json())
             try:
+                pipe.watch(*keys)
+                board = readable(*map(pipe.hgetall, keys))
+                if board is None or not needs_help(board):
+                    return None
+                pipe.multi()
+                job.save(pipeline=pipe)
+                pipe.rpush(self._queue.intermediate_queue_key, job.id)
+                member = MemberRecord(worker=worker_name(os.getpid()), at_s=time.time())
+                pipe.hset(members_key(identifier), token, member.model_dump_json())
                 pipe.execute()
-            except WatchError:
+            except WatchError:  # somebody was faster, or the connection broke
                 return None
         return job

@@ -26,11 +26,13 @@ from zooaudit.contract import (
     Problem,
     Progress,
     ShardRecord,
+    board_key,
+    members_key,
     shards_prefix,
     state_key,
     unfit_key,
 )
-from zooaudit.contract.board import Changes, number_of, shard_field, task_field
+from zooaudit.contract.board import Changes, number_of, readable, shard_field, task_field
 
 from worker.errors import AuditError
 from worker.measure.plan import Plan, Shard, Task
@@ -40,7 +42,17 @@ from worker.queue.audit_state import AuditState
 from worker.queue.member import Left, Member
 from worker.queue.report_store import ReportStore, StoreUnavailable
 from worker.queue.shard_store import ShardStore
-from worker.queue.taking import Workforce, dead_shards, free_tasks, joining, repeated_by_taking, worth_taking
+from worker.queue.taking import (
+    LOOKED_AT,
+    Workforce,
+    dead_shards,
+    free_tasks,
+    has_free_work,
+    is_full,
+    joining,
+    repeated_by_taking,
+    worth_taking,
+)
 
 if TYPE_CHECKING:  # torch is imported by the process that measures, and not before
     from worker.measure.model_scores import ModelScores
@@ -193,7 +205,7 @@ class AuditShards:
                 continue
             free = free_tasks(board, to_do)
             tasks = self._plan.choose(free, self._crew(board, workforce))
-            if not tasks and not self._could_help_others():
+            if not tasks and not self._could_help_others(board, workforce):
                 tasks = worth_taking(board, self._plan.most, self._member.rate())
             if tasks:
                 if shard := self._take(board, tasks):
@@ -206,10 +218,24 @@ class AuditShards:
             self._member.repeat()
             time.sleep(LOOK_EVERY_S)
 
-    def _could_help_others(self) -> bool:
-        """Tell whether this worker has helped here, and other audits run: something may be free there, and taking it
-        repeats nothing."""
-        return not self._leads and self.has_taken and self._redis.zcard(OPEN_KEY) > 1
+    def _could_help_others(self, own: Board, workforce: Workforce) -> bool:
+        """Tell whether this worker has helped here, where nothing is free any more, and something is free in another
+        audit. To take that repeats nothing."""
+        if self._leads or not self.has_taken:
+            return False
+        others = [name.decode() for name in self._redis.zrange(OPEN_KEY, 0, LOOKED_AT - 1) if name.decode() != self._id]
+        with self._redis.pipeline() as pipe:
+            for identifier in others:
+                pipe.hgetall(board_key(identifier))
+                pipe.hgetall(members_key(identifier))
+                pipe.sismember(unfit_key(identifier), self._attempt.execution.worker_name)
+            answers = iter(pipe.execute())
+        found = [
+            (readable(fields, members), unfit) for fields, members, unfit in zip(answers, answers, answers, strict=True)
+        ]
+        boards = [board for board, unfit in found if board is not None and not unfit]
+        fair = workforce.for_each_audit([board for board in (own, *boards) if is_full(board)])
+        return any(board.plan.software == software() and has_free_work(board, fair) for board in boards)
 
     def _read_board(self) -> Board:
         while (board := self._board.read()) is None or board.plan.fingerprint != self._plan.fingerprint:

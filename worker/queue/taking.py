@@ -19,6 +19,8 @@ TAKEN_UNTIL = 0.3
 """No transforms are taken from a worker that has done more than this share of its shard: all that would be repeated."""
 MUCH_FASTER = 3.0
 """Unless the taker is so much faster that it repeats it in little time."""
+LOOKED_AT = 32
+"""How many running audits a worker looks at, the oldest first."""
 
 
 def free_tasks(board: Board, to_do: Sequence[Task]) -> list[Task]:

@@ -41,7 +41,7 @@ from worker.measure.agreement import decides, mean_agreement
 from worker.measure.device_name import device_name
 from worker.measure.experiment import Experiment
 from worker.measure.jackknife import exact, intervals, share_interval
-from worker.measure.model_scores import ModelScores
+from worker.measure.model_scores import ModelScores, in_all
 from worker.measure.scores import Curve, Curves, ScoreTable
 from worker.measure.similarity import Equivariance, constant
 from worker.measure.transforms import Reflection, Rotation, Shift, Transform
@@ -255,5 +255,5 @@ def _environment(device: torch.device, models: Sequence[ModelScores]) -> Environ
         threads=torch.get_num_threads(),
         batch_size=latest.batch_size,
         cuda_graphs=latest.used_graphs,
-        tensor_cores=latest.used_tensor_cores,
+        tensor_cores=in_all(scores.used_tensor_cores for scores in models),
     )

@@ -37,7 +37,7 @@ def test_the_kernels_sum_what_float64_sums(interpreted: dict[str, Any]) -> None:
 
 
 def test_every_transform_is_compared_as_without_the_kernels(interpreted: dict[str, Any]) -> None:
-    assert interpreted["differences"] == [pytest.approx(0, abs=1e-6)] * 2
+    assert interpreted["differences"] == [pytest.approx(0, abs=1e-6)] * 3
 
 
 def test_only_a_finite_number_that_no_half_holds_is_an_overflow(interpreted: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ def test_the_kernels_compile_for_a_gpu_that_is_not_here(
 
 
 @pytest.mark.parametrize(("capability", "kib"), [(80, 163), (86, 99), (89, 99), (90, 227), (100, 227), (120, 99)])
-def test_the_products_fit_into_the_memory_of_every_generation(
+def test_the_kernels_fit_into_the_memory_of_every_generation(
     capability: int, kib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
@@ -68,7 +68,11 @@ def test_the_products_fit_into_the_memory_of_every_generation(
     constants = {"A_NARROW": False, "B_NARROW": False, "CHANNELS": 128, "DEPTH": fused._depth(torch.device("cuda"))}
     options = {"num_warps": fused.SQUARES[128], "num_stages": fused.STAGES}
     products = compiled(fused_kernels.products_kernel, "fp32", constants, capability, **options)
-    assert 0 < products.metadata.shared <= kib * 1024
+    sizes = {"SIMILARITIES": 1, "STAGES": fused.STAGES, "CHUNK": 128, "CELLS": 2, "CHANNELS": 256}
+    narrow = {"A_NARROW": False, "B_NARROW": False}
+    sums = compiled(fused_kernels.sums_kernel, "fp32", {**narrow, **sizes}, capability)
+    for kernel in (products, sums):
+        assert 0 < kernel.metadata.shared <= kib * 1024
 
 
 def compiled(kernel: Any, dtype: str, constants: dict[str, Any], capability: int = 90, **options: int) -> Any:

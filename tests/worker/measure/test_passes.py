@@ -1,11 +1,14 @@
 """Passes over the images that end when every part is known well enough."""
 
 import pytest
-from zooaudit.contract import request_of
+from zooaudit.contract import AuditRequest, request_of
 
-from tests.worker.small_audits import audit, intervals
+from tests.worker.small_audits import SMALL, audit, intervals
+from worker.audit import prepare_audit
 from worker.measure.measurement import Measurement
-from worker.measure.passes import GROWTH_WITH_TOLERANCE
+from worker.measure.passes import GROWTH_WITH_TOLERANCE, measure_pass
+from worker.measure.representation_sums import RepresentationSums
+from worker.measure.transforms import Transform
 
 
 def test_a_tolerance_ends_an_audit_early_and_keeps_its_promise() -> None:
@@ -49,3 +52,23 @@ def test_a_pass_that_overflows_on_tensor_cores_is_measured_again_without_them(
     assert [record.getMessage() for record in caplog.records] == [
         "some maps are too large for tensor cores; the pass is measured again without them"
     ]
+
+
+def test_a_pass_whose_transforms_are_all_given_away_has_nothing_to_measure_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared = prepare_audit(AuditRequest(**{**SMALL, "num_images": 8}), batch_size=4, decode_processes=0)
+    transforms = prepared.experiment.transforms
+    monkeypatch.setattr(RepresentationSums, "overflowed", lambda *_arguments: True)
+    looks: list[int] = []
+
+    def given_away() -> tuple[Transform, ...]:
+        looks.append(1)
+        return transforms if len(looks) > 1 else ()
+
+    scores = measure_pass(prepared.experiment, prepared.subject, transforms, 4, given_away=given_away)
+    assert (scores.results, scores.used_tensor_cores) == ({}, None)
+    assert scores.images > 0
+    # It may begin anew for want of memory, too, and find nothing left.
+    scores = measure_pass(prepared.experiment, prepared.subject, transforms, 4, given_away=lambda: transforms)
+    assert (scores.results, scores.reference_spreads, scores.images) == ({}, [], 0)

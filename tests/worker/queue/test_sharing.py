@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import WatchError
 from rq import Queue
 from rq.job import Job
 from zooaudit.contract import (
@@ -28,6 +29,7 @@ from zooaudit.contract import (
     state_key,
     unfit_key,
 )
+from zooaudit.contract.board import readable
 
 from service.redis_server import EmbeddedRedis
 from worker.errors import AuditError
@@ -335,8 +337,14 @@ def test_what_nobody_measures_comes_before_the_shard_of_an_older_audit(
     assert job.args[0] == "1" * 32
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_workers_that_look_at_the_same_time_do_not_all_join_the_same_audit(
-    workers: Workers, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    when: str,
+    workers: Workers,
+    redis: Redis,
+    redis_server: EmbeddedRedis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for audit in (workers, Workers(redis, redis_server.url, tmp_path, "1" * 32)):
         leading = audit.leads(Plan("same", PLAN.units, 1, 10, most=4))
@@ -344,20 +352,49 @@ def test_workers_that_look_at_the_same_time_do_not_all_join_the_same_audit(
     choose, joined = Helping._choose, []
 
     def interrupted(second: Helping) -> Any:
-        """Let a third worker look between the second's look and its joining."""
-        chosen = choose(second)
+        """Let a third worker look between the second's look and its joining: before it looks again, or after."""
+        identifier, job, needs_help = choose(second)
         monkeypatch.setattr(Helping, "_choose", choose)
-        joined.append(Helping(workers.queue, "third").look())
-        return chosen
+        if when == "before":
+            joined.append(Helping(workers.queue, "third").look())
+
+        def still(board: Board) -> bool:
+            answer = needs_help(board)
+            if not joined:
+                joined.append(Helping(workers.queue, "third").look())
+            return answer
+
+        return identifier, job, still
 
     monkeypatch.setattr(Helping, "_choose", interrupted)
     joined.append(Helping(workers.queue, "second").look())
     assert [job.args[0] for job in joined] == [ID, "1" * 32]
 
 
-@pytest.mark.parametrize("others_run", [True, False])
-def test_a_helper_that_is_done_leaves_where_other_audits_run(
-    others_run: bool, workers: Workers, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path
+def test_a_helper_whose_connection_breaks_while_it_joins_looks_again(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=4))
+    assert leading.take() is not None
+    broken = []
+
+    def breaks(fields: Any, members: Any) -> Any:
+        if not broken:
+            broken.append(True)
+            raise WatchError  # as redis-py says it of what it was watching
+        return readable(fields, members)
+
+    helping = Helping(workers.queue, "second")
+    chosen = helping._choose()
+    monkeypatch.setattr("worker.queue.helping.readable", breaks)
+    assert chosen is not None
+    assert helping._join(*chosen) is None
+    assert helping.look() is not None
+
+
+@pytest.mark.parametrize("free_elsewhere", [True, False])
+def test_a_helper_that_is_done_leaves_where_something_is_free_in_another_audit(
+    free_elsewhere: bool, workers: Workers, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
     leading = workers.leads(Plan("same", PLAN.units, 1, 10, most=4))
     assert leading.take() is not None
@@ -366,9 +403,10 @@ def test_a_helper_that_is_done_leaves_where_other_audits_run(
     assert shard is not None
     say(leading, 0)  # so that its shard is worth dividing
     helping.put(shard, scores(shard))
-    if others_run:
-        Workers(redis, redis_server.url, tmp_path, "1" * 32).leads()
-    assert (helping.take() is None) == others_run
+    other = Workers(redis, redis_server.url, tmp_path, "1" * 32).leads(Plan("same", PLAN.units[:1], 1, 10, 8))
+    if not free_elsewhere:
+        assert other.take() is not None
+    assert (helping.take() is None) == free_elsewhere
 
 
 def test_a_helper_leaves_when_an_audit_waits(workers: Workers) -> None:

@@ -42,7 +42,8 @@ def test_a_report_of_a_gpu_says_whether_tensor_cores_made_the_products(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "NVIDIA H100")
     scores = ModelScores({}, {}, [], [], (), 4, True, exact, ("NVIDIA H100",), 0, datetime.now(UTC), 0.0)
-    environment = build._environment(torch.device("cuda:0"), [scores])
+    baseline = replace(scores, used_tensor_cores=True)
+    environment = build._environment(torch.device("cuda:0"), [scores, baseline])
     assert (environment.device, environment.batch_size) == ("NVIDIA H100", 4)
     assert (environment.cuda_graphs, environment.tensor_cores) == (True, exact)
 
