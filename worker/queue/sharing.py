@@ -223,17 +223,16 @@ class AuditShards:
         audit. To take that repeats nothing."""
         if self._leads or not self.has_taken:
             return False
-        others = [name.decode() for name in self._redis.zrange(OPEN_KEY, 0, LOOKED_AT - 1) if name.decode() != self._id]
-        with self._redis.pipeline() as pipe:
-            for identifier in others:
+        boards = []
+        for identifier in map(bytes.decode, self._redis.zrange(OPEN_KEY, 0, LOOKED_AT - 1)):
+            with self._redis.pipeline() as pipe:
                 pipe.hgetall(board_key(identifier))
                 pipe.hgetall(members_key(identifier))
                 pipe.sismember(unfit_key(identifier), self._attempt.execution.worker_name)
-            answers = iter(pipe.execute())
-        found = [
-            (readable(fields, members), unfit) for fields, members, unfit in zip(answers, answers, answers, strict=True)
-        ]
-        boards = [board for board, unfit in found if board is not None and not unfit]
+                fields, members, unfit = pipe.execute()
+            board = readable(fields, members)
+            if identifier != self._id and board is not None and not unfit:
+                boards.append(board)
         fair = workforce.for_each_audit([board for board in (own, *boards) if is_full(board)])
         return any(board.plan.software == software() and has_free_work(board, fair) for board in boards)
 
