@@ -110,7 +110,7 @@ def measure_each(models: list[str], images: Mapping[str, int], batch_size: int |
                 break
             try:
                 if model not in counted:
-                    for count in {min(WARM_UP_IMAGES, *images.values()), *images.values()}:
+                    for count in {*images.values(), *(min(count, WARM_UP_IMAGES) for count in images.values())}:
                         in_own_process(partial(fill, cache, model, count))
                     counted[model] = in_own_process(partial(launched, model))
                 row = measured(model, precision, images[precision], batch_size, device, cache)

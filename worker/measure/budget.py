@@ -107,7 +107,7 @@ def even_batch_size(most: int, ends: Collection[int]) -> int:
     """
     sections = [end - begin for begin, end in pairwise(sorted({0, *ends}))]
     sizes = range(most, 3 * most // 4, -1)
-    return min(sizes, key=lambda size: len({section % size for section in sections} - {0}), default=most)
+    return min(sizes, key=lambda size: len({section % size for section in sections} - {0}))
 
 
 def keep_freed_memory() -> None:

@@ -27,9 +27,9 @@ from worker.measure import fused_kernels
 SQUARES = {128: 8, 64: 4}
 """Products are computed in squares of so many channels by so many warps. Smaller ones read each number more often."""
 HOPPER = 9
-DEPTHS = {True: 64, False: 32}
-"""How many cells a tensor core multiplies before its sum is added to the others: on a GPU of the generation Hopper, and
-on others, some of which have too little memory for more."""
+DEPTH, DEPTH_ON_HOPPER = 32, 64
+"""How many cells a tensor core multiplies before its sum is added to the others. Some GPUs of other generations have
+too little memory for more."""
 SLICE = 4096
 """How many cells one product sums in float32 at most: a longer sum would lose digits."""
 LEAST_SLICE = 256
@@ -146,8 +146,9 @@ def add_products(a: Halves, b: Halves, pivot: Tensor, unit: Tensor, total: Tenso
 
 
 def _depth(device: torch.device) -> int:
-    """Return how many cells are multiplied at once, of DEPTHS."""
-    return DEPTHS[device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == HOPPER]
+    """Return how many cells are multiplied at once on this device."""
+    is_hopper = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == HOPPER
+    return DEPTH_ON_HOPPER if is_hopper else DEPTH
 
 
 def _square(channels: int) -> int:

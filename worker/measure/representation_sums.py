@@ -215,7 +215,7 @@ class RepresentationSums:
     def overflowed(self, transform: Transform, sums: Tensor) -> bool:
         """Tell whether the maps under a transform are finite and their products are not, since a half was too large for
         float16. ``sums`` are those of :meth:`sums` under this transform."""
-        if not self._fused or transform not in self._index or self._products[self._index[transform]].isfinite().all():
+        if not self._fused or self._products[self._index[transform]].isfinite().all():
             return False
         return bool(self._reference.isfinite().all() & sums[:2].isfinite().all())
 

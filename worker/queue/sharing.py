@@ -225,13 +225,15 @@ class AuditShards:
             return False
         boards = []
         for identifier in map(bytes.decode, self._redis.zrange(OPEN_KEY, 0, LOOKED_AT - 1)):
+            if identifier == self._id:
+                continue
             with self._redis.pipeline() as pipe:
                 pipe.hgetall(board_key(identifier))
                 pipe.hgetall(members_key(identifier))
                 pipe.sismember(unfit_key(identifier), self._attempt.execution.worker_name)
                 fields, members, unfit = pipe.execute()
             board = readable(fields, members)
-            if identifier != self._id and board is not None and not unfit:
+            if board is not None and not unfit:
                 boards.append(board)
         fair = workforce.for_each_audit([board for board in (own, *boards) if is_full(board)])
         return any(board.plan.software == software() and has_free_work(board, fair) for board in boards)
