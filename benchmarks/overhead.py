@@ -1,18 +1,21 @@
 """What an audit costs beyond its forward passes: ``python -m benchmarks.overhead [--images N] [MODEL ...]``
 
-For each model three processes take turns, so that a drift of the machine's speed hits all of them alike:
+For each model three processes share the machine. Each runs for a second while the two others are stopped, and so on in
+turns until the audit is done, so that a drift of the machine's speed hits all of them alike:
 
 audit   the whole audit of untrained weights on JPEG files of 500 x 375 px, decoding, comparison and scores included,
         the loading of the model excluded
-plain   the same number of forward passes of the same batch size alone, as one would write them: eager float32
+plain   forward passes of the same batch size alone, as one would write them: eager float32
 tuned   the same, with what the audit does for speed: channels_last, inference mode, and freed memory kept
 
-Printed are the median ratios of wall times, turn by turn: audit / plain and audit / tuned.
+Printed are medians of the time of the audit over that of as many forward passes: audit / plain and audit / tuned.
 """
 
 import argparse
-import json
+import os
+import select
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,52 +33,70 @@ MODELS = [
 TRANSLATIONS_PX = (1, 2, 4, 8, 16, 32)
 ROTATIONS_DEG = (90, 180)
 VIEWS = 1 + len(TRANSLATIONS_PX) + len(ROTATIONS_DEG)
+BATCH = 16
+SLICE_S = 1.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--one", choices=["audit", "plain", "tuned"], help=argparse.SUPPRESS)
-    parser.add_argument("--batch-size", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one(options.one, options.models[0], options.images, options.batch_size)))
+        run_one(options.one, options.models[0], options.images)
         return
-    print(f"{'model':42} {'batch':>5} {'images/s':>8} {'audit/plain':>11} {'audit/tuned':>11}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the processes end with this one
+    print(f"{'model':42} {'images/s':>8} {'audit/plain':>11} {'audit/tuned':>11}", flush=True)
     for model in options.models:
-        turns = [turn(model, options.images) for _ in range(options.repeats)]
-        print(
-            f"{model:42} {turns[0]['batch_size']:5d} {statistics.median(t['images_per_second'] for t in turns):8.1f} "
-            f"{statistics.median(t['audit'] / t['plain'] for t in turns):11.2f} "
-            f"{statistics.median(t['audit'] / t['tuned'] for t in turns):11.2f}",
-            flush=True,
-        )
+        runs = [side_by_side(model, options.images) for _ in range(options.repeats)]
+        images_per_second, plain, tuned = (statistics.median(values) for values in zip(*runs, strict=True))
+        print(f"{model:42} {images_per_second:8.1f} {plain:11.2f} {tuned:11.2f}", flush=True)
 
 
-def turn(model: str, images: int) -> dict[str, float]:
-    audit = in_process("audit", model, images, 0)
-    times = {
-        variant: in_process(variant, model, images, audit["batch_size"])["seconds"] for variant in ("plain", "tuned")
-    }
-    return {
-        "audit": audit["seconds"],
-        "batch_size": audit["batch_size"],
-        "images_per_second": images * VIEWS / audit["seconds"],
-        **times,
-    }
+def side_by_side(model: str, images: int) -> tuple[float, float, float]:
+    """Return the forward images per second of an audit, and how many times as long it takes as plain and as tuned
+    forward passes of as many images."""
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for variant in ("audit", "plain", "tuned"):
+            processes[variant] = start(variant, model, images)
+        seconds = dict.fromkeys(processes, 0.0)
+        ended = False
+        while not ended:
+            for variant, process in processes.items():
+                begun = time.perf_counter()
+                os.killpg(process.pid, signal.SIGCONT)
+                if variant == "audit":
+                    ended = bool(select.select([process.stdout], [], [], SLICE_S)[0])
+                else:
+                    time.sleep(SLICE_S)
+                os.killpg(process.pid, signal.SIGSTOP)
+                seconds[variant] += time.perf_counter() - begun
+    finally:
+        for process in processes.values():
+            os.killpg(process.pid, signal.SIGKILL)
+    passes = {variant: len(process.communicate()[0]) for variant, process in processes.items()}
+    if not passes["audit"]:
+        raise SystemExit(f"the audit of {model} has failed")
+    rates = {variant: seconds[variant] / passes[variant] / BATCH for variant in ("plain", "tuned")}
+    views = images * VIEWS
+    return views / seconds["audit"], *(seconds["audit"] / (views * rates[variant]) for variant in ("plain", "tuned"))
 
 
-def in_process(variant: str, model: str, images: int, batch_size: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.overhead", model, "--one", variant]
-    command += ["--images", str(images), "--batch-size", str(batch_size)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
+def start(variant: str, model: str, images: int) -> "subprocess.Popen[bytes]":
+    """Start a process of its own group, and return it when it has stopped itself, ready to begin."""
+    command = [sys.executable, "-m", "benchmarks.overhead", model, "--one", variant, "--images", str(images)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        raise SystemExit(f"{variant} of {model} has failed")
+    return process
 
 
-def one(variant: str, name: str, images: int, batch_size: int) -> dict[str, float]:
+def run_one(variant: str, name: str, images: int) -> None:
+    """Prepare, stop, and when continued write a byte for each forward pass, for ever, or for the whole audit."""
     import torch
     from zooaudit.contract import AuditRequest
 
@@ -97,24 +118,23 @@ def one(variant: str, name: str, images: int, batch_size: int) -> dict[str, floa
             translations_px=TRANSLATIONS_PX,
             rotations_deg=ROTATIONS_DEG,
         )
-        start = time.perf_counter()
-        report = run(request, model=model, datasets={"files": folder})
-        seconds = time.perf_counter() - start
+        os.kill(os.getpid(), signal.SIGSTOP)
+        run(request, model=model, datasets={"files": folder}, batch_size=BATCH)
         shutil.rmtree(folder)
-        return {"seconds": seconds, "batch_size": report.environment.batch_size}
+        os.write(1, b".")
+        return
 
     device = choose_device(None, "float32")
-    module, view = model.module.to(device), torch.randn(batch_size, 3, *[model.preprocessing.input_size] * 2).to(device)
+    module, view = model.module.to(device), torch.randn(BATCH, 3, *[model.preprocessing.input_size] * 2).to(device)
     if variant == "tuned":
         keep_freed_memory()
         module, view = (item.to(memory_format=torch.channels_last) for item in (module, view))
     with torch.inference_mode() if variant == "tuned" else torch.no_grad():
         module(view)
-        start = time.perf_counter()
-        for _ in range(VIEWS * images // batch_size):
-            output = module(view)
-        output.sum().item()
-        return {"seconds": time.perf_counter() - start, "batch_size": batch_size}
+        os.kill(os.getpid(), signal.SIGSTOP)
+        while True:
+            module(view).sum().item()
+            os.write(1, b".")
 
 
 if __name__ == "__main__":
