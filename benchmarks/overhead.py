@@ -3,8 +3,8 @@
 For each model three processes share the machine. Each runs for a second while the two others are stopped, and so on in
 turns until the audit is done, so that a drift of the machine's speed hits all of them alike:
 
-audit   the whole audit of untrained weights on JPEG files of 500 x 375 px, decoding, comparison and scores included,
-        the loading of the model excluded
+audit   the whole audit of untrained weights on JPEG files of 500 x 375 px, in batches of 16, decoding, comparison and
+        scores included, the loading of the model excluded
 plain   forward passes of the same batch size alone, as one would write them: eager float32
 tuned   the same, with what the audit does for speed: channels_last, inference mode, and freed memory kept
 
@@ -33,6 +33,7 @@ MODELS = [
 TRANSLATIONS_PX = (1, 2, 4, 8, 16, 32)
 ROTATIONS_DEG = (90, 180)
 VIEWS = 1 + len(TRANSLATIONS_PX) + len(ROTATIONS_DEG)
+VARIANTS = ("audit", "plain", "tuned")
 BATCH = 16
 SLICE_S = 1.0
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--one", choices=["audit", "plain", "tuned"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         run_one(options.one, options.models[0], options.images)
@@ -60,7 +61,7 @@ def side_by_side(model: str, images: int) -> tuple[float, float, float]:
     forward passes of as many images."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for variant in ("audit", "plain", "tuned"):
+        for variant in VARIANTS:
             processes[variant] = start(variant, model, images)
         seconds = dict.fromkeys(processes, 0.0)
         ended = False

@@ -25,7 +25,7 @@ from zooaudit.contract import (
 from zooaudit.contract.board import readable
 
 from worker.queue.sharing import UNFIT_FOR_S, software, worker_name
-from worker.queue.taking import LOOKED_AT, Workforce, has_free_work, is_full, is_worth_dividing
+from worker.queue.taking import LOOKED_AT, Workforce, has_free_work, is_worth_dividing
 
 HELP_EVERY_S = 1
 """How long a worker waits for an audit of its own before it looks again for one that it can help with."""
@@ -77,7 +77,7 @@ class Helping:
                 found.append((board, identifier, job, unfit))
         if not found:
             return None
-        fair = Workforce.now(self._queue).for_each_audit([board for board, *_ in found if is_full(board)])
+        fair = Workforce.now(self._queue).for_each_audit([board for board, *_ in found])
         for needs_help in (partial(has_free_work, fair=fair), is_worth_dividing):
             for board, identifier, job, unfit in found:
                 if not unfit and needs_help(board):

@@ -48,7 +48,6 @@ from worker.queue.taking import (
     dead_shards,
     free_tasks,
     has_free_work,
-    is_full,
     joining,
     repeated_by_taking,
     worth_taking,
@@ -235,7 +234,7 @@ class AuditShards:
             board = readable(fields, members)
             if board is not None and not unfit:
                 boards.append(board)
-        fair = workforce.for_each_audit([board for board in (own, *boards) if is_full(board)])
+        fair = workforce.for_each_audit([own, *boards])
         return any(board.plan.software == software() and has_free_work(board, fair) for board in boards)
 
     def _read_board(self) -> Board:

@@ -62,16 +62,17 @@ class Workforce:
             idle, unfit, waiting, attempts = pipe.execute()
         return cls(len({*idle} - unfit), waiting, frozenset(attempt.decode() for attempt in attempts))
 
-    def for_each_audit(self, full: Collection[Board] = ()) -> int:
-        """Return how many workers each audit has if all have as many, running ones and those that wait; the ``full``
-        ones keep theirs."""
+    def for_each_audit(self, boards: Collection[Board] = ()) -> int:
+        """Return how many workers each audit has if all have as many, running ones and those that wait; those of the
+        ``boards`` of which all that must be measured is being measured keep theirs."""
+        full = [board for board in boards if _is_full(board)]
         leading = sum(not attempt.startswith(HELP_PREFIX) for attempt in self.attempts)
         audits = self.waiting + leading - len(full)
         workers = self.idle + len(self.attempts) - sum(len(board.in_flight()) for board in full)
         return math.ceil(max(1, workers) / max(1, audits))
 
 
-def is_full(board: Board) -> bool:
+def _is_full(board: Board) -> bool:
     """Tell whether all that must be measured of an audit is being measured."""
     return not _free(board)
 
@@ -85,7 +86,7 @@ def has_free_work(board: Board, fair: int) -> bool:
 
 def is_worth_dividing(board: Board) -> bool:
     """Tell whether nothing is free, and one worker more would take something from another."""
-    return is_full(board) and not joining(board) and bool(worth_taking(board, board.plan.most))
+    return _is_full(board) and not joining(board) and bool(worth_taking(board, board.plan.most))
 
 
 def _free(board: Board) -> list[Task]:
