@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import weakref
 import zlib
 from collections.abc import Iterator
@@ -84,8 +85,7 @@ class CanvasCache:
         except ValueError as error:
             self.remove(name, str(error))
             return None
-        with suppress(OSError):
-            os.utime(self.path(name))
+        _note_use(self.path(name))
         return kept
 
     def path(self, name: str) -> Path:
@@ -251,6 +251,7 @@ class CanvasWriter:
             _write(descriptor, end, self._at(len(self._said)))
             os.ftruncate(descriptor, size := self._at(len(self._said)) + len(end))
             _write(descriptor, _header(len(self._said), self._side), 0)
+            _note_use(descriptor)
             if not path.exists() or path.stat().st_size < size:
                 part.replace(path)
         except OSError as error:
@@ -297,6 +298,14 @@ def _write(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         count = os.pwrite(descriptor, rest, offset)
         offset += count
         rest = rest[count:]
+
+
+def _note_use(file: int | Path) -> None:
+    """Set the date of the file's last use to now. Left to the file system, uses within some milliseconds of each other
+    would have the same date."""
+    now = time.time_ns()
+    with suppress(OSError):
+        os.utime(file, ns=(now, now))
 
 
 def _is_abandoned(part: Path) -> bool:

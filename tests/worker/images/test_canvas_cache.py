@@ -234,6 +234,17 @@ def test_the_least_recently_used_go_first(noise: Path, tmp_path: Path) -> None:
     assert [loaded(seed) for seed in (3, 1)] == [0, IMAGES]
 
 
+def test_uses_shortly_after_each_other_keep_their_order(noise: Path, cache: CanvasCache) -> None:
+    def used(seed: int) -> Path:
+        stream, _ = stream_of(noise, cache, images=1, seed=seed)
+        pixels_of(stream)
+        return cache.path(canvas_cache.name_of_entry(stream.sample, PREPROCESSING, SIDE))
+
+    for seed in range(1, 40):
+        written, read = used(seed), used(0)
+        assert written.stat().st_mtime_ns < read.stat().st_mtime_ns
+
+
 def test_a_reader_keeps_an_entry_that_is_removed(noise: Path, cache: CanvasCache) -> None:
     whole = pixels_of(stream_of(noise, cache)[0])
     stream, loads = stream_of(noise, cache)
